@@ -1,0 +1,147 @@
+// Package httpserver serves the App's routes on the HTTP and HTTPS ports.
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/registry/serve"
+	"github.com/seed-4591fe7d/podinfo/registry/tlscert"
+)
+
+// Module is http-server.
+type Module struct {
+	Host       string        `env:"HOST" doc:"address to listen on, empty for all"`
+	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port, 0 for none" accepts:"a port number, 0 to 65535"`
+	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port, 0 for none" accepts:"a port number, 0 to 65535"`
+	CertPath   string        `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; replaced files are taken up"`
+	H2C        bool          `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
+	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time to read a request, and to write its reply; idle connections are kept twice as long" accepts:"a duration above zero"`
+	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of a request's header" accepts:"a number of bytes, at least 1024"`
+
+	host    *registry.Host
+	servers []*serve.Server
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "http-server", Doc: "Serve the routes over HTTP and HTTPS.", Bare: true}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if m.Port < 0 || m.Port > 65535 {
+		errs = append(errs, registry.Invalid("Port", "a port number, 0 to 65535"))
+	}
+	if m.SecurePort < 0 || m.SecurePort > 65535 {
+		errs = append(errs, registry.Invalid("SecurePort", "a port number, 0 to 65535"))
+	}
+	if m.Timeout <= 0 {
+		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
+	}
+	if m.MaxHeader < 1024 {
+		errs = append(errs, registry.Invalid("MaxHeader", "a number of bytes, at least 1024"))
+	}
+	return errors.Join(errs...)
+}
+
+// Provision keeps the host.
+func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
+
+// Start opens the ports.
+func (m *Module) Start(ctx context.Context) error {
+	if m.Port > 0 {
+		if err := m.listen(ctx, m.Port, nil, "Starting HTTP Server."); err != nil {
+			return err
+		}
+	}
+	if m.SecurePort > 0 {
+		pair, err := tlscert.Load(m.CertPath, func(err error) {
+			m.host.Log.WithError(err).Warn("the replaced certificate cannot be used, the one before it stays")
+		})
+		if err != nil {
+			return errors.Join(err, m.close())
+		}
+		conf := &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
+		if err := m.listen(ctx, m.SecurePort, conf, "Starting HTTPS Server."); err != nil {
+			return errors.Join(err, m.close())
+		}
+	}
+	return nil
+}
+
+func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message string) error {
+	l, err := serve.Listen(ctx, m.Host, port)
+	if err != nil {
+		return err
+	}
+	s := serve.New(m.server(conf), l)
+	m.servers = append(m.servers, s)
+	m.host.Log.WithField("addr", s.Addr().String()).Info(message)
+	m.host.Go(func(context.Context) {
+		if err := s.Serve(); err != nil {
+			m.host.Fail(err)
+		}
+	})
+	return nil
+}
+
+func (m *Module) server(conf *tls.Config) *http.Server {
+	srv := &http.Server{
+		Handler:           m.host.Handler(),
+		ReadHeaderTimeout: min(m.Timeout, 10*time.Second),
+		ReadTimeout:       m.Timeout,
+		WriteTimeout:      m.Timeout,
+		IdleTimeout:       2 * m.Timeout,
+		MaxHeaderBytes:    m.MaxHeader,
+		TLSConfig:         conf,
+		ErrorLog:          jsonlog.Std(m.host.Log),
+		Protocols:         new(http.Protocols),
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(conf != nil)
+	srv.Protocols.SetUnencryptedHTTP2(conf == nil && m.H2C)
+	return srv
+}
+
+// Addr is the address of the HTTP port, or of the HTTPS port when it is the
+// only one.
+func (m *Module) Addr() net.Addr {
+	if len(m.servers) == 0 {
+		return nil
+	}
+	return m.servers[0].Addr()
+}
+
+// Drain closes the ports and answers what has arrived. Both ports drain at
+// once.
+func (m *Module) Drain(ctx context.Context) error {
+	errs := make(chan error)
+	for _, s := range m.servers {
+		go func() { errs <- s.Drain(ctx) }()
+	}
+	var all []error
+	for range m.servers {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// Stop closes what is still open.
+func (m *Module) Stop(context.Context) error { return m.close() }
+
+func (m *Module) close() error {
+	var errs []error
+	for _, s := range m.servers {
+		errs = append(errs, s.Close())
+	}
+	m.servers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,36 @@
+// Package version serves /version.
+package version
+
+import (
+	"net/http"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// Module is version.
+type Module struct{ reply []byte }
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "version", Doc: "Say which version and commit this is."}
+}
+
+// Provision encodes the reply, which never changes.
+func (m *Module) Provision(h *registry.Host) (err error) {
+	b := h.Build()
+	m.reply, err = registry.EncodeJSON(map[string]string{"version": b.Version, "commit": b.Revision})
+	return err
+}
+
+// Routes declares /version.
+func (m *Module) Routes() []registry.Route {
+	return []registry.Route{{
+		Method: http.MethodGet, Path: "/version", Handler: m.serve,
+		Summary: "Version", Tag: "HTTP API",
+		Returns: map[int]any{http.StatusOK: map[string]string{}},
+	}}
+}
+
+func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
+	registry.WriteEncoded(w, http.StatusOK, m.reply)
+}

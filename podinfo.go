@@ -1,0 +1,89 @@
+// Package podinfo is a small HTTP and gRPC server that is made of modules: it
+// proves that a cluster, a mesh or a pipeline works, and breaks on request.
+package podinfo
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"syscall"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/version"
+	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/cli"
+)
+
+// Modules returns a new instance of every stock module that opens no port.
+// List order is chain order within a phase, and start order.
+func Modules() []registry.Module {
+	return []registry.Module{
+		new(recovery.Module),
+
+		new(version.Module),
+	}
+}
+
+// Listeners returns a new instance of the modules that open ports. Main adds
+// them; a harness that calls the App as an http.Handler leaves them out.
+func Listeners() []registry.Module {
+	return []registry.Module{new(httpserver.Module)}
+}
+
+// New assembles the stock modules, without the listeners, into an
+// http.Handler. Start it before the first request and stop it after the last.
+func New(opts ...registry.Option) (*registry.App, error) {
+	return registry.New(Modules(), slices.Concat([]registry.Option{registry.Version(Build())}, opts)...)
+}
+
+// Set by the linker: -X github.com/seed-4591fe7d/podinfo.release=6.15.0.
+var (
+	release  = "6.15.0"
+	revision = ""
+)
+
+// Build is what the linker, or else the build information, says of this
+// program.
+func Build() registry.Build {
+	b := registry.Build{Version: release, Revision: revision}
+	if info, ok := debug.ReadBuildInfo(); ok && b.Revision == "" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Revision = s.Value
+			}
+		}
+	}
+	if b.Revision == "" {
+		b.Revision = "unknown"
+	}
+	return b
+}
+
+// Main is the whole program: it reads the command line, the environment and
+// the config file, serves the stock modules and mods until a signal comes, and
+// exits. A module with a stock module's name takes its place.
+func Main(mods ...registry.Module) {
+	ctx, stop := context.WithCancel(context.Background())
+	p := &cli.Program{
+		Name:    "podinfo",
+		Modules: slices.Concat(Modules(), Listeners(), mods),
+		Build:   Build(),
+		Args:    os.Args[1:],
+		Env:     os.Environ(),
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Exit:    os.Exit,
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		p.Abort(1)
+	}()
+	p.Exit(p.Run(ctx))
+}

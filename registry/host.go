@@ -1,0 +1,179 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Host is what a module may reach of the App it belongs to. It is given to
+// Provision and is good until the module has stopped.
+type Host struct {
+	Log *logrus.Entry // carries the field "module"
+
+	app    *App
+	random *Random
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// Handler is the App, for modules that serve it on a port.
+func (h *Host) Handler() http.Handler { return h.app }
+
+// Build names what was built.
+func (h *Host) Build() Build { return h.app.build }
+
+// Prefix is the path the App's routes are mounted under, "" for none.
+func (h *Host) Prefix() string { return h.app.core.Prefix }
+
+// Random is the module's reproducible randomness.
+func (h *Host) Random() *Random { return h.random }
+
+// Settings lists what can be set of the App, with the values in effect.
+func (h *Host) Settings() []Setting { return h.app.Settings() }
+
+// Modules lists every module of the App.
+func (h *Host) Modules() []Status { return h.app.Modules() }
+
+// Mounted lists the routes that are served now.
+func (h *Host) Mounted() []Mounted { return h.app.Mounted() }
+
+// Switch links or unlinks a module, see [App.Switch].
+func (h *Host) Switch(name string, on bool) error { return h.app.Switch(name, on) }
+
+// Ready says why the App cannot serve now, or nil.
+func (h *Host) Ready(ctx context.Context) error { return h.app.Ready(ctx) }
+
+// Draining reports whether the App has been told to stop.
+func (h *Host) Draining() bool { return h.app.draining.Load() }
+
+// Go runs f beside the module. When the App stops, ctx is cancelled, the
+// module's Stop is called, and then f has to return.
+func (h *Host) Go(f func(ctx context.Context)) { h.tasks.Go(func() { f(h.ctx) }) }
+
+// Context ends when the module has to stop.
+func (h *Host) Context() context.Context { return h.ctx }
+
+// Fail makes Run stop the App and return err.
+func (h *Host) Fail(err error) {
+	select {
+	case h.app.failed <- err:
+	default: // one failure is enough to stop
+	}
+}
+
+// Exit ends the process, where there is one of the App's own to end.
+func (h *Host) Exit(code int) {
+	if h.app.exit == nil {
+		h.Log.WithField("code", code).Error("exit asked for and refused")
+		return
+	}
+	h.app.exit(code)
+}
+
+// wait waits for the module's goroutines, or for ctx.
+func (h *Host) wait(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() { h.tasks.Wait(); close(idle) }()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("goroutines still running: %w", ctx.Err())
+	}
+}
+
+// ErrAbsent is in the error of Use when no enabled module is what is needed.
+var ErrAbsent = errors.New("absent")
+
+// Use returns the one enabled module that is a T, provisioned first. Call it
+// in Provision. Which module that is must not depend on h's own.
+func Use[T any](h *Host) (t T, err error) {
+	var on, off []*entry
+	for _, e := range h.app.entries {
+		switch _, ok := e.Module.(T); {
+		case ok && e.state == Off:
+			off = append(off, e)
+		case ok:
+			on = append(on, e)
+		}
+	}
+	want := reflect.TypeFor[T]()
+	switch {
+	case len(on) > 1:
+		return t, fmt.Errorf("needs %v: both %s and %s provide it", want, on[0].info.Name, on[1].info.Name)
+	case len(on) == 0 && len(off) > 0:
+		return t, fmt.Errorf("needs %v: %s provides it, set %s=true: %w", want, off[0].info.Name, off[0].info.key("_ENABLED"), ErrAbsent)
+	case len(on) == 0:
+		return t, fmt.Errorf("needs %v: no module provides it: %w", want, ErrAbsent)
+	}
+	if err := h.app.provision(on[0]); err != nil {
+		return t, fmt.Errorf("needs %s: %w", on[0].info.Name, err)
+	}
+	return on[0].Module.(T), nil
+}
+
+// All returns every enabled module that is a T, in list order. It does not
+// wait for them to be provisioned: use what it returns in Start or later.
+func All[T any](h *Host) []T {
+	var out []T
+	for _, e := range h.app.entries {
+		if t, ok := e.Module.(T); ok && e.state != Off {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+type wiring int
+
+const (
+	unwired wiring = iota
+	wiringNow
+	wired
+)
+
+func (a *App) provisionAll(vals values) error {
+	var errs []error
+	for _, e := range a.entries {
+		if e.state == Off {
+			continue
+		}
+		err := explain(a.provision(e), e.settings, vals)
+		if _, setting := errors.AsType[*SettingError](err); err != nil && !setting {
+			err = fmt.Errorf("module %s: %w", e.info.Name, err)
+		}
+		// A module that failed makes those that need it fail alike.
+		if err != nil && !slices.ContainsFunc(errs, func(x error) bool { return errors.Is(err, x) }) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) provision(e *entry) error {
+	switch e.wired {
+	case wired:
+		return nil
+	case wiringNow:
+		return fmt.Errorf("%s depends on itself", e.info.Name)
+	}
+	e.wired = wiringNow
+	e.host = &Host{Log: a.log.WithField("module", e.info.Name), app: a, random: newRandom(a.seed, e.info.Name)}
+	e.host.ctx, e.host.cancel = context.WithCancel(context.Background())
+	if p, ok := e.Module.(Provisioner); ok {
+		if err := p.Provision(e.host); err != nil {
+			e.wired = unwired
+			return err
+		}
+	}
+	e.wired = wired
+	return nil
+}

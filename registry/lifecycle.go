@@ -1,0 +1,131 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Start starts the modules that are on or on standby, in list order. If one
+// fails, those before it are stopped.
+func (a *App) Start(ctx context.Context) error {
+	for _, e := range a.entries {
+		if e.state == Off {
+			continue
+		}
+		if s, ok := e.Module.(Starter); ok {
+			if err := s.Start(ctx); err != nil {
+				e.host.cancel()
+				err = fmt.Errorf("module %s: %w", e.info.Name, err)
+				return errors.Join(err, e.host.wait(ctx), a.Stop(ctx))
+			}
+		}
+		a.mu.Lock()
+		a.running = append(a.running, e)
+		a.mu.Unlock()
+	}
+	a.serving.Store(true)
+	a.log.WithField("seed", a.seed).Debug("random faults are repeated with this seed")
+	return nil
+}
+
+// Drain fails readiness and has every running module end its outstanding work,
+// all at once, before ctx is done. Its error says what was cut.
+func (a *App) Drain(ctx context.Context) error {
+	a.draining.Store(true)
+	a.mu.Lock()
+	running, again := slices.Clone(a.running), a.drained
+	a.drained = true
+	a.mu.Unlock()
+	if again {
+		return nil
+	}
+	errs := make([]error, len(running))
+	var all sync.WaitGroup
+	for i, e := range running {
+		if d, ok := e.Module.(Drainer); ok {
+			all.Go(func() {
+				if err := d.Drain(ctx); err != nil {
+					errs[i] = fmt.Errorf("module %s: %w", e.info.Name, err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Stop drains and then stops the modules in reverse order: it cancels each
+// one's goroutines, calls its Stop and waits for them until ctx is done.
+func (a *App) Stop(ctx context.Context) error {
+	errs := []error{a.Drain(ctx)}
+	a.serving.Store(false)
+	a.mu.Lock()
+	running := a.running
+	a.running = nil
+	a.mu.Unlock()
+	for _, e := range slices.Backward(running) {
+		e.host.cancel()
+		var err error
+		if s, ok := e.Module.(Stopper); ok {
+			err = s.Stop(ctx)
+		}
+		if err = errors.Join(err, e.host.wait(ctx)); err != nil {
+			errs = append(errs, fmt.Errorf("module %s: %w", e.info.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run starts the App and serves until ctx is done or a module fails. Then it
+// fails readiness, goes on serving for the grace time, and stops within the
+// shutdown timeout. The error is nil when nothing was cut.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		a.draining.Store(true)
+		a.log.WithField("grace", a.core.Grace.String()).WithField("timeout", a.core.Timeout.String()).Info("Shutting down.")
+		select {
+		case <-time.After(a.core.Grace):
+		case err = <-a.failed:
+		}
+	case err = <-a.failed:
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.core.Timeout)
+	defer cancel()
+	return errors.Join(err, a.Stop(ctx))
+}
+
+// ErrNotStarted and ErrDraining are why an App is not ready although every
+// module is.
+var (
+	ErrNotStarted = errors.New("not started")
+	ErrDraining   = errors.New("shutting down")
+)
+
+// Ready says why the App cannot serve now, or nil: it asks every Checker that
+// is linked.
+func (a *App) Ready(ctx context.Context) error {
+	switch {
+	case a.draining.Load():
+		return ErrDraining
+	case !a.serving.Load():
+		return ErrNotStarted
+	}
+	var errs []error
+	for _, e := range a.entries {
+		if c, ok := e.Module.(Checker); ok && e.linked.Load() {
+			if err := c.Ready(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", e.info.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

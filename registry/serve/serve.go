@@ -1,0 +1,158 @@
+// Package serve runs an http.Server that loses no request when it stops.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Quiet is how long a draining server waits after the last sign of life on its
+// open connections before it closes them: what a client had sent before the
+// port closed is read and answered in that time.
+const Quiet = 250 * time.Millisecond
+
+// Server serves one listener.
+type Server struct {
+	http     *http.Server
+	listener net.Listener
+	closing  atomic.Bool
+
+	mu     sync.Mutex
+	states map[net.Conn]http.ConnState
+	last   time.Time     // of a change of states
+	empty  chan struct{} // closed when states is empty, while closing
+}
+
+// New prepares srv to be served on l. It takes over srv.Handler and
+// srv.ConnState.
+func New(srv *http.Server, l net.Listener) *Server {
+	s := &Server{http: srv, listener: l, states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
+	inner := srv.Handler
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.closing.Load() {
+			w.Header().Set("Connection", "close") // over HTTP/2 it becomes GOAWAY
+		}
+		inner.ServeHTTP(w, r)
+	})
+	srv.ConnState = s.track
+	return s
+}
+
+// Listen listens on TCP. An empty host is every address; an IPv6 address may
+// stand in brackets.
+func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve serves until Drain or Close. With srv.TLSConfig set it speaks TLS.
+func (s *Server) Serve() error {
+	var err error
+	if s.http.TLSConfig != nil {
+		err = s.http.ServeTLS(s.listener, "", "")
+	} else {
+		err = s.http.Serve(s.listener)
+	}
+	if s.closing.Load() || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = time.Now()
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(s.states, c)
+	} else {
+		s.states[c] = state
+	}
+	s.signalEmpty()
+}
+
+func (s *Server) signalEmpty() {
+	if !s.closing.Load() || len(s.states) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// Drain closes the port, answers what was sent before that, and closes the
+// connections. What is still being served when ctx is done is cut, and counted
+// in the error.
+func (s *Server) Drain(ctx context.Context) error {
+	s.closing.Store(true)
+	s.listener.Close()
+	s.linger(ctx)
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	n := s.active()
+	s.http.Close()
+	if n > 0 {
+		return fmt.Errorf("%d requests cut: %w", n, err)
+	}
+	return nil
+}
+
+// linger waits until no connection is open or all are quiet.
+func (s *Server) linger(ctx context.Context) {
+	s.mu.Lock()
+	s.signalEmpty()
+	s.last = time.Now()
+	s.mu.Unlock()
+	if end, ok := ctx.Deadline(); ok { // half of the time is for those still being served
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	for {
+		s.mu.Lock()
+		left := Quiet - time.Since(s.last)
+		s.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		select {
+		case <-time.After(left):
+		case <-s.empty:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// active counts the connections that are being served.
+func (s *Server) active() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, state := range s.states {
+		if state == http.StateActive {
+			n++
+		}
+	}
+	return n
+}
+
+// Close closes the port and every connection.
+func (s *Server) Close() error {
+	s.closing.Store(true)
+	return s.http.Close()
+}

@@ -1,0 +1,21 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Sleep waits for d, or until ctx is done: then it returns false.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// core holds the settings of the App itself.
+type core struct {
+	Modules []string `env:"MODULES" doc:"modules to turn on and off, in order: -panic,random-error or none,http-server,health" accepts:"names of modules, -name, none, all or default"`
+	Level   string   `env:"LEVEL" envDefault:"info" doc:"log level" accepts:"debug, info, warn, error, fatal or panic"`
+	Prefix  string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under"`
+	Seed    *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
+
+	Grace   time.Duration `env:"SHUTDOWN_GRACE" envDefault:"3s" doc:"time between failing readiness and closing the ports" accepts:"a duration such as 0s, 500ms or 3s"`
+	Timeout time.Duration `env:"SERVER_SHUTDOWN_TIMEOUT" envDefault:"5s" doc:"time for requests in flight to end, after the grace" accepts:"a duration above zero such as 5s or 1m"`
+
+	ConfigPath string `env:"CONFIG_PATH" doc:"directory of the config file, served and watched by /configs"`
+	Config     string `env:"CONFIG" envDefault:"config.yaml" doc:"name of the config file, YAML or JSON"`
+}
+
+func (c *core) Validate() error {
+	var errs []error
+	if _, err := logrus.ParseLevel(c.Level); err != nil {
+		errs = append(errs, Invalid("Level", "debug, info, warn, error, fatal or panic"))
+	}
+	prefix, err := cleanPrefix(c.Prefix)
+	if err != nil {
+		errs = append(errs, Invalid("Prefix", err.Error()))
+	}
+	c.Prefix = prefix
+	if c.Grace < 0 {
+		errs = append(errs, Invalid("Grace", "a duration that is not negative, such as 0s or 3s"))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, Invalid("Timeout", "a duration above zero, such as 5s or 1m"))
+	}
+	return errors.Join(errs...)
+}
+
+// merge lays the sources over each other, weakest first.
+func merge(file, environment, flags map[string]string) values {
+	out := values{}
+	for _, layer := range []struct {
+		source Source
+		vars   map[string]string
+	}{{FromFile, file}, {FromEnvironment, scrub(environment)}, {FromFlag, flags}} {
+		for k, v := range layer.vars {
+			switch {
+			case v != "":
+				out[k] = given{v, layer.source}
+			case layer.source == FromFlag: // --backend-url= takes a variable back
+				delete(out, k)
+			}
+		}
+	}
+	return out
+}
+
+var (
+	serviceLink = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+	linkPart    = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+)
+
+// scrub drops the variables that Kubernetes injects for Services whose names
+// collide with ours: Service podinfo gives PODINFO_PORT=tcp://10.0.0.1:9898,
+// Service podinfo-grpc gives PODINFO_GRPC_PORT.
+func scrub(vars map[string]string) map[string]string {
+	out := make(map[string]string, len(vars))
+	for k, v := range vars {
+		if linkPart.MatchString(k) || strings.HasSuffix(k, "_PORT") && serviceLink.MatchString(v) {
+			continue
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// unknown separates what nothing declares: keys of the config file are errors,
+// variables are one warning (others may own some of the namespace).
+func unknown(vals values, settings []Setting) (errs []error, warning string) {
+	var keys []string
+	for _, s := range settings {
+		keys = append(keys, s.Key)
+	}
+	var strays []string
+	for k, g := range vals {
+		if !strings.HasPrefix(k, EnvPrefix) || slices.Contains(keys, k) {
+			continue
+		}
+		if g.source == FromFile {
+			errs = append(errs, fmt.Errorf("config file: unknown key %q%s", flagName(k), didYouMean(flagName(k), flagNames(keys))))
+			continue
+		}
+		strays = append(strays, k+didYouMean(k, keys))
+	}
+	if len(strays) == 0 {
+		return errs, ""
+	}
+	slices.Sort(strays)
+	return errs, "unknown variables: " + strings.Join(strays, ", ")
+}
+
+func flagNames(keys []string) []string {
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = flagName(k)
+	}
+	return out
+}
+
+// didYouMean is ` (did you mean "x"?)` for the likeliest of words, or "".
+func didYouMean(word string, words []string) string {
+	best, far := "", max(1, len(word)/3)+1
+	for _, w := range words {
+		if d := distance(word, w); d < far {
+			best, far = w, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// Suggest is ` (did you mean "x"?)` for the likeliest of words, or "" when
+// none is near.
+func Suggest(word string, words []string) string { return didYouMean(word, words) }
+
+// distance is Levenshtein's: how many letters to add, drop or replace.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range b {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
