@@ -10,9 +10,37 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
+	"github.com/seed-4591fe7d/podinfo/endpoints/chunked"
+	"github.com/seed-4591fe7d/podinfo/endpoints/configs"
+	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
+	"github.com/seed-4591fe7d/podinfo/endpoints/env"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/headers"
+	"github.com/seed-4591fe7d/podinfo/endpoints/health"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/info"
+	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
+	crash "github.com/seed-4591fe7d/podinfo/endpoints/panic"
+	"github.com/seed-4591fe7d/podinfo/endpoints/pprof"
+	"github.com/seed-4591fe7d/podinfo/endpoints/status"
+	"github.com/seed-4591fe7d/podinfo/endpoints/store"
+	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
+	"github.com/seed-4591fe7d/podinfo/endpoints/swagger"
+	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
+	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
+	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
+	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
+	"github.com/seed-4591fe7d/podinfo/middleware/faultinjection"
+	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
+	"github.com/seed-4591fe7d/podinfo/middleware/randomerror"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/middleware/versionheaders"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/cli"
 )
@@ -22,15 +50,41 @@ import (
 func Modules() []registry.Module {
 	return []registry.Module{
 		new(recovery.Module),
+		new(metrics.Module),
+		new(accesslog.Module),
+		new(versionheaders.Module),
+		new(bodylimit.Module),
+		new(crossorigin.Module),
+		new(jwt.Module),
+		new(faultinjection.Module),
+		new(randomdelay.Module),
+		new(randomerror.Module),
 
+		new(stress.Module),
+		new(health.Module),
+		new(info.Module),
 		new(version.Module),
+		new(env.Module),
+		new(headers.Module),
+		new(echo.Module),
+		new(status.Module),
+		new(delay.Module),
+		new(chunked.Module),
+		new(token.Module),
+		new(cache.Module),
+		new(store.Module),
+		new(configs.Module),
+		new(wsecho.Module),
+		new(crash.Module),
+		new(pprof.Module),
+		new(swagger.Module),
 	}
 }
 
 // Listeners returns a new instance of the modules that open ports. Main adds
 // them; a harness that calls the App as an http.Handler leaves them out.
 func Listeners() []registry.Module {
-	return []registry.Module{new(httpserver.Module)}
+	return []registry.Module{new(metricsserver.Module), new(grpcserver.Module), new(httpserver.Module)}
 }
 
 // New assembles the stock modules, without the listeners, into an
@@ -69,7 +123,7 @@ func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &cli.Program{
 		Name:    "podinfo",
-		Modules: slices.Concat(Modules(), Listeners(), mods),
+		Modules: slices.Concat(Modules(), Listeners(), []registry.Module{&env.Module{Environ: os.Environ()}}, mods),
 		Build:   Build(),
 		Args:    os.Args[1:],
 		Env:     os.Environ(),

@@ -23,10 +23,11 @@ type App struct {
 	entries  []*entry // in chain order, listeners last
 	settings []Setting
 
-	table    atomic.Pointer[table]
-	serving  atomic.Bool // started, and not yet told to stop
-	draining atomic.Bool
-	failed   chan error
+	table      atomic.Pointer[table]
+	generation atomic.Uint64 // of table
+	serving    atomic.Bool   // started, and not yet told to stop
+	draining   atomic.Bool
+	failed     chan error
 
 	mu      sync.Mutex // guards running, drained and the making of table
 	running []*entry
@@ -173,10 +174,22 @@ func (a *App) configure(vals values) error {
 		}
 	}
 	a.settings = a.valued(declared, vals)
-	if err := errors.Join(errs...); err != nil {
+	if err := joinOnce(errs); err != nil {
 		return err
 	}
 	return a.begin(vals, warning)
+}
+
+// joinOnce joins errors and drops repetitions: modules that share a setting
+// refuse its value alike.
+func joinOnce(errs []error) error {
+	var out []error
+	for _, err := range errs {
+		if err != nil && !slices.ContainsFunc(out, func(x error) bool { return x.Error() == err.Error() }) {
+			out = append(out, err)
+		}
+	}
+	return errors.Join(out...)
 }
 
 // fill configures target and validates what it got.

@@ -74,6 +74,7 @@ func (a *App) assemble() error {
 	t.unmatched = negroni.New(handlers...)
 	t.unmatched.UseHandlerFunc(t.refuse)
 	a.table.Store(t)
+	a.generation.Add(1)
 	return nil
 }
 

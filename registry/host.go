@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 )
@@ -78,6 +78,10 @@ func (h *Host) Exit(code int) {
 	h.app.exit(code)
 }
 
+// afterDeadline is the time goroutines have to see that they are cancelled,
+// when the work before that used the deadline up.
+const afterDeadline = 250 * time.Millisecond
+
 // wait waits for the module's goroutines, or for ctx.
 func (h *Host) wait(ctx context.Context) error {
 	idle := make(chan struct{})
@@ -86,6 +90,11 @@ func (h *Host) wait(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-time.After(afterDeadline):
 		return fmt.Errorf("goroutines still running: %w", ctx.Err())
 	}
 }
@@ -132,6 +141,21 @@ func All[T any](h *Host) []T {
 	return out
 }
 
+// Linked returns the linked modules that are a T the way a request meets
+// them: by phase, then in list order. It changes with Generation.
+func Linked[T any](h *Host) []T {
+	var out []T
+	for _, s := range h.app.InChain() {
+		if t, ok := s.Module.(T); ok && s.State == On {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Generation grows with every Switch of the App.
+func (h *Host) Generation() uint64 { return h.app.generation.Load() }
+
 type wiring int
 
 const (
@@ -150,12 +174,9 @@ func (a *App) provisionAll(vals values) error {
 		if _, setting := errors.AsType[*SettingError](err); err != nil && !setting {
 			err = fmt.Errorf("module %s: %w", e.info.Name, err)
 		}
-		// A module that failed makes those that need it fail alike.
-		if err != nil && !slices.ContainsFunc(errs, func(x error) bool { return errors.Is(err, x) }) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return joinOnce(errs)
 }
 
 func (a *App) provision(e *entry) error {

@@ -5,7 +5,7 @@ import "regexp"
 // Redacted stands where a secret is not shown.
 const Redacted = "REDACTED"
 
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]*:)[^/?#,\s]+@`)
+var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]*:)[^/?#\s]+@`)
 
 // RedactURL hides the passwords of the URLs in s.
 func RedactURL(s string) string { return userinfo.ReplaceAllString(s, "${1}"+Redacted+"@") }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+
+	"github.com/urfave/negroni/v3"
 )
 
 // Values of headers that every reply shares. They are never modified; sharing
@@ -88,4 +90,26 @@ func WriteBodyError(w http.ResponseWriter, err error) {
 		return
 	}
 	WriteError(w, http.StatusBadRequest, "invalid request body")
+}
+
+// StatusClientLeft is what nginx calls a request whose client left before the
+// reply.
+const StatusClientLeft = 499
+
+// Outcome is the status that the client of a request saw, for those that
+// record it. A handler that wrote nothing or took the connection over counts
+// as 200, or as 499 when the client had left; one that panicked, so that it
+// never returned, as 500.
+func Outcome(w negroni.ResponseWriter, r *http.Request, returned bool) int {
+	switch status := w.Status(); {
+	case status > 999: // net/http refused it with a panic
+		return http.StatusInternalServerError
+	case w.Written():
+		return status
+	case !returned:
+		return http.StatusInternalServerError
+	case r.Context().Err() != nil:
+		return StatusClientLeft
+	}
+	return http.StatusOK
 }

@@ -186,7 +186,7 @@ func (e *SettingError) Error() string {
 	case FromFile, FromCode:
 		from = " (" + string(e.Source) + ")"
 	}
-	return fmt.Sprintf("%s=%q%s: want %s", e.Key, e.Value, from, e.Want)
+	return fmt.Sprintf("%s=%q%s: want %s", e.Key, RedactURL(e.Value), from, e.Want)
 }
 
 // Invalid is what Validate and Provision return for a setting whose value they

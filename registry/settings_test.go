@@ -139,6 +139,8 @@ func TestRedactURL(t *testing.T) {
 		"http://a:b@x,http://c:d@y":                       "http://a:REDACTED@x,http://c:REDACTED@y",
 		"http://plain/path?x=1":                           "http://plain/path?x=1",
 		"no url":                                          "no url",
+		"redis://:a,b@host":                               "redis://:REDACTED@host",
+		"redis://:a@b@host/1":                             "redis://:REDACTED@host/1",
 		"dial redis://u:p@h:1: connection refused, sorry": "dial redis://u:REDACTED@h:1: connection refused, sorry",
 	} {
 		if got := registry.RedactURL(in); got != want {

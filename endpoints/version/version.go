@@ -8,7 +8,10 @@ import (
 )
 
 // Module is version.
-type Module struct{ reply []byte }
+type Module struct {
+	build registry.Build
+	reply []byte
+}
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
@@ -17,8 +20,8 @@ func (*Module) Info() registry.Info {
 
 // Provision encodes the reply, which never changes.
 func (m *Module) Provision(h *registry.Host) (err error) {
-	b := h.Build()
-	m.reply, err = registry.EncodeJSON(map[string]string{"version": b.Version, "commit": b.Revision})
+	m.build = h.Build()
+	m.reply, err = registry.EncodeJSON(map[string]string{"version": m.build.Version, "commit": m.build.Revision})
 	return err
 }
 

@@ -34,6 +34,7 @@ const TimeFormat = "2006-01-02T15:04:05.000Z0700"
 func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	var b []byte
 	if e.Buffer != nil {
+		e.Buffer.Grow(typicalLine)
 		b = e.Buffer.AvailableBuffer()
 	}
 	b = append(b, `{"level":"`...)
@@ -45,13 +46,23 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	if r, ok := e.Context.(Record); ok {
 		b = r.AppendJSON(b)
 	}
-	for _, k := range slices.Sorted(maps.Keys(e.Data)) {
+	if len(e.Data) > 0 {
+		b = appendFields(b, e.Data)
+	}
+	return append(b, '}', '\n'), nil
+}
+
+// typicalLine is room for most lines, so that they are made in one piece.
+const typicalLine = 512
+
+func appendFields(b []byte, fields logrus.Fields) []byte {
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
 		b = append(b, ',')
 		b = AppendString(b, k)
 		b = append(b, ':')
-		b = appendValue(b, e.Data[k])
+		b = appendValue(b, fields[k])
 	}
-	return append(b, '}', '\n'), nil
+	return b
 }
 
 // levelName is zap's name for a level, which upstream's users filter by.

@@ -1,0 +1,34 @@
+.PHONY: test proto deps unit examples lint bench fuzz readme
+
+GO    ?= go
+TOOLS := -modfile=hack/tools/go.mod
+
+test: deps unit examples ## everything, on a bare Debian machine too
+
+deps: ## real servers and a browser for the tests
+	hack/deps
+
+unit:
+	$(GO) vet ./...
+	$(GO) test -race -timeout 10m ./...
+
+examples: ## each example that is a module of its own
+	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \
+		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
+	done
+
+lint:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) tool $(TOOLS) staticcheck ./...
+
+proto: ## generate the code of the .proto files
+	$(GO) -C hack/tools run ./genproto
+
+readme: ## write the generated tables of README.md
+	$(GO) test -run TestReadme -update .
+
+bench: ## every figure beside bare net/http, in one run
+	$(GO) test -run '^$$' -bench . -benchmem .
+
+fuzz: ## each fuzz target for FUZZTIME
+	hack/fuzz $(or $(FUZZTIME),1m)

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+)
+
+// wsGreeting is what check ws sends.
+const wsGreeting = "podinfo-check"
+
+func checkWS() *command {
+	c := newCommand("ws", "URL", "Check that a WebSocket answers: send a message, wait for one.")
+	c.examples = []string{"podcli check ws ws://localhost:9898/ws/echo --retry 1 --delay 2s --timeout 5s"}
+	header, tlsFlags := addHeader(c.flags), addTLS(c.flags)
+	return newCheck(c, func(arg string) (string, probe, error) {
+		if !strings.Contains(arg, "://") {
+			return "", nil, fmt.Errorf("address %q: want ws:// or wss://", arg)
+		}
+		u, err := parseURL(arg, "ws", "wss")
+		if err != nil {
+			return "", nil, err
+		}
+		conf, err := tlsFlags.config()
+		if err != nil {
+			return "", nil, err
+		}
+		return u.Redacted(), func(ctx context.Context) (facts, error) {
+			conn, err := dialWS(ctx, u, header, conf)
+			if err != nil {
+				return nil, err
+			}
+			defer conn.Close()
+			defer conn.expire(ctx)()
+			return greet(conn)
+		}, nil
+	})
+}
+
+func greet(conn *wsConn) (facts, error) {
+	start := time.Now()
+	if err := conn.send(ws.OpText, []byte(wsGreeting)); err != nil {
+		return nil, err
+	}
+	_, reply, err := conn.receive()
+	if err != nil {
+		return nil, describeClose(err)
+	}
+	found := facts{{"round_trip", time.Since(start)}, {"size", len(reply)}}
+	conn.sendClose(ws.StatusNormalClosure)
+	return found, nil
+}
+
+// describeClose gives the closing of a WebSocket its usual words.
+func describeClose(err error) error {
+	closed, ok := errors.AsType[wsutil.ClosedError](err)
+	if !ok {
+		return err
+	}
+	if closed.Reason == "" {
+		return fmt.Errorf("the server closed it: %s", closeName(closed.Code))
+	}
+	return fmt.Errorf("the server closed it: %s: %s", closeName(closed.Code), closed.Reason)
+}

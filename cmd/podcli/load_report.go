@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/openloop"
+)
+
+func (l *loader) report() error {
+	t, latency := l.load.Totals(), l.load.Latency()
+	if l.out.json {
+		return printJSON(l.object(t, latency))
+	}
+	return l.print(os.Stdout, t, latency)
+}
+
+// object is the report for programs. All times are in seconds.
+func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]any {
+	quantiles, histogram := map[string]float64{}, []map[string]any{}
+	for _, q := range latency.Quantiles {
+		quantiles["p"+strconv.FormatFloat(q.Percent, 'f', -1, 64)] = q.Time.Seconds()
+	}
+	for _, b := range latency.Buckets {
+		histogram = append(histogram, map[string]any{"le": b.Le.Seconds(), "count": b.Count})
+	}
+	return map[string]any{
+		"target": l.target, "rate": l.load.Rate, "connections": l.load.Workers, "duration": t.Elapsed.Seconds(),
+		"planned": t.Planned, "sent": t.Sent, "answered": t.Answered, "not_sent": t.NotSent,
+		"status": t.Status, "errors": t.Errors,
+		"latency": map[string]any{
+			"count": latency.Count, "min": latency.Min.Seconds(), "mean": latency.Mean.Seconds(), "max": latency.Max.Seconds(),
+			"quantiles": quantiles, "histogram": histogram,
+		},
+	}
+}
+
+// print is the report for people.
+func (l *loader) print(out io.Writer, t openloop.Totals, latency openloop.Latency) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "Target\t%s\n", oneLine(l.target))
+	fmt.Fprintf(w, "Plan\t%g a second over %d connections: %d requests\n", l.load.Rate, l.load.Workers, t.Planned)
+	fmt.Fprintf(w, "Sent\t%d in %s, %d answered, %d failed\n", t.Sent, short(t.Elapsed), t.Answered, t.Sent-t.Answered)
+	if t.NotSent > 0 {
+		fmt.Fprintf(w, "Not sent\t%d, as all connections were busy until the end\n", t.NotSent)
+	}
+	counts(w, "Status", t.Status)
+	counts(w, "Errors", t.Errors)
+	if latency.Count > 0 {
+		fmt.Fprintf(w, "\nLatency from the moment each was due:\n")
+		fmt.Fprintf(w, "  min\t%s\n  mean\t%s\n", short(latency.Min), short(latency.Mean))
+		for _, q := range latency.Quantiles {
+			fmt.Fprintf(w, "  %g%%\t%s\n", q.Percent, short(q.Time))
+		}
+		fmt.Fprintf(w, "  max\t%s\n\n", short(latency.Max))
+		bars(w, latency.Buckets)
+	}
+	return w.Flush()
+}
+
+func counts(w io.Writer, title string, by map[string]int64) {
+	for _, k := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(w, "%s\t%s: %d\n", title, oneLine(k), by[k])
+		title = ""
+	}
+}
+
+func bars(w io.Writer, buckets []openloop.Bucket) {
+	const longest = 50
+	most := int64(1)
+	for _, b := range buckets {
+		most = max(most, b.Count)
+	}
+	for _, b := range buckets {
+		fmt.Fprintf(w, "  up to %s\t%d\t%s\n", short(b.Le), b.Count, strings.Repeat("#", int(b.Count*longest/most)))
+	}
+}
+
+// short is a duration with three digits that matter.
+func short(d time.Duration) string {
+	switch {
+	case d >= 100*time.Second:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLoadHTTP(t *testing.T) {
+	var conns, n atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method != "PUT" || string(body) != "b" || r.Header.Get("A") != "1" {
+			t.Errorf("%s %q %v", r.Method, body, r.Header)
+		}
+		if n.Add(1)%2 == 0 {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		if n.Load() == 1 {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	args := []string{"load", s.URL, "--rate=200", "--duration=200ms", "--connections=3", "--method=PUT", "--body=b", "--header=A: 1"}
+	r := run(t, append(args, "-o=json")...)
+	o := r.object(t)
+	if r.code != 0 || r.err != "" || o["planned"] != 40.0 || o["sent"] != 40.0 || o["answered"] != 40.0 || o["not_sent"] != 0.0 || conns.Load() > 3 {
+		t.Errorf("%+v over %d connections", r, conns.Load())
+	}
+	if diff := cmp.Diff(map[string]any{"200": 19.0, "302": 1.0, "418": 20.0}, o["status"]); diff != "" {
+		t.Error(diff)
+	}
+	latency := o["latency"].(map[string]any)
+	var counted float64
+	for _, b := range latency["histogram"].([]any) {
+		counted += b.(map[string]any)["count"].(float64)
+	}
+	quantiles := latency["quantiles"].(map[string]any)
+	if counted != 40 || latency["count"] != 40.0 || !(0 < latency["min"].(float64)) || quantiles["p50"].(float64) > quantiles["p99.9"].(float64) {
+		t.Errorf("%v", latency)
+	}
+	r = run(t, args...)
+	for _, want := range []string{"Target  PUT http://127", "200 a second over 3 connections: 40 requests", "40 answered, 0 failed", "418: 20", "99.99%", "up to", "####"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("want %q in %s", want, r.out)
+		}
+	}
+	if r.code != 0 || r.err != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Over HTTP/2, too, each worker has its own connection.
+func TestLoadHTTP2(t *testing.T) {
+	ca, conf, _ := localhost(t)
+	var conns sync.Map
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conns.Store(r.RemoteAddr, true)
+		io.WriteString(w, r.Proto)
+	}))
+	s.EnableHTTP2, s.TLS = true, conf
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	run(t, "check", "http", s.URL, "--cacert", ca.file, "--expect-body=HTTP/2.0").expect(t, 0)
+	conns.Clear()
+	r := run(t, "load", s.URL, "--cacert", ca.file, "--rate=500", "--duration=100ms", "--connections=2", "-o=json")
+	n := 0
+	conns.Range(func(any, any) bool { n++; return true })
+	if o := r.object(t); o["answered"] != 50.0 || n != 2 {
+		t.Errorf("%+v over %d connections", r, n)
+	}
+}
+
+func TestLoadGRPC(t *testing.T) {
+	plain := serveGRPC(t, nil)
+	ca, conf, _ := localhost(t)
+	secure := serveGRPC(t, conf)
+	for _, c := range []struct {
+		addr   string
+		args   []string
+		status string
+	}{
+		{plain, []string{"--grpc=echo", "--body=hello"}, "OK"},
+		{plain, []string{"--grpc=echo", "--body=fail"}, "Unavailable"},
+		{plain, []string{"--grpc", "health"}, "OK"},
+		{plain, []string{"--grpc=/grpc.health.v1.Health/List"}, "OK"},
+		{plain, []string{"--grpc=a.B/C"}, "Unimplemented"},
+		{secure, []string{"--grpc=echo", "--tls", "--cacert", ca.file}, "OK"},
+	} {
+		r := run(t, append([]string{"load", c.addr, "--rate=200", "--duration=100ms", "-o=json"}, c.args...)...)
+		if diff := cmp.Diff(map[string]any{c.status: 20.0}, r.object(t)["status"]); diff != "" || r.code != 0 {
+			t.Errorf("%s: %+v %s", c.args, r, diff)
+		}
+	}
+}
+
+func TestLoadFails(t *testing.T) {
+	r := run(t, "load", refused(t), "--rate=100", "--duration=100ms", "-o=json")
+	r.expect(t, 1, "no request was answered")
+	if diff := cmp.Diff(map[string]any{"connection refused": 10.0}, r.object(t)["errors"]); diff != "" {
+		t.Error(diff)
+	}
+	r = run(t, "load", silent(t), "--rate=100", "--duration=20ms", "--timeout=30ms")
+	r.expect(t, 1, "no request was answered")
+	if !strings.Contains(r.out, "Errors  timeout: 2") || !strings.Contains(r.out, "50%") {
+		t.Errorf("%s", r.out)
+	}
+}
+
+func TestLoadInterrupted(t *testing.T) {
+	first := make(chan struct{})
+	var once sync.Once
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			once.Do(func() { close(first) })
+		}
+	}))
+	defer s.Close()
+	cmd := podcli(t, "load", s.URL, "--duration=1h")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-first
+	cmd.Process.Signal(os.Interrupt)
+	if code := exitCode(t, cmd.Wait()); code != 1 || errs.String() != "interrupted\n" || !strings.Contains(out.String(), "180000 requests") {
+		t.Errorf("exit code %d, %s %s", code, &out, &errs)
+	}
+}
+
+func TestReason(t *testing.T) {
+	_, err := tls.Dial("tcp", refused(t), nil)
+	if got := reason(err); got != "connection refused" {
+		t.Errorf("%q", got)
+	}
+	_, err = http.Get("http://host.invalid./")
+	if got := reason(err); strings.Contains(got, "127.") || strings.Contains(got, "http:") {
+		t.Errorf("%q", got)
+	}
+}

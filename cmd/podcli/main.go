@@ -1,0 +1,61 @@
+// Command podcli checks that something answers over HTTP, TCP, gRPC, WebSocket
+// or TLS, talks to a WebSocket, and puts a steady load on an address.
+//
+// It runs as an exec probe, every few seconds and on a small share of a core,
+// so it is made to start fast: no package that works much before main.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Set by the linker: -X main.release=6.15.0.
+var release = "6.15.0"
+
+// errFailed ends the program with exit code 1 when what failed has been told.
+var errFailed = errors.New("failed")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().run(ctx, os.Args[1:])
+	stop()
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, errFailed) {
+		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
+	}
+	os.Exit(1)
+}
+
+// root is every command there is.
+func root() *command {
+	all := group("podcli", "Probe and client commands.",
+		group("check", "Check that something answers.",
+			checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()),
+		wsCommand(),
+		loadCommand(),
+		versionCommand(),
+	)
+	all.sub = append(all.sub, completionCommand(), completeCommand(all), helpCommand(all))
+	all.name("")
+	return all
+}
+
+func versionCommand() *command {
+	c := newCommand("version", "", "Print the version.")
+	out := addOutput(c.flags, "o")
+	c.do = func(context.Context, []string) error {
+		if out.json {
+			return printJSON(map[string]string{"version": release})
+		}
+		fmt.Println(release)
+		return nil
+	}
+	return c
+}

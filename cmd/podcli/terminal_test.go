@@ -1,0 +1,150 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/term"
+)
+
+// screen is a terminal with podcli on it.
+type screen struct {
+	*os.File
+	tty  *os.File
+	cmd  *exec.Cmd
+	text string // all that was drawn
+}
+
+func onTerminal(t *testing.T, env string, args ...string) *screen {
+	t.Helper()
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close(); tty.Close() })
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 120}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := podcli(t, args...)
+	cmd.Env = append(cmd.Env, env)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	// What waits for it would hang should it die.
+	cmd.Cancel = func() error { master.Close(); return cmd.Process.Kill() }
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &screen{master, tty, cmd, ""}
+}
+
+// until reads until the text has been drawn since the last call.
+func (s *screen) until(t *testing.T, text string) {
+	t.Helper()
+	from, buf := len(s.text), make([]byte, 4096)
+	for !strings.Contains(s.text[from:], text) {
+		n, err := s.Read(buf)
+		if err != nil {
+			t.Fatalf("%v, waiting for %q after %q", err, text, s.text)
+		}
+		s.text += string(buf[:n])
+	}
+}
+
+func (s *screen) key(keys string) { s.WriteString(keys) }
+
+const (
+	up, left, ctrlA, ctrlD, enter = "\x1b[A", "\x1b[D", "\x01", "\x04", "\r"
+	green, wipe                   = "\x1b[32m", "\x1b[K"
+)
+
+func TestTerminal(t *testing.T) {
+	s, _ := newSocket(t, false)
+	c := onTerminal(t, "", "ws", s.url("/echo"))
+	before, err := term.GetState(int(c.tty.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, "connected to ws://")
+	c.until(t, "> ")
+	c.key("helo" + left + "l" + enter)
+	c.until(t, green+"< hello")
+	c.key(up + ctrlA + "oh " + enter)
+	c.until(t, green+"< oh hello")
+	c.key(up + up + enter)
+	c.until(t, green+"< hello")
+	if diff := cmp.Diff([]string{"hello", "oh hello", "hello"}, s.next(3)); diff != "" {
+		t.Error(diff)
+	}
+	c.key(ctrlD)
+	c.until(t, "closed: 1000 (normal closure)")
+	if code := exitCode(t, c.cmd.Wait()); code != 0 || s.next(1)[0] != "close 1000 (normal closure)" {
+		t.Errorf("exit code %d", code)
+	}
+	after, err := term.GetState(int(c.tty.Fd()))
+	if err != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("the terminal was left changed: %+v, %+v before, %v", after, before, err)
+	}
+}
+
+func TestTerminalCloseCode(t *testing.T) {
+	s, _ := newSocket(t, false)
+	c := onTerminal(t, "NO_COLOR=1", "ws", s.url("/echo"))
+	c.until(t, "> ")
+	c.key("a" + enter)
+	c.until(t, "< a")
+	c.key("leave" + enter)
+	c.until(t, "closed: 1001 (going away) bye")
+	if code := exitCode(t, c.cmd.Wait()); code != 1 || strings.Contains(c.text, green) {
+		t.Errorf("exit code %d, %q", code, c.text)
+	}
+}
+
+func TestTerminalIsNotSteered(t *testing.T) {
+	s, _ := newSocket(t, false)
+	c := onTerminal(t, "", "ws", s.url("/steer"))
+	c.until(t, "\uFFFD[2Jclear\uFFFD")
+	c.key(ctrlD)
+	c.until(t, "closed: 1000")
+	exitCode(t, c.cmd.Wait())
+}
+
+func TestProgress(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer s.Close()
+	c := onTerminal(t, "", "check", "http", s.URL, "--timeout=1h")
+	c.until(t, "waiting for the answer to try 1 of 1")
+	close(release)
+	c.until(t, wipe+"check succeed: http "+s.URL)
+	if code := exitCode(t, c.cmd.Wait()); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestLoadBar(t *testing.T) {
+	s := httptest.NewServer(site())
+	defer s.Close()
+	c := onTerminal(t, "", "load", s.URL+"/ok", "--duration=200ms")
+	c.until(t, "[")
+	c.until(t, "% ")
+	c.until(t, wipe+"Target")
+	c.until(t, "max")
+	if code := exitCode(t, c.cmd.Wait()); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A terminal that says it can do nothing gets no progress line.
+func TestDumbTerminal(t *testing.T) {
+	c := onTerminal(t, "TERM=dumb", "check", "tcp", silent(t))
+	c.until(t, "check succeed")
+	if exitCode(t, c.cmd.Wait()) != 0 || strings.Contains(c.text, "\x1b") {
+		t.Errorf("%q", c.text)
+	}
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/google/go-cmp/cmp"
+)
+
+// socket is a server of WebSockets. What it does with one is told by the path;
+// what it was told goes to heard: the messages, and the codes of closings.
+type socket struct {
+	*httptest.Server
+	heard chan string
+	seen  http.Header // of the latest handshake
+}
+
+func (s *socket) url(path string) string {
+	return strings.Replace(s.URL, "http", "ws", 1) + path
+}
+
+func newSocket(t *testing.T, secure bool) (*socket, *authority) {
+	t.Helper()
+	s := &socket{heard: make(chan string, 100)}
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca, conf, _ := localhost(t)
+	if s.TLS = conf; secure {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s, ca
+}
+
+func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
+	s.seen = r.Header
+	if r.URL.Path == "/deny" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	conn, rw, _, err := ws.UpgradeHTTP(r, w)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	switch r.URL.Path {
+	case "/first": // frames hard on the heels of the handshake
+		conn.Write(bytes.Join([][]byte{text("one"), binaryFrame("\x00\xff"), text("three")}, nil))
+	case "/close":
+		conn.Write(closing(4001, "go away"))
+	case "/normal":
+		conn.Write(closing(1000, ""))
+	case "/drop":
+		return
+	case "/ping": // also in the middle of a message
+		conn.Write(bytes.Join([][]byte{
+			compiled(ws.NewPingFrame([]byte("p1"))), compiled(ws.NewFrame(ws.OpText, false, []byte("left "))),
+			compiled(ws.NewPingFrame(nil)), compiled(ws.NewFrame(ws.OpContinuation, true, []byte("right"))),
+		}, nil))
+	case "/utf8":
+		conn.Write(text("\xff"))
+	case "/masked": // RFC 6455, section 5.1: a server must not
+		conn.Write(compiled(ws.MaskFrame(ws.NewTextFrame([]byte("x")))))
+	case "/huge":
+		conn.Write([]byte{0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0})
+	case "/steer":
+		conn.Write(text("\x1b[2Jclear\a"))
+	}
+	s.echo(conn, rw.Reader)
+}
+
+func (s *socket) echo(conn net.Conn, from *bufio.Reader) {
+	for {
+		var frames []wsutil.Message
+		frames, err := wsutil.ReadMessage(from, ws.StateServerSide, frames)
+		if err != nil {
+			s.heard <- "gone"
+			return
+		}
+		for _, f := range frames {
+			switch f.OpCode {
+			case ws.OpPong:
+				s.heard <- "pong " + string(f.Payload)
+			case ws.OpClose:
+				code, _ := ws.ParseCloseFrameData(f.Payload)
+				s.heard <- "close " + closeName(code)
+				conn.Write(compiled(ws.NewCloseFrame(f.Payload)))
+				return
+			case ws.OpText:
+				s.heard <- string(f.Payload)
+				if string(f.Payload) == "leave" {
+					conn.Write(closing(1001, "bye"))
+				} else {
+					conn.Write(text(string(f.Payload)))
+				}
+			}
+		}
+	}
+}
+
+// next is what was heard, in order.
+func (s *socket) next(n int) (heard []string) {
+	for range n {
+		heard = append(heard, <-s.heard)
+	}
+	return heard
+}
+
+func compiled(f ws.Frame) []byte  { return ws.MustCompileFrame(f) }
+func text(s string) []byte        { return compiled(ws.NewTextFrame([]byte(s))) }
+func binaryFrame(s string) []byte { return compiled(ws.NewBinaryFrame([]byte(s))) }
+func closing(c uint16, r string) []byte {
+	return compiled(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(c), r)))
+}
+
+func TestCheckWS(t *testing.T) {
+	s, _ := newSocket(t, false)
+	r := run(t, "check", "ws", s.url("/echo"), "--header", "Authorization: Bearer x")
+	r.expect(t, 0, "check succeed: ws ws://127", "size=13", "round_trip=")
+	if diff := cmp.Diff([]string{"podinfo-check", "close 1000 (normal closure)"}, s.next(2)); diff != "" {
+		t.Error(diff)
+	}
+	if s.seen.Get("Authorization") != "Bearer x" {
+		t.Errorf("%v", s.seen)
+	}
+	for path, want := range map[string]string{
+		"/deny": "403", "/close": "the server closed it: 4001: go away", "/normal": "the server closed it: 1000 (normal closure)",
+		"/drop": "check failed", "/utf8": "utf8", "/masked": "mask", "/huge": "large",
+	} {
+		run(t, "check", "ws", s.url(path)).expect(t, 1, "check failed", want)
+	}
+	run(t, "check", "ws", s.url("/first")).expect(t, 0, "size=3")
+	run(t, "check", "ws", s.url("/ping")).expect(t, 0, "size=10")
+	run(t, "check", "ws", "ws://"+refused(t), "--retry=1", "--delay=1ms").expect(t, 1, "attempts=2")
+	run(t, "check", "ws", "ws://"+silent(t), "--timeout=50ms").expect(t, 1, "no answer within 50ms")
+	o := run(t, "check", "ws", s.url("/echo"), "-o", "json").object(t)
+	if o["ok"] != true || o["size"] != 13.0 || o["round_trip"].(float64) <= 0 {
+		t.Errorf("%v", o)
+	}
+}
+
+func TestCheckWSSecure(t *testing.T) {
+	s, ca := newSocket(t, true)
+	run(t, "check", "ws", s.url("/echo")).expect(t, 1, "unknown authority")
+	run(t, "check", "ws", s.url("/echo"), "--cacert", ca.file).expect(t, 0, "size=13")
+	run(t, "check", "ws", s.url("/echo"), "--insecure").expect(t, 0, "size=13")
+}
+
+// TestPipe waits for nothing: after its input it stays until the server has
+// answered "leave" by closing, or ends at once.
+func TestPipe(t *testing.T) {
+	s, _ := newSocket(t, false)
+	long := strings.Repeat("0123456789abcdef", 1<<14)
+	const stay, leave = "--wait=1h", "--wait=0"
+	for _, c := range []struct {
+		name, path, in string
+		args           []string
+		want           ran
+	}{
+		{"lines", "/echo", "a\nb c\r\n\nleave\n", []string{stay}, ran{1, "< a\n< b c\n< \n", "closed: 1001 (going away) bye\n"}},
+		{"no last end", "/echo", "a\nleave", []string{stay}, ran{1, "< a\n", "closed: 1001 (going away) bye\n"}},
+		{"long", "/echo", long + "\nleave\n", []string{stay}, ran{1, "< " + long + "\n", "closed: 1001 (going away) bye\n"}},
+		{"json", "/echo", "a\"\nleave\n", []string{stay, "--output=json"}, ran{1, `{"data":"a\"","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
+		{"nothing to say", "/echo", "", []string{leave}, ran{0, "", "closed: 1000 (normal closure) \n"}},
+		{"early frames", "/first", "leave\n", []string{stay}, ran{1, "< one\n< 00 ff\n< three\n", "closed: 1001 (going away) bye\n"}},
+		{"early frames in json", "/first", "leave\n", []string{stay, "--output", "json"}, ran{1, `{"data":"one","type":"text"}` + "\n" +
+			`{"data":"00ff","type":"binary"}` + "\n" + `{"data":"three","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
+		{"close code", "/close", "", []string{stay}, ran{1, "", "closed: 4001 go away\n"}},
+		{"normal close", "/normal", "", []string{stay}, ran{0, "", "closed: 1000 (normal closure) \n"}},
+		{"denied", "/deny", "", nil, ran{1, "", "podcli ws: unexpected HTTP response status: 403\n"}},
+		{"denied in json", "/deny", "", []string{"--output=json"}, ran{1, `{"error":"unexpected HTTP response status: 403","type":"error"}` + "\n", ""}},
+		{"dropped", "/drop", "", []string{stay}, ran{1, "", "podcli ws: EOF\n"}},
+		{"pings", "/ping", "leave\n", []string{stay}, ran{1, "< left right\n", "closed: 1001 (going away) bye\n"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := runWith(t, c.in, append([]string{"ws", strings.TrimPrefix(s.url(c.path), "ws://")}, c.args...)...)
+			got.err = strings.ReplaceAll(got.err, "closure) \n", "closure) \n")
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(ran{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The side that is wrong is told so (RFC 6455, section 7.4.1), and a ping is
+// answered with its own payload.
+func TestProtocol(t *testing.T) {
+	for path, want := range map[string][]string{
+		"/utf8":   {"close 1007 (invalid data)"},
+		"/masked": {"close 1002 (protocol error)"},
+		"/huge":   {"close 1009 (message too big)"},
+		"/ping":   {"pong p1", "pong "},
+		"/close":  {"close 4001"},
+	} {
+		s, _ := newSocket(t, false)
+		runWith(t, "", "ws", s.url(path), "--wait=0")
+		if diff := cmp.Diff(want, s.next(len(want))); diff != "" {
+			t.Errorf("%s: %s", path, diff)
+		}
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	s, ca := newSocket(t, true)
+	for _, c := range []struct{ flag, want string }{
+		{"--wait=0", "https://" + s.Listener.Addr().String()},
+		{"-o=https://example.org", "https://example.org"},
+		{"--origin=https://example.org", "https://example.org"},
+	} {
+		if r := run(t, "ws", s.url("/normal"), "--cacert", ca.file, c.flag); r.code != 0 || s.seen.Get("Origin") != c.want {
+			t.Errorf("%s: %q %+v, want %q", c.flag, s.seen.Get("Origin"), r, c.want)
+		}
+	}
+}
+
+func TestInterruptedPipe(t *testing.T) {
+	s, _ := newSocket(t, false)
+	cmd := podcli(t, "ws", s.url("/echo"))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(in, "hello\n")
+	s.next(1)
+	cmd.Process.Signal(os.Interrupt)
+	if code := exitCode(t, cmd.Wait()); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if got := s.next(1)[0]; got != "close 1000 (normal closure)" {
+		t.Errorf("heard %q", got)
+	}
+}

@@ -1,0 +1,382 @@
+package main_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// run runs a command that ends by itself.
+func run(t *testing.T, words ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.Command(binary)
+	cmd.Env = []string{}
+	for _, w := range words {
+		if strings.HasPrefix(w, "PODINFO_") {
+			cmd.Env = append(cmd.Env, w)
+		} else {
+			cmd.Args = append(cmd.Args, w)
+		}
+	}
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Run()
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		words        string
+		code         int
+		stdout, errs string
+	}{
+		{"--version", 0, "6.15.0\n", ""},
+		{"-v", 0, "6.15.0\n", ""},
+		{"version", 0, "6.15.0\n", ""},
+		{"--help", 0, "--random-delay-max", ""},
+		{"-h", 0, "Usage: podinfo", ""},
+		{"help", 0, "PODINFO_", ""},
+		{"modules", 0, "random-delay\toff\tdefault\t-\tfault\tPODINFO_RANDOM_DELAY\t", ""},
+		{"modules PODINFO_RANDOM_DELAY=true", 0, "random-delay\ton\tPODINFO_RANDOM_DELAY\t", ""},
+		{"modules --modules=-metrics", 0, "metrics\toff\tPODINFO_MODULES\t-\tobserve", ""},
+		{"settings", 0, "PODINFO_PORT\t9898\tdefault\thttp-server\t", ""},
+		{"settings --port=1", 0, "PODINFO_PORT\t1\tflag\t", ""},
+		{"settings PODINFO_JWT_SECRET=hunter2", 0, "PODINFO_JWT_SECRET\tREDACTED\tenvironment\t", ""},
+		{"settings PODINFO_CACHE_SERVER=redis://u:hunter2@h", 0, "PODINFO_CACHE_SERVER\tredis://u:REDACTED@h\tenvironment\t", ""},
+		{"servr", 2, "", `unknown command "servr": want serve, modules, settings, version, help (did you mean "serve"?)`},
+		{"modules x", 2, "", `modules takes no arguments, got "x"`},
+		{"--pot=1", 2, "", `unknown flag: --pot (did you mean "--port"?)`},
+		{"--port", 2, "", "flag needs an argument: --port"},
+		{"--port=x", 2, "", `PODINFO_PORT="x" (flag --port): want a port number, 0 to 65535`},
+		{"PODINFO_PORT=70000", 2, "", `PODINFO_PORT="70000": want a port number, 0 to 65535`},
+		{"--level=loud", 2, "", "PODINFO_LEVEL"},
+		{"--modules=-metrix", 2, "", `"metrix" is none (did you mean "metrics"?)`},
+		{"--config-path=/nowhere --config=x.yaml", 2, "", "config file: open /nowhere/x.yaml"},
+		{"PODINFO_RANDOM_DELAY=true PODINFO_RANDOM_DELAY_UNIT=h", 2, "", `PODINFO_RANDOM_DELAY_UNIT="h": want s or ms`},
+		{"PODINFO_RANDOM_DELAY=true --random-delay-min=6", 2, "", "PODINFO_RANDOM_DELAY_M"},
+		{"PODINFO_JWT_ENABLED=true PODINFO_JWT_PATHS=/cache/*", 2, "", "PODINFO_JWT_SECRET"},
+	} {
+		stdout, stderr, code := run(t, strings.Fields(c.words)...)
+		if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.errs) {
+			t.Errorf("podinfo %s: exit %d\n%s%s\nwant %+v", c.words, code, stdout, stderr, c)
+		}
+		if c.code != 0 && strings.Count(stderr, "\n") != 1 {
+			t.Errorf("podinfo %s: not one line: %s", c.words, stderr)
+		}
+		if strings.Contains(stdout+stderr, "hunter2") {
+			t.Errorf("podinfo %s shows a secret", c.words)
+		}
+	}
+}
+
+// upstreamArguments are every flag of upstream's, with a value that its users
+// give.
+var upstreamArguments = strings.Fields(`--host=127.0.0.1 --prefix=/ --secure-port=0 --port-metrics=0 --grpc-port=0
+	--grpc-service-name=podinfo --level=info --backend-url=http://127.0.0.1:1 --backend-url=http://127.0.0.1:2,http://127.0.0.1:3 --http-client-timeout=2m
+	--http-server-timeout=30s --server-shutdown-timeout=5s --data-path=/tmp --config-path= --cert-path=/data/cert --config=
+	--ui-path=./ui --ui-logo=https://example.com/logo.gif --ui-color=#34577c --ui-message=hello --h2c --random-delay=false --random-delay-unit=s
+	--random-delay-min=0 --random-delay-max=5 --random-error=false --unhealthy=false --unready=false --stress-cpu=0 --stress-memory=0
+	--cache-server=`)
+
+func TestUpstreamArguments(t *testing.T) {
+	p := serve(t, upstreamArguments...)
+	if _, body := p.call(t, "GET", "/", ""); !strings.Contains(body, `"message": "hello"`) {
+		t.Error(body)
+	}
+	p = serve(t, "PODINFO_UI_MESSAGE=from the environment", "PODINFO_BACKEND_URL=http://127.0.0.1:1/a,http://127.0.0.1:2/b")
+	if _, body := p.call(t, "GET", "/", ""); !strings.Contains(body, "from the environment") {
+		t.Error(body)
+	}
+	if _, body := p.call(t, "POST", "/echo", "x"); strings.Count(body, "call failed") != 2 {
+		t.Error(body)
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		words      []string
+		message    string // of /api/info
+		err        string
+	}{
+		{"config.yaml", "ui-message: file\n", nil, "file", ""},
+		{"config.yaml", "ui-message: file\n", []string{"PODINFO_UI_MESSAGE=env"}, "env", ""},
+		{"config.yaml", "ui-message: file\n", []string{"PODINFO_UI_MESSAGE=env", "--ui-message=flag"}, "flag", ""},
+		{"other.json", `{"ui-message": "json", "backend-url": ["http://a", "http://b"]}`, []string{"--config=other.json"}, "json", ""},
+		{"unread.yaml", "syntax: [error", nil, "greetings from podinfo v6.15.0", ""},
+		{"config.yaml", "ui-mesage: x\n", nil, "", `config file: unknown key "ui-mesage" (did you mean "ui-message"?)`},
+		{"config.yaml", "a: [b", nil, "", "config.yaml"},
+		{"config.yaml", "ui: {message: x}\n", nil, "", `key "ui"`},
+		{"config.yaml", "port: x\n", []string{"PODINFO_PORT="}, "", `PODINFO_PORT="x" (config file): want a port number`},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, c.name), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		words := append([]string{"--config-path=" + dir}, c.words...)
+		if c.err != "" {
+			if _, stderr, code := run(t, words...); code != 2 || !strings.Contains(stderr, c.err) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("%+v: exit %d %s", c, code, stderr)
+			}
+			continue
+		}
+		p := serve(t, words...)
+		var info struct{ Message string }
+		_, body := p.call(t, "GET", "/api/info", "")
+		if err := json.Unmarshal([]byte(body), &info); err != nil || info.Message != c.message {
+			t.Errorf("%+v: %v %q", c, err, body)
+		}
+		if _, body := p.call(t, "GET", "/configs", ""); strings.Contains(body, "ui-message") && c.name == "config.yaml" {
+			t.Errorf("/configs shows the config file: %s", body)
+		}
+	}
+}
+
+func TestServiceLinksAreIgnored(t *testing.T) {
+	p := launch(t, "PODINFO_HOST=127.0.0.1", "PODINFO_PORT=tcp://10.0.0.1:9898", "PODINFO_GRPC_PORT=tcp://10.0.0.2:9999",
+		"PODINFO_PORT_METRICS=0", "PODINFO_SERVICE_HOST=10.0.0.1", "PODINFO_PORT_9898_TCP_ADDR=10.0.0.1", fmt.Sprintf("--port=%d", freePort(t)))
+	p.url = "http://127.0.0.1:" + strings.TrimPrefix(p.cmd.Args[len(p.cmd.Args)-1], "--port=")
+	p.await(t, p.url+"/version")
+	if p.stop(t) != 0 || strings.Contains(p.log.String(), "unknown variables") {
+		t.Error(p.log)
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	first := serve(t)
+	for _, flag := range []string{"--port", "--port-metrics"} {
+		p := launch(t, "PODINFO_HOST=127.0.0.1", fmt.Sprintf("--port=%d", freePort(t)), fmt.Sprintf("%s=%d", flag, first.port))
+		if code := p.end(t); code != 1 || !strings.Contains(p.log.String(), "address already in use") {
+			t.Errorf("%s: exit %d %s", flag, code, p.log)
+		}
+	}
+	p := launch(t, "PODINFO_HOST=127.0.0.1", "--port=0", fmt.Sprintf("--secure-port=%d", freePort(t)), "--cert-path=/nowhere")
+	if code := p.end(t); code != 1 || !strings.Contains(p.log.String(), "/nowhere/tls.crt") {
+		t.Errorf("no certificate: exit %d %s", code, p.log)
+	}
+}
+
+func TestTLSAndH2C(t *testing.T) {
+	dir := t.TempDir()
+	pool := registrytest.WriteCert(t, dir, "first")
+	port := freePort(t)
+	p := serve(t, fmt.Sprintf("--secure-port=%d", port), "--cert-path="+dir, "--h2c")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	res, err := (&http.Client{Transport: transport}).Get(fmt.Sprintf("https://127.0.0.1:%d/version", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.ProtoMajor != 2 || res.TLS.PeerCertificates[0].Subject.CommonName != "first" {
+		t.Errorf("%s %v", res.Proto, res.TLS.PeerCertificates[0].Subject)
+	}
+	pool = registrytest.WriteCert(t, dir, "second, a longer one")
+	rotated := false
+	for range 600 { // the files are looked at once a second
+		c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: pool})
+		if err == nil {
+			c.Close()
+			rotated = true
+			break
+		}
+		p.call(t, "GET", "/delay/10ms", "")
+	}
+	if !rotated {
+		t.Error("the rotated certificate is not served")
+	}
+	if line := (&process{port: port}).raw(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); line != "HTTP/1.0 400 Bad Request" {
+		t.Errorf("plain HTTP on the TLS port: %q", line)
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	h2c := &http.Transport{Protocols: &protocols}
+	defer h2c.CloseIdleConnections()
+	res, err = (&http.Client{Transport: h2c}).Get(p.url + "/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.ProtoMajor != 2 {
+		t.Error(res.Proto)
+	}
+	if _, err := (&http.Client{Transport: h2c}).Get(serve(t).url); err == nil {
+		t.Error("HTTP/2 without --h2c")
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	for _, host := range []string{"::1", "[::1]"} {
+		port := freePort(t)
+		p := launch(t, "PODINFO_HOST="+host, fmt.Sprintf("--port=%d", port))
+		p.await(t, fmt.Sprintf("http://[::1]:%d/version", port))
+		if _, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			t.Error("--host is not honoured")
+		}
+	}
+}
+
+// TestShutdown drives hundreds of keep-alive clients through SIGTERM and
+// counts what they lose.
+func TestShutdown(t *testing.T) {
+	p := serve(t, "PODINFO_SHUTDOWN_GRACE=1s", "--server-shutdown-timeout=20s")
+	var lost, served, late atomic.Int64
+	var draining atomic.Bool
+	var all sync.WaitGroup
+	warm := make(chan bool, 200)
+	for range 200 {
+		all.Go(func() {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			for n := 0; ; n++ {
+				res, err := (&http.Client{Transport: transport}).Post(p.url+"/echo", "text/plain", strings.NewReader("x"))
+				if n == 3 {
+					warm <- true
+				}
+				if err != nil {
+					if !strings.Contains(err.Error(), "connection refused") {
+						lost.Add(1)
+						t.Log(err)
+					}
+					return
+				}
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				served.Add(1)
+				if draining.Load() {
+					late.Add(1)
+				}
+			}
+		})
+	}
+	for range 200 {
+		<-warm
+	}
+	slow := make(chan error, 1)
+	go func() {
+		res, err := client.Get(p.url + "/delay/2")
+		if err == nil {
+			_, err = io.ReadAll(res.Body)
+			res.Body.Close()
+		}
+		slow <- err
+	}()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	for {
+		res, err := client.Get(p.url + "/readyz")
+		if err != nil {
+			t.Fatal("readyz never failed: ", err)
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+	}
+	draining.Store(true)
+	if res, _ := p.call(t, "GET", "/healthz", ""); res.StatusCode != 200 {
+		t.Errorf("liveness while draining: %d", res.StatusCode)
+	}
+	all.Wait()
+	if err := <-slow; err != nil {
+		t.Errorf("the request in flight: %v", err)
+	}
+	if code := p.end(t); code != 0 || lost.Load() > 0 || late.Load() == 0 {
+		t.Errorf("exit %d, %d lost of %d, %d served while draining: %s", code, lost.Load(), served.Load(), late.Load(), p.log)
+	}
+}
+
+func TestShutdownCuts(t *testing.T) {
+	p := serve(t, "--server-shutdown-timeout=100ms")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := make(chan bool)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "GET", p.url+"/chunked/60", nil)
+		res, err := client.Do(req)
+		close(begun)
+		if err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+	}()
+	<-begun
+	if code := p.stop(t); code != 1 || !strings.Contains(p.log.String(), "requests cut") {
+		t.Errorf("exit %d: %s", code, p.log)
+	}
+}
+
+func TestSecondSignal(t *testing.T) {
+	p := serve(t, "PODINFO_SHUTDOWN_GRACE=1m")
+	p.cmd.Process.Signal(syscall.SIGINT)
+	for {
+		if res, _ := p.call(t, "GET", "/readyz", ""); res.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+	}
+	p.cmd.Process.Signal(syscall.SIGINT)
+	if code := p.end(t); code != 1 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestPanicExits255(t *testing.T) {
+	p := serve(t)
+	if res, err := client.Get(p.url + "/panic"); err == nil {
+		t.Errorf("got an answer: %d", res.StatusCode)
+	}
+	if code := p.end(t); code != 255 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestLog(t *testing.T) {
+	p := serve(t, "--level=debug", "--modules=random-error", "PODINFO_RANDOM_ERROR_RATE=1", "PODINFO_RANDOM_ERROR_CODES=500")
+	p.call(t, "GET", "/status/201?q=1", "", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	p.stop(t)
+	var messages []string
+	var access map[string]any
+	for line := range strings.Lines(p.log.String()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("not JSON: %s", line)
+		}
+		for _, k := range []string{"level", "ts", "msg"} {
+			if entry[k] == nil {
+				t.Errorf("no %s in %s", k, line)
+			}
+		}
+		messages = append(messages, entry["msg"].(string))
+		if entry["uri"] == "/status/201?q=1" {
+			access = entry
+		}
+	}
+	if text := strings.Join(messages, "\n"); !strings.Contains(text, "Starting podinfo") || !strings.Contains(text, "Starting HTTP Server.") {
+		t.Error(text)
+	}
+	for k, want := range map[string]any{"method": "GET", "route": "/status/{code}", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "fault": "random-error", "proto": "HTTP/1.1", "level": "debug"} {
+		if diff := cmp.Diff(want, access[k]); diff != "" {
+			t.Errorf("%s: %s in %v", k, diff, access)
+		}
+	}
+	for _, k := range []string{"status", "duration", "bytes", "remote", "user-agent"} {
+		if access[k] == nil {
+			t.Errorf("no %s in %v", k, access)
+		}
+	}
+}

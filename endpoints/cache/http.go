@@ -1,0 +1,123 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// An operation is a label of the metrics.
+type operation string
+
+const (
+	opGet    operation = "get"
+	opSet    operation = "set"
+	opDelete operation = "delete"
+)
+
+// Routes declares /cache/{key}.
+func (m *Module) Routes() []registry.Route {
+	route := func(method string, h http.HandlerFunc, summary string, returns map[int]any) registry.Route {
+		refused := registry.Error{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
+		returns[http.StatusInternalServerError] = refused
+		returns[http.StatusServiceUnavailable] = refused
+		rt := registry.Route{
+			Method: method, Path: "/cache/{key}", Handler: h, Label: "cache",
+			Summary: summary, Tag: "HTTP API", Params: map[string]string{"key": "name of the value"}, Returns: returns,
+		}
+		if method == http.MethodPost || method == http.MethodPut {
+			rt.Body = "the value"
+			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = refused, refused
+		}
+		return rt
+	}
+	return []registry.Route{
+		route(http.MethodPost, m.write, "Keep a value", map[int]any{http.StatusAccepted: nil}),
+		route(http.MethodPut, m.write, "Keep a value", map[int]any{http.StatusAccepted: nil}),
+		route(http.MethodGet, m.read, "Read a value", map[int]any{http.StatusOK: "the value", http.StatusNotFound: nil}),
+		route(http.MethodDelete, m.remove, "Forget a value", map[int]any{http.StatusAccepted: nil}),
+	}
+}
+
+func (m *Module) write(w http.ResponseWriter, r *http.Request) {
+	body, ok := registry.ReadBody(w, r)
+	if !ok {
+		return
+	}
+	err := m.ask(r.Context(), func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
+	m.reply(w, opSet, err)
+}
+
+func (m *Module) remove(w http.ResponseWriter, r *http.Request) {
+	err := m.ask(r.Context(), func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
+	m.reply(w, opDelete, err)
+}
+
+func (m *Module) read(w http.ResponseWriter, r *http.Request) {
+	var value []byte
+	err := m.ask(r.Context(), func(ctx context.Context) (err error) {
+		value, err = m.store.get(ctx, r.PathValue("key"))
+		return err
+	})
+	if err != nil {
+		m.reply(w, opGet, err)
+		return
+	}
+	m.count(opGet, "hit")
+	registry.WriteRaw(w, http.StatusOK, value)
+}
+
+// reply answers an operation that has no value to show.
+func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
+	switch {
+	case err == nil:
+		m.count(op, "ok")
+		w.WriteHeader(http.StatusAccepted)
+	case errors.Is(err, errMiss):
+		m.count(op, "miss")
+		w.WriteHeader(http.StatusNotFound)
+	case errors.Is(err, errTooLarge):
+		m.count(op, "too_large")
+		registry.WriteError(w, http.StatusRequestEntityTooLarge, "value too large")
+	case errors.Is(err, errForeign):
+		m.count(op, "error")
+		registry.WriteError(w, http.StatusInternalServerError, fmt.Sprintf("cache %s failed: %v", op, errForeign))
+	default:
+		m.count(op, "error")
+		m.host.Log.WithError(err).Debug("cache operation failed")
+		registry.WriteError(w, http.StatusServiceUnavailable, "cache server is unavailable")
+	}
+}
+
+// RegisterMetrics adds the module's metrics to set. It is to be called once,
+// before the first request.
+func (m *Module) RegisterMetrics(set *metrics.Set) {
+	set.NewGauge("podinfo_cache_up", func() float64 {
+		if m.state.Load() == up {
+			return 1
+		}
+		return 0
+	})
+	m.counters = map[operation]map[string]*metrics.Counter{}
+	for op, results := range map[operation][]string{
+		opGet:    {"hit", "miss", "error"},
+		opSet:    {"ok", "too_large", "error"},
+		opDelete: {"ok", "error"},
+	} {
+		m.counters[op] = map[string]*metrics.Counter{}
+		for _, result := range results {
+			m.counters[op][result] = set.NewCounter(fmt.Sprintf("podinfo_cache_operations_total{operation=%q,result=%q}", string(op), result))
+		}
+	}
+}
+
+func (m *Module) count(op operation, result string) {
+	if c := m.counters[op][result]; c != nil {
+		c.Inc()
+	}
+}

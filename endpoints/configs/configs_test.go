@@ -1,0 +1,217 @@
+package configs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/configs"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T, dir string) *registrytest.Server {
+	t.Helper()
+	return registrytest.Serve(t, map[string]string{"PODINFO_CONFIG_PATH": dir}, new(configs.Module))
+}
+
+// get is what /configs shows.
+func get(t *testing.T, s *registrytest.Server) map[string]string {
+	t.Helper()
+	res, body := s.Call(t, "GET", "/configs", "")
+	var out map[string]string
+	if err := json.Unmarshal([]byte(body), &out); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%d %s: %v", res.StatusCode, body, err)
+	}
+	return out
+}
+
+// until waits until /configs shows want.
+func until(t *testing.T, s *registrytest.Server, want map[string]string) {
+	t.Helper()
+	var got map[string]string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if got = get(t, s); maps.Equal(got, want) {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", cmp.Diff(want, got))
+}
+
+// must fails the test unless every step worked.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func write(dir, name, content string) error {
+	return os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)
+}
+
+func TestPlainDirectory(t *testing.T) {
+	dir := t.TempDir()
+	must(t,
+		write(dir, "a", "1"), write(dir, "b", "<2>"),
+		write(dir, "config.yaml", "jwt-secret: x"), write(dir, "x..y", "dots"), write(dir, "large", strings.Repeat("x", 1<<20+1)), write(dir, "limit", strings.Repeat("y", 1<<20)),
+		os.Mkdir(filepath.Join(dir, "directory"), 0o755),
+		os.Symlink("a", filepath.Join(dir, "link")), os.Symlink("nowhere", filepath.Join(dir, "dangling")), os.Symlink("directory", filepath.Join(dir, "linked")),
+		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644),
+	)
+	s := serve(t, dir)
+	want := map[string]string{"a": "1", "b": "<2>", "limit": strings.Repeat("y", 1<<20), "link": "1"}
+	if diff := cmp.Diff(want, get(t, s)); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, name := range []string{"large", "dangling", "pipe"} {
+		if !strings.Contains(s.Log.String(), `"file":"`+name+`"`) {
+			t.Errorf("no warning about %s", name)
+		}
+	}
+	if !strings.Contains(s.Log.String(), "fscache start watcher for "+dir) {
+		t.Error("the start is not logged")
+	}
+	must(t, write(dir, "a", "edited"))
+	want["a"], want["link"] = "edited", "edited"
+	until(t, s, want)
+	must(t, write(dir, "new", "added"), os.Remove(filepath.Join(dir, "b")), os.Rename(filepath.Join(dir, "limit"), filepath.Join(dir, "moved")))
+	want["new"], want["moved"] = "added", want["limit"]
+	delete(want, "b")
+	delete(want, "limit")
+	until(t, s, want)
+	must(t, os.RemoveAll(dir))
+	until(t, s, map[string]string{})
+}
+
+func TestOwnConfigFileIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	must(t, write(dir, "a", "1"), write(dir, "own.json", "{}"), write(dir, "config.yaml", "not it"))
+	for _, name := range []string{"own.json", filepath.Join(dir, "own.json")} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_CONFIG_PATH": dir, "PODINFO_CONFIG": name}, new(configs.Module))
+		if diff := cmp.Diff(map[string]string{"a": "1", "config.yaml": "not it"}, get(t, s)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestNothingToWatch(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for dir, warns := range map[string]bool{"": false, missing: true} {
+		s := serve(t, dir)
+		if _, body := s.Call(t, "GET", "/configs", ""); body != "{}" {
+			t.Errorf("%q: %s", dir, body)
+		}
+		if got := strings.Contains(s.Log.String(), `"level":"warn"`); got != warns {
+			t.Errorf("%q: warned %v, want %v: %s", dir, got, warns, s.Log)
+		}
+	}
+}
+
+// volume is a directory that is written the way the kubelet writes one: the
+// files into a directory of their own, and then a link to it swapped.
+type volume struct {
+	dir string
+	n   int
+}
+
+func (v *volume) update(files map[string]string) error {
+	v.n++
+	old, _ := os.Readlink(filepath.Join(v.dir, "..data"))
+	stamped := fmt.Sprintf("..2026_01_02_03_04_05.%d", v.n)
+	if err := os.Mkdir(filepath.Join(v.dir, stamped), 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := write(filepath.Join(v.dir, stamped), name, content); err != nil {
+			return err
+		}
+	}
+	if err := os.Symlink(stamped, filepath.Join(v.dir, "..data_tmp")); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(v.dir, "..data_tmp"), filepath.Join(v.dir, "..data")); err != nil {
+		return err
+	}
+	for name := range files {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(v.dir, name)); err != nil && !os.IsExist(err) {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(v.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := files[e.Name()]; !ok && !strings.HasPrefix(e.Name(), "..") {
+			if err := os.Remove(filepath.Join(v.dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if old == "" {
+		return nil
+	}
+	return os.RemoveAll(filepath.Join(v.dir, old))
+}
+
+func TestKubeletVolume(t *testing.T) {
+	v := &volume{dir: t.TempDir()}
+	must(t, v.update(map[string]string{"a": "1", "b": "1", "config.yaml": "own"}))
+	s := serve(t, v.dir)
+	if diff := cmp.Diff(map[string]string{"a": "1", "b": "1"}, get(t, s)); diff != "" {
+		t.Fatal(diff)
+	}
+	must(t, v.update(map[string]string{"a": "2", "c": "2"}))
+	until(t, s, map[string]string{"a": "2", "c": "2"})
+}
+
+// TestVersionsAreNotMixed swaps as fast as it can. Whatever is served must be
+// one version, whole.
+func TestVersionsAreNotMixed(t *testing.T) {
+	v := &volume{dir: t.TempDir()}
+	version := func(i int) map[string]string {
+		files := map[string]string{}
+		for _, name := range []string{"a", "b", "c", "d", fmt.Sprint("only-", i%3)} {
+			files[name] = fmt.Sprint(i)
+		}
+		return files
+	}
+	must(t, v.update(version(0)))
+	s := serve(t, v.dir)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 1; i <= 200 && err == nil; i++ {
+			err = v.update(version(i))
+		}
+		done <- err
+	}()
+	for {
+		got := get(t, s)
+		var i int
+		fmt.Sscan(got["a"], &i)
+		if diff := cmp.Diff(version(i), got); diff != "" {
+			t.Fatal(diff)
+		}
+		select {
+		case err := <-done:
+			must(t, err)
+			until(t, s, version(200))
+			return
+		default:
+		}
+	}
+}

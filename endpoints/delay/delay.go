@@ -1,0 +1,50 @@
+// Package delay answers after the time that was asked for.
+package delay
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
+)
+
+// Module is delay.
+type Module struct {
+	Max time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked take" accepts:"a duration that is not negative"`
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "delay", Doc: "Answer after the time that is asked for.", Bare: true}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	if m.Max < 0 {
+		return registry.Invalid("Max", "a duration that is not negative")
+	}
+	return nil
+}
+
+// Routes declares /delay/{wait}.
+func (m *Module) Routes() []registry.Route {
+	return []registry.Route{{
+		Method: http.MethodGet, Path: "/delay/{wait}", Handler: m.serve, Label: "delay",
+		Summary: "Delay", Tag: "HTTP API",
+		Params:  map[string]string{"wait": "how long to wait: whole seconds, or a duration such as 250ms or 1.5s"},
+		Returns: map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: registry.Error{}},
+	}}
+}
+
+func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
+	d, ok := wait.FromPath(w, r, m.Max)
+	if !ok {
+		return
+	}
+	wait.Extend(w, r, d)
+	if !registry.Sleep(r.Context(), d) {
+		return // the client has left
+	}
+	registry.WriteJSON(w, http.StatusOK, wait.Reply{Delay: d.Seconds()})
+}

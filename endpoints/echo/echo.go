@@ -1,0 +1,157 @@
+// Package echo sends a request's body back, or on to backends.
+package echo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
+)
+
+// Module is echo.
+type Module struct {
+	Backends []string      `env:"BACKEND_URL" doc:"URLs that /echo calls, all at once, instead of echoing" accepts:"a comma-separated list of http and https URLs"`
+	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time for each call of a backend, its reply's body included" accepts:"a duration above zero"`
+	Color    string        `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page, and the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
+	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's reply" accepts:"a number of bytes, at least 1"`
+
+	colorHeader []string
+	wrappers    []TransportWrapper
+	build       registry.Build
+	transport   *http.Transport
+	client      *http.Client
+	bodies      sync.Pool // of *bytes.Buffer
+}
+
+// A TransportWrapper is a module that sees every call of a backend, as tracing
+// does. Wrapped transports nest: the last module's is outermost.
+type TransportWrapper interface {
+	WrapTransport(http.RoundTripper) http.RoundTripper
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "echo", Doc: "Send the request's body back, or on to the backends.", Bare: true}
+}
+
+var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	for i, b := range m.Backends {
+		m.Backends[i] = strings.TrimSpace(b)
+		u, err := url.Parse(m.Backends[i])
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			errs = append(errs, registry.Invalid("Backends", "a comma-separated list of http and https URLs"))
+			break
+		}
+	}
+	if m.Timeout <= 0 {
+		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
+	}
+	if !color.MatchString(m.Color) {
+		errs = append(errs, registry.Invalid("Color", "a CSS colour: #rgb, #rrggbb or a name"))
+	}
+	if m.MaxBytes < 1 {
+		errs = append(errs, registry.Invalid("MaxBytes", "a number of bytes, at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// Provision looks for who wants to see the calls.
+func (m *Module) Provision(h *registry.Host) error {
+	m.colorHeader = []string{m.Color}
+	m.wrappers = registry.All[TransportWrapper](h)
+	m.build = h.Build()
+	return nil
+}
+
+// Start makes the client, now that those who wrap its transport are ready.
+func (m *Module) Start(context.Context) error {
+	m.transport = newTransport()
+	var rt http.RoundTripper = m.transport
+	for _, w := range m.wrappers {
+		rt = w.WrapTransport(rt)
+	}
+	m.client = &http.Client{Transport: rt, Timeout: m.Timeout}
+	return nil
+}
+
+// Stop closes the connections to the backends.
+func (m *Module) Stop(context.Context) error {
+	m.transport.CloseIdleConnections()
+	return nil
+}
+
+// Routes declares /echo and /api/echo, and all that lies below them.
+func (m *Module) Routes() []registry.Route {
+	h := m.echo
+	returns := map[int]any{http.StatusAccepted: []byte{}}
+	if len(m.Backends) > 0 {
+		h = m.fanOut
+		returns = map[int]any{http.StatusOK: []string{}}
+	}
+	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = registry.Error{}, registry.Error{}
+	var out []registry.Route
+	for _, path := range []string{"/echo", "/api/echo"} {
+		out = append(out, registry.Route{
+			Path: path, Handler: h, Body: "what to echo, or to send to the backends",
+			Summary: "Echo", Tag: "HTTP API", Returns: returns,
+		}, registry.Route{Path: path + "/{rest...}", Handler: h})
+	}
+	return out
+}
+
+// keep is the size above which a buffer is not worth keeping.
+const keep = 64 << 10
+
+// echo replies with the request's body, byte for byte.
+func (m *Module) echo(w http.ResponseWriter, r *http.Request) {
+	buf, _ := m.bodies.Get().(*bytes.Buffer)
+	if buf == nil {
+		buf = new(bytes.Buffer)
+	}
+	defer func() {
+		if buf.Cap() <= keep {
+			buf.Reset()
+			m.bodies.Put(buf)
+		}
+	}()
+	if n := r.ContentLength; n > 0 {
+		buf.Grow(int(min(n, 1<<20)) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(r.Body); err != nil {
+		registry.WriteBodyError(w, err)
+		return
+	}
+	w.Header()["X-Color"] = m.colorHeader
+	registry.WriteRaw(w, http.StatusAccepted, buf.Bytes())
+}
+
+// fanOut sends the request's body to every backend at once and replies with
+// what each said, in the order of the setting.
+func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
+	body, ok := registry.ReadBody(w, r)
+	if !ok {
+		return
+	}
+	wait.Extend(w, r, m.Timeout)
+	header := m.header(r.Header)
+	said := make([]string, len(m.Backends))
+	var calls sync.WaitGroup
+	for i, backend := range m.Backends {
+		calls.Go(func() { said[i] = m.call(r.Context(), backend, header, body) })
+	}
+	calls.Wait()
+	w.Header()["X-Color"] = m.colorHeader
+	registry.WriteJSON(w, http.StatusOK, said)
+}

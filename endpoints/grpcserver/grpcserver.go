@@ -1,0 +1,191 @@
+// Package grpcserver serves the gRPC side of the modules on a port of its own.
+package grpcserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/serve"
+	"github.com/seed-4591fe7d/podinfo/registry/tlscert"
+)
+
+// A Service is a module that also speaks gRPC.
+type Service interface {
+	RegisterGRPC(grpc.ServiceRegistrar)
+}
+
+// Module is grpc-server.
+type Module struct {
+	Host        string `env:"HOST" doc:"address to listen on, empty for all"`
+	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port, 0 for none" accepts:"a port number, 0 to 65535"`
+	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"name of the whole in gRPC health checks"`
+	TLS         bool   `env:"GRPC_TLS" doc:"serve gRPC over TLS, with the certificate of the HTTPS port"`
+	CertPath    string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; replaced files are taken up"`
+	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of the authorities that clients of the gRPC port need a certificate of (mTLS)"`
+	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
+
+	host     *registry.Host
+	server   *grpc.Server
+	listener net.Listener
+	health   *health
+	owner    map[string]string // module by service
+	links    atomic.Pointer[links]
+	calls    atomic.Int64 // in flight, without health and reflection
+}
+
+// Keepalive, enforced: a client may ping as often as this, and one that
+// answers no ping for Timeout is dropped.
+const (
+	clientPingEvery = 10 * time.Second
+	serverPingEvery = 2 * time.Minute
+	pingTimeout     = 20 * time.Second
+)
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "grpc-server", Doc: "Serve the modules' gRPC services, health and reflection.", OptIn: true, Switch: "GRPC_PORT", Bare: true}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if m.Port < 1 || m.Port > 65535 {
+		errs = append(errs, registry.Invalid("Port", "a port number, 1 to 65535, when grpc-server is on"))
+	}
+	if m.MaxMessage < 1024 {
+		errs = append(errs, registry.Invalid("MaxMessage", "a number of bytes, at least 1024"))
+	}
+	if m.ClientCA != "" && !m.TLS {
+		errs = append(errs, registry.Invalid("ClientCA", "PODINFO_GRPC_TLS=true beside it"))
+	}
+	return errors.Join(errs...)
+}
+
+// Provision keeps the host.
+func (m *Module) Provision(h *registry.Host) error {
+	m.host, m.health = h, newHealth(h)
+	return nil
+}
+
+// Start opens the port.
+func (m *Module) Start(ctx context.Context) error {
+	opts := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(m.MaxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingEvery, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPingEvery, Timeout: pingTimeout}),
+		grpc.UnaryInterceptor(m.unary),
+		grpc.StreamInterceptor(m.stream),
+	}
+	if m.TLS {
+		conf, err := m.tlsConfig()
+		if err != nil {
+			return err
+		}
+		opts = append(opts, grpc.Creds(credentials.NewTLS(conf)))
+	}
+	l, err := serve.Listen(ctx, m.Host, m.Port)
+	if err != nil {
+		return err
+	}
+	m.listener, m.server = l, grpc.NewServer(opts...)
+	m.register()
+	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
+	m.host.Go(func(context.Context) {
+		if err := m.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			m.host.Fail(err)
+		}
+	})
+	return nil
+}
+
+// register mounts the modules' services, and remembers whose each is.
+func (m *Module) register() {
+	m.owner = map[string]string{}
+	names := []string{"", m.ServiceName}
+	for _, s := range m.host.Modules() {
+		service, ok := s.Module.(Service)
+		if !ok || s.State == registry.Off {
+			continue
+		}
+		service.RegisterGRPC(m.server)
+		for name := range m.server.GetServiceInfo() {
+			if _, known := m.owner[name]; !known {
+				m.owner[name] = s.Info.Name
+				names = append(names, name)
+			}
+		}
+	}
+	m.health.serve(names)
+	grpc_health_v1.RegisterHealthServer(m.server, m.health)
+	reflection.Register(m.server)
+}
+
+func (m *Module) tlsConfig() (*tls.Config, error) {
+	pair, err := tlscert.Load(m.CertPath, func(err error) {
+		m.host.Log.WithError(err).Warn("the replaced certificate cannot be used, the one before it stays")
+	})
+	if err != nil {
+		return nil, err
+	}
+	conf := &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
+	if m.ClientCA == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(m.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	conf.ClientCAs, conf.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", m.ClientCA)
+	}
+	return conf, nil
+}
+
+// Addr is the address of the port.
+func (m *Module) Addr() net.Addr {
+	if m.listener == nil {
+		return nil
+	}
+	return m.listener.Addr()
+}
+
+// Drain says NOT_SERVING and GOAWAY, and waits for the calls in flight. Those
+// that last longer than ctx are cut, and counted in the error.
+func (m *Module) Drain(ctx context.Context) error {
+	m.health.drain()
+	done := make(chan struct{})
+	go func() { m.server.GracefulStop(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	cut := m.calls.Load()
+	m.server.Stop()
+	<-done
+	if cut > 0 {
+		return fmt.Errorf("%d calls cut: %w", cut, ctx.Err())
+	}
+	return nil
+}
+
+// Stop closes what is still open.
+func (m *Module) Stop(context.Context) error {
+	m.server.Stop()
+	return nil
+}

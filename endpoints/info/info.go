@@ -1,0 +1,152 @@
+// Package info says what runs here, as JSON and as a page.
+package info
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// Module is info.
+type Module struct {
+	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; the page has one of its own when none is given"`
+	Color   string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page, and the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
+	Message string `env:"UI_MESSAGE" doc:"greeting on the page, \"greetings from podinfo v\" and the version when none is given"`
+	Path    string `env:"UI_PATH" envDefault:"./ui" doc:"directory whose vue.html, if there is one, replaces the page"`
+
+	host       *registry.Host
+	reply      Reply  // but for NumGoroutine
+	head, tail []byte // reply encoded, without the value of NumGoroutine
+	page       page
+}
+
+// Reply is what runs here. All values are text.
+type Reply struct {
+	Hostname     string `json:"hostname"`
+	Version      string `json:"version"`
+	Revision     string `json:"revision"`
+	Color        string `json:"color"`
+	Logo         string `json:"logo"`
+	Message      string `json:"message"`
+	GOOS         string `json:"goos"`
+	GOARCH       string `json:"goarch"`
+	Runtime      string `json:"runtime"`
+	NumGoroutine string `json:"num_goroutine"`
+	NumCPU       string `json:"num_cpu"`
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON and as a page for browsers.", Bare: true}
+}
+
+var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	if !color.MatchString(m.Color) {
+		return registry.Invalid("Color", "a CSS colour: #rgb, #rrggbb or a name")
+	}
+	return nil
+}
+
+// Provision collects what does not change.
+func (m *Module) Provision(h *registry.Host) error {
+	m.host = h
+	hostname, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	b := h.Build()
+	m.reply = Reply{
+		Hostname: hostname, Version: b.Version, Revision: b.Revision, Color: m.Color, Logo: m.Logo,
+		Message: cmp.Or(m.Message, "greetings from podinfo v"+b.Version),
+		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(), NumCPU: strconv.Itoa(runtime.NumCPU()),
+	}
+	m.page, err = m.ownPage()
+	return errors.Join(err, m.encode())
+}
+
+// encode splits the encoded reply at the one value that changes.
+func (m *Module) encode() error {
+	b, err := registry.EncodeJSON(m.reply)
+	if err != nil {
+		return err
+	}
+	key := []byte(`"num_goroutine": "`) // cannot be inside a value, where quotes are escaped
+	at := bytes.Index(b, key)
+	if at < 0 {
+		return errors.New("the reply has no num_goroutine")
+	}
+	m.head, m.tail = b[:at+len(key)], b[at+len(key):]
+	return nil
+}
+
+// Start looks for a page to use instead.
+func (m *Module) Start(context.Context) error {
+	p, found, err := m.givenPage()
+	if err != nil {
+		return fmt.Errorf("the page of %sUI_PATH: %w", registry.EnvPrefix, err)
+	}
+	if found {
+		m.page = p
+	}
+	return nil
+}
+
+// Routes declares / and /api/info.
+func (m *Module) Routes() []registry.Route {
+	returns := map[int]any{http.StatusOK: Reply{}}
+	return []registry.Route{
+		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
+		{
+			Method: http.MethodGet, Path: "/", Handler: m.serveRoot,
+			Summary: "Runtime information, or a page for browsers", Tag: "HTTP API", Returns: returns,
+		},
+		{
+			Method: http.MethodGet, Path: "/api/info", Handler: m.serve,
+			Summary: "Runtime information", Tag: "HTTP API", Returns: returns,
+		},
+	}
+}
+
+// isBrowser is upstream's rule.
+func isBrowser(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "Mozilla") }
+
+// varies tells caches that / is two things.
+var varies = []string{"User-Agent"}
+
+func (m *Module) servePage(w http.ResponseWriter, _ *http.Request) {
+	w.Header()["Vary"] = varies
+	m.page.write(w)
+}
+
+func (m *Module) serveRoot(w http.ResponseWriter, r *http.Request) {
+	w.Header()["Vary"] = varies
+	m.serve(w, r)
+}
+
+func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
+	b := make([]byte, 0, len(m.head)+len(m.tail)+20)
+	b = append(b, m.head...)
+	b = strconv.AppendInt(b, int64(runtime.NumGoroutine()), 10)
+	b = append(b, m.tail...)
+	registry.WriteEncoded(w, http.StatusOK, b)
+}
+
+// Runtime is what runs here now.
+func (m *Module) Runtime() Reply {
+	r := m.reply
+	r.NumGoroutine = strconv.Itoa(runtime.NumGoroutine())
+	return r
+}

@@ -1,0 +1,206 @@
+package metricsserver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func say(code int, text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		io.WriteString(w, text)
+	})
+}
+
+// counter and doctor are as much of a metrics and of a health module as is
+// asked for.
+type counter struct{ started bool }
+
+func (*counter) Info() registry.Info           { return registry.Info{Name: "counter"} }
+func (c *counter) Start(context.Context) error { c.started = true; return nil }
+func (c *counter) Metrics() http.Handler       { return say(200, fmt.Sprint("started ", c.started)) }
+
+type doctor struct{}
+
+func (*doctor) Info() registry.Info   { return registry.Info{Name: "doctor"} }
+func (*doctor) Healthz() http.Handler { return say(200, "alive") }
+func (*doctor) Readyz() http.Handler  { return say(503, "not yet") }
+
+// start starts mods with a metrics server on a port that is free. Another
+// process may take the port in between, then there is another try.
+func start(t *testing.T, mods ...registry.Module) (app *registry.App, url string) {
+	t.Helper()
+	for {
+		port := freePort(t)
+		m := new(metricsserver.Module)
+		app, err := registry.New(append(mods, m), registry.Env(map[string]string{
+			"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT_METRICS": fmt.Sprint(port), "PODINFO_PREFIX": "/foo",
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = app.Start(t.Context())
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := app.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		want := fmt.Sprintf("127.0.0.1:%d", port)
+		if got := m.Addr().String(); got != want {
+			t.Errorf("listens on %s, want %s", got, want)
+		}
+		return app, "http://" + want
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registrytest.Do(t, req)
+}
+
+func TestServes(t *testing.T) {
+	_, full := start(t, new(counter), new(doctor))
+	_, bare := start(t)
+	for _, c := range []struct {
+		url  string
+		code int
+		body string
+	}{
+		{full + "/metrics", 200, "started true"},
+		{full + "/healthz", 200, "alive"},
+		{full + "/readyz", 503, "not yet"},
+		{full + "/debug/pprof/goroutine?debug=1", 200, "goroutine profile: total"},
+		{full + "/debug/pprof/cmdline", 404, "Unknown profile\n"},
+		{full + "/foo/metrics", 404, "404 page not found\n"},
+		{full + "/version", 404, "404 page not found\n"},
+		{bare + "/metrics", 404, "404 page not found\n"},
+		{bare + "/healthz", 200, "OK"},
+		{bare + "/readyz", 404, "404 page not found\n"},
+		{bare + "/debug/pprof/", 200, "<!doctype html>"},
+	} {
+		if res, body := get(t, c.url); res.StatusCode != c.code || !strings.HasPrefix(body, c.body) {
+			t.Errorf("%s: %d %q", c.url, res.StatusCode, body)
+		}
+	}
+}
+
+// A profile that takes longer than the shutdown may is handed out as it is.
+func TestStopEndsProfile(t *testing.T) {
+	app, url := start(t)
+	res, err := http.Get(url + "/debug/pprof/trace?seconds=3600")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := app.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if body, err := io.ReadAll(res.Body); err != nil || len(body) == 0 {
+		t.Error(len(body), err)
+	}
+	if _, err := http.Get(url + "/healthz"); err == nil {
+		t.Error("the port is still open")
+	}
+}
+
+// late is stopped after the listeners and drained before them.
+type late struct {
+	url  string
+	seen int
+}
+
+func (*late) Info() registry.Info { return registry.Info{Name: "late"} }
+func (l *late) Drain(context.Context) error {
+	res, err := http.DefaultClient.Get(l.url + "/healthz")
+	if err != nil {
+		return err
+	}
+	l.seen = res.StatusCode
+	http.DefaultClient.CloseIdleConnections()
+	return res.Body.Close()
+}
+
+func TestAnswersWhileOthersDrain(t *testing.T) {
+	l := new(late)
+	app, url := start(t, l)
+	l.url = url
+	if err := app.Stop(t.Context()); err != nil || l.seen != 200 {
+		t.Error(l.seen, err)
+	}
+}
+
+func TestTakenPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	app, err := registry.New([]registry.Module{new(metricsserver.Module)}, registry.Env(map[string]string{
+		"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT_METRICS": fmt.Sprint(l.Addr().(*net.TCPAddr).Port),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Start(t.Context()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "metrics-server") {
+		t.Error(err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, c := range []struct {
+		vars map[string]string
+		want string // "" for off
+	}{
+		{nil, ""},
+		{map[string]string{"PODINFO_PORT_METRICS": "0"}, ""},
+		{map[string]string{"PODINFO_PORT_METRICS": "70000"}, "PODINFO_PORT_METRICS"},
+		{map[string]string{"PODINFO_PORT_METRICS": "-1"}, "PODINFO_PORT_METRICS"},
+		{map[string]string{"PODINFO_METRICS_SERVER_ENABLED": "true"}, `PODINFO_PORT_METRICS="0": want a port number, 1 to 65535, as metrics-server is on`},
+	} {
+		app, err := registry.New([]registry.Module{new(metricsserver.Module)}, registry.Env(c.vars))
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v: %v", c.vars, err)
+			}
+			continue
+		}
+		if err != nil || app.Modules()[0].State != registry.Off {
+			t.Errorf("%v: %v", c.vars, err)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package swagger
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"html/template"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/swaggest/swgui/v5/static"
+)
+
+//go:embed index.html
+var indexHTML string
+
+//go:embed init.js
+var initJS string
+
+// policy lets Swagger UI run, which writes style attributes and has images in
+// data URLs, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// media are media types by extension. Those of package mime depend on the
+// machine.
+var media = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".png":  "image/png",
+}
+
+// file is one that never changes while the program runs.
+type file struct {
+	media   string
+	version string // a digest of the content
+	gzipped bool
+	open    func() (io.ReadCloser, error)
+}
+
+// files are those that Swagger UI consists of, by their paths below /swagger.
+// Its own page is replaced by one without inline scripts.
+func files() (map[string]file, error) {
+	out := map[string]file{}
+	for _, name := range []string{"swagger-ui.css.gz", "swagger-ui-bundle.js.gz", "favicon-32x32.png"} {
+		plain, gzipped := strings.CutSuffix(name, ".gz")
+		f := file{gzipped: gzipped, open: func() (io.ReadCloser, error) { return static.FS.Open(name) }}
+		if err := add(out, "/"+plain, f); err != nil {
+			return nil, err
+		}
+	}
+	if err := add(out, "/init.js", text(initJS)); err != nil {
+		return nil, err
+	}
+	page, err := index(out)
+	if err != nil {
+		return nil, err
+	}
+	return out, add(out, "/index.html", text(page))
+}
+
+func text(s string) file {
+	return file{open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }}
+}
+
+func add(to map[string]file, at string, f file) error {
+	content, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	digest := sha256.New()
+	if _, err := io.Copy(digest, content); err != nil {
+		return err
+	}
+	f.version = hex.EncodeToString(digest.Sum(nil)[:8])
+	f.media = media[path.Ext(at)]
+	to[at] = f
+	return nil
+}
+
+// index is the page. The names of what it loads hold their versions.
+func index(files map[string]file) (string, error) {
+	t, err := template.New("").Funcs(template.FuncMap{
+		"file": func(name string) (string, error) {
+			f, ok := files["/"+name]
+			if !ok {
+				return "", fs.ErrNotExist
+			}
+			return name + "?v=" + f.version, nil
+		},
+	}).Parse(indexHTML)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, nil)
+	return b.String(), err
+}
+
+func (f file) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.media)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", policy)
+	if r.URL.RawQuery == "v="+f.version {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		h.Set("Cache-Control", "no-cache")
+	}
+	encoded := f.gzipped && acceptsGzip(r.Header.Values("Accept-Encoding"))
+	tag := f.version
+	if f.gzipped {
+		h.Set("Vary", "Accept-Encoding")
+	}
+	if encoded {
+		h.Set("Content-Encoding", "gzip")
+		tag += "-gzip"
+	}
+	tag = strconv.Quote(tag)
+	h.Set("ETag", tag)
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	f.send(w, encoded)
+}
+
+func (f file) send(w http.ResponseWriter, encoded bool) {
+	content, err := f.open()
+	if err != nil {
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	defer content.Close()
+	var from io.Reader = content
+	if f.gzipped && !encoded {
+		if from, err = gzip.NewReader(content); err != nil {
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			return
+		}
+	}
+	_, _ = io.Copy(w, from) // an error says that the client has left
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3).
+func acceptsGzip(values []string) bool {
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		name, weight, _ := strings.Cut(part, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		q, weighed := strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
+		n, err := strconv.ParseFloat(q, 64)
+		return !weighed || err != nil || n > 0
+	}
+	return false
+}

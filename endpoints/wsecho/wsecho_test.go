@@ -1,0 +1,251 @@
+package wsecho
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gobwas/ws"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+const mib = 1 << 20
+
+// conversations are frames and what is heard in return.
+var conversations = []struct {
+	name, send string
+	want       []string
+}{
+	{"text", text("hello"), []string{"text hello"}},
+	{"empty", text(""), []string{"text "}},
+	{"many at once", text("a") + text("b") + ping("c") + text("d"), []string{"text a", "text b", "pong c", "text d"}},
+	{"no markup", text(`"<b>\` + "\n\x00é😀"), []string{"text \"<b>\\\n\x00é😀"}},
+	{"binary", masked(ws.OpBinary, true, "raw"), []string{"text raw"}},
+	{"binary that is not UTF-8", masked(ws.OpBinary, true, "a\xff\xc3b"), []string{"text a\uFFFD\uFFFDb"}},
+	{"125 bytes", text(strings.Repeat("x", 125)), []string{"text " + strings.Repeat("x", 125)}},
+	{"126 bytes", text(strings.Repeat("x", 126)), []string{"text " + strings.Repeat("x", 126)}},
+	{"64 KiB", text(strings.Repeat("x", 1<<16)), []string{"text " + strings.Repeat("x", 1<<16)}},
+	{"fragments", start("a") + middle("") + middle("b") + last("c"), []string{"text abc"}},
+	{"fragments with a ping between", start("a") + ping("p") + middle("b") + masked(ws.OpPong, true, "") + last("c"), []string{"pong p", "text abc"}},
+	{"a rune in two fragments", start("\xc3") + last("\xa9"), []string{"text é"}},
+	{"pong nobody asked for", masked(ws.OpPong, true, "x") + text("a"), []string{"text a"}},
+	{"longest ping", ping(strings.Repeat("p", 125)), []string{"pong " + strings.Repeat("p", 125)}},
+
+	{"largest message", text(strings.Repeat("x", mib)), []string{"text " + strings.Repeat("x", mib)}},
+	{"largest fragments", start(strings.Repeat("x", mib-1)) + last("x"), []string{"text " + strings.Repeat("x", mib)}},
+	{"message too big", text(strings.Repeat("x", mib+1)), []string{"close 1009 message too big", "end"}},
+	{"fragments too big", start(strings.Repeat("x", mib)) + last("x"), []string{"close 1009 message too big", "end"}},
+	{"enormous claim", "\x82\xff\x00\x00\x01\x00\x00\x00\x00\x00mask", []string{"close 1009 message too big", "end"}},
+	{"impossible claim", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", []string{"close 1002 frame length out of range", "end"}},
+
+	{"close", masked(ws.OpClose, true, ""), []string{"close", "end"}},
+	{"close 1000", closed(1000, "bye"), []string{"close 1000", "end"}},
+	{"close 3000", closed(3000, ""), []string{"close 3000", "end"}},
+	{"close 4999", closed(4999, strings.Repeat("x", 123)), []string{"close 4999", "end"}},
+	{"close in a message", start("a") + closed(1001, ""), []string{"close 1001", "end"}},
+	{"close with half a code", masked(ws.OpClose, true, "\x03"), []string{"close 1002 half a status code", "end"}},
+	{"close with a reason that is not UTF-8", closed(1000, "\xff"), []string{"close 1007 invalid utf8 sequence in close reason", "end"}},
+
+	{"text that is not UTF-8", text("a\xffb"), []string{"close 1007 text is not UTF-8", "end"}},
+	{"text with a surrogate", text("\xed\xa0\x80"), []string{"close 1007 text is not UTF-8", "end"}},
+	{"text that ends within a rune", start("\xe2") + last("\x82"), []string{"close 1007 text is not UTF-8", "end"}},
+
+	{"no mask", string(ws.MustCompileFrame(ws.NewTextFrame([]byte("a")))), []string{"close 1002 frames from client to server must be masked", "end"}},
+	{"long ping", ping(strings.Repeat("p", 126)), []string{"close 1002 control frame payload limit exceeded", "end"}},
+	{"fragmented ping", masked(ws.OpPing, false, ""), []string{"close 1002 control frame is not final", "end"}},
+	{"continuation of nothing", last("a"), []string{"close 1002 unexpected continuation data frame", "end"}},
+	{"continuation of a whole", text("a") + last("b"), []string{"text a", "close 1002 unexpected continuation data frame", "end"}},
+	{"text within text", start("a") + text("b"), []string{"close 1002 unexpected non-continuation data frame", "end"}},
+	{"error before more input", last("a") + strings.Repeat("junk", 1<<18), []string{"close 1002 unexpected continuation data frame", "end"}},
+}
+
+func TestConversations(t *testing.T) {
+	s := registrytest.Serve(t, quiet, new(Module))
+	for _, c := range conversations {
+		t.Run(c.name, func(t *testing.T) {
+			p := dial(t, s.URL, "")
+			go io.WriteString(p, c.send)
+			p.hears(t, c.want...)
+		})
+	}
+	t.Run("behind the handshake", func(t *testing.T) {
+		dial(t, s.URL, text("early")+start("bi")+last("rd")).hears(t, "text early", "text bird")
+	})
+}
+
+func TestReservedBitsAndCodes(t *testing.T) {
+	s := registrytest.Serve(t, quiet, new(Module))
+	refused := func(frame, why string) {
+		t.Helper()
+		p := dial(t, s.URL, frame)
+		p.hears(t, "close 1002 "+why, "end")
+		p.Close()
+	}
+	for _, op := range []ws.OpCode{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
+		refused(masked(op, true, ""), "use of reserved op code")
+	}
+	for _, rsv := range []byte{1, 2, 4, 7} {
+		f := ws.MaskFrame(ws.NewTextFrame([]byte("a")))
+		f.Header.Rsv = rsv
+		refused(string(ws.MustCompileFrame(f)), "non-zero rsv bits with no extension negotiated")
+	}
+	for code, why := range map[int]string{
+		0: "status code is not in use", 999: "status code is not in use", 1004: "status code has no meaning yet",
+		1005: "status code is only application level", 1006: "status code is only application level",
+		1015: "status code is only application level", 1016: "status code is not defined in spec", 2999: "status code is not defined in spec",
+	} {
+		refused(closed(code, ""), why)
+	}
+}
+
+func TestHandshake(t *testing.T) {
+	s := registrytest.Serve(t, quiet, new(Module))
+	good := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": sampleKey}
+	for _, c := range []struct {
+		method, header, value string
+		code                  int
+		body                  string
+	}{
+		{"POST", "", "", 400, "Bad Request\n"},
+		{"HEAD", "", "", 400, ""},
+		{"BREW", "", "", 400, "Bad Request\n"},
+		{"GET", "Connection", "close", 400, "Bad Request\n"},
+		{"GET", "Upgrade", "h2c", 400, "Bad Request\n"},
+		{"GET", "Sec-WebSocket-Version", "8", 400, "Bad Request\n"},
+		{"GET", "Sec-WebSocket-Key", "", 400, "Bad Request\n"},
+		{"GET", "Sec-WebSocket-Key", "c2hvcnQ=", 400, "Bad Request\n"},
+		{"GET", "Sec-WebSocket-Key", "!" + sampleKey[1:], 400, "Bad Request\n"},
+		{"GET", "Origin", "http://evil.example", 403, "Forbidden\n"},
+		{"GET", "Origin", "null", 403, "Forbidden\n"},
+		{"GET", "Origin", "http://x@evil.example", 403, "Forbidden\n"},
+		{"GET", "Origin", "%", 403, "Forbidden\n"},
+	} {
+		headers := []string{c.header, c.value}
+		for k, v := range good {
+			if k != c.header {
+				headers = append(headers, k, v)
+			}
+		}
+		if c.header == "" {
+			headers = headers[2:]
+		}
+		res, body := s.Call(t, c.method, "/ws/echo", "", headers...)
+		if res.StatusCode != c.code || body != c.body || res.Header.Get("Sec-Websocket-Version") != "13" {
+			t.Errorf("%s %s: %q: %d %q %v", c.method, c.header, c.value, res.StatusCode, body, res.Header)
+		}
+	}
+	res, _ := s.Call(t, "GET", "/ws/echo", "") // a browser's address bar
+	if res.StatusCode != 400 {
+		t.Error(res.StatusCode)
+	}
+	rec, req := httptest.NewRecorder(), httptest.NewRequest("GET", "/ws/echo", nil)
+	for k, v := range good {
+		req.Header.Set(k, v)
+	}
+	req.Header.Set("Origin", "https://EXAMPLE.com")
+	if s.App.ServeHTTP(rec, req); rec.Code != 500 || !strings.Contains(rec.Body.String(), `"code": 500`) {
+		t.Errorf("own origin, and a connection that cannot be taken over: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// The reader is woken while it is in the middle of a frame. TLS has buffers of
+// its own in between.
+func TestWakingBreaksNoFrame(t *testing.T) {
+	app, _ := registrytest.New(t, map[string]string{"PODINFO_WS_ECHO_STATUS_INTERVAL": "1ms", "PODINFO_WS_ECHO_PING_INTERVAL": "1ms"}, new(Module))
+	plain, secret := httptest.NewServer(app), httptest.NewTLSServer(app)
+	defer plain.Close()
+	defer secret.Close()
+	for _, url := range []string{plain.URL, secret.URL} {
+		p := dial(t, url, "")
+		frames := text("abc") + start("d") + ping("!") + last("e")
+		for i := range len(frames) {
+			p.send(t, frames[i:i+1])
+			for heard := p.next(t); heard != "status"; heard = p.next(t) { // the reader was woken since
+				if heard != "ping" && heard != "text abc" && heard != "pong !" && heard != "text de" {
+					t.Fatal(heard)
+				}
+			}
+		}
+		p.send(t, closed(1000, ""))
+		for heard := p.next(t); heard != "close 1000"; heard = p.next(t) {
+			if heard == "end" {
+				t.Fatal("not mirrored")
+			}
+		}
+		p.Close()
+	}
+}
+
+func TestDrain(t *testing.T) {
+	s := registrytest.Serve(t, quiet, new(Module))
+	var peers []*peer
+	for range 3 {
+		p := dial(t, s.URL, text("a"))
+		p.hears(t, "text a")
+		peers = append(peers, p)
+	}
+	peers[2].send(t, start("half a message")+ping(""))
+	peers[2].hears(t, "pong ")
+	done := make(chan error)
+	go func() { done <- s.App.Stop(context.Background()) }()
+	for _, p := range peers {
+		p.hears(t, "close 1001 going away", "end")
+		p.send(t, closed(1001, ""))
+		p.Close()
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if res, body := s.Call(t, "GET", "/ws/echo", "", "Connection", "upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", sampleKey); res.StatusCode != 503 {
+		t.Errorf("while draining: %d %s", res.StatusCode, body)
+	}
+}
+
+func TestGauge(t *testing.T) {
+	m := new(Module)
+	s := registrytest.Serve(t, quiet, m)
+	set := metrics.NewSet()
+	m.RegisterMetrics(set)
+	gauge := func() string {
+		var b bytes.Buffer
+		set.WritePrometheus(&b)
+		return b.String()
+	}
+	if got := gauge(); got != "podinfo_websocket_connections 0\n" {
+		t.Error(got)
+	}
+	dial(t, s.URL, "")
+	dial(t, s.URL, "")
+	if got := gauge(); got != "podinfo_websocket_connections 2\n" {
+		t.Error(got)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, c := range []struct{ key, value, want string }{
+		{"MAX_CONNECTIONS", "0", "above zero"},
+		{"MAX_MESSAGE_BYTES", "-1", "above zero"},
+		{"STATUS_INTERVAL", "1us", "at least 1ms"},
+		{"PING_INTERVAL", "0s", "at least 1ms"},
+		{"IDLE_TIMEOUT", "30s", "longer than the ping interval, 30s"},
+	} {
+		key := "PODINFO_WS_ECHO_" + c.key
+		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{key: c.value}))
+		if err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s=%s: %v", key, c.value, err)
+		}
+	}
+	m := &Module{MaxMessage: 3}
+	s := registrytest.Serve(t, quiet, m)
+	dial(t, s.URL, text("abc")+text("abcd")).hears(t, "text abc", "close 1009 message too big")
+	if m.MaxConnections != 10000 || m.PingInterval != 30*time.Second || m.IdleTimeout != time.Minute {
+		t.Errorf("%+v", m)
+	}
+}

@@ -1,0 +1,31 @@
+// Package hello serves a greeting.
+package hello
+
+import (
+	"net/http"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// Module is hello. PODINFO_HELLO_NAME, --hello-name and the key hello-name of
+// the config file say whom it greets.
+type Module struct {
+	Name string `env:"NAME" envDefault:"world" doc:"whom to greet"`
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "hello", Doc: "Greet someone."}
+}
+
+// Routes declares /hello.
+func (m *Module) Routes() []registry.Route {
+	return []registry.Route{{
+		Method: http.MethodGet, Path: "/hello", Handler: m.serve,
+		Summary: "Greet", Tag: "Examples", Returns: map[int]any{http.StatusOK: map[string]string{}},
+	}}
+}
+
+func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
+	registry.WriteJSON(w, http.StatusOK, map[string]string{"hello": m.Name})
+}

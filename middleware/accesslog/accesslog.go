@@ -1,0 +1,119 @@
+// Package accesslog writes a line about each request.
+package accesslog
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/urfave/negroni/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// Module is access-log.
+type Module struct {
+	Level logrus.Level `env:"LEVEL" envDefault:"debug" doc:"level of the lines about requests" accepts:"debug, info, warn or error"`
+
+	log     *logrus.Logger
+	tracers []Tracer
+}
+
+// A Tracer is a module that knows the trace of the request whose context is
+// ctx: its ID in hexadecimal, "" for none.
+type Tracer interface {
+	TraceID(ctx context.Context) string
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "access-log", Doc: "Log each request after it was handled.", Phase: registry.Observe}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	if m.Level < logrus.ErrorLevel || m.Level > logrus.DebugLevel {
+		return registry.Invalid("Level", "debug, info, warn or error")
+	}
+	return nil
+}
+
+// Provision finds the logger and the tracers.
+func (m *Module) Provision(h *registry.Host) error {
+	m.log, m.tracers = h.Log.Logger, registry.All[Tracer](h)
+	return nil
+}
+
+// ServeHTTP logs the request also when a handler panics, and leaves the panic
+// alone.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if !m.log.IsLevelEnabled(m.Level) {
+		next(w, r)
+		return
+	}
+	rw, ok := w.(negroni.ResponseWriter)
+	if !ok { // middleware outside this one wrapped it
+		rw = negroni.NewResponseWriter(w)
+	}
+	c := &call{Context: r.Context(), module: m, record: record{
+		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r),
+	}}
+	began, returned := time.Now(), false
+	defer func() {
+		c.record.duration = time.Since(began)
+		c.record.status = registry.Outcome(rw, r, returned)
+		if r.Method != http.MethodHead { // net/http drops what is written
+			c.record.bytes = rw.Size()
+		}
+		m.write(c)
+	}()
+	next(rw, r.WithContext(c))
+	returned = true
+}
+
+func (m *Module) write(c *call) {
+	c.mu.Lock()
+	c.record.faults = c.faults
+	c.mu.Unlock()
+	c.entry = logrus.Entry{Logger: m.log, Context: &c.record}
+	c.entry.Log(m.Level, "request completed")
+}
+
+// call is the context of a request that will be logged, and the line about it
+// in one piece of memory. It is not pooled: a handler's goroutines may keep the
+// context for longer than the request.
+type call struct {
+	context.Context
+	module *Module
+	record record
+	entry  logrus.Entry
+
+	mu     sync.Mutex
+	faults string
+}
+
+// Value finds the call from any context below it. The key is the module, so
+// that the access logs of two servers do not meet.
+func (c *call) Value(key any) any {
+	if key == any(c.module) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// FaultInjected notes the fault for the line, as an observer of
+// registry/fault.
+func (m *Module) FaultInjected(ctx context.Context, fault string) {
+	c, ok := ctx.Value(m).(*call)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.faults != "" {
+		c.faults += ","
+	}
+	c.faults += fault
+}

@@ -1,0 +1,154 @@
+// Package jwt lets only requests with a valid JSON Web Token through to the
+// routes it guards.
+//
+// It guards whole routes, in all their methods, never paths: whatever a client
+// makes of a path, it reaches a guarded handler through the guard or not at
+// all. gRPC and the metrics port are no routes.
+package jwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/bearer"
+)
+
+const (
+	name      = "jwt"
+	ownIssuer = "podinfo"
+	minSecret = 32 // bytes, RFC 7518, 3.2
+)
+
+// Module is jwt.
+type Module struct {
+	Paths         []string `env:"PATHS" doc:"routes to guard; * stands for anything, ! in front leaves a route out" accepts:"patterns such as /cache/* or /*,!/api/info"`
+	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"PEM public key of who signs the tokens, empty for those of /token" accepts:"a file with an RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) key"`
+	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"who has to have signed the tokens"`
+
+	host     *registry.Host
+	guard    guard
+	verifier verifier
+}
+
+// verifier checks a token and says why it is refused.
+type verifier interface {
+	Verify(token string) (name string, expires time.Time, err error)
+}
+
+// issuer is a module whose tokens this one accepts when it has no public key.
+type issuer interface {
+	verifier
+	WellKnownSecret() bool
+	SecretLen() int
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: name, Doc: "Refuse requests without a valid JSON Web Token.", Phase: registry.Guard, OptIn: true}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if _, err := parse(m.Paths); err != nil {
+		errs = append(errs, err)
+	}
+	if m.PublicKeyFile == "" && m.Issuer != ownIssuer {
+		errs = append(errs, registry.Invalid("Issuer", ownIssuer+", unless PODINFO_JWT_PUBLIC_KEY_FILE has the key of another issuer"))
+	}
+	return errors.Join(errs...)
+}
+
+// Provision resolves the patterns and finds who checks the tokens.
+func (m *Module) Provision(h *registry.Host) error {
+	m.host = h
+	rules, err := parse(m.Paths)
+	if err == nil {
+		m.guard, err = resolve(rules, declared(h))
+	}
+	if m.PublicKeyFile == "" { // else Start reads it
+		return errors.Join(err, m.trustOwn(h))
+	}
+	return err
+}
+
+// trustOwn accepts the tokens of this App, if not everyone can forge them.
+func (m *Module) trustOwn(h *registry.Host) error {
+	own, err := registry.Use[issuer](h)
+	if err != nil {
+		return err
+	}
+	m.verifier = own
+	if own.WellKnownSecret() || own.SecretLen() < minSecret {
+		return weakSecret(h)
+	}
+	return nil
+}
+
+// declared are the routes of every enabled module.
+func declared(h *registry.Host) (out []registry.Route) {
+	for _, e := range registry.All[registry.Endpoint](h) {
+		for _, rt := range e.Routes() {
+			rt.Pattern = h.Prefix() + rt.Path
+			if h.Prefix() != "" && rt.Path == "/" {
+				rt.Pattern = h.Prefix()
+			}
+			out = append(out, rt)
+		}
+	}
+	return out
+}
+
+func weakSecret(h *registry.Host) error {
+	bad := &registry.SettingError{
+		Key: registry.EnvPrefix + "JWT_SECRET", Value: registry.Redacted,
+		Want: fmt.Sprintf("a secret of at least %d bytes that is not the public default, for module %s to trust what it signs", minSecret, name),
+	}
+	for _, s := range h.Settings() {
+		if s.Key == bad.Key {
+			bad.Source = s.Source
+		}
+	}
+	return bad
+}
+
+// Start reads the public key and logs what is guarded.
+func (m *Module) Start(context.Context) error {
+	if m.PublicKeyFile != "" {
+		v, err := readKey(m.PublicKeyFile, m.Issuer)
+		if err != nil {
+			return fmt.Errorf("PODINFO_JWT_PUBLIC_KEY_FILE: %w", err)
+		}
+		m.verifier = v
+	}
+	var guarded []string
+	for _, rt := range m.host.Mounted() {
+		if slices.Contains(rt.Chain, name) {
+			guarded = append(guarded, strings.TrimSpace(rt.Method+" "+rt.Pattern))
+		}
+	}
+	m.host.Log.WithField("routes", strings.Join(guarded, ", ")).Info("These routes need a token.")
+	return nil
+}
+
+// Covers says whether the route is guarded.
+func (m *Module) Covers(rt registry.Route) bool { return m.guard.covers(rt) }
+
+// ServeHTTP refuses a request without a valid token.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	token, err := bearer.FromHeader(r.Header)
+	if err == nil {
+		_, _, err = m.verifier.Verify(token)
+	}
+	if err != nil {
+		bearer.Refuse(w, err)
+		return
+	}
+	next(w, r)
+}

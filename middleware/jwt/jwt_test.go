@@ -1,0 +1,422 @@
+package jwt_test
+
+import (
+	"bufio"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	lib "github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/token"
+	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// endpoint has routes of each kind and counts what reaches them.
+type endpoint struct{ hits atomic.Int64 }
+
+func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
+func (e *endpoint) Routes() []registry.Route {
+	hit := func(w http.ResponseWriter, r *http.Request) {
+		e.hits.Add(1)
+		w.Write([]byte(r.Method + " " + r.URL.Path))
+	}
+	route := func(method, path string) registry.Route {
+		return registry.Route{Method: method, Path: path, Handler: hit}
+	}
+	healthz, readyz := route("GET", "/healthz"), route("GET", "/readyz")
+	healthz.Probe, readyz.Probe = true, true
+	return []registry.Route{
+		route("GET", "/"), route("GET", "/info"), route("GET", "/api/info"),
+		route("GET", "/cache/{key}"), route("POST", "/cache/{key}"), route("DELETE", "/cache/{key}"),
+		route("GET", "/status/{code}"), route("", "/echo"), route("", "/echo/{rest...}"),
+		route("GET", "/box/{id}"), route("POST", "/box/new"),
+		healthz, readyz, route("POST", "/readyz/enable"),
+	}
+}
+
+// all are the endpoint's routes.
+var all = []string{
+	"GET /", "GET /info", "GET /api/info", "GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}",
+	"GET /status/{code}", " /echo", " /echo/{rest...}", "GET /box/{id}", "POST /box/new", "GET /healthz", "GET /readyz", "POST /readyz/enable",
+}
+
+func env(paths string, more ...string) map[string]string {
+	out := map[string]string{"PODINFO_JWT_ENABLED": "true", "PODINFO_JWT_PATHS": paths, "PODINFO_JWT_SECRET": secret}
+	for _, kv := range more {
+		k, v, _ := strings.Cut(kv, "=")
+		out[k] = v
+	}
+	return out
+}
+
+func TestPatterns(t *testing.T) {
+	without := func(names ...string) (out []string) {
+		for _, name := range all {
+			if !slices.Contains(names, name) {
+				out = append(out, name)
+			}
+		}
+		return out
+	}
+	for _, c := range []struct {
+		paths, prefix string
+		want          []string
+	}{
+		{"/cache/*", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
+		{"/cache/{key}", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
+		{"/cache/{k}, /status/*", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}", "GET /status/{code}"}},
+		{"/", "", []string{"GET /"}},
+		{"/echo", "", []string{" /echo"}},
+		{"/echo/*", "", []string{" /echo/{rest...}"}},
+		{"/echo*", "", []string{" /echo", " /echo/{rest...}"}},
+		{"/*", "", without("GET /healthz", "GET /readyz")},
+		{"/*,/healthz", "", without("GET /readyz")},
+		{"/*,!/healthz", "", without("GET /healthz", "GET /readyz")},
+		{"!/echo*,/*", "", without("GET /healthz", "GET /readyz", " /echo", " /echo/{rest...}")},
+		{"/readyz*", "", []string{"POST /readyz/enable"}},
+		{"/box/*,/box/new", "", []string{"GET /box/{id}", "POST /box/new"}},
+		{"/api/*", "", []string{"GET /api/info"}},
+		{"/*info*,/cache*,/echo*,/status/*,/box*", "", without("GET /", "GET /healthz", "GET /readyz", "POST /readyz/enable")},
+
+		{"/cache/*", "/foo", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
+		{"/foo/cache/*", "/foo", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
+		{"/foo", "/foo", []string{"GET /"}},
+		{"/foo/*", "/foo", without("GET /", "GET /healthz", "GET /readyz")},
+		{"/foo/healthz", "/foo", []string{"GET /healthz"}},
+		// What is a route with and without the prefix is guarded both ways, and
+		// left out only without.
+		{"/api/info", "/api", []string{"GET /info", "GET /api/info"}},
+		{"/*,!/api/info", "/api", without("GET /healthz", "GET /readyz", "GET /api/info")},
+		{"/*,!/foo/api/info", "/foo", without("GET /healthz", "GET /readyz", "GET /api/info")},
+	} {
+		app, err := registry.New([]registry.Module{new(jwt.Module), new(token.Module), new(endpoint)}, registry.Env(env(c.paths, "PODINFO_PREFIX="+c.prefix)))
+		if err != nil {
+			t.Errorf("%s: %v", c.paths, err)
+			continue
+		}
+		var got []string
+		for _, rt := range app.Mounted() {
+			if rt.Module == "endpoint" && slices.Contains(rt.Chain, "jwt") {
+				got = append(got, rt.Method+" "+rt.Path)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s below %q: %s", c.paths, c.prefix, diff)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range []struct {
+		vars map[string]string
+		want string
+	}{
+		{env(""), `PODINFO_JWT_PATHS="": want the routes to guard, such as /cache/*`},
+		{env("!/info"), "want the routes to guard"},
+		{env("cache/*"), "want patterns that start with /"},
+		{env("/cache/*,"), "want patterns that start with /"},
+		{env("/status/500"), `PODINFO_JWT_PATHS="/status/500": want whole routes: /status/500 is not all of /status/{code}, write /status/*`},
+		{env("/status/5*"), "write /status/*"},
+		{env("/status/"), "write /status/*"},
+		{env("/*,!/status/500"), "want whole routes: /status/500 is not all of /status/{code}"},
+		{env("/foo/status/500", "PODINFO_PREFIX=/foo"), "write /status/*"},
+		{env("/*,!/foo/status/500", "PODINFO_PREFIX=/foo"), "write /status/*"},
+		{env("/echo/*/c"), "write /echo/*"},
+		{env("/cache/a,/echo"), "write /cache/*"},
+		{env("/*e/x"), "write /cache/*"},
+		{env("/*info"), "/*info is not all of /cache/{key}"}, // /cache/info
+		{env("*/info"), "want patterns that start with /"},
+		{env("/box/new"), "/box/new is not all of /box/{id}, write /box/*"},
+		{env("/box/{id}"), "/box/{id} is not all of /box/new, write /box/new"},
+		{env("/cash/*"), "want patterns of routes that exist: /cash/* is none"},
+		{env("/cache/a/b"), "/cache/a/b is none"},
+		{env("/CACHE/*"), "/CACHE/* is none"},
+		{env("/cache/*,!/infos"), "/infos is none"},
+		{env("/info/"), "/info/ is none"},
+		{env("/health*"), "want probes by their full names, such as /healthz: /health* means nothing else"},
+		{env("/info,!/info"), "want patterns that leave something to guard"},
+		{env("/info", "PODINFO_JWT_SECRET="), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes that is not the public default`},
+		{env("/info", "PODINFO_JWT_SECRET="+secret[1:]), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes`},
+		{env("/infos", "PODINFO_JWT_SECRET=short"), "/infos is none\nPODINFO_JWT_SECRET="},
+		{env("/info", "PODINFO_TOKEN_ENABLED=false"), "set PODINFO_TOKEN_ENABLED=true"},
+		{env("/info", "PODINFO_JWT_ISSUER=them"), `PODINFO_JWT_ISSUER="them": want podinfo, unless PODINFO_JWT_PUBLIC_KEY_FILE`},
+	} {
+		_, err := registry.New([]registry.Module{new(jwt.Module), new(token.Module), new(endpoint)}, registry.Env(c.vars))
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "short") {
+			t.Errorf("%v: %v, want %q", c.vars, err, c.want)
+		}
+	}
+}
+
+func TestGuard(t *testing.T) {
+	e, tokens := new(endpoint), new(token.Module)
+	s := registrytest.Serve(t, env("/cache/*"), new(jwt.Module), tokens, e)
+	signed, _, err := tokens.Issue("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Log.String(); !strings.Contains(got, `"routes":"GET /cache/{key}, POST /cache/{key}, DELETE /cache/{key}"`) {
+		t.Errorf("log: %s", got)
+	}
+	for _, c := range []struct {
+		method, path, header string
+		code                 int
+		challenge            string
+	}{
+		{"GET", "/cache/k", "", 401, `Bearer realm="podinfo"`},
+		{"GET", "/cache/k", "Basic " + signed, 401, `Bearer realm="podinfo"`},
+		{"GET", "/cache/k", "Bearer " + signed + "x", 401, `Bearer realm="podinfo", error="invalid_token"`},
+		{"GET", "/cache/k", "bearer " + signed, 200, ""},
+		{"POST", "/cache/k", "bearer " + signed, 200, ""},
+		{"GET", "/info", "", 200, ""},
+		{"POST", "/token", "", 200, ""},
+		{"PUT", "/cache/k", "", 405, ""},
+		{"OPTIONS", "/cache/k", "", 204, ""},
+	} {
+		res, body := s.Call(t, c.method, c.path, "", "Authorization", c.header)
+		if res.StatusCode != c.code || res.Header.Get("WWW-Authenticate") != c.challenge || c.code == 401 && !strings.Contains(body, `"code": 401`) {
+			t.Errorf("%s %s %.20s: %d %s %v, want %d %s", c.method, c.path, c.header, res.StatusCode, body, res.Header, c.code, c.challenge)
+		}
+	}
+}
+
+// Whatever is made of a path: without a token no guarded handler runs.
+func TestEvasions(t *testing.T) {
+	for _, prefix := range []string{"", "/foo"} {
+		e, tokens := new(endpoint), new(token.Module)
+		s := registrytest.Serve(t, env("/cache/*,/echo*,/", "PODINFO_PREFIX="+prefix), new(jwt.Module), tokens, e)
+		addr := s.Listener.Addr().String()
+		for _, line := range []string{
+			"GET %s/cache/k", "HEAD %s/cache/k", "POST %s/cache/k", "DELETE %s/cache/k", "get %s/cache/k", "BREW %s/cache/k",
+			"GET %s/Cache/k", "GET %s/CACHE/k", "GET %s/%%63ache/k", "GET %s/cache%%2fk", "GET %s/cache%%2Fk", "GET %s/cache/%%6b", "GET %s/cache/a%%2fb",
+			"GET %s//cache/k", "GET %s/cache//k", "GET /%s/cache/k", "GET %s/./cache/k", "GET %s/cache/./k", "GET %s/cache/../cache/k", "GET %s/info/../cache/k",
+			"GET %s/info/..%%2fcache/k", "GET %s/info/%%2e%%2e/cache/k", "GET %s/info%%2f..%%2fcache%%2fk", "GET %s/cache/k/", "GET %s/cache/k/.", "GET %s/cache/", "GET %s/cache",
+			"GET %s/cache/k?x=/info", "GET %s/cache/k#/info", "GET %s/cache/k;x=1", "GET %s/cache;x/k", "GET %s/cache\\k", "GET %s/cache/k%%00", "GET %s/cache/%%ff", "GET %s/cache/ſ",
+			"GET http://" + addr + "%s/cache/k", "GET http://other%s/cache/k", "OPTIONS *%s", "GET *%s",
+			"GET %s/echo", "HEAD %s/echo", "OPTIONS %s/echo", "TRACE %s/echo", "BREW %s/echo/a/b", "GET %s/echo/", "GET %s/echo//", "GET %s/echo/../echo", "CONNECT %s/echo",
+			"GET %s", "GET %s/", "HEAD %s/", "GET %s//", "GET %s/.", "GET %s/?", "GET %s/cache/..", "GET ?%s",
+		} {
+			request := fmt.Sprintf(line, prefix)
+			code := raw(t, addr, request)
+			if n := e.hits.Swap(0); n != 0 || code >= 500 && code != http.StatusNotImplemented {
+				t.Errorf("%q: %d, %d handlers ran", request, code, n)
+			}
+		}
+		signed, _, err := tokens.Issue("ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{prefix + "/cache/k", prefix + "/echo/a", prefix + "/"} { // the handlers can be reached
+			if res, _ := s.Call(t, "GET", path, "", "Authorization", "Bearer "+signed); res.StatusCode != 200 || e.hits.Swap(0) != 1 {
+				t.Errorf("%s with a token: %d", path, res.StatusCode)
+			}
+		}
+	}
+}
+
+// raw sends a request line that http.Client would not.
+func raw(t *testing.T, addr, line string) int {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: GET\r\nX-Original-URL: /info\r\nX-Rewrite-URL: /info\r\nX-Forwarded-Prefix: /info\r\nConnection: close\r\n\r\n", line)
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+// keys, one for each algorithm.
+type keyPair struct {
+	method  lib.SigningMethod
+	private crypto.Signer
+}
+
+func keyPairs(t *testing.T) []keyPair {
+	t.Helper()
+	r, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, d, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []keyPair{{lib.SigningMethodRS256, r}, {lib.SigningMethodES256, e}, {lib.SigningMethodEdDSA, d}}
+}
+
+func publicPEM(t *testing.T, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+func file(t *testing.T, content []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func sign(t *testing.T, method lib.SigningMethod, key any, claims lib.MapClaims) string {
+	t.Helper()
+	s, err := lib.NewWithClaims(method, claims).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPublicKey(t *testing.T) {
+	pairs := keyPairs(t)
+	soon, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()
+	good := lib.MapClaims{"iss": "them", "exp": soon, "sub": "ann", "aud": []string{"x"}}
+	for i, p := range pairs {
+		public := publicPEM(t, p.private.Public())
+		e := new(endpoint)
+		// No token module: its secret, or the lack of one, is of no account.
+		s := registrytest.Serve(t, env("/info", "PODINFO_JWT_ISSUER=them", "PODINFO_JWT_PUBLIC_KEY_FILE="+file(t, public), "PODINFO_JWT_SECRET="), new(jwt.Module), e)
+		signed := sign(t, p.method, p.private, good)
+		other := pairs[(i+1)%len(pairs)]
+		for _, c := range []struct {
+			what, token, want string
+		}{
+			{"good", signed, ""},
+			{"none", sign(t, lib.SigningMethodNone, lib.UnsafeAllowNoneSignatureType, good), "invalid signing method"},
+			{"HMAC with the public key", sign(t, lib.SigningMethodHS256, public, good), "invalid signing method"},
+			{"HMAC with the secret", sign(t, lib.SigningMethodHS256, []byte(secret), good), "invalid signing method"},
+			{"another key's method", sign(t, other.method, other.private, good), "invalid signing method"},
+			{"the method's name only", swapHeader(sign(t, other.method, other.private, good), signed), "signature is invalid"},
+			{"no exp", sign(t, p.method, p.private, lib.MapClaims{"iss": "them"}), "token has no expiry"},
+			{"expired", sign(t, p.method, p.private, lib.MapClaims{"iss": "them", "exp": past}), "token is expired by 1h"},
+			{"wrong issuer", sign(t, p.method, p.private, lib.MapClaims{"iss": "podinfo", "exp": soon}), "invalid issuer"},
+			{"no issuer", sign(t, p.method, p.private, lib.MapClaims{"exp": soon}), "invalid issuer"},
+			{"other claims", swapClaims(signed), "signature is invalid"},
+			{"signature spelt otherwise", respell(signed), "illegal base64 data"},
+		} {
+			res, body := s.Call(t, "GET", "/info", "", "Authorization", "Bearer "+c.token)
+			hits := e.hits.Swap(0)
+			if c.want == "" && (res.StatusCode != 200 || hits != 1) || c.want != "" && (res.StatusCode != 401 || hits != 0 || !strings.Contains(body, c.want)) {
+				t.Errorf("%s, %s: %d %s", p.method.Alg(), c.what, res.StatusCode, body)
+			}
+		}
+	}
+	wrong, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := registrytest.Serve(t, env("/info", "PODINFO_JWT_PUBLIC_KEY_FILE="+file(t, publicPEM(t, wrong.Public()))), new(jwt.Module), new(endpoint))
+	for _, method := range []lib.SigningMethod{lib.SigningMethodRS512, lib.SigningMethodPS256} {
+		res, body := s.Call(t, "GET", "/info", "", "Authorization", "Bearer "+sign(t, method, wrong, lib.MapClaims{"iss": "podinfo", "exp": soon}))
+		if res.StatusCode != 401 || !strings.Contains(body, "invalid signing method") {
+			t.Errorf("%s by an RS256 key: %d %s", method.Alg(), res.StatusCode, body)
+		}
+	}
+}
+
+func swapHeader(token, other string) string {
+	header, _, _ := strings.Cut(other, ".")
+	_, rest, _ := strings.Cut(token, ".")
+	return header + "." + rest
+}
+
+func swapClaims(token string) string {
+	parts := strings.Split(token, ".")
+	return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"them","exp":99999999999}`)) + "." + parts[2]
+}
+
+// respell changes bits of the last letter that mean nothing: neither 64 nor
+// 256 bytes fill it.
+func respell(token string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return token[:last] + string(letters[strings.IndexByte(letters, token[last])^1])
+}
+
+func TestBadKeyFiles(t *testing.T) {
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(p256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := publicPEM(t, p256.Public())
+	for _, c := range []struct{ file, want string }{
+		{filepath.Join(t.TempDir(), "absent.pem"), "no such file"},
+		{t.TempDir(), "is a directory"},
+		{file(t, nil), "not PEM"},
+		{file(t, []byte("ssh-ed25519 AAAA")), "not PEM"},
+		{file(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), "PEM block PRIVATE KEY, want PUBLIC KEY"},
+		{file(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})), "asn1"},
+		{file(t, append(slices.Clone(good), good...)), "more than one PEM block"},
+		{file(t, publicPEM(t, small.Public())), "RSA key of 1024 bits, want at least 2048"},
+		{file(t, publicPEM(t, p384.Public())), "ECDSA key on P-384, want P-256"},
+		{file(t, publicPEM(t, x.PublicKey())), "key is *ecdh.PublicKey, want RSA, ECDSA on P-256 or Ed25519"},
+	} {
+		app, err := registry.New([]registry.Module{new(jwt.Module), new(endpoint)}, registry.Env(env("/info", "PODINFO_JWT_PUBLIC_KEY_FILE="+c.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = app.Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "PODINFO_JWT_PUBLIC_KEY_FILE: ") {
+			t.Errorf("%s: %v, want %q", c.file, err, c.want)
+		}
+		if err := app.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+// Package metrics counts and times requests for Prometheus, and serves
+// /metrics.
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// A Contributor is a module with metrics of its own. RegisterMetrics is called
+// once, in this module's Start, which may come before the contributor's, with
+// the set that /metrics shows. Names need their labels in one fixed order;
+// histograms are set.NewPrometheusHistogram, counters end in "_total", and
+// everything else is a gauge or a summary.
+type Contributor interface{ RegisterMetrics(set *metrics.Set) }
+
+// A Describer is a Contributor that says what its metrics mean. The keys are
+// names without labels.
+type Describer interface{ MetricsHelp() map[string]string }
+
+// Module is metrics.
+type Module struct {
+	host *registry.Host
+	set  *metrics.Set
+	help map[string]string // of families
+
+	mu     sync.RWMutex
+	routes map[string]*route           // by label
+	faults map[string]*metrics.Counter // by the fault's name
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "metrics", Doc: "Count and time requests for Prometheus, and serve /metrics.", Phase: registry.Observe}
+}
+
+// Provision makes the set of this instance. It is never the library's global
+// one, so that two servers in a process count for themselves.
+func (m *Module) Provision(h *registry.Host) error {
+	m.host, m.set, m.help = h, metrics.NewSet(), ownHelp()
+	m.routes, m.faults = map[string]*route{}, map[string]*metrics.Counter{}
+	b := h.Build()
+	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
+		escape(b.Version), escape(b.Revision), escape(runtime.Version())), func() float64 { return 1 })
+	return nil
+}
+
+// Start asks the other modules for their metrics.
+func (m *Module) Start(context.Context) error {
+	for _, c := range registry.All[Contributor](m.host) {
+		c.RegisterMetrics(m.set)
+		if d, ok := c.(Describer); ok {
+			maps.Copy(m.help, d.MetricsHelp())
+		}
+	}
+	return nil
+}
+
+// Bind returns the handler that counts for rt. Routes with one label share it,
+// as does a route that is bound again after a Switch.
+func (m *Module) Bind(rt registry.Route) registry.Middleware {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.routes[rt.Label]
+	if r == nil {
+		r = &route{module: m, label: escape(rt.Label)}
+		m.routes[rt.Label] = r
+	}
+	return r
+}
+
+// Routes declares /metrics.
+func (m *Module) Routes() []registry.Route {
+	return []registry.Route{{
+		Path: "/metrics", Handler: m.serve, Internal: true,
+		Summary: "Prometheus metrics", Tag: "Kubernetes",
+		Returns: map[int]any{http.StatusOK: ""},
+	}}
+}
+
+// Metrics serves what /metrics does, for modules with a port of their own.
+func (m *Module) Metrics() http.Handler { return http.HandlerFunc(m.serve) }
+
+// maxFaults bounds the series that names of faults can make. Those that come
+// later are counted as "other".
+const maxFaults = 100
+
+// FaultInjected counts a fault, as an observer of registry/fault.
+func (m *Module) FaultInjected(_ context.Context, fault string) {
+	m.mu.RLock()
+	c := m.faults[fault]
+	m.mu.RUnlock()
+	if c == nil {
+		c = m.newFault(fault)
+	}
+	c.Inc()
+}
+
+func (m *Module) newFault(fault string) *metrics.Counter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.faults[fault] == nil && len(m.faults) >= maxFaults {
+		fault = "other"
+	}
+	if m.faults[fault] == nil {
+		m.faults[fault] = m.set.GetOrCreateCounter(fmt.Sprintf(`podinfo_faults_injected_total{fault="%s"}`, escape(fault)))
+	}
+	return m.faults[fault]
+}
+
+// escape makes the value of a label of s.
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
+}

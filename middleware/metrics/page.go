@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// contentType is that of Prometheus' text format. Prometheus refuses a page
+// without it.
+const contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
+	page := m.page()
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Vary", "Accept-Encoding")
+	if !takesGzip(r) {
+		w.Write(page)
+		return
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	z := gzip.NewWriter(w)
+	z.Write(page)
+	z.Close()
+}
+
+// takesGzip reports whether the client asks for gzip (RFC 9110, 12.5.3).
+func takesGzip(r *http.Request) bool {
+	for _, header := range r.Header["Accept-Encoding"] {
+		for part := range strings.SplitSeq(header, ",") {
+			coding, weight, _ := strings.Cut(part, ";")
+			if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+				continue
+			}
+			_, q, weighted := strings.Cut(weight, "=")
+			n, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+			return !weighted || err == nil && n > 0
+		}
+	}
+	return false
+}
+
+// page is everything there is to know now, sorted by family.
+func (m *Module) page() []byte {
+	var raw bytes.Buffer
+	m.set.WritePrometheus(&raw)
+	metrics.WriteGoMetrics(&raw)
+	metrics.WriteProcMetrics(&raw)
+	metrics.WriteFDMetrics(&raw)
+	return annotate(raw.Bytes(), m.help)
+}
+
+// family is a metric's name and all its samples.
+type family struct {
+	name, kind string
+	samples    []byte
+}
+
+// annotate gathers samples into families and puts HELP and TYPE before each.
+// The library can only write them for all sets of the process at once, without
+// a text.
+func annotate(raw []byte, help map[string]string) []byte {
+	families := map[string]*family{}
+	last := new(family)
+	for line := range bytes.Lines(raw) {
+		name, kind, ok := familyOf(string(line), last)
+		if !ok {
+			continue
+		}
+		if last = families[name]; last == nil {
+			last = &family{name: name, kind: kind}
+			families[name] = last
+		}
+		last.samples = append(last.samples, line...)
+	}
+	var page bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		if text := help[name]; text != "" {
+			fmt.Fprintf(&page, "# HELP %s %s\n", name, strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(text))
+		}
+		fmt.Fprintf(&page, "# TYPE %s %s\n", name, families[name].kind)
+		page.Write(families[name].samples)
+	}
+	return page.Bytes()
+}
+
+// familyOf tells a sample's family from its shape. last is the family of the
+// sample before it. Lines that are no samples are not ok.
+func familyOf(line string, last *family) (name, kind string, ok bool) {
+	n := strings.IndexAny(line, "{ ")
+	if n <= 0 || line[0] == '#' {
+		return "", "", false
+	}
+	name, labels := line[:n], line[n:]
+	switch rest, below := strings.CutPrefix(name, last.name); {
+	case below && last.kind == "histogram" && (rest == "_bucket" || rest == "_sum" || rest == "_count"),
+		below && last.kind == "summary" && (rest == "_sum" || rest == "_count"):
+		return last.name, last.kind, true
+	}
+	base, bucket := strings.CutSuffix(name, "_bucket")
+	switch {
+	case bucket && hasLabel(labels, "le"):
+		return base, "histogram", true
+	case hasLabel(labels, "quantile"):
+		return name, "summary", true
+	case strings.HasSuffix(name, "_total"), name == "go_gc_forced_count", name == "go_cgo_calls_count":
+		return name, "counter", true
+	}
+	return name, "gauge", true
+}
+
+func hasLabel(labels, name string) bool {
+	return strings.Contains(labels, "{"+name+`="`) || strings.Contains(labels, ","+name+`="`)
+}

@@ -1,0 +1,88 @@
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/urfave/negroni/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// methods are the values of the label method. Clients may invent others, and
+// each would be series for ever: they share the last.
+var methods = [...]string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace, "other",
+}
+
+func methodIndex(method string) int {
+	for i, m := range methods {
+		if m == method {
+			return i
+		}
+	}
+	return len(methods) - 1
+}
+
+// route counts for the routes of one label. Its series are made when they are
+// first needed and then found by two array lookups, without locks and without
+// making a name.
+type route struct {
+	module *Module
+	label  string
+	byCode [len(methods)][10]atomic.Pointer[class]
+}
+
+// class holds the series for the hundred statuses that share a first digit.
+type class [100]atomic.Pointer[series]
+
+type series struct {
+	duration *metrics.PrometheusHistogram
+	requests *metrics.Counter
+}
+
+// ServeHTTP counts the request also when a handler panics, and leaves the panic
+// alone.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	rw, ok := w.(negroni.ResponseWriter)
+	if !ok { // middleware outside this one wrapped it
+		rw = negroni.NewResponseWriter(w)
+	}
+	method, began, returned := methodIndex(r.Method), time.Now(), false
+	defer func() {
+		s := rt.series(method, registry.Outcome(rw, r, returned))
+		s.requests.Inc()
+		s.duration.Update(time.Since(began).Seconds())
+	}()
+	next(rw, r)
+	returned = true
+}
+
+func (rt *route) series(method, status int) *series {
+	if c := rt.byCode[method][status/100].Load(); c != nil {
+		if s := c[status%100].Load(); s != nil {
+			return s
+		}
+	}
+	return rt.create(method, status)
+}
+
+func (rt *route) create(method, status int) *series {
+	rt.module.mu.Lock()
+	defer rt.module.mu.Unlock()
+	slot := &rt.byCode[method][status/100]
+	if slot.Load() == nil {
+		slot.Store(new(class))
+	}
+	set := rt.module.set
+	s := &series{
+		duration: set.GetOrCreatePrometheusHistogram(fmt.Sprintf(`http_request_duration_seconds{method="%s",path="%s",status="%d"}`, methods[method], rt.label, status)),
+		requests: set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status)),
+	}
+	slot.Load()[status%100].Store(s)
+	return s
+}

@@ -1,0 +1,100 @@
+// Package randomdelay makes requests wait for a random time.
+package randomdelay
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault"
+)
+
+const name = "random-delay"
+
+// Module is random-delay.
+type Module struct {
+	Unit string `env:"UNIT" envDefault:"s" doc:"unit of the delay" accepts:"s or ms"`
+	Min  int    `env:"MIN" envDefault:"0" doc:"shortest delay" accepts:"a whole number, not negative"`
+	Max  int    `env:"MAX" envDefault:"5" doc:"longest delay" accepts:"a whole number, not below the shortest delay"`
+
+	least, span time.Duration
+	random      *registry.Random
+	observers   fault.Observers
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{
+		Name: name, Doc: "Make each request wait for a random time, uniform between two bounds.",
+		Phase: registry.Fault, OptIn: true, Switch: "RANDOM_DELAY",
+	}
+}
+
+func (m *Module) unit() time.Duration {
+	if m.Unit == "ms" {
+		return time.Millisecond
+	}
+	return time.Second
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if m.Unit != "s" && m.Unit != "ms" {
+		errs = append(errs, registry.Invalid("Unit", "s or ms"))
+	}
+	if m.Min < 0 {
+		errs = append(errs, registry.Invalid("Min", "a whole number, not negative"))
+	}
+	if m.Max < m.Min || m.Max > math.MaxInt32 { // more does not fit a Duration
+		errs = append(errs, registry.Invalid("Max", "a whole number, not below the shortest delay and below 2147483648"))
+	}
+	return errors.Join(errs...)
+}
+
+// Provision takes the bounds and the randomness.
+func (m *Module) Provision(h *registry.Host) error {
+	m.least, m.span = time.Duration(m.Min)*m.unit(), time.Duration(m.Max-m.Min)*m.unit()
+	m.random, m.observers = h.Random(), fault.ObserversOf(h)
+	return nil
+}
+
+// Covers leaves out internal routes.
+func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
+
+// ServeHTTP waits. When the client leaves meanwhile, the request ends there.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if d := m.draw(); d > 0 {
+		m.observers.Report(r.Context(), name)
+		extend(w, r, d)
+		if !registry.Sleep(r.Context(), d) {
+			return
+		}
+	}
+	next(w, r)
+}
+
+// draw is uniform over every nanosecond between the bounds, both included.
+func (m *Module) draw() time.Duration {
+	random := m.random.Next()
+	return m.least + time.Duration(random.Uint64N(uint64(m.span)+1))
+}
+
+// extend gives the server its whole timeouts again after the delay. Without
+// that a delay beyond them would end in an empty reply.
+func extend(w http.ResponseWriter, r *http.Request, d time.Duration) {
+	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return
+	}
+	// A writer that has no deadlines needs none moved: errors do not matter.
+	after, control := time.Now().Add(d), http.NewResponseController(w)
+	if srv.WriteTimeout > 0 {
+		control.SetWriteDeadline(after.Add(srv.WriteTimeout))
+	}
+	if srv.ReadTimeout > 0 {
+		control.SetReadDeadline(after.Add(srv.ReadTimeout))
+	}
+}

@@ -1,0 +1,70 @@
+// Package randomerror answers a share of the requests with an error status.
+package randomerror
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault"
+)
+
+const name = "random-error"
+
+// Module is random-error.
+type Module struct {
+	Rate  float64 `env:"RATE" envDefault:"0.3333333333333333" doc:"share of requests that fail" accepts:"a number from 0 to 1"`
+	Codes []int   `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
+
+	random    *registry.Random
+	observers fault.Observers
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{
+		Name: name, Doc: "Answer a share of the requests with a random error status.",
+		Phase: registry.Fault, OptIn: true, Switch: "RANDOM_ERROR",
+	}
+}
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if !(m.Rate >= 0 && m.Rate <= 1) { // NaN is neither
+		errs = append(errs, registry.Invalid("Rate", "a number from 0 to 1"))
+	}
+	if !validCodes(m.Codes) {
+		errs = append(errs, registry.Invalid("Codes", "a comma-separated list of statuses from 400 to 599"))
+	}
+	return errors.Join(errs...)
+}
+
+func validCodes(codes []int) bool {
+	for _, c := range codes {
+		if c < 400 || c > 599 {
+			return false
+		}
+	}
+	return len(codes) > 0
+}
+
+// Provision takes the randomness.
+func (m *Module) Provision(h *registry.Host) error {
+	m.random, m.observers = h.Random(), fault.ObserversOf(h)
+	return nil
+}
+
+// Covers leaves out internal routes.
+func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
+
+// ServeHTTP fails the request with an empty body, or lets it pass.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	random := m.random.Next()
+	if random.Float64() >= m.Rate {
+		next(w, r)
+		return
+	}
+	m.observers.Report(r.Context(), name)
+	w.WriteHeader(m.Codes[random.IntN(len(m.Codes))])
+}

@@ -1,0 +1,49 @@
+// Package profile serves Go's runtime profiles. It leaves out the command
+// line, which may hold secrets that were given as flags.
+package profile
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	httppprof "net/http/pprof"
+	"net/url"
+	"runtime/pprof"
+)
+
+// Path is where clients expect the profiles.
+const Path = "/debug/pprof/"
+
+// Serve replies with the profile of a name, or for "" with a list of those
+// there are. The name is what follows Path in the request's own path, whatever
+// stands before it. An unknown one is 404. A profile that takes ?seconds=
+// extends the server's write timeout by that time, and ends early when the
+// request's context does.
+//
+// The default mux, which net/http/pprof registers itself with, is not used.
+func Serve(w http.ResponseWriter, r *http.Request, name string) {
+	switch name {
+	case "":
+		list(w)
+	case "profile":
+		httppprof.Profile(w, r)
+	case "symbol":
+		httppprof.Symbol(w, r)
+	case "trace":
+		httppprof.Trace(w, r)
+	default:
+		httppprof.Handler(name).ServeHTTP(w, r)
+	}
+}
+
+func list(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	fmt.Fprint(w, "<!doctype html>\n<title>profiles</title>\n<table>\n")
+	for _, p := range pprof.Profiles() {
+		fmt.Fprintf(w, "<tr><td align=right>%d<td><a href=\"%s?debug=1\">%s</a>\n", p.Count(), url.PathEscape(p.Name()), html.EscapeString(p.Name()))
+	}
+	fmt.Fprint(w, "<tr><td><td><a href=\"goroutine?debug=2\">goroutine stacks</a>\n"+
+		"<tr><td><td><a href=\"profile?seconds=30\">profile</a>, 30 seconds of CPU\n"+
+		"<tr><td><td><a href=\"trace?seconds=1\">trace</a>, 1 second\n</table>\n")
+}
