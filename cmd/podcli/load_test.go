@@ -24,11 +24,11 @@ func TestLoadHTTP(t *testing.T) {
 		if r.Method != "PUT" || string(body) != "b" || r.Header.Get("A") != "1" {
 			t.Errorf("%s %q %v", r.Method, body, r.Header)
 		}
-		if n.Add(1)%2 == 0 {
-			w.WriteHeader(http.StatusTeapot)
-		}
-		if n.Load() == 1 {
+		switch i := n.Add(1); {
+		case i == 1:
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		case i%2 == 0:
+			w.WriteHeader(http.StatusTeapot)
 		}
 	}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -38,14 +38,18 @@ func TestLoadHTTP(t *testing.T) {
 	}
 	s.Start()
 	defer s.Close()
-	args := []string{"load", s.URL, "--rate=200", "--duration=200ms", "--connections=3", "--method=PUT", "--body=b", "--header=A: 1"}
+	args := []string{"load", s.URL, "--rate=100", "--duration=400ms", "--connections=3", "--method=PUT", "--body=b", "--header=A: 1"}
 	r := run(t, append(args, "-o=json")...)
 	o := r.object(t)
-	if r.code != 0 || r.err != "" || o["planned"] != 40.0 || o["sent"] != 40.0 || o["answered"] != 40.0 || o["not_sent"] != 0.0 || conns.Load() > 3 {
-		t.Errorf("%+v over %d connections", r, conns.Load())
-	}
-	if diff := cmp.Diff(map[string]any{"200": 19.0, "302": 1.0, "418": 20.0}, o["status"]); diff != "" {
+	// A machine that is busy with other things may not send all in time.
+	answered := n.Load()
+	want := map[string]any{"200": float64((answered+1)/2 - 1), "302": 1.0, "418": float64(answered / 2)}
+	if diff := cmp.Diff(want, o["status"]); diff != "" {
 		t.Error(diff)
+	}
+	if r.code != 0 || r.err != "" || o["planned"] != 40.0 || o["sent"] != float64(answered) || o["answered"] != o["sent"] ||
+		o["sent"].(float64)+o["not_sent"].(float64) != 40 || conns.Load() > 3 {
+		t.Errorf("%+v over %d connections, %d answered", r, conns.Load(), answered)
 	}
 	latency := o["latency"].(map[string]any)
 	var counted float64
@@ -57,7 +61,7 @@ func TestLoadHTTP(t *testing.T) {
 		t.Errorf("%v", latency)
 	}
 	r = run(t, args...)
-	for _, want := range []string{"Target  PUT http://127", "200 a second over 3 connections: 40 requests", "40 answered, 0 failed", "418: 20", "99.99%", "up to", "####"} {
+	for _, want := range []string{"Target  PUT http://127", "100 a second over 3 connections: 40 requests", " answered, 0 failed", "418: ", "99.99%", "up to", "####"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("want %q in %s", want, r.out)
 		}
@@ -67,25 +71,34 @@ func TestLoadHTTP(t *testing.T) {
 	}
 }
 
-// Over HTTP/2, too, each worker has its own connection.
+// Over HTTP/2, too, a worker has a connection of its own: both answers have to
+// be under way at once before either comes.
 func TestLoadHTTP2(t *testing.T) {
 	ca, conf, _ := localhost(t)
-	var conns sync.Map
+	conns, both := make(chan string, 2), make(chan struct{})
+	var once sync.Once
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conns.Store(r.RemoteAddr, true)
 		io.WriteString(w, r.Proto)
+		if r.URL.Path == "/" {
+			return
+		}
+		select {
+		case conns <- r.RemoteAddr:
+			if len(conns) == cap(conns) {
+				once.Do(func() { close(both) })
+			}
+		default:
+		}
+		<-both
 	}))
 	s.EnableHTTP2, s.TLS = true, conf
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
 	run(t, "check", "http", s.URL, "--cacert", ca.file, "--expect-body=HTTP/2.0").expect(t, 0)
-	conns.Clear()
-	r := run(t, "load", s.URL, "--cacert", ca.file, "--rate=500", "--duration=100ms", "--connections=2", "-o=json")
-	n := 0
-	conns.Range(func(any, any) bool { n++; return true })
-	if o := r.object(t); o["answered"] != 50.0 || n != 2 {
-		t.Errorf("%+v over %d connections", r, n)
+	r := run(t, "load", s.URL+"/both", "--cacert", ca.file, "--rate=50", "--duration=500ms", "--connections=2", "--timeout=1m", "-o=json")
+	if o := r.object(t); o["answered"] != o["sent"] || o["planned"] != 25.0 || <-conns == <-conns {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -105,22 +118,24 @@ func TestLoadGRPC(t *testing.T) {
 		{plain, []string{"--grpc=a.B/C"}, "Unimplemented"},
 		{secure, []string{"--grpc=echo", "--tls", "--cacert", ca.file}, "OK"},
 	} {
-		r := run(t, append([]string{"load", c.addr, "--rate=200", "--duration=100ms", "-o=json"}, c.args...)...)
-		if diff := cmp.Diff(map[string]any{c.status: 20.0}, r.object(t)["status"]); diff != "" || r.code != 0 {
+		r := run(t, append([]string{"load", c.addr, "--rate=100", "--duration=200ms", "-o=json"}, c.args...)...)
+		o := r.object(t)
+		if diff := cmp.Diff(map[string]any{c.status: o["sent"]}, o["status"]); diff != "" || r.code != 0 || o["planned"] != 20.0 {
 			t.Errorf("%s: %+v %s", c.args, r, diff)
 		}
 	}
 }
 
 func TestLoadFails(t *testing.T) {
-	r := run(t, "load", refused(t), "--rate=100", "--duration=100ms", "-o=json")
+	r := run(t, "load", refused(t), "--rate=20", "--duration=500ms", "-o=json")
 	r.expect(t, 1, "no request was answered")
-	if diff := cmp.Diff(map[string]any{"connection refused": 10.0}, r.object(t)["errors"]); diff != "" {
-		t.Error(diff)
+	o := r.object(t)
+	if diff := cmp.Diff(map[string]any{"connection refused": o["sent"]}, o["errors"]); diff != "" || o["sent"] == 0.0 {
+		t.Errorf("%+v %s", r, diff)
 	}
-	r = run(t, "load", silent(t), "--rate=100", "--duration=20ms", "--timeout=30ms")
+	r = run(t, "load", silent(t), "--rate=4", "--duration=500ms", "--timeout=30ms")
 	r.expect(t, 1, "no request was answered")
-	if !strings.Contains(r.out, "Errors  timeout: 2") || !strings.Contains(r.out, "50%") {
+	if !strings.Contains(r.out, "timeout: ") || !strings.Contains(r.out, "50%") {
 		t.Errorf("%s", r.out)
 	}
 }

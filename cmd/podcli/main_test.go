@@ -54,7 +54,8 @@ func podcli(t *testing.T, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = []string{"TERM=xterm", "PATH=" + os.Getenv("PATH")}
+	// A binary with the race detector would sleep a second before it ends.
+	cmd.Env = []string{"TERM=xterm", "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}
 	return cmd
 }
 

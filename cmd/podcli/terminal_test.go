@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -7,7 +9,9 @@ import (
 	"os/exec"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +24,7 @@ type screen struct {
 	tty  *os.File
 	cmd  *exec.Cmd
 	text string // all that was drawn
+	seen int    // so much of it was waited for
 }
 
 func onTerminal(t *testing.T, env string, args ...string) *screen {
@@ -35,19 +40,37 @@ func onTerminal(t *testing.T, env string, args ...string) *screen {
 	cmd := podcli(t, args...)
 	cmd.Env = append(cmd.Env, env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
-	// What waits for it would hang should it die.
-	cmd.Cancel = func() error { master.Close(); return cmd.Process.Kill() }
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &screen{master, tty, cmd, ""}
+	return &screen{File: polled(t, master), tty: tty, cmd: cmd}
 }
 
-// until reads until the text has been drawn since the last call.
+// polled is the same file, with deadlines.
+func polled(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	same := os.NewFile(uintptr(fd), f.Name())
+	t.Cleanup(func() { same.Close() })
+	return same
+}
+
+// until reads until the text has been drawn, after what was waited for before.
 func (s *screen) until(t *testing.T, text string) {
 	t.Helper()
-	from, buf := len(s.text), make([]byte, 4096)
-	for !strings.Contains(s.text[from:], text) {
+	s.SetReadDeadline(time.Now().Add(patience))
+	buf := make([]byte, 4096)
+	for {
+		if at := strings.Index(s.text[s.seen:], text); at >= 0 {
+			s.seen += at + len(text)
+			return
+		}
 		n, err := s.Read(buf)
 		if err != nil {
 			t.Fatalf("%v, waiting for %q after %q", err, text, s.text)

@@ -166,7 +166,7 @@ func (w *wsClient) ended(err error) error {
 	if w.out.json {
 		printJSON(map[string]any{"type": "close", "code": closed.Code, "reason": closed.Reason})
 	} else {
-		fmt.Fprintf(os.Stderr, "closed: %s %s\n", closeName(closed.Code), oneLine(closed.Reason))
+		fmt.Fprintln(os.Stderr, oneLine("closed: "+closeName(closed.Code)+" "+closed.Reason))
 	}
 	if closed.Code != ws.StatusNormalClosure {
 		return errFailed

@@ -19,7 +19,8 @@ import (
 type links struct {
 	generation uint64
 	chain      []rpc.Middleware
-	on         map[string]bool
+	off        map[string]bool // modules that are not linked
+	dark       map[string]bool // full methods of those
 }
 
 // linked is the links of now. After a Switch the first call makes them anew.
@@ -28,9 +29,18 @@ func (m *Module) linked() *links {
 	if l != nil && l.generation == now {
 		return l
 	}
-	l = &links{now, registry.Linked[rpc.Middleware](m.host), map[string]bool{}}
+	l = &links{now, registry.Linked[rpc.Middleware](m.host), map[string]bool{}, map[string]bool{}}
 	for _, s := range m.host.Modules() {
-		l.on[s.Info.Name] = s.State == registry.On
+		if s.State != registry.On {
+			l.off[s.Info.Name] = true
+		}
+	}
+	for _, s := range m.services {
+		for _, method := range s.methods() {
+			if l.off[s.module] {
+				l.dark[method] = true
+			}
+		}
 	}
 	m.links.Store(l)
 	return l
@@ -65,43 +75,63 @@ type streamWith struct {
 
 func (s *streamWith) Context() context.Context { return s.ctx }
 
+// call is one RPC on its way through the chain, in one piece of memory. It is
+// its own rpc.Client.
+type call struct {
+	rpc.Call
+	ctx     context.Context // as it came in
+	chain   []rpc.Middleware
+	handler func(context.Context) error
+}
+
 // call runs the chain around a handler.
 func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, handler func(context.Context) error) error {
 	l := m.linked()
-	c := &rpc.Call{FullMethod: method, Kind: kind, Internal: strings.HasPrefix(method, "/grpc.health.") || strings.HasPrefix(method, "/grpc.reflection.")}
-	if owner, ok := m.owner[c.Service()]; ok && !l.on[owner] {
-		return status.Errorf(codes.Unimplemented, "unknown service %s", c.Service())
+	if l.dark[method] { // as grpc-go answers for what was never there
+		service, _, _ := strings.Cut(method[1:], "/")
+		return status.Error(codes.Unimplemented, "unknown service "+service)
 	}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method)}, ctx: ctx, chain: l.chain, handler: handler}
+	c.Client = c
 	if !c.Internal {
 		m.calls.Add(1)
 		defer m.calls.Add(-1)
 	}
-	if p, ok := peer.FromContext(ctx); ok {
-		c.Peer = p.Addr.String()
-	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	c.Metadata = md.Get
-	if agent := md["user-agent"]; len(agent) > 0 {
-		c.UserAgent = agent[0]
-	}
-	return toStatus(step(ctx, l.chain, c, handler))
+	return toStatus(c.from(0)(ctx))
 }
 
-// step calls the first of the chain with the rest as its next.
-func step(ctx context.Context, chain []rpc.Middleware, c *rpc.Call, handler func(context.Context) error) error {
-	if len(chain) == 0 {
-		return fromStatus(handler(ctx))
-	}
-	return chain[0].ServeRPC(ctx, c, func(ctx context.Context) error { return step(ctx, chain[1:], c, handler) })
+func internal(method string) bool {
+	return strings.HasPrefix(method, "/grpc.health.") || strings.HasPrefix(method, "/grpc.reflection.")
 }
+
+// from is the chain from a place on.
+func (c *call) from(at int) func(context.Context) error {
+	if at == len(c.chain) {
+		return c.handle
+	}
+	return func(ctx context.Context) error { return c.chain[at].ServeRPC(ctx, &c.Call, c.from(at+1)) }
+}
+
+func (c *call) handle(ctx context.Context) error { return fromStatus(c.handler(ctx)) }
+
+// Peer implements rpc.Client.
+func (c *call) Peer() string {
+	if p, ok := peer.FromContext(c.ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+// Metadata implements rpc.Client.
+func (c *call) Metadata(key string) []string { return metadata.ValueFromIncomingContext(c.ctx, key) }
 
 // fromStatus gives the chain a handler's error with its code.
 func fromStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	s := status.Convert(err)
-	if _, ok := status.FromError(err); !ok {
+	s, ok := status.FromError(err)
+	if !ok {
 		s = status.FromContextError(err)
 	}
 	return &rpc.Error{Code: rpc.Code(s.Code()), Message: s.Message(), Cause: err}
@@ -114,7 +144,7 @@ func toStatus(err error) error {
 	case err == nil:
 		return nil
 	case !ok:
-		return status.Error(codes.Unknown, err.Error())
+		return status.Error(codes.Code(rpc.CodeOf(err)), err.Error())
 	case e.Cause != nil:
 		return e.Cause
 	}

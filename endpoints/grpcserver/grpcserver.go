@@ -23,11 +23,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/tlscert"
 )
 
-// A Service is a module that also speaks gRPC.
-type Service interface {
-	RegisterGRPC(grpc.ServiceRegistrar)
-}
-
 // Module is grpc-server.
 type Module struct {
 	Host        string `env:"HOST" doc:"address to listen on, empty for all"`
@@ -42,17 +37,20 @@ type Module struct {
 	server   *grpc.Server
 	listener net.Listener
 	health   *health
-	owner    map[string]string // module by service
+	services []service
 	links    atomic.Pointer[links]
 	calls    atomic.Int64 // in flight, without health and reflection
 }
 
-// Keepalive, enforced: a client may ping as often as this, and one that
-// answers no ping for Timeout is dropped.
+// What a client may do. It may ping every clientPingEvery, and one that
+// answers no ping for pingTimeout is dropped.
 const (
 	clientPingEvery = 10 * time.Second
 	serverPingEvery = 2 * time.Minute
 	pingTimeout     = 20 * time.Second
+	handshake       = 10 * time.Second // from the connection to its first call being possible
+	maxStreams      = 1000             // calls at once on a connection; more wait at the client
+	maxMetadata     = 1 << 20          // bytes, as net/http allows for headers
 )
 
 // Info describes the module.
@@ -75,16 +73,21 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Provision keeps the host.
-func (m *Module) Provision(h *registry.Host) error {
-	m.host, m.health = h, newHealth(h)
-	return nil
+// Provision finds the services.
+func (m *Module) Provision(h *registry.Host) (err error) {
+	m.host = h
+	m.health = newHealth(m)
+	m.services, err = collect(h)
+	return err
 }
 
 // Start opens the port.
 func (m *Module) Start(ctx context.Context) error {
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(m.MaxMessage),
+		grpc.MaxHeaderListSize(maxMetadata),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshake),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingEvery, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPingEvery, Timeout: pingTimeout}),
 		grpc.UnaryInterceptor(m.unary),
@@ -97,12 +100,15 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 		opts = append(opts, grpc.Creds(credentials.NewTLS(conf)))
 	}
+	m.server = grpc.NewServer(opts...)
+	if err := m.register(); err != nil {
+		return err
+	}
 	l, err := serve.Listen(ctx, m.Host, m.Port)
 	if err != nil {
 		return err
 	}
-	m.listener, m.server = l, grpc.NewServer(opts...)
-	m.register()
+	m.listener = l
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
 	m.host.Go(func(context.Context) {
 		if err := m.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -112,26 +118,17 @@ func (m *Module) Start(ctx context.Context) error {
 	return nil
 }
 
-// register mounts the modules' services, and remembers whose each is.
-func (m *Module) register() {
-	m.owner = map[string]string{}
-	names := []string{"", m.ServiceName}
-	for _, s := range m.host.Modules() {
-		service, ok := s.Module.(Service)
-		if !ok || s.State == registry.Off {
-			continue
-		}
-		service.RegisterGRPC(m.server)
-		for name := range m.server.GetServiceInfo() {
-			if _, known := m.owner[name]; !known {
-				m.owner[name] = s.Info.Name
-				names = append(names, name)
-			}
-		}
+// register mounts the modules' services, as they are after Provision.
+func (m *Module) register() (err error) {
+	if m.services, err = collect(m.host); err != nil {
+		return err
 	}
-	m.health.serve(names)
+	for _, s := range m.services {
+		m.server.RegisterService(s.desc, s.impl)
+	}
 	grpc_health_v1.RegisterHealthServer(m.server, m.health)
-	reflection.Register(m.server)
+	reflection.Register(shown{m.server, m}) // v1 and v1alpha
+	return nil
 }
 
 func (m *Module) tlsConfig() (*tls.Config, error) {

@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,47 +25,77 @@ type readiness interface {
 // cannot announce one.
 const watchEvery = 200 * time.Millisecond
 
+// checkTimeout is how long the checks may take for those who watch.
+const checkTimeout = 2 * time.Second
+
+type servingStatus = grpc_health_v1.HealthCheckResponse_ServingStatus
+
+const (
+	serving    = grpc_health_v1.HealthCheckResponse_SERVING
+	notServing = grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	noService  = grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN
+)
+
 // health answers grpc.health.v1 with the App's readiness, for every name
 // alike.
 type health struct {
 	grpc_health_v1.UnimplementedHealthServer
-	host     *registry.Host
+	module   *Module
 	ready    func(context.Context) error
-	names    []string
 	draining chan struct{}
 	once     sync.Once
+
+	mu   sync.Mutex
+	last servingStatus // what those who watch were told
+	seen time.Time     // when last was asked for
 }
 
-func newHealth(h *registry.Host) *health {
-	s := &health{host: h, ready: h.Ready, draining: make(chan struct{})}
-	if r, err := registry.Use[readiness](h); err == nil {
+func newHealth(m *Module) *health {
+	s := &health{module: m, ready: m.host.Ready, draining: make(chan struct{})}
+	if r, err := registry.Use[readiness](m.host); err == nil {
 		s.ready = r.Status
 	} else if !errors.Is(err, registry.ErrAbsent) {
-		h.Log.WithError(err).Warn("gRPC health follows the modules' own checks only")
+		m.host.Log.WithError(err).Warn("gRPC health follows the modules' own checks only")
 	}
 	return s
 }
 
-func (s *health) serve(names []string) { s.names = names }
-
 // drain ends the Watch streams, after a last NOT_SERVING.
 func (s *health) drain() { s.once.Do(func() { close(s.draining) }) }
 
-func (s *health) status(ctx context.Context) grpc_health_v1.HealthCheckResponse_ServingStatus {
+func (s *health) status(ctx context.Context) servingStatus {
 	if s.ready(ctx) != nil {
-		return grpc_health_v1.HealthCheckResponse_NOT_SERVING
+		return notServing
 	}
-	return grpc_health_v1.HealthCheckResponse_SERVING
+	return serving
 }
 
-func (s *health) known(name string) bool {
-	for _, n := range s.names {
-		if n == name {
-			return true
+// glance is status for all who watch: however many they are, the checks are
+// made once in watchEvery.
+func (s *health) glance() servingStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.seen) >= watchEvery {
+		ctx, cancel := context.WithTimeout(s.module.host.Context(), checkTimeout)
+		defer cancel()
+		s.last, s.seen = s.status(ctx), time.Now()
+	}
+	return s.last
+}
+
+// names are those that can be asked for: the whole, and the services that
+// answer now.
+func (s *health) names() []string {
+	out := []string{"", s.module.ServiceName}
+	for _, x := range s.module.services {
+		if !s.module.hidden(x.desc.ServiceName) {
+			out = append(out, x.desc.ServiceName)
 		}
 	}
-	return false
+	return out
 }
+
+func (s *health) known(name string) bool { return slices.Contains(s.names(), name) }
 
 // Check answers for one name.
 func (s *health) Check(ctx context.Context, req *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
@@ -78,7 +109,7 @@ func (s *health) Check(ctx context.Context, req *grpc_health_v1.HealthCheckReque
 func (s *health) List(ctx context.Context, _ *grpc_health_v1.HealthListRequest) (*grpc_health_v1.HealthListResponse, error) {
 	now := s.status(ctx)
 	out := map[string]*grpc_health_v1.HealthCheckResponse{}
-	for _, n := range s.names {
+	for _, n := range s.names() {
 		out[n] = &grpc_health_v1.HealthCheckResponse{Status: now}
 	}
 	return &grpc_health_v1.HealthListResponse{Statuses: out}, nil
@@ -87,13 +118,11 @@ func (s *health) List(ctx context.Context, _ *grpc_health_v1.HealthListRequest) 
 // Watch streams the changes. An unknown name is SERVICE_UNKNOWN for as long as
 // the client asks.
 func (s *health) Watch(req *grpc_health_v1.HealthCheckRequest, stream grpc.ServerStreamingServer[grpc_health_v1.HealthCheckResponse]) error {
-	ctx := stream.Context()
-	last := grpc_health_v1.HealthCheckResponse_ServingStatus(-1)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	last := servingStatus(-1)
 	for draining := false; ; {
-		now := grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN
-		if s.known(req.GetService()) {
-			now = s.status(ctx)
-		}
+		now := s.current(req.GetService(), draining)
 		if now != last {
 			if err := stream.Send(&grpc_health_v1.HealthCheckResponse{Status: now}); err != nil {
 				return err
@@ -104,11 +133,22 @@ func (s *health) Watch(req *grpc_health_v1.HealthCheckRequest, stream grpc.Serve
 			return status.Error(codes.Unavailable, "shutting down")
 		}
 		select {
-		case <-time.After(watchEvery):
+		case <-tick.C:
 		case <-s.draining:
 			draining = true
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
 		}
 	}
+}
+
+// current is what one who watches is told.
+func (s *health) current(name string, draining bool) servingStatus {
+	switch {
+	case !s.known(name):
+		return noService
+	case draining:
+		return notServing
+	}
+	return s.glance()
 }

@@ -1,4 +1,4 @@
-// Package accesslog writes a line about each request.
+// Package accesslog writes a line about each request and each gRPC call.
 package accesslog
 
 import (
@@ -58,7 +58,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		rw = negroni.NewResponseWriter(w)
 	}
 	c := &call{Context: r.Context(), module: m, record: record{
-		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r),
+		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r.Context(), r.Header["Traceparent"]),
 	}}
 	began, returned := time.Now(), false
 	defer func() {
@@ -74,9 +74,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 }
 
 func (m *Module) write(c *call) {
-	c.mu.Lock()
-	c.record.faults = c.faults
-	c.mu.Unlock()
+	c.record.faults = c.names()
 	c.entry = logrus.Entry{Logger: m.log, Context: &c.record}
 	c.entry.Log(m.Level, "request completed")
 }
@@ -89,31 +87,43 @@ type call struct {
 	module *Module
 	record record
 	entry  logrus.Entry
-
-	mu     sync.Mutex
-	faults string
+	faults
 }
 
-// Value finds the call from any context below it. The key is the module, so
-// that the access logs of two servers do not meet.
+// Value finds the faults from any context below the call. The key is the
+// module, so that the access logs of two servers do not meet.
 func (c *call) Value(key any) any {
 	if key == any(c.module) {
-		return c
+		return &c.faults
 	}
 	return c.Context.Value(key)
+}
+
+// faults are those injected into one request.
+type faults struct {
+	mu    sync.Mutex
+	joint string
+}
+
+func (f *faults) add(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.joint != "" {
+		f.joint += ","
+	}
+	f.joint += name
+}
+
+func (f *faults) names() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.joint
 }
 
 // FaultInjected notes the fault for the line, as an observer of
 // registry/fault.
 func (m *Module) FaultInjected(ctx context.Context, fault string) {
-	c, ok := ctx.Value(m).(*call)
-	if !ok {
-		return
+	if f, ok := ctx.Value(m).(*faults); ok {
+		f.add(fault)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.faults != "" {
-		c.faults += ","
-	}
-	c.faults += fault
 }

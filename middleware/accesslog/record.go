@@ -37,12 +37,17 @@ func (rec *record) AppendJSON(b []byte) []byte {
 	b = appendString(b, `,"route":`, route)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.bytes), 10)
-	b = strconv.AppendFloat(append(b, `,"duration":`...), rec.duration.Seconds(), 'f', -1, 64)
-	if rec.trace != "" {
-		b = appendString(b, `,"trace_id":`, rec.trace)
+	return appendEnd(b, rec.duration, rec.trace, rec.faults)
+}
+
+// appendEnd appends what the lines about requests and calls have in common.
+func appendEnd(b []byte, d time.Duration, trace, faults string) []byte {
+	b = strconv.AppendFloat(append(b, `,"duration":`...), d.Seconds(), 'f', -1, 64)
+	if trace != "" {
+		b = appendString(b, `,"trace_id":`, trace)
 	}
-	if rec.faults != "" {
-		b = appendString(b, `,"fault":`, rec.faults)
+	if faults != "" {
+		b = appendString(b, `,"fault":`, faults)
 	}
 	return b
 }
@@ -52,14 +57,14 @@ func appendString(b []byte, key, value string) []byte {
 }
 
 // traceID is what a tracer says, or else the client's traceparent header.
-func (m *Module) traceID(r *http.Request) string {
+func (m *Module) traceID(ctx context.Context, traceparent []string) string {
 	for _, t := range m.tracers {
-		if id := t.TraceID(r.Context()); id != "" {
+		if id := t.TraceID(ctx); id != "" {
 			return id
 		}
 	}
-	if h := r.Header["Traceparent"]; len(h) == 1 {
-		return parentTraceID(h[0])
+	if len(traceparent) == 1 {
+		return parentTraceID(traceparent[0])
 	}
 	return ""
 }

@@ -1,15 +1,17 @@
-// Package jwt lets only requests with a valid JSON Web Token through to the
-// routes it guards.
+// Package jwt lets only requests and gRPC calls with a valid JSON Web Token
+// through to the routes and RPCs it guards.
 //
 // It guards whole routes, in all their methods, never paths: whatever a client
 // makes of a path, it reaches a guarded handler through the guard or not at
-// all. gRPC and the metrics port are no routes.
+// all. The metrics port has no routes, and gRPC's health and reflection are
+// never guarded.
 package jwt
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,12 +29,13 @@ const (
 
 // Module is jwt.
 type Module struct {
-	Paths         []string `env:"PATHS" doc:"routes to guard; * stands for anything, ! in front leaves a route out" accepts:"patterns such as /cache/* or /*,!/api/info"`
+	Paths         []string `env:"PATHS" doc:"routes and gRPC methods to guard; * stands for anything, ! in front leaves out" accepts:"patterns such as /cache/*, /echo.EchoService/* or /*,!/api/info"`
 	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"PEM public key of who signs the tokens, empty for those of /token" accepts:"a file with an RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) key"`
 	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"who has to have signed the tokens"`
 
 	host     *registry.Host
 	guard    guard
+	rpcs     map[string]bool // whether they are guarded, by full method
 	verifier verifier
 }
 
@@ -70,10 +73,24 @@ func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	rules, err := parse(m.Paths)
 	if err == nil {
-		m.guard, err = resolve(rules, declared(h))
+		err = m.resolve(rules)
 	}
 	if m.PublicKeyFile == "" { // else Start reads it
 		return errors.Join(err, m.trustOwn(h))
+	}
+	return err
+}
+
+// resolve applies the rules to what the App has.
+func (m *Module) resolve(rules []rule) error {
+	rpcs, err := declaredRPCs(m.host)
+	if err != nil {
+		return err
+	}
+	m.rpcs = map[string]bool{}
+	m.guard, err = resolve(rules, append(declared(m.host), rpcs...))
+	for _, rt := range rpcs {
+		m.rpcs[rt.Path] = m.guard.covers(rt)
 	}
 	return err
 }
@@ -128,6 +145,11 @@ func (m *Module) Start(context.Context) error {
 		m.verifier = v
 	}
 	var guarded []string
+	for _, name := range slices.Sorted(maps.Keys(m.rpcs)) {
+		if m.rpcs[name] {
+			guarded = append(guarded, grpc+" "+name)
+		}
+	}
 	for _, rt := range m.host.Mounted() {
 		if slices.Contains(rt.Chain, name) {
 			guarded = append(guarded, strings.TrimSpace(rt.Method+" "+rt.Pattern))

@@ -88,7 +88,12 @@ type rule struct {
 	literal  bool
 	exclude  bool
 	prefixed bool // of an exclusion: it means paths with the prefix
+	rpc      bool // it looks like a gRPC method; no other exclusion leaves one out
 }
+
+// likeRPC matches patterns that start with the name of a gRPC service. !/info*
+// does not, as it is not meant for /info.InfoService/Info.
+var likeRPC = regexp.MustCompile(`^/[^/]*\.[^/]*/`)
 
 // parse reads the setting.
 func parse(paths []string) ([]rule, error) {
@@ -98,7 +103,7 @@ func parse(paths []string) ([]rule, error) {
 		if !strings.HasPrefix(text, "/") {
 			return nil, registry.Invalid("Paths", "patterns that start with / or !/, such as /cache/*")
 		}
-		out = append(out, rule{text: text, glob: compile(text), literal: !strings.Contains(text, "*"), exclude: exclude})
+		out = append(out, rule{text: text, glob: compile(text), literal: !strings.Contains(text, "*"), exclude: exclude, rpc: likeRPC.MatchString(text)})
 	}
 	if !slices.ContainsFunc(out, func(r rule) bool { return !r.exclude }) {
 		return nil, registry.Invalid("Paths", "the routes to guard, such as /cache/* or /*,!/api/info")
@@ -112,6 +117,8 @@ func (r rule) readings(rt registry.Route) []string {
 	switch {
 	case !r.exclude:
 		return []string{rt.Path, rt.Pattern}
+	case rt.Method == grpc && !r.rpc:
+		return nil
 	case r.prefixed:
 		return []string{rt.Pattern}
 	}
@@ -180,6 +187,9 @@ func check(r rule, rules []rule, routes []registry.Route) error {
 		return nil
 	case slices.ContainsFunc(routes, r.names):
 		return registry.Invalid("Paths", "probes by their full names, such as /healthz: "+r.text+" means nothing else")
+	}
+	if r.rpc {
+		return registry.Invalid("Paths", "patterns of routes and gRPC methods that exist, with grpc-server on: "+r.text+" is none")
 	}
 	return registry.Invalid("Paths", "patterns of routes that exist: "+r.text+" is none")
 }

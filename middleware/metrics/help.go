@@ -4,6 +4,9 @@ package metrics
 // library write.
 func ownHelp() map[string]string {
 	return map[string]string{
+		"grpc_server_handled_total":     "RPCs ended, whatever their outcome.",
+		"grpc_server_handling_seconds":  "Time from an RPC's arrival to the end of its handling.",
+		"grpc_server_started_total":     "RPCs begun.",
 		"http_request_duration_seconds": "Time from a request's arrival to the end of its handling.",
 		"http_requests_total":           "Requests handled.",
 		"podinfo_build_info":            "What was built; the value is always 1.",

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -36,6 +37,8 @@ type Module struct {
 	mu     sync.RWMutex
 	routes map[string]*route           // by label
 	faults map[string]*metrics.Counter // by the fault's name
+
+	rpcs atomic.Pointer[map[string]*method] // by full method; never modified, mu guards its replacement
 }
 
 // Info describes the module.
@@ -48,6 +51,7 @@ func (*Module) Info() registry.Info {
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.set, m.help = h, metrics.NewSet(), ownHelp()
 	m.routes, m.faults = map[string]*route{}, map[string]*metrics.Counter{}
+	m.rpcs.Store(&map[string]*method{})
 	b := h.Build()
 	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
 		escape(b.Version), escape(b.Revision), escape(runtime.Version())), func() float64 { return 1 })

@@ -7,14 +7,16 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 const name = "random-error"
 
 // Module is random-error.
 type Module struct {
-	Rate  float64 `env:"RATE" envDefault:"0.3333333333333333" doc:"share of requests that fail" accepts:"a number from 0 to 1"`
-	Codes []int   `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
+	Rate      float64    `env:"RATE" envDefault:"0.3333333333333333" doc:"share of requests and calls that fail" accepts:"a number from 0 to 1"`
+	Codes     []int      `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
+	GRPCCodes []rpc.Code `env:"GRPC_CODES" envDefault:"Unavailable,Internal,ResourceExhausted" doc:"gRPC statuses to fail with, equally likely" accepts:"a comma-separated list of gRPC status codes, none of them OK"`
 
 	random    *registry.Random
 	observers fault.Observers
@@ -36,6 +38,9 @@ func (m *Module) Validate() error {
 	}
 	if !validCodes(m.Codes) {
 		errs = append(errs, registry.Invalid("Codes", "a comma-separated list of statuses from 400 to 599"))
+	}
+	if !validGRPCCodes(m.GRPCCodes) {
+		errs = append(errs, registry.Invalid("GRPCCodes", grpcCodes))
 	}
 	return errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-// Package recovery answers 500 when a handler panics.
+// Package recovery answers 500, or Internal over gRPC, when a handler panics.
 package recovery
 
 import (

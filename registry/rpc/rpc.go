@@ -5,6 +5,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -33,10 +34,23 @@ const (
 type Call struct {
 	FullMethod string // "/echo.EchoService/Echo"
 	Kind       Kind
-	Internal   bool   // health and reflection: no fault and no guard touches them
-	Peer       string // the client's address
-	UserAgent  string
-	Metadata   func(key string) []string // of the request, by lower-case key
+	Internal   bool // health and reflection: no fault and no guard touches them
+	Client
+}
+
+// Client is who called, and what came beside the messages. Its answers are
+// looked up when they are asked for, as most calls need none.
+type Client interface {
+	Peer() string                 // the address, "" when it is not known
+	Metadata(key string) []string // by lower-case key
+}
+
+// UserAgent is what the client calls itself.
+func (c *Call) UserAgent() string {
+	if agents := c.Metadata("user-agent"); len(agents) > 0 {
+		return agents[0]
+	}
+	return ""
 }
 
 // Service is "echo.EchoService".
@@ -48,6 +62,13 @@ func (c *Call) Service() string {
 // Method is "Echo".
 func (c *Call) Method() string {
 	return c.FullMethod[strings.LastIndexByte(c.FullMethod, '/')+1:]
+}
+
+// A Lister is a module that mounts the RPCs of others.
+type Lister interface {
+	// RPCs are the full methods, without the internal ones, of the modules
+	// that are on or on standby.
+	RPCs() []string
 }
 
 // Error ends a call with a status.
@@ -62,13 +83,18 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message)
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// CodeOf is the status of what next returned: OK for nil.
+// CodeOf is the status that err reaches the client with: OK for nil.
 func CodeOf(err error) Code {
-	switch e := err.(type) {
-	case nil:
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case err == nil:
 		return OK
-	case *Error:
+	case ok:
 		return e.Code
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Canceled
 	}
 	return Unknown
 }

@@ -76,7 +76,8 @@ func (c *Client) Call(ctx context.Context, method string, header http.Header, in
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("TE", "trailers")
 	if deadline, ok := ctx.Deadline(); ok {
-		left := min(max(time.Until(deadline).Milliseconds(), 1), maxTimeout)
+		// Rounded up, so that the client gives up first and knows why.
+		left := min(max(time.Until(deadline).Milliseconds(), 0)+1, maxTimeout)
 		req.Header.Set("Grpc-Timeout", strconv.FormatInt(left, 10)+"m")
 	}
 	res, err := c.http.Do(req)

@@ -1,0 +1,36 @@
+package delay
+
+import (
+	"context"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/delay/delaypb"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
+)
+
+// RegisterGRPC mounts delay.DelayService.
+func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
+	delaypb.RegisterDelayServiceServer(s, &service{module: m})
+}
+
+type service struct {
+	delaypb.UnimplementedDelayServiceServer
+	module *Module
+}
+
+// Delay answers after the seconds that are asked for, or when the call ends.
+func (s *service) Delay(ctx context.Context, req *delaypb.DelayRequest) (*delaypb.DelayResponse, error) {
+	d, err := wait.Parse(strconv.FormatInt(req.GetSeconds(), 10), s.module.Max)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !registry.Sleep(ctx, d) {
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	return &delaypb.DelayResponse{Message: req.GetSeconds()}, nil
+}

@@ -1,0 +1,170 @@
+package delay_test
+
+import (
+	"context"
+	"maps"
+	"math"
+	"net"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
+	"github.com/seed-4591fe7d/podinfo/endpoints/delay/delaypb"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// dial serves modules over gRPC on a port of its own and connects to it.
+func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
+	maps.Copy(all, vars)
+	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, log
+}
+
+// raw calls a method with a request in bytes and returns the reply's: what
+// goes over the wire, whatever the generated code makes of it.
+func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
+	t.Helper()
+	var in, out emptypb.Empty
+	in.ProtoReflect().SetUnknown([]byte(request))
+	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
+		t.Fatal(err)
+	}
+	return string(out.ProtoReflect().GetUnknown())
+}
+
+func TestDelayRPC(t *testing.T) {
+	conn, _ := dial(t, map[string]string{"PODINFO_DELAY_MAX": "1500ms"}, new(delay.Module))
+	got, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), new(delaypb.DelayRequest))
+	if err != nil || got.GetMessage() != 0 {
+		t.Error(got, err)
+	}
+	if got := raw(t, conn, "/delay.DelayService/Delay", "\x08\x01"); got != "\x08\x01" {
+		t.Errorf("%q", got)
+	}
+	for _, seconds := range []int64{-1, 2, 9223372037, 18446744074, math.MaxInt64, math.MinInt64} {
+		_, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), &delaypb.DelayRequest{Seconds: seconds})
+		if s := status.Convert(err); s.Code() != codes.InvalidArgument || s.Message() != "wait out of range: want 0s to 1.5s" {
+			t.Errorf("%d: %v", seconds, err)
+		}
+	}
+}
+
+// ending ends the context of every call in a way of its own, and says how the
+// call ended.
+type ending struct {
+	way   func(context.Context) (context.Context, context.CancelFunc)
+	ended chan error
+}
+
+func (*ending) Info() registry.Info { return registry.Info{Name: "ending"} }
+
+func (e *ending) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
+	ctx, cancel := e.way(ctx)
+	defer cancel()
+	err := next(ctx)
+	e.ended <- err
+	return err
+}
+
+var hour = &delaypb.DelayRequest{Seconds: 3600}
+
+func TestContextEndsDelay(t *testing.T) {
+	for code, way := range map[codes.Code]func(context.Context) (context.Context, context.CancelFunc){
+		codes.DeadlineExceeded: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Millisecond)
+		},
+		codes.Canceled: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		},
+	} {
+		conn, _ := dial(t, nil, &ending{way, make(chan error, 1)}, new(delay.Module))
+		if _, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), hour); status.Code(err) != code {
+			t.Errorf("%v, want %v", err, code)
+		}
+	}
+}
+
+// The handler ends with the client, not an hour later.
+func TestClientLeaves(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	e := &ending{func(ctx context.Context) (context.Context, context.CancelFunc) {
+		leave() // the call has arrived
+		return context.WithCancel(ctx)
+	}, make(chan error, 1)}
+	conn, _ := dial(t, nil, e, new(delay.Module))
+	if _, err := delaypb.NewDelayServiceClient(conn).Delay(ctx, hour); status.Code(err) != codes.Canceled {
+		t.Error(err)
+	}
+	if err := <-e.ended; rpc.CodeOf(err) != rpc.Canceled {
+		t.Errorf("the handler ended with %v", err)
+	}
+}
+
+// A connection in memory has no clock but the test's.
+func TestDelayTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, server := bufconn.Listen(1<<16), grpc.NewServer()
+		(&delay.Module{Max: time.Hour}).RegisterGRPC(server)
+		go server.Serve(l)
+		defer server.Stop()
+		conn, err := grpc.NewClient("passthrough:mem", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		client := delaypb.NewDelayServiceClient(conn)
+		for _, seconds := range []int64{0, 3, 3600} {
+			began := time.Now()
+			got, err := client.Delay(t.Context(), &delaypb.DelayRequest{Seconds: seconds})
+			if took := time.Since(began); err != nil || got.GetMessage() != seconds || took != time.Duration(seconds)*time.Second {
+				t.Errorf("%d: %v after %v, %v", seconds, got, took, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err = client.Delay(ctx, hour)
+		server.GracefulStop() // waits for the handler
+		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != 2*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// Reflection shows these names to clients.
+func TestNames(t *testing.T) {
+	for _, name := range []protoreflect.FullName{"delay.DelayService.Delay", "delay.DelayRequest.seconds", "delay.DelayResponse.message"} {
+		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {
+			t.Error(name, err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package grpcserver_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/endpoints/health"
+)
+
+// closed returns when nobody listens any more.
+func closed(t *testing.T, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		c.Close()
+	}
+	t.Fatal("the port is still open")
+}
+
+// 64 callers on 8 connections. Each has a call in its handler when the drain
+// begins, and goes on calling until one is refused: none may be lost, and every
+// call that a handler took is answered.
+func TestDrainLosesNoCall(t *testing.T) {
+	const callers, conns = 64, 8
+	var entered, answered, late atomic.Int64
+	var draining atomic.Bool
+	arrived, release := make(chan struct{}), make(chan struct{})
+	s := grpctest.Serve(t, nil, new(health.Module), &grpctest.Service{Do: func(context.Context) error {
+		if entered.Add(1) <= callers+1 { // the first of each caller, and the stream
+			arrived <- struct{}{}
+			<-release
+		}
+		return nil
+	}})
+	var all sync.WaitGroup
+	var clients []pb.TestServiceClient
+	for range conns {
+		clients = append(clients, pb.NewTestServiceClient(grpctest.Dial(t, s.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))))
+	}
+	for i := range callers {
+		all.Go(func() {
+			for first := true; ; first = false {
+				_, err := clients[i%conns].UnaryCall(context.Background(), &pb.SimpleRequest{})
+				switch {
+				case err == nil:
+					answered.Add(1)
+					if !first {
+						late.Add(1)
+					}
+				case first || status.Code(err) != codes.Unavailable || !draining.Load():
+					t.Errorf("lost: %v", err)
+					return
+				default:
+					return
+				}
+			}
+		})
+	}
+	stream, err := pb.NewTestServiceClient(s.Conn).FullDuplexCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range callers + 1 {
+		<-arrived
+	}
+	draining.Store(true)
+	drained := make(chan error)
+	go func() { drained <- s.App.Drain(context.Background()) }()
+	closed(t, s.Addr)
+	close(release)
+	all.Wait()
+	if err := stream.Send(&pb.StreamingOutputCallRequest{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Errorf("a stream that was open: %v", err)
+	}
+	stream.CloseSend()
+	stream.Recv()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if entered.Load() != answered.Load()+1 { // the stream
+		t.Errorf("%d calls began and %d were answered", entered.Load(), answered.Load()+1)
+	}
+	t.Logf("%d calls answered, %d of them after the port closed, none lost", answered.Load(), late.Load())
+}
+
+// Under a steady load the drain comes at any moment of a call.
+func TestDrainUnderLoad(t *testing.T) {
+	const callers = 64
+	for range 5 {
+		var entered, answered, refused atomic.Int64
+		s := grpctest.Serve(t, nil, &grpctest.Service{Do: func(context.Context) error { entered.Add(1); return nil }})
+		c := pb.NewTestServiceClient(s.Conn)
+		var all sync.WaitGroup
+		busy := make(chan struct{}, 1)
+		for range callers {
+			all.Go(func() {
+				for {
+					_, err := c.UnaryCall(context.Background(), &pb.SimpleRequest{})
+					if err == nil {
+						if answered.Add(1) == 1000 {
+							busy <- struct{}{}
+						}
+						continue
+					}
+					if status.Code(err) != codes.Unavailable {
+						t.Error(err)
+					}
+					refused.Add(1)
+					return
+				}
+			})
+		}
+		<-busy
+		if err := s.App.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+		if lost := entered.Load() - answered.Load(); lost != 0 || refused.Load() != callers {
+			t.Errorf("%d calls lost of %d, %d refused", lost, entered.Load(), refused.Load())
+		}
+	}
+}
+
+func TestDrainCuts(t *testing.T) {
+	arrived := make(chan struct{}, 3)
+	s := grpctest.Serve(t, nil, &grpctest.Service{Do: func(ctx context.Context) error {
+		arrived <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	watching(t, s, "") // is not worth counting
+	var all sync.WaitGroup
+	for _, method := range grpctest.Methods[:3] {
+		all.Go(func() {
+			if err := s.Call(context.Background(), method); status.Code(err) != codes.Unavailable {
+				t.Errorf("%s: %v", method, err)
+			}
+		})
+	}
+	for range 3 {
+		<-arrived
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := s.App.Drain(ctx)
+	if err == nil || !strings.Contains(err.Error(), "module grpc-server: 3 calls cut: context deadline exceeded") {
+		t.Error(err)
+	}
+	all.Wait()
+}

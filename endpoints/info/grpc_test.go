@@ -1,0 +1,102 @@
+package info_test
+
+import (
+	"maps"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/info"
+	"github.com/seed-4591fe7d/podinfo/endpoints/info/infopb"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// dial serves modules over gRPC on a port of its own and connects to it.
+func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
+	maps.Copy(all, vars)
+	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, log
+}
+
+// raw calls a method with a request in bytes and returns the reply's: what
+// goes over the wire, whatever the generated code makes of it.
+func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
+	t.Helper()
+	var in, out emptypb.Empty
+	in.ProtoReflect().SetUnknown([]byte(request))
+	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
+		t.Fatal(err)
+	}
+	return string(out.ProtoReflect().GetUnknown())
+}
+
+func TestInfoRPC(t *testing.T) {
+	hostname, _ := os.Hostname()
+	conn, _ := dial(t, map[string]string{"PODINFO_UI_MESSAGE": "h\xffi", "PODINFO_UI_LOGO": "l\xffo", "PODINFO_UI_COLOR": "teal"}, new(info.Module))
+	got, err := infopb.NewInfoServiceClient(conn).Info(t.Context(), new(infopb.InfoRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &infopb.InfoResponse{
+		Hostname: hostname, Version: "1.2.3", Revision: "abc", Color: "teal", Logo: "l\uFFFDo", Message: "h\uFFFDi",
+		Goos: runtime.GOOS, Goarch: runtime.GOARCH, Runtime: runtime.Version(), Numcpu: strconv.Itoa(runtime.NumCPU()), Numgoroutine: got.GetNumgoroutine(),
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	if n, err := strconv.Atoi(got.GetNumgoroutine()); err != nil || n < 1 {
+		t.Errorf("numgoroutine is %q", got.GetNumgoroutine())
+	}
+	reply := []byte(raw(t, conn, "/info.InfoService/Info", ""))
+	for number := protowire.Number(1); number <= 11; number++ {
+		got, typ, n := protowire.ConsumeTag(reply)
+		if got != number || typ != protowire.BytesType {
+			t.Fatalf("field %d of type %d, want %d", got, typ, number)
+		}
+		text, m := protowire.ConsumeString(reply[n:])
+		reply = reply[n+m:]
+		if number == 1 && text != hostname || number == 8 && text != runtime.GOARCH || number == 11 && text != strconv.Itoa(runtime.NumCPU()) {
+			t.Errorf("field %d is %q", number, text)
+		}
+	}
+	if len(reply) > 0 {
+		t.Errorf("more: %q", reply)
+	}
+}
+
+// Reflection shows these names to clients.
+func TestNames(t *testing.T) {
+	for _, name := range []protoreflect.FullName{"info.InfoService.Info", "info.InfoRequest", "info.InfoResponse.hostname", "info.InfoResponse.version", "info.InfoResponse.revision", "info.InfoResponse.color", "info.InfoResponse.logo", "info.InfoResponse.message", "info.InfoResponse.goos", "info.InfoResponse.goarch", "info.InfoResponse.runtime", "info.InfoResponse.numgoroutine", "info.InfoResponse.numcpu"} {
+		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {
+			t.Error(name, err)
+		}
+	}
+}

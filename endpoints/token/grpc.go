@@ -1,0 +1,87 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/token/tokenpb"
+	"github.com/seed-4591fe7d/podinfo/registry/bearer"
+)
+
+// RegisterGRPC mounts token.TokenService.
+func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
+	tokenpb.RegisterTokenServiceServer(s, &service{module: m})
+}
+
+type service struct {
+	tokenpb.UnimplementedTokenServiceServer
+	module *Module
+}
+
+// TokenGenerate issues a token for nobody in particular: the request has no
+// name.
+func (s *service) TokenGenerate(context.Context, *tokenpb.TokenRequest) (*tokenpb.TokenResponse, error) {
+	token, expires, err := s.module.Issue("")
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &tokenpb.TokenResponse{Token: token, ExpiresAt: expires.UTC().String(), Message: "Token generated successfully"}, nil
+}
+
+// TokenValidate returns the name in the token of the metadata and when it
+// expires. Every token that is refused is Unauthenticated.
+func (s *service) TokenValidate(ctx context.Context, _ *tokenpb.TokenRequest) (*tokenpb.TokenResponse, error) {
+	token, err := fromMetadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, expires, err := s.module.Verify(token)
+	switch {
+	case err != nil && !readable(token):
+		return nil, refuse("Unable to parse token")
+	case err != nil:
+		return nil, refuse(err.Error())
+	}
+	return &tokenpb.TokenResponse{Token: name, ExpiresAt: expires.UTC().String()}, nil
+}
+
+func refuse(why string) error { return status.Error(codes.Unauthenticated, why) }
+
+// fromMetadata returns the token of the call. Unlike over HTTP, it may stand
+// there without its scheme.
+func fromMetadata(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	switch {
+	case len(values) == 0:
+		return "", refuse("Authorization token not found in metadata")
+	case len(values) > 1: // a proxy may have looked at the other one
+		return "", refuse("more than one authorization in metadata")
+	}
+	value := values[0]
+	if !strings.Contains(value, " ") {
+		value = "Bearer " + value
+	}
+	token, err := bearer.FromValue(value)
+	if err != nil {
+		return "", refuse(err.Error())
+	}
+	return token, nil
+}
+
+// readable reports whether token has the form of one, whoever signed it.
+func readable(token string) bool {
+	p := jwt.NewParser(jwt.WithStrictDecoding())
+	_, parts, err := p.ParseUnverified(token, new(bearer.Claims))
+	if errors.Is(err, jwt.ErrTokenMalformed) {
+		return false
+	}
+	_, err = p.DecodeSegment(parts[2])
+	return err == nil
+}

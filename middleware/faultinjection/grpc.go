@@ -1,0 +1,16 @@
+package faultinjection
+
+import (
+	"context"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// ServeRPC fails the call while the fault is on.
+func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
+	if call.Internal || !m.on.Load() {
+		return next(ctx)
+	}
+	m.observers.Report(ctx, name)
+	return &rpc.Error{Code: rpc.Internal, Message: "fault injection enabled"}
+}

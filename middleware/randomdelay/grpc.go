@@ -1,0 +1,23 @@
+package randomdelay
+
+import (
+	"context"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// ServeRPC waits. When the call's deadline passes or the client leaves
+// meanwhile, the call ends there.
+func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
+	if call.Internal {
+		return next(ctx)
+	}
+	if d := m.draw(); d > 0 {
+		m.observers.Report(ctx, name)
+		if !registry.Sleep(ctx, d) {
+			return rpc.FromContext(ctx)
+		}
+	}
+	return next(ctx)
+}
