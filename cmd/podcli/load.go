@@ -160,10 +160,10 @@ func (l *loader) run(ctx context.Context) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return errors.New("podcli load: interrupted")
 	}
 	if l.load.Totals().Answered == 0 {
-		return errors.New("no request was answered")
+		return errors.New("podcli load: no request was answered")
 	}
 	return nil
 }

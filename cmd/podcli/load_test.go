@@ -97,8 +97,9 @@ func TestLoadHTTP2(t *testing.T) {
 	defer s.Close()
 	run(t, "check", "http", s.URL, "--cacert", ca.file, "--expect-body=HTTP/2.0").expect(t, 0)
 	r := run(t, "load", s.URL+"/both", "--cacert", ca.file, "--rate=50", "--duration=500ms", "--connections=2", "--timeout=1m", "-o=json")
-	if o := r.object(t); o["answered"] != o["sent"] || o["planned"] != 25.0 || <-conns == <-conns {
-		t.Errorf("%+v", r)
+	one, other := <-conns, <-conns
+	if o := r.object(t); o["answered"] != o["sent"] || o["planned"] != 25.0 || one == other {
+		t.Errorf("%+v over %s and %s", r, one, other)
 	}
 }
 
@@ -128,13 +129,13 @@ func TestLoadGRPC(t *testing.T) {
 
 func TestLoadFails(t *testing.T) {
 	r := run(t, "load", refused(t), "--rate=20", "--duration=500ms", "-o=json")
-	r.expect(t, 1, "no request was answered")
+	r.expect(t, 1, "podcli load: no request was answered")
 	o := r.object(t)
 	if diff := cmp.Diff(map[string]any{"connection refused": o["sent"]}, o["errors"]); diff != "" || o["sent"] == 0.0 {
 		t.Errorf("%+v %s", r, diff)
 	}
 	r = run(t, "load", silent(t), "--rate=4", "--duration=500ms", "--timeout=30ms")
-	r.expect(t, 1, "no request was answered")
+	r.expect(t, 1, "podcli load: no request was answered")
 	if !strings.Contains(r.out, "timeout: ") || !strings.Contains(r.out, "50%") {
 		t.Errorf("%s", r.out)
 	}
@@ -157,7 +158,7 @@ func TestLoadInterrupted(t *testing.T) {
 	}
 	<-first
 	cmd.Process.Signal(os.Interrupt)
-	if code := exitCode(t, cmd.Wait()); code != 1 || errs.String() != "interrupted\n" || !strings.Contains(out.String(), "180000 requests") {
+	if code := exitCode(t, cmd.Wait()); code != 1 || errs.String() != "podcli load: interrupted\n" || !strings.Contains(out.String(), "180000 requests") {
 		t.Errorf("exit code %d, %s %s", code, &out, &errs)
 	}
 }
