@@ -92,7 +92,7 @@ var upstreamArguments = strings.Fields(`--host=127.0.0.1 --prefix=/ --secure-por
 	--http-server-timeout=30s --server-shutdown-timeout=5s --data-path=/tmp --config-path= --cert-path=/data/cert --config=
 	--ui-path=./ui --ui-logo=https://example.com/logo.gif --ui-color=#34577c --ui-message=hello --h2c --random-delay=false --random-delay-unit=s
 	--random-delay-min=0 --random-delay-max=5 --random-error=false --unhealthy=false --unready=false --stress-cpu=0 --stress-memory=0
-	--cache-server=`)
+	--cache-server= --otel-service-name=`)
 
 func TestUpstreamArguments(t *testing.T) {
 	p := serve(t, upstreamArguments...)

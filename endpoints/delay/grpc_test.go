@@ -2,10 +2,8 @@ package delay_test
 
 import (
 	"context"
-	"maps"
 	"math"
 	"net"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,30 +19,10 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay/delaypb"
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
-
-// dial serves modules over gRPC on a port of its own and connects to it.
-func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
-	maps.Copy(all, vars)
-	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn, log
-}
 
 // raw calls a method with a request in bytes and returns the reply's: what
 // goes over the wire, whatever the generated code makes of it.
@@ -59,7 +37,7 @@ func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
 }
 
 func TestDelayRPC(t *testing.T) {
-	conn, _ := dial(t, map[string]string{"PODINFO_DELAY_MAX": "1500ms"}, new(delay.Module))
+	conn := grpctest.Serve(t, map[string]string{"PODINFO_DELAY_MAX": "1500ms"}, new(delay.Module)).Conn
 	got, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), new(delaypb.DelayRequest))
 	if err != nil || got.GetMessage() != 0 {
 		t.Error(got, err)
@@ -105,7 +83,7 @@ func TestContextEndsDelay(t *testing.T) {
 			return ctx, cancel
 		},
 	} {
-		conn, _ := dial(t, nil, &ending{way, make(chan error, 1)}, new(delay.Module))
+		conn := grpctest.Serve(t, nil, &ending{way, make(chan error, 1)}, new(delay.Module)).Conn
 		if _, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), hour); status.Code(err) != code {
 			t.Errorf("%v, want %v", err, code)
 		}
@@ -119,7 +97,7 @@ func TestClientLeaves(t *testing.T) {
 		leave() // the call has arrived
 		return context.WithCancel(ctx)
 	}, make(chan error, 1)}
-	conn, _ := dial(t, nil, e, new(delay.Module))
+	conn := grpctest.Serve(t, nil, e, new(delay.Module)).Conn
 	if _, err := delaypb.NewDelayServiceClient(conn).Delay(ctx, hour); status.Code(err) != codes.Canceled {
 		t.Error(err)
 	}

@@ -1,43 +1,18 @@
 package echo_test
 
 import (
-	"maps"
-	"net"
-	"strconv"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
-	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 )
-
-// dial serves modules over gRPC on a port of its own and connects to it.
-func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
-	maps.Copy(all, vars)
-	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn, log
-}
 
 // raw calls a method with a request in bytes and returns the reply's: what
 // goes over the wire, whatever the generated code makes of it.
@@ -53,17 +28,17 @@ func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
 
 func TestEchoRPC(t *testing.T) {
 	for _, backends := range []string{"", "http://127.0.0.1:1"} {
-		conn, log := dial(t, map[string]string{"PODINFO_BACKEND_URL": backends}, new(echo.Module))
+		s := grpctest.Serve(t, map[string]string{"PODINFO_BACKEND_URL": backends}, new(echo.Module))
 		for _, body := range []string{"", "hush <&> ü", strings.Repeat("hush", 100<<10)} {
-			got, err := echopb.NewEchoServiceClient(conn).Echo(t.Context(), &echopb.Message{Body: body})
+			got, err := echopb.NewEchoServiceClient(s.Conn).Echo(t.Context(), &echopb.Message{Body: body})
 			if err != nil || got.GetBody() != body {
 				t.Errorf("%d bytes, want %d: %v", len(got.GetBody()), len(body), err)
 			}
 		}
-		if got := raw(t, conn, "/echo.EchoService/Echo", "\n\x05hello"); got != "\n\x05hello" {
+		if got := raw(t, s.Conn, "/echo.EchoService/Echo", "\n\x05hello"); got != "\n\x05hello" {
 			t.Errorf("%q", got)
 		}
-		if strings.Contains(log.String(), "hush") {
+		if strings.Contains(s.Log.String(), "hush") {
 			t.Error("the message is in the log")
 		}
 	}

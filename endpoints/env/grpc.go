@@ -11,19 +11,19 @@ import (
 
 // RegisterGRPC mounts env.EnvService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
-	reply := new(envpb.EnvResponse)
-	for _, kv := range m.shown {
-		reply.EnvVars = append(reply.EnvVars, strings.ToValidUTF8(kv, "\uFFFD")) // protobuf refuses anything else
-	}
-	envpb.RegisterEnvServiceServer(s, &service{reply: reply})
+	envpb.RegisterEnvServiceServer(s, &service{module: m})
 }
 
 type service struct {
 	envpb.UnimplementedEnvServiceServer
-	reply *envpb.EnvResponse // never changes
+	module *Module
 }
 
 // Env lists what /env does.
 func (s *service) Env(context.Context, *envpb.EnvRequest) (*envpb.EnvResponse, error) {
-	return s.reply, nil
+	shown := s.module.Redacted()
+	for i, kv := range shown {
+		shown[i] = strings.ToValidUTF8(kv, "\uFFFD") // protobuf refuses anything else
+	}
+	return &envpb.EnvResponse{EnvVars: shown}, nil
 }

@@ -116,7 +116,7 @@ func TestCall(t *testing.T) {
 	if _, err := healthpb.NewHealthClient(s.Conn).Check(ctx, &healthpb.HealthCheckRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	reflectV1(t, s)
+	reflect(t, s, "v1")
 	want := []string{
 		"unary grpc.testing.TestService UnaryCall false peer agent [1 2] []",
 		"server_stream grpc.testing.TestService StreamingOutputCall false peer agent [1 2] []",

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	alphapb "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
@@ -203,8 +202,8 @@ func TestReflection(t *testing.T) {
 		if on {
 			want = append(want, "version.VersionService")
 		}
-		for name, reflect := range map[string]func(*testing.T, *grpctest.Server) ([]string, int){"v1": reflectV1, "v1alpha": reflectAlpha} {
-			services, files := reflect(t, s)
+		for _, name := range []string{"v1", "v1alpha"} {
+			services, files := reflect(t, s, name)
 			if diff := cmp.Diff(want, services); diff != "" || files == 0 {
 				t.Errorf("%s: %d files, %s", name, files, diff)
 			}
@@ -212,44 +211,26 @@ func TestReflection(t *testing.T) {
 	}
 }
 
-func reflectV1(t *testing.T, s *grpctest.Server) (services []string, files int) {
-	stream, err := reflectpb.NewServerReflectionClient(s.Conn).ServerReflectionInfo(t.Context())
+// reflect asks a version of the reflection service. Their messages are the
+// same.
+func reflect(t *testing.T, s *grpctest.Server, version string) (services []string, files int) {
+	t.Helper()
+	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+	stream, err := s.Conn.NewStream(t.Context(), desc, "/grpc.reflection."+version+".ServerReflection/ServerReflectionInfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.CloseSend()
-	stream.Send(&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_ListServices{}})
-	res, err := stream.Recv()
-	if err != nil {
-		t.Fatal(err)
+	ask := func(req *reflectpb.ServerReflectionRequest) *reflectpb.ServerReflectionResponse {
+		res := new(reflectpb.ServerReflectionResponse)
+		if err := errors.Join(stream.SendMsg(req), stream.RecvMsg(res)); err != nil {
+			t.Fatal(err)
+		}
+		return res
 	}
-	for _, x := range res.GetListServicesResponse().GetService() {
+	list := ask(&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_ListServices{}})
+	for _, x := range list.GetListServicesResponse().GetService() {
 		services = append(services, x.GetName())
 	}
-	stream.Send(&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "grpc.testing.TestService"}})
-	if res, err = stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	return services, len(res.GetFileDescriptorResponse().GetFileDescriptorProto())
-}
-
-func reflectAlpha(t *testing.T, s *grpctest.Server) (services []string, files int) {
-	stream, err := alphapb.NewServerReflectionClient(s.Conn).ServerReflectionInfo(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.CloseSend()
-	stream.Send(&alphapb.ServerReflectionRequest{MessageRequest: &alphapb.ServerReflectionRequest_ListServices{}})
-	res, err := stream.Recv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, x := range res.GetListServicesResponse().GetService() {
-		services = append(services, x.GetName())
-	}
-	stream.Send(&alphapb.ServerReflectionRequest{MessageRequest: &alphapb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "grpc.testing.TestService"}})
-	if res, err = stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	return services, len(res.GetFileDescriptorResponse().GetFileDescriptorProto())
+	file := ask(&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "grpc.testing.TestService"}})
+	return services, len(file.GetFileDescriptorResponse().GetFileDescriptorProto())
 }

@@ -2,49 +2,24 @@ package headers_test
 
 import (
 	"io"
-	"maps"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/headers"
 	"github.com/seed-4591fe7d/podinfo/endpoints/headers/headerpb"
-	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// dial serves modules over gRPC on a port of its own and connects to it.
-func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
-	maps.Copy(all, vars)
-	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn, log
-}
 
 // raw calls a method with a request in bytes and returns the reply's: what
 // goes over the wire, whatever the generated code makes of it.
@@ -59,17 +34,17 @@ func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
 }
 
 func TestHeaderRPC(t *testing.T) {
-	conn, _ := dial(t, nil, new(headers.Module))
+	s := grpctest.Serve(t, nil, new(headers.Module))
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "X-Two", "b", "x-two", "a", "x-one", "1", "authorization", "Bearer t", "raw-bin", "\xff\x00", "raw-bin", "hi")
-	got, err := headerpb.NewHeaderServiceClient(conn).Header(ctx, new(headerpb.HeaderRequest))
+	got, err := headerpb.NewHeaderServiceClient(s.Conn).Header(ctx, new(headerpb.HeaderRequest))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{":authority=" + conn.Target(), "authorization=Bearer t", "content-type=application/grpc", "raw-bin=/wA,aGk", "user-agent=grpc-go/" + grpc.Version, "x-one=1", "x-two=b,a"}
+	want := []string{":authority=" + s.Addr, "authorization=Bearer t", "content-type=application/grpc", "raw-bin=/wA,aGk", "user-agent=grpc-go/" + grpc.Version, "x-one=1", "x-two=b,a"}
 	if diff := cmp.Diff(want, got.GetHeaders()); diff != "" {
 		t.Error(diff)
 	}
-	if got := raw(t, conn, "/header.HeaderService/Header", ""); !strings.HasPrefix(got, "\n") || !strings.Contains(got, "\n\x1dcontent-type=application/grpc\n") {
+	if got := raw(t, s.Conn, "/header.HeaderService/Header", ""); !strings.HasPrefix(got, "\n") || !strings.Contains(got, "\n\x1dcontent-type=application/grpc\n") {
 		t.Errorf("%q", got)
 	}
 }
@@ -77,12 +52,12 @@ func TestHeaderRPC(t *testing.T) {
 // HTTP/2 takes bytes in a header that are not text, and grpc-go's client sends
 // none.
 func TestBytesThatAreNotText(t *testing.T) {
-	conn, _ := dial(t, nil, new(headers.Module))
+	s := grpctest.Serve(t, nil, new(headers.Module))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequest("POST", "http://"+conn.Target()+"/header.HeaderService/Header", strings.NewReader("\x00\x00\x00\x00\x00"))
+	req, err := http.NewRequest("POST", "http://"+s.Addr+"/header.HeaderService/Header", strings.NewReader("\x00\x00\x00\x00\x00"))
 	if err != nil {
 		t.Fatal(err)
 	}

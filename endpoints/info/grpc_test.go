@@ -1,8 +1,6 @@
 package info_test
 
 import (
-	"maps"
-	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -11,40 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info/infopb"
-	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// dial serves modules over gRPC on a port of its own and connects to it.
-func dial(t *testing.T, vars map[string]string, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	all := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
-	maps.Copy(all, vars)
-	_, log := registrytest.New(t, all, append(mods, new(grpcserver.Module))...)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn, log
-}
 
 // raw calls a method with a request in bytes and returns the reply's: what
 // goes over the wire, whatever the generated code makes of it.
@@ -60,7 +36,7 @@ func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
 
 func TestInfoRPC(t *testing.T) {
 	hostname, _ := os.Hostname()
-	conn, _ := dial(t, map[string]string{"PODINFO_UI_MESSAGE": "h\xffi", "PODINFO_UI_LOGO": "l\xffo", "PODINFO_UI_COLOR": "teal"}, new(info.Module))
+	conn := grpctest.Serve(t, map[string]string{"PODINFO_UI_MESSAGE": "h\xffi", "PODINFO_UI_LOGO": "l\xffo", "PODINFO_UI_COLOR": "teal"}, new(info.Module)).Conn
 	got, err := infopb.NewInfoServiceClient(conn).Info(t.Context(), new(infopb.InfoRequest))
 	if err != nil {
 		t.Fatal(err)

@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -20,44 +18,21 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	panicmod "github.com/seed-4591fe7d/podinfo/endpoints/panic"
 	"github.com/seed-4591fe7d/podinfo/endpoints/panic/panicpb"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
-// dial serves modules over gRPC on a port of its own and connects to it.
-func dial(t *testing.T, mods ...registry.Module) (*grpc.ClientConn, *registrytest.Log) {
-	t.Helper()
-	port := freePort(t)
-	_, log := registrytest.New(t, map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}, append(mods, new(grpcserver.Module))...)
-	conn, err := grpc.NewClient("127.0.0.1:"+port, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn, log
-}
-
 func TestRefusedRPC(t *testing.T) {
-	conn, log := dial(t, new(panicmod.Module))
-	_, err := panicpb.NewPanicServiceClient(conn).Panic(t.Context(), new(panicpb.PanicRequest))
-	if s := status.Convert(err); s.Code() != codes.Internal || s.Message() != "this server does not end its process" {
+	s := grpctest.Serve(t, nil, new(panicmod.Module))
+	_, err := panicpb.NewPanicServiceClient(s.Conn).Panic(t.Context(), new(panicpb.PanicRequest))
+	if got := status.Convert(err); got.Code() != codes.Internal || got.Message() != "this server does not end its process" {
 		t.Error(err)
 	}
-	if log := log.String(); !strings.Contains(log, `"remote":"127.0.0.1:`) || !strings.Contains(log, `"code":255`) || !strings.Contains(log, "Panic asked for") {
+	if log := s.Log.String(); !strings.Contains(log, `"remote":"127.0.0.1:`) || !strings.Contains(log, `"code":255`) || !strings.Contains(log, "Panic asked for") {
 		t.Error(log)
 	}
 }
@@ -74,7 +49,6 @@ func TestExitRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,15 +60,12 @@ func TestExitRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(addr, err, cmd.Wait())
 	}
-	conn, err := grpc.NewClient(strings.TrimSpace(addr), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := grpctest.Dial(t, strings.TrimSpace(addr), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	err = conn.Invoke(t.Context(), "/panic.PanicService/Panic", new(panicpb.PanicRequest), new(panicpb.PanicResponse))
 	if status.Code(err) != codes.Unavailable {
 		t.Error(err)
 	}
+	stdin.Close()
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != panicmod.Code {
 		t.Error(err)
 	}
@@ -102,7 +73,7 @@ func TestExitRPC(t *testing.T) {
 
 // serveUntilPanic says where it serves.
 func serveUntilPanic(t *testing.T) {
-	port := freePort(t)
+	port := fmt.Sprint(grpctest.FreePort(t))
 	app, err := registry.New([]registry.Module{new(panicmod.Module), new(grpcserver.Module)}, registry.Exit(os.Exit),
 		registry.Env(map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}))
 	if err != nil {
