@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
@@ -40,6 +41,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomerror"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/middleware/versionheaders"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/cli"
@@ -51,6 +53,7 @@ func Modules() []registry.Module {
 	return []registry.Module{
 		new(recovery.Module),
 		new(metrics.Module),
+		new(tracing.Module),
 		new(accesslog.Module),
 		new(versionheaders.Module),
 		new(bodylimit.Module),
@@ -116,6 +119,18 @@ func Build() registry.Build {
 	return b
 }
 
+// withEnviron returns the modules that show the process's environment or go by
+// variables that are not podinfo's own.
+func withEnviron(environ []string) []registry.Module {
+	otel := map[string]string{}
+	for _, kv := range environ {
+		if k, v, _ := strings.Cut(kv, "="); strings.HasPrefix(k, "OTEL_") {
+			otel[k] = v
+		}
+	}
+	return []registry.Module{&env.Module{Environ: environ}, &tracing.Module{Environ: otel}}
+}
+
 // Main is the whole program: it reads the command line, the environment and
 // the config file, serves the stock modules and mods until a signal comes, and
 // exits. A module with a stock module's name takes its place.
@@ -123,7 +138,7 @@ func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &cli.Program{
 		Name:    "podinfo",
-		Modules: slices.Concat(Modules(), Listeners(), []registry.Module{&env.Module{Environ: os.Environ()}}, mods),
+		Modules: slices.Concat(Modules(), Listeners(), withEnviron(os.Environ()), mods),
 		Build:   Build(),
 		Args:    os.Args[1:],
 		Env:     os.Environ(),

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay/delaypb"
@@ -24,25 +23,13 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
-
 func TestDelayRPC(t *testing.T) {
 	conn := grpctest.Serve(t, map[string]string{"PODINFO_DELAY_MAX": "1500ms"}, new(delay.Module)).Conn
 	got, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), new(delaypb.DelayRequest))
 	if err != nil || got.GetMessage() != 0 {
 		t.Error(got, err)
 	}
-	if got := raw(t, conn, "/delay.DelayService/Delay", "\x08\x01"); got != "\x08\x01" {
+	if got := grpctest.Raw(t, conn, "/delay.DelayService/Delay", "\x08\x01"); got != "\x08\x01" {
 		t.Errorf("%q", got)
 	}
 	for _, seconds := range []int64{-1, 2, 9223372037, 18446744074, math.MaxInt64, math.MinInt64} {

@@ -4,27 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 )
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestEchoRPC(t *testing.T) {
 	for _, backends := range []string{"", "http://127.0.0.1:1"} {
@@ -35,7 +21,7 @@ func TestEchoRPC(t *testing.T) {
 				t.Errorf("%d bytes, want %d: %v", len(got.GetBody()), len(body), err)
 			}
 		}
-		if got := raw(t, s.Conn, "/echo.EchoService/Echo", "\n\x05hello"); got != "\n\x05hello" {
+		if got := grpctest.Raw(t, s.Conn, "/echo.EchoService/Echo", "\n\x05hello"); got != "\n\x05hello" {
 			t.Errorf("%q", got)
 		}
 		if strings.Contains(s.Log.String(), "hush") {

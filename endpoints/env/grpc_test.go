@@ -5,10 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/env"
 	"github.com/seed-4591fe7d/podinfo/endpoints/env/envpb"
@@ -16,18 +14,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestEnvRPC(t *testing.T) {
 	process := []string{"PATH=/bin", "A_TOKEN=t", "URL=tcp://user:pw@host:1/x", "BYTES=\xff", "ODD"}
@@ -38,7 +24,7 @@ func TestEnvRPC(t *testing.T) {
 		t.Error(diff, err)
 	}
 	conn = grpctest.Serve(t, map[string]string{"PODINFO_ENV_REVEAL": "true"}, &env.Module{Environ: process[1:2]}).Conn
-	if got := raw(t, conn, "/env.EnvService/Env", ""); got != "\n\x09A_TOKEN=t" {
+	if got := grpctest.Raw(t, conn, "/env.EnvService/Env", ""); got != "\n\x09A_TOKEN=t" {
 		t.Errorf("%q", got)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/headers"
@@ -20,18 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestHeaderRPC(t *testing.T) {
 	s := grpctest.Serve(t, nil, new(headers.Module))
@@ -44,7 +31,7 @@ func TestHeaderRPC(t *testing.T) {
 	if diff := cmp.Diff(want, got.GetHeaders()); diff != "" {
 		t.Error(diff)
 	}
-	if got := raw(t, s.Conn, "/header.HeaderService/Header", ""); !strings.HasPrefix(got, "\n") || !strings.Contains(got, "\n\x1dcontent-type=application/grpc\n") {
+	if got := grpctest.Raw(t, s.Conn, "/header.HeaderService/Header", ""); !strings.HasPrefix(got, "\n") || !strings.Contains(got, "\n\x1dcontent-type=application/grpc\n") {
 		t.Errorf("%q", got)
 	}
 }

@@ -8,12 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
@@ -21,18 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestInfoRPC(t *testing.T) {
 	hostname, _ := os.Hostname()
@@ -51,7 +37,7 @@ func TestInfoRPC(t *testing.T) {
 	if n, err := strconv.Atoi(got.GetNumgoroutine()); err != nil || n < 1 {
 		t.Errorf("numgoroutine is %q", got.GetNumgoroutine())
 	}
-	reply := []byte(raw(t, conn, "/info.InfoService/Info", ""))
+	reply := []byte(grpctest.Raw(t, conn, "/info.InfoService/Info", ""))
 	for number := protowire.Number(1); number <= 11; number++ {
 		got, typ, n := protowire.ConsumeTag(reply)
 		if got != number || typ != protowire.BytesType {

@@ -4,12 +4,10 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
@@ -17,18 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestStatusRPC(t *testing.T) {
 	conn := grpctest.Serve(t, nil, new(status.Module)).Conn
@@ -72,7 +58,7 @@ func TestStatusRPC(t *testing.T) {
 			t.Errorf("%q says %q", c.name, got.GetStatus())
 		}
 	}
-	if got := raw(t, conn, "/status.StatusService/Status", "\n\x02Ok"); got != "\n\x02Ok" {
+	if got := grpctest.Raw(t, conn, "/status.StatusService/Status", "\n\x02Ok"); got != "\n\x02Ok" {
 		t.Errorf("%q", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -14,27 +13,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token/tokenpb"
 )
-
-// Elsewhere than at UTC a test sees which time a reply shows.
-func init() { time.Local = time.FixedZone("elsewhere", 3600) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 // validate calls TokenValidate with these values of authorization.
 func validate(t *testing.T, conn *grpc.ClientConn, authorization ...string) (*tokenpb.TokenResponse, error) {
@@ -64,7 +47,7 @@ func TestTokenRPC(t *testing.T) {
 			t.Errorf("%q: %s %v", scheme, diff, err)
 		}
 	}
-	if got := raw(t, conn, "/token.TokenService/TokenGenerate", ""); !regexp.MustCompile(`(?s)^\n.\x01eyJ[\w.-]+\x12\x1d\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC\x1a\x1cToken generated successfully$`).MatchString(got) {
+	if got := grpctest.Raw(t, conn, "/token.TokenService/TokenGenerate", ""); !regexp.MustCompile(`(?s)^\n.\x01eyJ[\w.-]+\x12\x1d\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC\x1a\x1cToken generated successfully$`).MatchString(got) {
 		t.Errorf("%q", got)
 	}
 }

@@ -22,7 +22,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain tests as if the machine were not on UTC, so that a missing UTC shows.
+func TestMain(m *testing.M) {
+	time.Local = time.FixedZone("elsewhere", 3600)
+	goleak.VerifyTestMain(m)
+}
 
 const secret = "0123456789abcdef0123456789abcdef"
 

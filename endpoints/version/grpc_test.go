@@ -5,11 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
@@ -18,18 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// raw calls a method with a request in bytes and returns the reply's: what
-// goes over the wire, whatever the generated code makes of it.
-func raw(t *testing.T, conn *grpc.ClientConn, method, request string) string {
-	t.Helper()
-	var in, out emptypb.Empty
-	in.ProtoReflect().SetUnknown([]byte(request))
-	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
-		t.Fatal(err)
-	}
-	return string(out.ProtoReflect().GetUnknown())
-}
 
 func TestVersion(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(version.Module))
@@ -44,7 +30,7 @@ func TestVersionRPC(t *testing.T) {
 	if diff := cmp.Diff(&versionpb.VersionResponse{Version: "1.2.3", Commit: "abc"}, got, protocmp.Transform()); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	if got := raw(t, conn, "/version.VersionService/Version", ""); got != "\n\x051.2.3\x12\x03abc" {
+	if got := grpctest.Raw(t, conn, "/version.VersionService/Version", ""); got != "\n\x051.2.3\x12\x03abc" {
 		t.Errorf("%q", got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -52,6 +53,18 @@ func Dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// Raw calls a method with a request in bytes and returns the reply's: what goes
+// over the wire, whatever generated code makes of it.
+func Raw(t testing.TB, conn *grpc.ClientConn, method, request string) string {
+	t.Helper()
+	var in, out emptypb.Empty
+	in.ProtoReflect().SetUnknown([]byte(request))
+	if err := conn.Invoke(t.Context(), method, &in, &out); err != nil {
+		t.Fatal(err)
+	}
+	return string(out.ProtoReflect().GetUnknown())
 }
 
 // FreePort is a port nobody listens on, below those that outgoing connections

@@ -1,0 +1,135 @@
+package tracing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/log"
+
+	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+)
+
+// hook makes an OTLP log record of each line of a logger. The record belongs to
+// the span in the line's context.
+type hook struct{ logger log.Logger }
+
+// Levels are all.
+func (*hook) Levels() []logrus.Level { return logrus.AllLevels }
+
+// severities are those of the log data model
+// (https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
+var severities = map[logrus.Level]log.Severity{
+	logrus.TraceLevel: log.SeverityTrace,
+	logrus.DebugLevel: log.SeverityDebug,
+	logrus.InfoLevel:  log.SeverityInfo,
+	logrus.WarnLevel:  log.SeverityWarn,
+	logrus.ErrorLevel: log.SeverityError,
+	logrus.FatalLevel: log.SeverityFatal,
+	logrus.PanicLevel: log.SeverityFatal4,
+}
+
+// Fire queues the record. What this module itself says, of exports that fail,
+// is not exported.
+func (h *hook) Fire(e *logrus.Entry) error {
+	if e.Data["module"] == "tracing" {
+		return nil
+	}
+	var r log.Record
+	r.SetTimestamp(e.Time)
+	r.SetObservedTimestamp(e.Time)
+	r.SetSeverity(severities[e.Level])
+	r.SetSeverityText(strings.Replace(e.Level.String(), "warning", "warn", 1)) // as the lines have it
+	r.SetBody(attribute.StringValue(e.Message))
+	ctx := e.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if rec, ok := ctx.(jsonlog.Record); ok {
+		var fields map[string]any
+		if err := json.Unmarshal(append(rec.AppendJSON([]byte(`{"":0`)), '}'), &fields); err != nil {
+			return err
+		}
+		delete(fields, "")
+		delete(fields, "trace_id") // the record has it
+		for k, v := range fields {
+			r.AddAttributes(field(k, v))
+		}
+	}
+	for k, v := range e.Data {
+		r.AddAttributes(field(k, v))
+	}
+	h.logger.Emit(ctx, r)
+	return nil
+}
+
+func field(key string, value any) attribute.KeyValue {
+	k := attribute.Key(key)
+	switch v := value.(type) {
+	case string:
+		return k.String(v)
+	case bool:
+		return k.Bool(v)
+	case int:
+		return k.Int(v)
+	case int64:
+		return k.Int64(v)
+	case float64:
+		return k.Float64(v)
+	case time.Duration:
+		return k.Float64(v.Seconds())
+	case error:
+		return k.String(v.Error())
+	}
+	return k.String(fmt.Sprint(value))
+}
+
+// relay stands in for the hooks of a logger while they are exchanged, so that a
+// line that is logged meanwhile meets them all.
+type relay struct {
+	ready chan struct{}
+	hooks logrus.LevelHooks
+}
+
+func (*relay) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (r *relay) Fire(e *logrus.Entry) error {
+	<-r.ready
+	return r.hooks.Fire(e.Level, e)
+}
+
+// atLevel is a hook at one level.
+type atLevel struct {
+	logrus.Hook
+	level logrus.Level
+}
+
+func (h atLevel) Levels() []logrus.Level { return []logrus.Level{h.level} }
+
+// unhook takes h off a logger and leaves every other hook. logrus only knows to
+// exchange all of them.
+func unhook(l *logrus.Logger, h *hook) {
+	r, standIn := &relay{ready: make(chan struct{}), hooks: logrus.LevelHooks{}}, logrus.LevelHooks{}
+	standIn.Add(r)
+	rest := logrus.LevelHooks{}
+	for level, hooks := range l.ReplaceHooks(standIn) {
+		for _, x := range hooks {
+			if x != logrus.Hook(h) {
+				rest[level] = append(rest[level], x)
+				r.hooks[level] = append(r.hooks[level], x)
+			}
+		}
+	}
+	close(r.ready)
+	for level, hooks := range l.ReplaceHooks(rest) {
+		for _, x := range hooks {
+			if x != logrus.Hook(r) { // added meanwhile
+				l.AddHook(atLevel{x, level})
+			}
+		}
+	}
+}

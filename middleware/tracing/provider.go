@@ -1,0 +1,128 @@
+package tracing
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	otelsdk "go.opentelemetry.io/otel/sdk"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/seed-4591fe7d/podinfo/registry/otlp"
+)
+
+// resource describes this instance to the collector.
+func (m *Module) resource() *resource.Resource {
+	var attrs []attribute.KeyValue
+	for _, k := range slices.Sorted(maps.Keys(m.settings.Resource)) {
+		attrs = append(attrs, attribute.String(k, m.settings.Resource[k]))
+	}
+	attrs = append(attrs, // the last of a key wins
+		semconv.ServiceName(m.name()), semconv.ServiceVersion(m.host.Build().Version),
+		semconv.TelemetrySDKName("opentelemetry"), semconv.TelemetrySDKLanguageGo, semconv.TelemetrySDKVersion(otelsdk.Version()))
+	return resource.NewWithAttributes(semconv.SchemaURL, attrs...)
+}
+
+// sampler is what OTEL_TRACES_SAMPLER asks for.
+func sampler(s *otlp.Settings) sdk.Sampler {
+	ratio := sdk.TraceIDRatioBased(float64(s.SamplerArg))
+	switch s.Sampler {
+	case "always_on":
+		return sdk.AlwaysSample()
+	case "always_off":
+		return sdk.NeverSample()
+	case "traceidratio":
+		return ratio
+	case "parentbased_always_off":
+		return sdk.ParentBased(sdk.NeverSample())
+	case "parentbased_traceidratio":
+		return sdk.ParentBased(ratio)
+	}
+	return sdk.ParentBased(sdk.AlwaysSample())
+}
+
+func spanLimits(s *otlp.Settings) sdk.SpanLimits {
+	return sdk.SpanLimits{
+		AttributeValueLengthLimit:   otlp.First(sdk.DefaultAttributeValueLengthLimit, s.SpanLength, s.AttributeLength),
+		AttributeValueDepthLimit:    sdk.DefaultAttributeValueDepthLimit,
+		AttributeCountLimit:         otlp.First(sdk.DefaultAttributeCountLimit, s.SpanCount, s.AttributeCount),
+		EventCountLimit:             otlp.First(sdk.DefaultEventCountLimit, s.SpanEvents),
+		LinkCountLimit:              otlp.First(sdk.DefaultLinkCountLimit, s.SpanLinks),
+		AttributePerEventCountLimit: otlp.First(sdk.DefaultAttributePerEventCountLimit, s.EventCount),
+		AttributePerLinkCountLimit:  otlp.First(sdk.DefaultAttributePerLinkCountLimit, s.LinkCount),
+	}
+}
+
+func (m *Module) startSpans(ctx context.Context) error {
+	exporter, closed, err := m.settings.SpanExporter(ctx)
+	if err != nil || exporter == nil {
+		return err
+	}
+	b := m.settings.Spans
+	m.provider.RegisterSpanProcessor(spanQueue{&m.spans, sdk.NewBatchSpanProcessor(spanExporter{&m.spans, exporter},
+		sdk.WithBatchTimeout(b.Delay.Duration()), sdk.WithExportTimeout(b.Timeout.Duration()),
+		sdk.WithMaxQueueSize(int(b.Queue)), sdk.WithMaxExportBatchSize(int(b.Size)))})
+	m.stopWith(&m.spans, m.provider.Shutdown, closed)
+	return nil
+}
+
+func (m *Module) startLogs(ctx context.Context) error {
+	exporter, closed, err := m.settings.LogExporter(ctx)
+	if err != nil || exporter == nil {
+		return err
+	}
+	b := m.settings.Records
+	provider := sdklog.NewLoggerProvider(
+		sdklog.WithResource(m.resource()),
+		sdklog.WithAttributeCountLimit(otlp.First(128, m.settings.RecordCount, m.settings.AttributeCount)),
+		sdklog.WithAttributeValueLengthLimit(otlp.First(-1, m.settings.RecordLength, m.settings.AttributeLength)),
+		sdklog.WithProcessor(logQueue{&m.records, sdklog.NewBatchProcessor(logExporter{&m.records, exporter},
+			sdklog.WithExportInterval(b.Delay.Duration()), sdklog.WithExportTimeout(b.Timeout.Duration()),
+			sdklog.WithMaxQueueSize(int(b.Queue)), sdklog.WithExportMaxBatchSize(int(b.Size)))}))
+	m.hook = &hook{provider.Logger(scope)}
+	m.log().AddHook(m.hook)
+	m.stopWith(&m.records, provider.Shutdown, closed)
+	return nil
+}
+
+// stopWith notes how a signal is flushed and its connection closed.
+func (m *Module) stopWith(s *signal, shutdown func(context.Context) error, closed func()) {
+	m.stops = append(m.stops, func(ctx context.Context) {
+		defer closed()
+		stop := context.AfterFunc(ctx, s.cut) // ends the export in progress and fails those that would follow
+		defer stop()
+		_ = shutdown(context.WithoutCancel(ctx)) // errors went to the signal
+		s.cut()
+		s.end()
+	})
+}
+
+// flushTime is for a Stop that has no end of its own.
+const flushTime = 10 * time.Second
+
+// Stop sends what is queued, all signals at once. When the collector does not
+// take it in nine tenths of the time that is left, the rest is dropped: that is
+// logged and no error, as no request was cut.
+func (m *Module) Stop(ctx context.Context) error {
+	if m.hook != nil {
+		unhook(m.log(), m.hook)
+	}
+	left := flushTime
+	if end, ok := ctx.Deadline(); ok {
+		left = time.Until(end) * 9 / 10
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, stop := range m.stops {
+		all.Go(func() { stop(ctx) })
+	}
+	all.Wait()
+	return nil
+}

@@ -1,0 +1,309 @@
+package tracing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	vm "github.com/VictoriaMetrics/metrics"
+	metricpb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
+	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// dropped is what podinfo_otel_dropped_total shows.
+func dropped(s *registrytest.Server) map[string]int {
+	set := vm.NewSet()
+	s.App.Get("tracing").(*tracing.Module).RegisterMetrics(set)
+	var page strings.Builder
+	set.WritePrometheus(&page)
+	out := map[string]int{}
+	for _, signal := range []string{"traces", "logs", "metrics"} {
+		_, rest, _ := strings.Cut(page.String(), `podinfo_otel_dropped_total{signal="`+signal+`"} `)
+		var n int
+		fmt.Sscan(rest, &n)
+		out[signal] = n
+	}
+	return out
+}
+
+// stopIn stops the server within d.
+func stopIn(t *testing.T, s *registrytest.Server, d time.Duration) {
+	t.Helper()
+	s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	if err := s.App.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is served until the stop is exported, to the last span and line, and
+// what is received and what is counted as dropped are everything.
+func TestNothingIsLost(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		collector := otlptest.Start(t)
+		address := "http://" + collector.GRPC
+		if protocol != "grpc" {
+			address = collector.HTTP
+		}
+		s := serve(t, nil, map[string]string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+			"OTEL_BSP_MAX_QUEUE_SIZE": "20000", "OTEL_BLRP_MAX_QUEUE_SIZE": "20000", "OTEL_BSP_SCHEDULE_DELAY": "20",
+		}, new(app))
+		const clients, each = 8, 400
+		var all sync.WaitGroup
+		for range clients {
+			all.Go(func() {
+				for range each {
+					send(t, "GET", s.URL+"/log/info")
+				}
+			})
+		}
+		all.Wait()
+		stop(t, s)
+		if spans, records := len(collector.Spans()), len(said(collector)); spans != clients*each || records != clients*each {
+			t.Errorf("%s: %d spans and %d records of %d requests", protocol, spans, records, clients*each)
+		}
+		if d := dropped(s); d["traces"]+d["logs"] != 0 {
+			t.Errorf("%s: dropped %v", protocol, d)
+		}
+	}
+}
+
+// The same when the stop comes while requests are still in flight.
+func TestStopUnderLoad(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "20000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64"}, new(app))
+	var served sync.Map
+	var all sync.WaitGroup
+	for c := range 4 {
+		all.Go(func() {
+			for i := range 300 {
+				if send(t, "GET", fmt.Sprintf("%s/status/200?n=%d-%d", s.URL, c, i), "Expect", "") == "" {
+					served.Store(i, true)
+				}
+				if c == 0 && i == 150 {
+					go s.Close() // waits for what is in flight
+				}
+			}
+		})
+	}
+	all.Wait()
+	stop(t, s)
+	seen := map[any]bool{}
+	for _, span := range collector.Spans() {
+		if span.Attributes["http.response.status_code"] != int64(200) || seen[span.Attributes["url.query"]] {
+			t.Errorf("%+v", span)
+		}
+		seen[span.Attributes["url.query"]] = true
+	}
+	if len(seen) < 150 || dropped(s)["traces"] != 0 {
+		t.Errorf("%d spans, dropped %v", len(seen), dropped(s))
+	}
+}
+
+// blackHole takes connections and never answers.
+func blackHole(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns = append(conns, c)
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+	return l.Addr().String()
+}
+
+// closed is an address nobody listens on.
+func closed(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A collector that is down, or swallows everything, costs no request anything
+// and ends no later than the App. Every span is accounted for.
+func TestBadCollectors(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		for name, address := range map[string]string{"down": closed(t), "black hole": blackHole(t)} {
+			s := serve(t, nil, map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_METRICS_EXPORTER": "otlp",
+				"OTEL_BSP_MAX_QUEUE_SIZE": "50", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10", "OTEL_BLRP_MAX_QUEUE_SIZE": "20",
+			}, new(app))
+			const n = 500
+			for range n {
+				rec := httptest.NewRecorder()
+				s.App.ServeHTTP(rec, httptest.NewRequest("GET", "/log/info", nil))
+				if rec.Code != 200 {
+					t.Errorf("%s: %d", name, rec.Code)
+				}
+			}
+			if d := dropped(s); d["traces"] < n-50 || d["logs"] < n-50 {
+				t.Errorf("%s over %s: dropped %v", name, protocol, d)
+			}
+			stopIn(t, s, time.Second)
+			if d := dropped(s); d["traces"] != n || d["logs"] < n || d["metrics"] != 1 {
+				t.Errorf("%s over %s: dropped %v of %d in the end", name, protocol, d, n)
+			}
+			if !strings.Contains(s.Log.String(), `"level":"warn"`) || !strings.Contains(s.Log.String(), `"signal":"traces"`) {
+				t.Errorf("%s over %s: %s", name, protocol, s.Log)
+			}
+			if got := strings.Count(s.Log.String(), "telemetry"); got > 6 {
+				t.Errorf("%s over %s: %d lines about it", name, protocol, got)
+			}
+		}
+	}
+}
+
+// A collector that comes back gets what waited.
+func TestCollectorReturns(t *testing.T) {
+	c := &otlptest.Collector{}
+	var mu sync.Mutex
+	refused, up := make(chan struct{}), false
+	c.Refuse = func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if up {
+			return nil
+		}
+		select {
+		case <-refused:
+		default:
+			close(refused)
+		}
+		return status.Error(codes.Unavailable, "later")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ServeGRPC(t, l)
+	s := serve(t, c, map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_LOGS_EXPORTER": "none"}, new(app))
+	send(t, "GET", s.URL+"/get")
+	<-refused
+	mu.Lock()
+	up = true
+	mu.Unlock()
+	stop(t, s)
+	if got := len(c.Spans()); got != 1 || dropped(s)["traces"] != 0 {
+		t.Errorf("%d spans, dropped %v", got, dropped(s))
+	}
+}
+
+// What a collector refuses of a batch is dropped, and the rest is not.
+func TestPartialSuccess(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		collector := otlptest.Start(t)
+		collector.Rejected = 2
+		s := serve(t, collector, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": map[string]string{
+			"grpc": "http://" + collector.GRPC, "http/protobuf": collector.HTTP,
+		}[protocol]}, new(app))
+		for range 5 {
+			send(t, "GET", s.URL+"/log/info")
+		}
+		stop(t, s)
+		if d := dropped(s); d["traces"] != 2 || d["logs"] != 2 || !strings.Contains(s.Log.String(), "not these") {
+			t.Errorf("%s: %v %s", protocol, d, s.Log)
+		}
+	}
+}
+
+// A refusal is not tried again and not lost sight of.
+func TestRefusal(t *testing.T) {
+	collector := otlptest.Start(t)
+	collector.Refuse = func(context.Context) error { return errors.New("no") }
+	s := serve(t, collector, nil, new(metrics.Module), new(app))
+	for range 5 {
+		send(t, "GET", s.URL+"/get")
+	}
+	stop(t, s)
+	if d := dropped(s); d["traces"] != 5 {
+		t.Errorf("%v", d)
+	}
+	page := httptest.NewRecorder()
+	s.App.ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{"# TYPE podinfo_otel_dropped_total counter", `podinfo_otel_dropped_total{signal="traces"} 5`, "# HELP podinfo_otel_dropped_total Spans"} {
+		if !strings.Contains(page.Body.String(), line) {
+			t.Errorf("no %s", line)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, map[string]string{"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "always_off"}, new(app))
+	for range 3 {
+		send(t, "GET", s.URL+"/get")
+	}
+	send(t, "POST", s.URL+"/status/503")
+	send(t, "GET", s.URL+"/nowhere")
+	stop(t, s)
+	got, names := map[string]uint64{}, map[string]bool{}
+	for _, m := range collector.Metrics() {
+		names[m.Name] = true
+		if m.Resource["service.name"] != "svc" {
+			t.Errorf("%+v", m.Resource)
+		}
+		h, ok := m.Data.(*metricpb.Metric_Histogram)
+		if !ok || m.Name != "http.server.request.duration" || m.Unit != "s" {
+			continue
+		}
+		for _, p := range h.Histogram.DataPoints {
+			labels := ""
+			for _, kv := range p.Attributes { // sorted by key
+				labels += kv.Key + "=" + kv.Value.GetStringValue() + fmt.Sprint(kv.Value.GetIntValue()) + " "
+			}
+			got[labels] += p.Count
+			if len(p.ExplicitBounds) != 14 {
+				t.Errorf("bounds %v", p.ExplicitBounds)
+			}
+		}
+	}
+	for labels, n := range map[string]uint64{
+		"http.request.method=GET0 http.response.status_code=200 http.route=/get0 network.protocol.version=1.10 url.scheme=http0 ":                            3,
+		"error.type=5030 http.request.method=POST0 http.response.status_code=503 http.route=/status/{code}0 network.protocol.version=1.10 url.scheme=http0 ": 1,
+		"http.request.method=GET0 http.response.status_code=404 network.protocol.version=1.10 url.scheme=http0 ":                                             1,
+	} {
+		if got[labels] != n {
+			t.Errorf("%s: %d, want %d of %v", labels, got[labels], n, got)
+		}
+	}
+	for _, name := range []string{"go.goroutine.count", "go.memory.used", "go.memory.gc.goal", "go.processor.limit"} {
+		if !names[name] {
+			t.Errorf("no %s in %v", name, names)
+		}
+	}
+	if len(collector.Spans()) != 0 {
+		t.Error("spans, with the sampler off")
+	}
+}

@@ -1,0 +1,205 @@
+package tracing
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/negroni/v3"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// methods are the values of http.request.method. What clients invent besides is
+// the last.
+var methods = [...]string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY", other,
+}
+
+const other = "_OTHER"
+
+func methodIndex(method string) int {
+	for i, m := range methods {
+		if m == method {
+			return i
+		}
+	}
+	return len(methods) - 1
+}
+
+// spanName is the name of a span by the conventions: the method, "HTTP" for an
+// unknown one, and the route.
+func spanName(method int, route string) string {
+	name := methods[method]
+	if name == other {
+		name = "HTTP"
+	}
+	return strings.TrimSpace(name + " " + route)
+}
+
+// route makes the spans of one route
+// (https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
+type route struct {
+	module  *Module
+	pattern string // "" for requests that match none
+	names   [len(methods)]string
+	series  sync.Map // of durations, by the labels that are not the route's
+}
+
+func newRoute(m *Module, pattern string) *route {
+	rt := &route{module: m, pattern: pattern}
+	for i := range methods {
+		rt.names[i] = spanName(i, pattern)
+	}
+	return rt
+}
+
+// Every span is started with one of these. They are never modified; sharing
+// them saves each span an allocation.
+var (
+	asServer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+	asClient = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+)
+
+// ServeHTTP makes a span also when a handler panics, and leaves the panic
+// alone.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	m, method := rt.module, methodIndex(r.Method)
+	ctx, span := m.tracer.Start(m.wire.fromHTTP(r.Context(), r.Header), rt.names[method], asServer...)
+	recording, timed := span.IsRecording(), m.meter.duration.Inst() != nil
+	if !recording && !timed {
+		next(w, r.WithContext(ctx))
+		return
+	}
+	rw, ok := w.(negroni.ResponseWriter)
+	if !ok { // middleware outside this one wrapped it
+		rw = negroni.NewResponseWriter(w)
+	}
+	var said *attributes
+	if recording {
+		said = pool.Get().(*attributes)
+		said.request(r, method, rt.pattern) // now: handlers may change what they are given
+	}
+	began, returned := time.Now(), false
+	defer func() {
+		status := registry.Outcome(rw, r, returned)
+		if timed {
+			rt.record(ctx, time.Since(began), r, method, status)
+		}
+		if recording {
+			said.end(span, status)
+		}
+	}()
+	next(rw, r.WithContext(ctx))
+	returned = true
+}
+
+// attributes are gathered here and given to the span at once: it copies them.
+type attributes struct{ list []attribute.KeyValue }
+
+var pool = sync.Pool{New: func() any { return &attributes{make([]attribute.KeyValue, 0, 16)} }}
+
+func (a *attributes) add(kv ...attribute.KeyValue) { a.list = append(a.list, kv...) }
+
+func (a *attributes) request(r *http.Request, method int, pattern string) {
+	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)), semconv.URLPath(r.URL.Path))
+	if methods[method] == other {
+		a.add(semconv.HTTPRequestMethodOriginal(r.Method))
+	}
+	if pattern != "" {
+		a.add(semconv.HTTPRoute(pattern))
+	}
+	if r.URL.RawQuery != "" {
+		a.add(semconv.URLQuery(redact(r.URL.RawQuery)))
+	}
+	a.server(r.Host, "")
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		a.add(semconv.ClientAddress(host))
+	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		a.add(semconv.UserAgentOriginal(agent[0]))
+	}
+	a.add(semconv.NetworkProtocolVersion(version(r.ProtoMajor, r.ProtoMinor)))
+}
+
+// server adds the host and the port of an authority, if they are there.
+func (a *attributes) server(authority, defaultPort string) {
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil {
+		host, port = strings.Trim(authority, "[]"), defaultPort
+	}
+	if host != "" {
+		a.add(semconv.ServerAddress(host))
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		a.add(semconv.ServerPort(int(n)))
+	}
+}
+
+// end ends the span of a request. Only what is the server's fault is an error.
+func (a *attributes) end(span trace.Span, status int) {
+	a.add(semconv.HTTPResponseStatusCode(status))
+	if status >= http.StatusInternalServerError {
+		a.add(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+		span.SetStatus(codes.Error, "")
+	}
+	a.finish(span)
+}
+
+// finish gives the attributes to the span and ends it.
+func (a *attributes) finish(span trace.Span) {
+	span.SetAttributes(a.list...)
+	span.End()
+	clear(a.list)
+	a.list = a.list[:0]
+	pool.Put(a)
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func version(major, minor int) string {
+	switch {
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major == 1:
+		return "1.0"
+	}
+	return strconv.Itoa(major)
+}
+
+// secrets are the parameters of a query whose values the conventions hide, and
+// those that carry tokens by RFC 6750 and by custom.
+var secrets = map[string]bool{
+	"AWSAccessKeyId": true, "Signature": true, "sig": true, "X-Goog-Signature": true, "X-Amz-Signature": true, "X-Amz-Credential": true, "X-Amz-Security-Token": true,
+	"access_token": true, "token": true, "password": true, "api_key": true,
+}
+
+// redact hides the secrets of a query.
+func redact(query string) string {
+	var out strings.Builder
+	for part := range strings.SplitSeq(query, "&") {
+		if out.Len() > 0 {
+			out.WriteByte('&')
+		}
+		key, _, valued := strings.Cut(part, "=")
+		if name, err := url.QueryUnescape(key); valued && (err != nil || secrets[name]) {
+			part = key + "=REDACTED"
+		}
+		out.WriteString(part)
+	}
+	return out.String()
+}

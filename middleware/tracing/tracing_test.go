@@ -1,0 +1,444 @@
+package tracing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
+	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// app has a route for each thing that telemetry shows.
+type app struct {
+	host    *registry.Host
+	faults  fault.Observers
+	wrap    []wrapper
+	backend string // called by /call
+
+	transport *http.Transport
+	client    *http.Client
+}
+
+// wrapper is what endpoints that call backends ask for.
+type wrapper interface {
+	WrapTransport(http.RoundTripper) http.RoundTripper
+}
+
+func (*app) Info() registry.Info { return registry.Info{Name: "app"} }
+
+func (a *app) Provision(h *registry.Host) error {
+	a.host, a.faults, a.wrap = h, fault.ObserversOf(h), registry.All[wrapper](h)
+	return nil
+}
+
+func (a *app) Start(context.Context) error {
+	a.transport = &http.Transport{}
+	rt := http.RoundTripper(a.transport)
+	for _, w := range a.wrap {
+		rt = w.WrapTransport(rt)
+	}
+	a.client = &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return nil
+}
+
+func (a *app) Stop(context.Context) error { a.transport.CloseIdleConnections(); return nil }
+
+func (a *app) Routes() []registry.Route {
+	return []registry.Route{
+		{Path: "/", Handler: func(http.ResponseWriter, *http.Request) {}},
+		{Path: "/status/{code}", Handler: func(w http.ResponseWriter, r *http.Request) {
+			var code int
+			fmt.Sscan(r.PathValue("code"), &code)
+			r.URL.Path = "/changed"
+			r.Header.Set("User-Agent", "changed")
+			w.WriteHeader(code)
+		}},
+		{Method: "GET", Path: "/get", Handler: func(http.ResponseWriter, *http.Request) {}},
+		{Path: "/panic", Handler: func(http.ResponseWriter, *http.Request) { panic("on purpose") }},
+		{Path: "/faults", Handler: func(_ http.ResponseWriter, r *http.Request) { a.faults.Report(r.Context(), "delay") }},
+		{Path: "/log/{level}", Handler: func(_ http.ResponseWriter, r *http.Request) {
+			level, err := logrus.ParseLevel(r.PathValue("level"))
+			if err != nil {
+				panic(err)
+			}
+			a.host.Log.WithContext(r.Context()).WithField("n", 7).WithField("took", 1500*time.Millisecond).WithError(errors.New("broken")).Log(level, "said")
+		}},
+		{Path: "/call", Handler: a.call},
+	}
+}
+
+// call calls the backend and says what came of it.
+func (a *app) call(w http.ResponseWriter, r *http.Request) {
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, a.backend+"?"+r.URL.RawQuery, nil)
+	if err != nil {
+		panic(err)
+	}
+	req.Header = r.Header.Clone()
+	res, err := a.client.Do(req)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer res.Body.Close()
+	io.Copy(w, res.Body)
+}
+
+// serve starts mods and a module that exports to a collector. env are OTEL_*
+// variables, and those of the App.
+func serve(t testing.TB, collector *otlptest.Collector, env map[string]string, mods ...registry.Module) *registrytest.Server {
+	t.Helper()
+	vars, environ := map[string]string{"PODINFO_OTEL_SERVICE_NAME": "svc"}, map[string]string{}
+	if collector != nil {
+		environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://" + collector.GRPC
+	}
+	for k, v := range env {
+		if strings.HasPrefix(k, "OTEL_") {
+			environ[k] = v
+		} else {
+			vars[k] = v
+		}
+	}
+	return registrytest.Serve(t, vars, append([]registry.Module{new(recovery.Module), &tracing.Module{Environ: environ}}, mods...)...)
+}
+
+// stop stops the server, so that everything is exported.
+func stop(t testing.TB, s *registrytest.Server) {
+	t.Helper()
+	s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.App.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// said are the records of the lines of /log.
+func said(c *otlptest.Collector) []otlptest.Record {
+	return slices.DeleteFunc(c.Records(), func(r otlptest.Record) bool { return r.Body != "said" })
+}
+
+// send sends a request, with name, value pairs as headers. A connection that is
+// cut is no matter.
+func send(t testing.TB, method, url string, headers ...string) string {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("User-Agent", "test")
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return ""
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return string(body)
+}
+
+func TestServerSpans(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		name, route  string
+		status       int64
+		more         otlptest.Attributes
+		code         tracepb.Status_StatusCode
+	}{
+		{"GET", "/p/status/204", "GET /p/status/{code}", "/p/status/{code}", 204, nil, 0},
+		{"POST", "/p/status/404", "POST /p/status/{code}", "/p/status/{code}", 404, nil, 0},
+		{"PUT", "/p/status/503", "PUT /p/status/{code}", "/p/status/{code}", 503, otlptest.Attributes{"error.type": "503"}, tracepb.Status_STATUS_CODE_ERROR},
+		{"DELETE", "/p/panic", "DELETE /p/panic", "/p/panic", 500, otlptest.Attributes{"error.type": "500"}, tracepb.Status_STATUS_CODE_ERROR},
+		{"HEAD", "/p/get", "HEAD /p/get", "/p/get", 200, nil, 0},
+		{"BREW", "/p/status/418", "HTTP /p/status/{code}", "/p/status/{code}", 418, otlptest.Attributes{"http.request.method": "_OTHER", "http.request.method_original": "BREW"}, 0},
+		{"GET", "/p/", "GET /p", "/p", 200, nil, 0},
+		{"GET", "/p?a=1&token=x&sig=y&b", "GET /p", "/p", 200, otlptest.Attributes{"url.query": "a=1&token=REDACTED&sig=REDACTED&b"}, 0},
+		{"GET", "/nowhere", "GET", "", 404, nil, 0},
+		{"BREW", "/nowhere", "HTTP", "", 404, otlptest.Attributes{"http.request.method": "_OTHER", "http.request.method_original": "BREW"}, 0},
+		{"POST", "/p/get", "POST", "", 405, nil, 0},
+	} {
+		collector := otlptest.Start(t)
+		s := serve(t, collector, map[string]string{"PODINFO_PREFIX": "/p", "OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=b"}, new(app))
+		send(t, c.method, s.URL+c.path)
+		stop(t, s)
+		path, _, _ := strings.Cut(c.path, "?")
+		host, port, _ := strings.Cut(s.Listener.Addr().String(), ":")
+		want := otlptest.Span{
+			Resource: otlptest.Attributes{
+				"service.name": "svc", "service.version": "1.2.3", "team": "a",
+				"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "go", "telemetry.sdk.version": "1.47.0",
+			},
+			Attributes: otlptest.Attributes{
+				"http.request.method": c.method, "url.path": path, "url.scheme": "http", "http.response.status_code": c.status,
+				"server.address": host, "server.port": number(t, port), "client.address": "127.0.0.1", "user_agent.original": "test", "network.protocol.version": "1.1",
+			},
+			Name: c.name, Kind: tracepb.Span_SPAN_KIND_SERVER, Status: c.code,
+		}
+		if c.route != "" {
+			want.Attributes["http.route"] = c.route
+		}
+		maps.Copy(want.Attributes, c.more)
+		got := collector.Spans()
+		for i := range got {
+			if len(got[i].Trace) != 32 || len(got[i].ID) != 16 {
+				t.Errorf("%q %q", got[i].Trace, got[i].ID)
+			}
+			got[i].Trace, got[i].ID = "", ""
+		}
+		if diff := cmp.Diff([]otlptest.Span{want}, got); diff != "" {
+			t.Errorf("%s %s: %s", c.method, c.path, diff)
+		}
+	}
+}
+
+func number(t *testing.T, s string) (n int64) {
+	t.Helper()
+	if _, err := fmt.Sscan(s, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// The route's pattern and what it matched reach the handler, and the request's
+// path and headers are recorded as they were sent.
+func TestSpanOverTLS(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, nil, new(app))
+	secure := httptest.NewTLSServer(s.App)
+	defer secure.Close()
+	res, err := secure.Client().Get(secure.URL + "/get")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	secure.Client().CloseIdleConnections()
+	stop(t, s)
+	if got := collector.Spans(); len(got) != 1 || got[0].Attributes["url.scheme"] != "https" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSamplers(t *testing.T) {
+	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	parents := map[string]string{"none": "", "sampled": "00-" + trace + "-" + span + "-01", "unsampled": "00-" + trace + "-" + span + "-00"}
+	for _, c := range []struct{ name, arg, sampled string }{
+		{"", "", "none,sampled"},
+		{"always_on", "", "none,sampled,unsampled"},
+		{"always_off", "", ""},
+		{"traceidratio", "0", ""},
+		{"traceidratio", "1", "none,sampled,unsampled"},
+		{"parentbased_always_on", "", "none,sampled"},
+		{"parentbased_always_off", "", "sampled"},
+		{"parentbased_traceidratio", "0", "sampled"},
+		{"parentbased_traceidratio", "", "none,sampled"},
+	} {
+		var got []string
+		for _, parent := range slices.Sorted(maps.Keys(parents)) {
+			collector := otlptest.Start(t)
+			s := serve(t, collector, map[string]string{"OTEL_TRACES_SAMPLER": c.name, "OTEL_TRACES_SAMPLER_ARG": c.arg}, new(app))
+			if parents[parent] == "" {
+				send(t, "GET", s.URL+"/")
+			} else {
+				send(t, "GET", s.URL+"/", "traceparent", parents[parent])
+			}
+			stop(t, s)
+			if len(collector.Spans()) > 0 {
+				got = append(got, parent)
+			}
+		}
+		if strings.Join(got, ",") != c.sampled {
+			t.Errorf("%s %s: sampled %v, want %s", c.name, c.arg, got, c.sampled)
+		}
+	}
+}
+
+func TestRatio(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}, new(app))
+	const n = 1000
+	for range n {
+		s.App.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}
+	stop(t, s)
+	if got := len(collector.Spans()); got < n/2-100 || got > n/2+100 { // six standard deviations
+		t.Errorf("%d of %d sampled", got, n)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, nil, new(app))
+	send(t, "GET", s.URL+"/faults")
+	stop(t, s)
+	want := []otlptest.Event{{Name: "fault injected", Attributes: otlptest.Attributes{"podinfo.fault": "delay"}}}
+	if got := collector.Spans(); len(got) != 1 || !cmp.Equal(want, got[0].Events) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAccessLogHasTheTrace(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, nil, new(accesslog.Module), new(app))
+	send(t, "GET", s.URL+"/get")
+	stop(t, s)
+	spans := collector.Spans()
+	if len(spans) != 1 || !strings.Contains(s.Log.String(), `"trace_id":"`+spans[0].Trace+`"`) {
+		t.Errorf("%+v %s", spans, s.Log)
+	}
+}
+
+// Each App exports to its own collector, also one that runs in another's
+// request.
+func TestTwoApps(t *testing.T) {
+	one, two := otlptest.Start(t), otlptest.Start(t)
+	a := serve(t, one, map[string]string{"PODINFO_OTEL_SERVICE_NAME": "one"}, new(app))
+	b := serve(t, two, map[string]string{
+		"PODINFO_OTEL_SERVICE_NAME": "two", "OTEL_EXPORTER_OTLP_ENDPOINT": two.HTTP, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+	}, new(app))
+	for range 3 {
+		send(t, "GET", a.URL+"/log/info")
+	}
+	for range 5 {
+		send(t, "GET", b.URL+"/log/info")
+	}
+	stop(t, a)
+	stop(t, b)
+	for _, c := range []struct {
+		*otlptest.Collector
+		name string
+		n    int
+	}{{one, "one", 3}, {two, "two", 5}} {
+		spans, records := c.Spans(), said(c.Collector)
+		if len(spans) != c.n || len(records) != c.n {
+			t.Errorf("%s: %d spans and %d records, want %d", c.name, len(spans), len(records), c.n)
+		}
+		for _, s := range spans {
+			if s.Resource["service.name"] != c.name {
+				t.Errorf("%s has a span of %s", c.name, s.Resource["service.name"])
+			}
+		}
+	}
+}
+
+func TestSwitch(t *testing.T) {
+	for _, c := range []struct {
+		vars, environ string
+		want          registry.State
+	}{
+		{"", "", registry.Off},
+		{"", "OTEL_SERVICE_NAME=b", registry.Off},
+		{"PODINFO_OTEL_SERVICE_NAME=a", "", registry.On},
+		{"PODINFO_TRACING_ENABLED=true", "", registry.On},
+		{"", "OTEL_EXPORTER_OTLP_ENDPOINT=http://x", registry.On},
+		{"", "OTEL_TRACES_EXPORTER=otlp", registry.On},
+		{"PODINFO_TRACING_ENABLED=false", "OTEL_TRACES_EXPORTER=otlp", registry.Off},
+		{"", "OTEL_TRACES_EXPORTER=otlp OTEL_SDK_DISABLED=true", registry.Off},
+	} {
+		a, err := registry.New([]registry.Module{&tracing.Module{Environ: vars(c.environ)}}, registry.Env(vars(c.vars)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Modules()[0].State; got != c.want {
+			t.Errorf("%s %s: %v, want %v", c.vars, c.environ, got, c.want)
+		}
+	}
+}
+
+func vars(s string) map[string]string {
+	out := map[string]string{}
+	for _, kv := range strings.Fields(s) {
+		k, v, _ := strings.Cut(kv, "=")
+		out[k] = v
+	}
+	return out
+}
+
+func TestServiceName(t *testing.T) {
+	for _, c := range []struct{ vars, want string }{
+		{"PODINFO_OTEL_SERVICE_NAME=a OTEL_SERVICE_NAME=b", "a"},
+		{"PODINFO_OTEL_SERVICE_NAME= OTEL_SERVICE_NAME=b OTEL_RESOURCE_ATTRIBUTES=service.name=c", "b"},
+		{"PODINFO_OTEL_SERVICE_NAME= OTEL_RESOURCE_ATTRIBUTES=service.name=c", "c"},
+		{"PODINFO_OTEL_SERVICE_NAME=", "podinfo"},
+	} {
+		collector := otlptest.Start(t)
+		s := serve(t, collector, vars(c.vars), new(app))
+		send(t, "GET", s.URL+"/")
+		stop(t, s)
+		if got := collector.Spans(); len(got) != 1 || got[0].Resource["service.name"] != c.want {
+			t.Errorf("%s: %+v", c.vars, got)
+		}
+	}
+}
+
+// OTEL_SDK_DISABLED leaves nothing in the chain.
+func TestDisabled(t *testing.T) {
+	collector := otlptest.Start(t)
+	a := &app{backend: collector.HTTP + "/v1/traces"}
+	s := serve(t, collector, map[string]string{"OTEL_SDK_DISABLED": "true"}, a)
+	send(t, "GET", s.URL+"/log/info")
+	if got := send(t, "POST", s.URL+"/call", "Content-Type", "application/x-protobuf"); got != "" {
+		t.Error(got)
+	}
+	for _, m := range s.App.Mounted() {
+		if slices.Contains(m.Chain, "tracing") {
+			t.Errorf("%s %v", m.Path, m.Chain)
+		}
+	}
+	stop(t, s)
+	if got := len(collector.Spans()) + len(collector.Records()); got != 0 {
+		t.Errorf("%d spans and records", got)
+	}
+	for _, h := range collector.Headers() {
+		if len(h["traceparent"]) > 0 {
+			t.Errorf("%v", h)
+		}
+	}
+}
+
+func TestBadVariables(t *testing.T) {
+	m := &tracing.Module{Environ: map[string]string{"OTEL_TRACES_SAMPLER": "often", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}}
+	_, err := registry.New([]registry.Module{m}, registry.Env(map[string]string{"PODINFO_OTEL_SERVICE_NAME": "a"}))
+	want := `OTEL_EXPORTER_OTLP_PROTOCOL="http/json": want grpc or http/protobuf
+OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+	if _, ok := errors.AsType[*registry.SettingError](err); !ok {
+		t.Errorf("%T", err)
+	}
+	if _, err := registry.New([]registry.Module{m}); err != nil {
+		t.Errorf("off, and refused: %v", err)
+	}
+	app, err := registry.New([]registry.Module{&tracing.Module{Environ: map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "https://x:1", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/none",
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Start(t.Context()); err == nil {
+		t.Error("started without the certificate")
+	}
+}

@@ -1,0 +1,257 @@
+package otlp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutlog"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
+)
+
+// SpanExporter makes the exporter of spans. What it returns beside the exporter
+// closes the connection, after the exporter's Shutdown; both are nil when spans
+// go nowhere. Nothing is sent yet: the collector need not be there.
+func (s *Settings) SpanExporter(ctx context.Context) (trace.SpanExporter, func(), error) {
+	t, err := s.target(s.TracesTo, s.Traces, "v1/traces")
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	var e trace.SpanExporter
+	switch {
+	case t.grpc != nil:
+		e, err = otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(t.grpc), otlptracegrpc.WithHeaders(t.headers), otlptracegrpc.WithTimeout(t.timeout))
+	case t.http != nil:
+		e, err = otlptracehttp.New(ctx, otlptracehttp.WithHTTPClient(t.http), otlptracehttp.WithEndpointURL(t.url), otlptracehttp.WithTLSClientConfig(nil),
+			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithHeaders(t.headers), otlptracehttp.WithCompression(otlptracehttp.Compression(t.gzip)))
+	default:
+		e, err = stdouttrace.New(stdouttrace.WithWriter(os.Stdout))
+	}
+	return e, t.close, err
+}
+
+// LogExporter is SpanExporter for log records.
+func (s *Settings) LogExporter(ctx context.Context) (log.Exporter, func(), error) {
+	t, err := s.target(s.LogsTo, s.Logs, "v1/logs")
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	var e log.Exporter
+	switch {
+	case t.grpc != nil:
+		e, err = otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(t.grpc), otlploggrpc.WithHeaders(t.headers), otlploggrpc.WithTimeout(t.timeout))
+	case t.http != nil:
+		e, err = otlploghttp.New(ctx, otlploghttp.WithHTTPClient(t.http), otlploghttp.WithEndpointURL(t.url), otlploghttp.WithTLSClientConfig(nil),
+			otlploghttp.WithHeaders(t.headers), otlploghttp.WithCompression(otlploghttp.Compression(t.gzip)))
+	default:
+		e, err = stdoutlog.New(stdoutlog.WithWriter(os.Stdout))
+	}
+	return e, t.close, err
+}
+
+// MetricExporter is SpanExporter for metrics.
+func (s *Settings) MetricExporter(ctx context.Context) (metric.Exporter, func(), error) {
+	t, err := s.target(s.MetricsTo, s.Metrics, "v1/metrics")
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	var e metric.Exporter
+	switch {
+	case t.grpc != nil:
+		e, err = otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(t.grpc), otlpmetricgrpc.WithHeaders(t.headers), otlpmetricgrpc.WithTimeout(t.timeout),
+			otlpmetricgrpc.WithTemporalitySelector(s.temporality), otlpmetricgrpc.WithAggregationSelector(metric.DefaultAggregationSelector))
+	case t.http != nil:
+		e, err = otlpmetrichttp.New(ctx, otlpmetrichttp.WithHTTPClient(t.http), otlpmetrichttp.WithEndpointURL(t.url), otlpmetrichttp.WithTLSClientConfig(nil),
+			otlpmetrichttp.WithHeaders(t.headers), otlpmetrichttp.WithCompression(otlpmetrichttp.Compression(t.gzip)),
+			otlpmetrichttp.WithTemporalitySelector(s.temporality), otlpmetrichttp.WithAggregationSelector(metric.DefaultAggregationSelector))
+	default:
+		e, err = stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout))
+	}
+	return e, t.close, err
+}
+
+// temporality is the specification's table for the metrics exporter
+// (https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/).
+func (s *Settings) temporality(kind metric.InstrumentKind) metricdata.Temporality {
+	switch kind {
+	case metric.InstrumentKindCounter, metric.InstrumentKindHistogram:
+		if s.Temporality != "cumulative" {
+			return metricdata.DeltaTemporality
+		}
+	case metric.InstrumentKindObservableCounter:
+		if s.Temporality == Delta {
+			return metricdata.DeltaTemporality
+		}
+	}
+	return metricdata.CumulativeTemporality
+}
+
+// target is a way to a collector. Without grpc and http it is the console.
+type target struct {
+	grpc    *grpc.ClientConn
+	http    *http.Client
+	url     string // for http
+	headers map[string]string
+	timeout time.Duration
+	gzip    int // as the HTTP exporters count it: 1 is gzip
+}
+
+func (t *target) close() {
+	if t.grpc != nil {
+		t.grpc.Close()
+	}
+	if t.http != nil {
+		t.http.CloseIdleConnections()
+	}
+}
+
+// target resolves where a signal goes: what its own variables do not say, those
+// of all signals do. It is nil for nowhere.
+func (s *Settings) target(to Destination, own Endpoint, path string) (*target, error) {
+	switch to {
+	case ToNone:
+		return nil, nil
+	case ToConsole:
+		return &target{}, nil
+	}
+	e := s.merge(own)
+	u, secure, err := e.url(own.URL == "", path)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{headers: e.Headers, timeout: e.Timeout.Duration(), url: u.String()}
+	if t.headers == nil {
+		t.headers = map[string]string{} // none of the process's own
+	}
+	if e.Compression == Gzip {
+		t.gzip = 1
+	}
+	var conf *tls.Config
+	if secure {
+		if conf, err = e.tls(); err != nil {
+			return nil, err
+		}
+	}
+	if e.Protocol == GRPC {
+		t.grpc, err = dial(u.Host, conf, t.gzip == 1)
+		return t, err
+	}
+	t.http = &http.Client{Timeout: t.timeout, Transport: &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: t.timeout}).DialContext,
+		ForceAttemptHTTP2:   true,
+		TLSClientConfig:     conf,
+		TLSHandshakeTimeout: t.timeout,
+		IdleConnTimeout:     90 * time.Second,
+	}}
+	return t, nil
+}
+
+func (s *Settings) merge(own Endpoint) Endpoint {
+	e := Endpoint{
+		URL:         cmp.Or(own.URL, s.All.URL),
+		Protocol:    cmp.Or(own.Protocol, s.All.Protocol),
+		Headers:     own.Headers,
+		Timeout:     cmp.Or(own.Timeout, s.All.Timeout),
+		Compression: cmp.Or(own.Compression, s.All.Compression),
+		Insecure:    cmp.Or(own.Insecure, s.All.Insecure),
+		Certificate: cmp.Or(own.Certificate, s.All.Certificate),
+		ClientCert:  cmp.Or(own.ClientCert, s.All.ClientCert),
+		ClientKey:   cmp.Or(own.ClientKey, s.All.ClientKey),
+	}
+	if e.Headers == nil {
+		e.Headers = s.All.Headers
+	}
+	return e
+}
+
+// url is the address to send to, and whether over TLS: as its scheme says, or
+// else unless insecure. shared says that path is to be added for HTTP.
+func (e *Endpoint) url(shared bool, path string) (*url.URL, bool, error) {
+	fallback := Address("//localhost:4317")
+	if e.Protocol == HTTP {
+		fallback = "//localhost:4318"
+	}
+	u, err := url.Parse(string(cmp.Or(e.URL, fallback)))
+	if err != nil {
+		return nil, false, err
+	}
+	if u.Scheme == "" {
+		u.Scheme = "https"
+		if e.Insecure != nil && bool(*e.Insecure) {
+			u.Scheme = "http"
+		}
+	}
+	if shared {
+		u.Path = strings.TrimSuffix(u.Path, "/") + "/" + path
+	}
+	return u, u.Scheme == "https", nil
+}
+
+// tls reads the certificates.
+func (e *Endpoint) tls() (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.Certificate != "" {
+		pem, err := os.ReadFile(e.Certificate)
+		if err != nil {
+			return nil, err
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", e.Certificate)
+		}
+	}
+	if e.ClientCert != "" {
+		pair, err := tls.LoadX509KeyPair(e.ClientCert, e.ClientKey)
+		if err != nil {
+			return nil, err
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}
+
+// longestWait is the time between two attempts to connect, at most.
+const longestWait = 10 * time.Second
+
+// dial makes a connection that is opened when it is first used.
+func dial(host string, conf *tls.Config, compress bool) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if conf != nil {
+		creds = credentials.NewTLS(conf)
+	}
+	wait := backoff.DefaultConfig
+	wait.MaxDelay = longestWait
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: longestWait}),
+	}
+	if compress {
+		opts = append(opts, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
+	}
+	return grpc.NewClient(host, opts...)
+}

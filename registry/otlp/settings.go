@@ -1,0 +1,176 @@
+// Package otlp reads the standard OTEL_* variables and makes exporters of
+// them. Everything comes from the map it is given and nothing from the process,
+// so that two Apps export to two collectors side by side. The exception is
+// OTEL_RESOURCE_ATTRIBUTES: the SDK adds what it finds in the process, under
+// what the map says.
+package otlp
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// Settings are the variables of the OpenTelemetry specification
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
+// that are honoured.
+type Settings struct {
+	Disabled    Bool        `env:"OTEL_SDK_DISABLED"`
+	Service     string      `env:"OTEL_SERVICE_NAME"`
+	Resource    Pairs       `env:"OTEL_RESOURCE_ATTRIBUTES"`
+	Propagators Propagators `env:"OTEL_PROPAGATORS"`
+	Sampler     Sampler     `env:"OTEL_TRACES_SAMPLER"`
+	SamplerArg  Ratio       `env:"OTEL_TRACES_SAMPLER_ARG"`
+
+	TracesTo  Destination `env:"OTEL_TRACES_EXPORTER"`
+	LogsTo    Destination `env:"OTEL_LOGS_EXPORTER"`
+	MetricsTo Destination `env:"OTEL_METRICS_EXPORTER"`
+
+	All     Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_"` // for what a signal does not set
+	Traces  Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_TRACES_"`
+	Logs    Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_LOGS_"`
+	Metrics Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_METRICS_"`
+
+	Spans         Batch       `envPrefix:"OTEL_BSP_"`
+	Records       Batch       `envPrefix:"OTEL_BLRP_"`
+	MetricEvery   Millis      `env:"OTEL_METRIC_EXPORT_INTERVAL"`
+	MetricTimeout Millis      `env:"OTEL_METRIC_EXPORT_TIMEOUT"`
+	Temporality   Temporality `env:"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"`
+
+	AttributeLength *Limit `env:"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"` // for what spans and records do not set
+	AttributeCount  *Limit `env:"OTEL_ATTRIBUTE_COUNT_LIMIT"`
+	SpanLength      *Limit `env:"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"`
+	SpanCount       *Limit `env:"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"`
+	SpanEvents      *Limit `env:"OTEL_SPAN_EVENT_COUNT_LIMIT"`
+	SpanLinks       *Limit `env:"OTEL_SPAN_LINK_COUNT_LIMIT"`
+	EventCount      *Limit `env:"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"`
+	LinkCount       *Limit `env:"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"`
+	RecordLength    *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"`
+	RecordCount     *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"`
+}
+
+// Endpoint is where OTLP goes, for one signal or for all.
+type Endpoint struct {
+	URL         Address     `env:"ENDPOINT"`
+	Protocol    Protocol    `env:"PROTOCOL"`
+	Headers     Pairs       `env:"HEADERS"`
+	Timeout     Millis      `env:"TIMEOUT"`
+	Compression Compression `env:"COMPRESSION"`
+	Insecure    *Bool       `env:"INSECURE"`
+	Certificate string      `env:"CERTIFICATE"` // PEM files
+	ClientCert  string      `env:"CLIENT_CERTIFICATE"`
+	ClientKey   string      `env:"CLIENT_KEY"`
+}
+
+// Batch is how items are gathered before they are sent.
+type Batch struct {
+	Delay   Millis `env:"SCHEDULE_DELAY"`
+	Timeout Millis `env:"EXPORT_TIMEOUT"`
+	Queue   Count  `env:"MAX_QUEUE_SIZE"`
+	Size    Count  `env:"MAX_EXPORT_BATCH_SIZE"`
+}
+
+// defaults are those of the specification, but for the propagators, which are
+// upstream's.
+func defaults() Settings {
+	return Settings{
+		Propagators:   Propagators{"tracecontext", "baggage", "b3", "jaeger", "ottrace", "xray"},
+		Sampler:       "parentbased_always_on",
+		SamplerArg:    1,
+		TracesTo:      ToOTLP,
+		LogsTo:        ToOTLP,
+		MetricsTo:     ToNone,
+		All:           Endpoint{Protocol: GRPC, Timeout: 10_000, Compression: "none"},
+		Spans:         Batch{Delay: 5000, Timeout: 30_000, Queue: 2048, Size: 512},
+		Records:       Batch{Delay: 1000, Timeout: 30_000, Queue: 2048, Size: 512},
+		MetricEvery:   60_000,
+		MetricTimeout: 30_000,
+		Temporality:   "cumulative",
+	}
+}
+
+// Parse reads the OTEL_* variables among vars. Empty ones are not set. Its
+// errors are [registry.SettingError]s, one for each bad variable.
+func Parse(vars map[string]string) (Settings, error) {
+	s := defaults()
+	set := map[string]string{}
+	for k, v := range vars {
+		if v = strings.TrimSpace(v); v != "" && strings.HasPrefix(k, "OTEL_") {
+			set[k] = v
+		}
+	}
+	var errs []error
+	for _, k := range slices.Sorted(maps.Keys(set)) { // one by one: env does not say which variable is bad
+		if err := env.ParseWithOptions(&s, env.Options{Environment: map[string]string{k: set[k]}}); err != nil {
+			errs = append(errs, bad(k, set[k], want(err)))
+		}
+	}
+	for _, e := range []struct {
+		prefix string
+		Endpoint
+	}{{"", s.All}, {"TRACES_", s.Traces}, {"LOGS_", s.Logs}, {"METRICS_", s.Metrics}} {
+		if (e.ClientCert == "") != (e.ClientKey == "") {
+			key := "OTEL_EXPORTER_OTLP_" + e.prefix + "CLIENT_CERTIFICATE"
+			errs = append(errs, bad(key, set[key], "a PEM file, with the key in CLIENT_KEY beside it"))
+		}
+	}
+	s.Spans.Size, s.Records.Size = min(s.Spans.Size, s.Spans.Queue), min(s.Records.Size, s.Records.Queue)
+	return s, errors.Join(errs...)
+}
+
+// Wanted reports whether vars ask for telemetry by themselves: they say where
+// or how to export some. The name of the service alone does not.
+func Wanted(vars map[string]string) bool {
+	if strings.EqualFold(strings.TrimSpace(vars["OTEL_SDK_DISABLED"]), "true") {
+		return false
+	}
+	for _, signal := range []string{"", "TRACES_", "LOGS_", "METRICS_"} {
+		if strings.TrimSpace(vars["OTEL_EXPORTER_OTLP_"+signal+"ENDPOINT"]) != "" {
+			return true
+		}
+		if to := Destination(strings.TrimSpace(vars["OTEL_"+signal+"EXPORTER"])); to == ToOTLP || to == ToConsole {
+			return true
+		}
+	}
+	return false
+}
+
+func bad(key, value, want string) error {
+	if strings.Contains(key, "HEADERS") { // they hold credentials
+		value = registry.Redacted
+	}
+	return &registry.SettingError{Key: key, Value: value, Source: registry.FromEnvironment, Want: want}
+}
+
+// want is what the field of a variable accepts.
+func want(err error) string {
+	if parse, ok := errors.AsType[env.ParseError](err); ok {
+		err = parse.Err // it does not unwrap
+	}
+	w, _ := errors.AsType[wanted](err)
+	return string(w)
+}
+
+// wanted is the error of all types of settings: what they accept.
+type wanted string
+
+func (w wanted) Error() string { return "want " + string(w) }
+
+// Duration is m as a time.Duration.
+func (m Millis) Duration() time.Duration { return time.Duration(m) * time.Millisecond }
+
+// First is the first limit that is set, or else fallback.
+func First(fallback int, limits ...*Limit) int {
+	for _, l := range limits {
+		if l != nil {
+			return int(*l)
+		}
+	}
+	return fallback
+}
