@@ -9,7 +9,6 @@ deps: ## real servers and a browser for the tests
 	hack/deps
 
 unit:
-	$(GO) vet ./...
 	$(GO) test -race -timeout 10m ./...
 
 examples: ## each example that is a module of its own
@@ -18,7 +17,8 @@ examples: ## each example that is a module of its own
 	done
 
 lint:
-	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	@unformatted=$$(gofmt -l $$(git ls-files "*.go")); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
 	$(GO) tool $(TOOLS) staticcheck ./...
 
 proto: ## generate the code of the .proto files
