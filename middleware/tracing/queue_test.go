@@ -62,7 +62,7 @@ func TestNothingIsLost(t *testing.T) {
 			"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
 			"OTEL_BSP_MAX_QUEUE_SIZE": "20000", "OTEL_BLRP_MAX_QUEUE_SIZE": "20000", "OTEL_BSP_SCHEDULE_DELAY": "20",
 		}, new(app))
-		const clients, each = 8, 400
+		const clients, each = 8, 150
 		var all sync.WaitGroup
 		for range clients {
 			all.Go(func() {

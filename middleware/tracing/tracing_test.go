@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -440,5 +441,64 @@ OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbas
 	}
 	if err := app.Start(t.Context()); err == nil {
 		t.Error("started without the certificate")
+	}
+}
+
+// What the process's variables say does not reach an App, but for
+// OTEL_RESOURCE_ATTRIBUTES, under what the App says itself.
+func TestProcessEnvironment(t *testing.T) {
+	for k, v := range map[string]string{
+		"OTEL_SERVICE_NAME": "process", "OTEL_TRACES_SAMPLER": "always_off", "OTEL_BSP_MAX_QUEUE_SIZE": "1", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1",
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1", "OTEL_BLRP_MAX_QUEUE_SIZE": "1", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "1",
+		"OTEL_PROPAGATORS": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_METRICS_EXEMPLAR_FILTER": "always_off",
+		"OTEL_SDK_DISABLED": "true", "OTEL_RESOURCE_ATTRIBUTES": "service.version=9,zone=z",
+	} {
+		t.Setenv(k, v)
+	}
+	collector := otlptest.Start(t)
+	s := serve(t, collector, nil, new(app))
+	for range 5 {
+		send(t, "GET", s.URL+"/log/info", incoming["tracecontext"]...)
+	}
+	stop(t, s)
+	spans, records := collector.Spans(), said(collector)
+	if len(spans) != 5 || len(records) != 5 {
+		t.Fatalf("%d spans, %d records", len(spans), len(records))
+	}
+	if s := spans[0]; s.Trace != traceID || s.Resource["service.name"] != "svc" || s.Resource["service.version"] != "1.2.3" || s.Attributes["http.route"] != "/log/{level}" {
+		t.Errorf("%+v", s)
+	}
+	if r := records[0]; len(r.Attributes) != 4 || r.Body != "said" || r.Attributes["error"] != "broken" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := serve(t, collector, map[string]string{
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "2", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "3", "OTEL_SPAN_EVENT_COUNT_LIMIT": "0", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "1",
+	}, new(app))
+	send(t, "DELETE", s.URL+"/faults")
+	send(t, "GET", s.URL+"/log/info")
+	stop(t, s)
+	want := otlptest.Attributes{"http.request.method": "DEL", "url.scheme": "htt"}
+	spans := collector.Spans()
+	if len(spans) != 2 || !cmp.Equal(want, spans[0].Attributes) || len(spans[0].Events) != 0 {
+		t.Errorf("%+v", spans)
+	}
+	if r := said(collector); len(r) != 1 || len(r[0].Attributes) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Programs without this module do not carry OpenTelemetry.
+func TestOthersDoNotLinkIt(t *testing.T) {
+	const root = "github.com/seed-4591fe7d/podinfo/"
+	out, err := exec.Command("go", "list", "-deps", root+"registry", root+"middleware/accesslog", root+"middleware/metrics", root+"endpoints/echo").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), root+"registry\n") || strings.Contains(string(out), "go.opentelemetry.io") {
+		t.Errorf("%s", out)
 	}
 }

@@ -24,10 +24,11 @@ type wire struct {
 	all     propagation.TextMapPropagator
 	fields  map[string]uint16 // canonical header names, and a bit for each format that reads it
 	keys    map[string]uint16 // the same for metadata: lower case
+	names   map[string]string // the canonical name of a field as a format spells it
 }
 
 func newWire(names otlp.Propagators) wire {
-	w := wire{fields: map[string]uint16{}, keys: map[string]uint16{}}
+	w := wire{fields: map[string]uint16{}, keys: map[string]uint16{}, names: map[string]string{}}
 	for i, name := range names {
 		var p propagation.TextMapPropagator
 		var reads []string // more than it writes
@@ -51,7 +52,8 @@ func newWire(names otlp.Propagators) wire {
 			p = xray.Propagator{}
 		}
 		for _, f := range append(reads, p.Fields()...) {
-			w.fields[textproto.CanonicalMIMEHeaderKey(f)] |= 1 << i
+			w.names[f] = textproto.CanonicalMIMEHeaderKey(f)
+			w.fields[w.names[f]] |= 1 << i
 			w.keys[strings.ToLower(f)] |= 1 << i
 		}
 		w.formats = append(w.formats, p)
@@ -67,7 +69,7 @@ func (w *wire) fromHTTP(ctx context.Context, h http.Header) context.Context {
 	for name := range h {
 		found |= w.fields[name]
 	}
-	return w.extract(ctx, carrier{h.Values, h}, found)
+	return w.extract(ctx, &carrier{wire: w, header: h}, found)
 }
 
 // fromRPC is fromHTTP for a call.
@@ -78,10 +80,10 @@ func (w *wire) fromRPC(ctx context.Context, call *rpc.Call) context.Context {
 			found |= bits
 		}
 	}
-	return w.extract(ctx, carrier{func(key string) []string { return call.Metadata(strings.ToLower(key)) }, nil}, found)
+	return w.extract(ctx, &carrier{call: call}, found)
 }
 
-func (w *wire) extract(ctx context.Context, from carrier, found uint16) context.Context {
+func (w *wire) extract(ctx context.Context, from *carrier, found uint16) context.Context {
 	for i := 0; found != 0; i, found = i+1, found>>1 {
 		if found&1 != 0 {
 			ctx = w.formats[i].Extract(ctx, from)
@@ -102,19 +104,30 @@ func (w *wire) toHTTP(ctx context.Context, h http.Header) {
 // alone: the formats give the rest to a handler that the whole process shares
 // and that writes to standard error, as often as a client likes.
 type carrier struct {
-	values func(key string) []string
-	header http.Header // nil when it cannot be listed
+	wire   *wire
+	header http.Header // nil for a call
+	call   *rpc.Call
 }
 
-func (c carrier) Get(key string) string {
+func (c *carrier) all(key string) []string {
+	if c.call != nil {
+		return c.call.Metadata(strings.ToLower(key))
+	}
+	if name, ok := c.wire.names[key]; ok { // without making the canonical name anew
+		return c.header[name]
+	}
+	return c.header.Values(key)
+}
+
+func (c *carrier) Get(key string) string {
 	if values := c.Values(key); len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
 
-func (c carrier) Values(key string) []string {
-	values := c.values(key)
+func (c *carrier) Values(key string) []string {
+	values := c.all(key)
 	if key != "baggage" || len(values) == 0 {
 		return values
 	}
@@ -129,7 +142,7 @@ func (c carrier) Values(key string) []string {
 }
 
 // Keys are those of OpenTracing's baggage.
-func (c carrier) Keys() []string {
+func (c *carrier) Keys() []string {
 	var keys []string
 	var members []baggage.Member
 	for k := range c.header {
@@ -144,4 +157,4 @@ func (c carrier) Keys() []string {
 	return keys
 }
 
-func (carrier) Set(string, string) {}
+func (*carrier) Set(string, string) {}

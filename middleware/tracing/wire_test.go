@@ -1,6 +1,7 @@
 package tracing_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -194,6 +195,33 @@ func TestClientSpans(t *testing.T) {
 		got := byKind(collector)[tracepb.Span_SPAN_KIND_CLIENT]
 		if diff := cmp.Diff(want, got.Attributes); diff != "" || got.Name != c.name || (got.Status == tracepb.Status_STATUS_CODE_ERROR) != c.failed {
 			t.Errorf("%s %s: %q %v %s", c.method, c.backend, got.Name, got.Status, diff)
+		}
+	}
+}
+
+func TestDatabaseSpan(t *testing.T) {
+	for _, failed := range []error{nil, errors.New("gone")} {
+		collector := otlptest.Start(t)
+		s := serve(t, collector, nil, new(app))
+		tracer := s.App.Get("tracing").(*tracing.Module)
+		outer, endOuter := tracer.DatabaseSpan(t.Context(), "redis", "MULTI", "")
+		ctx, end := tracer.DatabaseSpan(outer, "redis", "GET", "[::1]:6379")
+		if tracer.TraceID(ctx) == "" {
+			t.Error("no trace")
+		}
+		end(failed)
+		endOuter(nil)
+		stop(t, s)
+		want := otlptest.Attributes{"db.system.name": "redis", "db.operation.name": "GET", "server.address": "::1", "server.port": int64(6379)}
+		if failed != nil {
+			want["error.type"] = "*errors.errorString"
+		}
+		got := collector.Spans()
+		if len(got) != 2 || got[0].Name != "GET" || got[0].Parent != got[1].ID || got[0].Kind != tracepb.Span_SPAN_KIND_CLIENT {
+			t.Fatalf("%+v", got)
+		}
+		if diff := cmp.Diff(want, got[0].Attributes); diff != "" || (got[0].Status == tracepb.Status_STATUS_CODE_ERROR) != (failed != nil) {
+			t.Errorf("%v %s", got[0].Status, diff)
 		}
 	}
 }

@@ -33,6 +33,12 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 )
 
+// retry is for failures that pass, all within the time of one export.
+var retry = struct {
+	Enabled                                      bool
+	InitialInterval, MaxInterval, MaxElapsedTime time.Duration
+}{true, time.Second, 5 * time.Second, time.Minute}
+
 // SpanExporter makes the exporter of spans. What it returns beside the exporter
 // closes the connection, after the exporter's Shutdown; both are nil when spans
 // go nowhere. Nothing is sent yet: the collector need not be there.
@@ -44,10 +50,11 @@ func (s *Settings) SpanExporter(ctx context.Context) (trace.SpanExporter, func()
 	var e trace.SpanExporter
 	switch {
 	case t.grpc != nil:
-		e, err = otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(t.grpc), otlptracegrpc.WithHeaders(t.headers), otlptracegrpc.WithTimeout(t.timeout))
+		e, err = otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(t.grpc), otlptracegrpc.WithHeaders(t.headers), otlptracegrpc.WithTimeout(t.timeout), otlptracegrpc.WithRetry(retry))
 	case t.http != nil:
 		e, err = otlptracehttp.New(ctx, otlptracehttp.WithHTTPClient(t.http), otlptracehttp.WithEndpointURL(t.url), otlptracehttp.WithTLSClientConfig(nil),
-			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithHeaders(t.headers), otlptracehttp.WithCompression(otlptracehttp.Compression(t.gzip)))
+			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithHeaders(t.headers), otlptracehttp.WithCompression(otlptracehttp.Compression(t.gzip)),
+			otlptracehttp.WithRetry(retry))
 	default:
 		e, err = stdouttrace.New(stdouttrace.WithWriter(os.Stdout))
 	}
@@ -63,10 +70,10 @@ func (s *Settings) LogExporter(ctx context.Context) (log.Exporter, func(), error
 	var e log.Exporter
 	switch {
 	case t.grpc != nil:
-		e, err = otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(t.grpc), otlploggrpc.WithHeaders(t.headers), otlploggrpc.WithTimeout(t.timeout))
+		e, err = otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(t.grpc), otlploggrpc.WithHeaders(t.headers), otlploggrpc.WithTimeout(t.timeout), otlploggrpc.WithRetry(retry))
 	case t.http != nil:
 		e, err = otlploghttp.New(ctx, otlploghttp.WithHTTPClient(t.http), otlploghttp.WithEndpointURL(t.url), otlploghttp.WithTLSClientConfig(nil),
-			otlploghttp.WithHeaders(t.headers), otlploghttp.WithCompression(otlploghttp.Compression(t.gzip)))
+			otlploghttp.WithHeaders(t.headers), otlploghttp.WithCompression(otlploghttp.Compression(t.gzip)), otlploghttp.WithRetry(retry))
 	default:
 		e, err = stdoutlog.New(stdoutlog.WithWriter(os.Stdout))
 	}
@@ -83,11 +90,11 @@ func (s *Settings) MetricExporter(ctx context.Context) (metric.Exporter, func(),
 	switch {
 	case t.grpc != nil:
 		e, err = otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(t.grpc), otlpmetricgrpc.WithHeaders(t.headers), otlpmetricgrpc.WithTimeout(t.timeout),
-			otlpmetricgrpc.WithTemporalitySelector(s.temporality), otlpmetricgrpc.WithAggregationSelector(metric.DefaultAggregationSelector))
+			otlpmetricgrpc.WithRetry(retry), otlpmetricgrpc.WithTemporalitySelector(s.temporality), otlpmetricgrpc.WithAggregationSelector(metric.DefaultAggregationSelector))
 	case t.http != nil:
 		e, err = otlpmetrichttp.New(ctx, otlpmetrichttp.WithHTTPClient(t.http), otlpmetrichttp.WithEndpointURL(t.url), otlpmetrichttp.WithTLSClientConfig(nil),
 			otlpmetrichttp.WithHeaders(t.headers), otlpmetrichttp.WithCompression(otlpmetrichttp.Compression(t.gzip)),
-			otlpmetrichttp.WithTemporalitySelector(s.temporality), otlpmetrichttp.WithAggregationSelector(metric.DefaultAggregationSelector))
+			otlpmetrichttp.WithRetry(retry), otlpmetrichttp.WithTemporalitySelector(s.temporality), otlpmetrichttp.WithAggregationSelector(metric.DefaultAggregationSelector))
 	default:
 		e, err = stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout))
 	}

@@ -113,9 +113,9 @@ func TestParseRefuses(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	for s, want := range map[string]bool{
-		"":                    false,
-		"OTEL_SERVICE_NAME=a": false,
-		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c":                        true,
+		"":                                     false,
+		"OTEL_SERVICE_NAME=a":                  false,
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c": true,
 		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://c":                   true,
 		"OTEL_TRACES_EXPORTER=otlp":                                   true,
 		"OTEL_TRACES_EXPORTER=none":                                   false,

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
+)
+
+// A request to the frontend is one trace: its own span, its call of the
+// backend, and the backend's span, each below the one before.
+func TestOneTrace(t *testing.T) {
+	collector := otlptest.Start(t)
+	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC}
+	backend, err := server("backend", vars, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backendURL := serve(t, backend)
+	frontend, err := server("frontend", vars, map[string]string{"PODINFO_BACKEND_URL": backendURL + "/cache/greeting"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(serve(t, frontend)+"/echo", "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("%s", res.Status)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for _, app := range []*registry.App{frontend, backend} {
+		if err := app.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+
+	const (
+		asServer = tracepb.Span_SPAN_KIND_SERVER
+		asClient = tracepb.Span_SPAN_KIND_CLIENT
+	)
+	parent, trace := "", ""
+	for _, want := range []struct {
+		service, name string
+		kind          tracepb.Span_SpanKind
+	}{
+		{"frontend", "POST /echo", asServer},
+		{"frontend", "POST", asClient},
+		{"backend", "POST /cache/{key}", asServer},
+	} {
+		span, ok := find(collector.Spans(), want.service, want.name, want.kind)
+		if !ok {
+			t.Fatalf("no %v among %+v", want, collector.Spans())
+		}
+		if trace == "" {
+			trace = span.Trace
+		}
+		if span.Parent != parent || span.Trace != trace {
+			t.Errorf("%s %s is %s below %q, want %s below %q", want.service, want.name, span.Trace, span.Parent, trace, parent)
+		}
+		parent = span.ID
+	}
+	for _, span := range collector.Spans() {
+		if span.Trace != trace {
+			t.Errorf("another trace: %+v", span)
+		}
+	}
+}
+
+func find(spans []otlptest.Span, service, name string, kind tracepb.Span_SpanKind) (otlptest.Span, bool) {
+	for _, s := range spans {
+		if s.Resource["service.name"] == service && s.Name == name && s.Kind == kind {
+			return s, true
+		}
+	}
+	return otlptest.Span{}, false
+}
+
+// serve starts an App behind a listener.
+func serve(t *testing.T, app *registry.App) string {
+	t.Helper()
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(app)
+	t.Cleanup(s.Close)
+	return s.URL
+}
