@@ -29,6 +29,7 @@ type Module struct {
 	name     string        // of this machine, for the heartbeat
 	every    time.Duration // between two heartbeats
 	store    store
+	tracers  []Tracer
 	state    atomic.Int32
 	counters map[operation]map[string]*metrics.Counter
 }
@@ -87,9 +88,9 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Provision keeps the host.
+// Provision keeps the host and finds who traces.
 func (m *Module) Provision(h *registry.Host) (err error) {
-	m.host, m.every = h, cmp.Or(m.every, beatEvery)
+	m.host, m.every, m.tracers = h, cmp.Or(m.every, beatEvery), registry.All[Tracer](h)
 	m.name, err = os.Hostname()
 	return err
 }

@@ -49,18 +49,18 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	err := m.ask(r.Context(), func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
+	err := m.operate(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
 	m.reply(w, opSet, err)
 }
 
 func (m *Module) remove(w http.ResponseWriter, r *http.Request) {
-	err := m.ask(r.Context(), func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
+	err := m.operate(r.Context(), opDelete, func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
 	m.reply(w, opDelete, err)
 }
 
 func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	var value []byte
-	err := m.ask(r.Context(), func(ctx context.Context) (err error) {
+	err := m.operate(r.Context(), opGet, func(ctx context.Context) (err error) {
 		value, err = m.store.get(ctx, r.PathValue("key"))
 		return err
 	})

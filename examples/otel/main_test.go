@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,11 +17,39 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
 )
 
+// redis starts a server and returns its URL.
+func redis(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: make test installs redis-server", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			go io.Copy(io.Discard, out)
+			return "redis://127.0.0.1:" + port
+		}
+	}
+	t.Fatal("redis-server does not start")
+	return ""
+}
+
 // A request to the frontend is one trace: its own span, its call of the
-// backend, and the backend's span, each below the one before.
+// backend, the backend's span and its call of Redis, each below the one before.
 func TestOneTrace(t *testing.T) {
 	collector := otlptest.Start(t)
-	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC}
+	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC, "PODINFO_CACHE_SERVER": redis(t)}
 	backend, err := server("backend", vars, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +86,7 @@ func TestOneTrace(t *testing.T) {
 		{"frontend", "POST /echo", asServer},
 		{"frontend", "POST", asClient},
 		{"backend", "POST /cache/{key}", asServer},
+		{"backend", "set", asClient},
 	} {
 		span, ok := find(collector.Spans(), want.service, want.name, want.kind)
 		if !ok {

@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,13 +51,7 @@ func (h *hook) Fire(e *logrus.Entry) error {
 		ctx = context.Background()
 	}
 	if rec, ok := ctx.(jsonlog.Record); ok {
-		var fields map[string]any
-		if err := json.Unmarshal(append(rec.AppendJSON([]byte(`{"":0`)), '}'), &fields); err != nil {
-			return err
-		}
-		delete(fields, "")
-		delete(fields, "trace_id") // the record has it
-		for k, v := range fields {
+		for k, v := range decode(rec) {
 			r.AddAttributes(field(k, v))
 		}
 	}
@@ -65,6 +60,17 @@ func (h *hook) Fire(e *logrus.Entry) error {
 	}
 	h.logger.Emit(ctx, r)
 	return nil
+}
+
+// decode are the fields of a line that come as JSON, but for the trace, which
+// has a place of its own.
+func decode(rec jsonlog.Record) map[string]any {
+	var fields map[string]any
+	dec := json.NewDecoder(bytes.NewReader(append(rec.AppendJSON([]byte(`{"trace_id":""`)), '}')))
+	dec.UseNumber()
+	_ = dec.Decode(&fields)
+	delete(fields, "trace_id")
+	return fields
 }
 
 func field(key string, value any) attribute.KeyValue {
@@ -80,6 +86,12 @@ func field(key string, value any) attribute.KeyValue {
 		return k.Int64(v)
 	case float64:
 		return k.Float64(v)
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return k.Int64(n)
+		}
+		f, _ := v.Float64()
+		return k.Float64(f)
 	case time.Duration:
 		return k.Float64(v.Seconds())
 	case error:

@@ -71,7 +71,7 @@ func TestAccessRecords(t *testing.T) {
 			}
 			delete(r.Attributes, k)
 		}
-		want := otlptest.Attributes{"proto": "HTTP/1.1", "uri": "/status/201", "method": "GET", "user-agent": "test", "route": "/status/{code}", "status": 201.0, "bytes": 0.0}
+		want := otlptest.Attributes{"proto": "HTTP/1.1", "uri": "/status/201", "method": "GET", "user-agent": "test", "route": "/status/{code}", "status": int64(201), "bytes": int64(0)}
 		if diff := cmp.Diff(want, r.Attributes); diff != "" || r.Trace != collector.Spans()[0].Trace {
 			t.Errorf("%s %s", r.Trace, diff)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/log"
 	otelsdk "go.opentelemetry.io/otel/sdk"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -85,7 +86,7 @@ func (m *Module) startLogs(ctx context.Context) error {
 		sdklog.WithProcessor(logQueue{&m.records, sdklog.NewBatchProcessor(logExporter{&m.records, exporter},
 			sdklog.WithExportInterval(b.Delay.Duration()), sdklog.WithExportTimeout(b.Timeout.Duration()),
 			sdklog.WithMaxQueueSize(int(b.Queue)), sdklog.WithExportMaxBatchSize(int(b.Size)))}))
-	m.hook = &hook{provider.Logger(scope)}
+	m.hook = &hook{provider.Logger(scope, log.WithInstrumentationVersion(m.host.Build().Version))}
 	m.log().AddHook(m.hook)
 	m.stopWith(&m.records, provider.Shutdown, closed)
 	return nil

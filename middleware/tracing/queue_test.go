@@ -86,14 +86,11 @@ func TestNothingIsLost(t *testing.T) {
 func TestStopUnderLoad(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "20000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64"}, new(app))
-	var served sync.Map
 	var all sync.WaitGroup
 	for c := range 4 {
 		all.Go(func() {
 			for i := range 300 {
-				if send(t, "GET", fmt.Sprintf("%s/status/200?n=%d-%d", s.URL, c, i), "Expect", "") == "" {
-					served.Store(i, true)
-				}
+				send(t, "GET", fmt.Sprintf("%s/status/200?n=%d-%d", s.URL, c, i))
 				if c == 0 && i == 150 {
 					go s.Close() // waits for what is in flight
 				}

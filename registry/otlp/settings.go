@@ -1,8 +1,8 @@
 // Package otlp reads the standard OTEL_* variables and makes exporters of
 // them. Everything comes from the map it is given and nothing from the process,
-// so that two Apps export to two collectors side by side. The exception is
-// OTEL_RESOURCE_ATTRIBUTES: the SDK adds what it finds in the process, under
-// what the map says.
+// so that two Apps export to two collectors side by side. Two exceptions: the
+// SDK adds the process's OTEL_RESOURCE_ATTRIBUTES under what the map says, and
+// exports go through the proxy that HTTPS_PROXY names.
 package otlp
 
 import (
