@@ -1,9 +1,9 @@
-.PHONY: test proto deps unit examples lint bench fuzz readme
+.PHONY: test proto deps unit examples packaging lint bench fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 
-test: deps unit examples ## everything, on a bare Debian machine too
+test: deps unit examples packaging ## everything, on a bare Debian machine too
 
 deps: ## real servers and a browser for the tests
 	hack/deps
@@ -14,6 +14,11 @@ unit:
 examples: ## each example that is a module of its own
 	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \
 		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
+	done
+
+packaging: ## what is applied to a cluster: kustomize, chart, Timoni module
+	for dir in manifests chart; do \
+		$(GO) -C hack/$$dir vet ./... && $(GO) -C hack/$$dir test ./... || exit 1; \
 	done
 
 lint:

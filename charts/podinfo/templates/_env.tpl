@@ -1,0 +1,69 @@
+{{- /* podinfo's environment variables, without those of extraEnvs. */ -}}
+{{- define "podinfo.envs" -}}
+{{- include "podinfo.env" (list "PODINFO_UI_COLOR" .Values.ui.color) }}
+{{- include "podinfo.env" (list "PODINFO_UI_MESSAGE" .Values.ui.message) }}
+{{- include "podinfo.env" (list "PODINFO_UI_LOGO" .Values.ui.logo) }}
+{{- include "podinfo.env" (list "PODINFO_BACKEND_URL" .Values.backend) }}
+{{- include "podinfo.env" (list "PODINFO_MODULES" (join "," .Values.modules)) }}
+{{- include "podinfo.faultEnvs" .Values.faults }}
+{{- include "podinfo.jwtEnvs" . }}
+{{- if .Values.tls.enabled }}
+{{- include "podinfo.env" (list "PODINFO_GRPC_TLS" (ternary true "" .Values.tls.grpc)) }}
+{{- include "podinfo.env" (list "PODINFO_GRPC_CLIENT_CA" (ternary (printf "%s/ca.crt" .Values.tls.certPath) "" (and .Values.tls.grpc .Values.tls.grpcClientCA))) }}
+{{- end }}
+{{- include "podinfo.otelEnvs" . }}
+{{- range $name, $value := .Values.settings }}
+{{- include "podinfo.env" (list (printf "PODINFO_%s" $name) $value) }}
+{{- end }}
+{{- end }}
+
+{{- define "podinfo.faultEnvs" -}}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_DELAY_MIN" .delayMin) }}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_DELAY_MAX" .delayMax) }}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_DELAY_UNIT" .delayUnit) }}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_ERROR_RATE" .errorRate) }}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_ERROR_CODES" (join "," .errorCodes)) }}
+{{- include "podinfo.env" (list "PODINFO_RANDOM_ERROR_GRPC_CODES" (join "," .errorGRPCCodes)) }}
+{{- include "podinfo.env" (list "PODINFO_SEED" .seed) }}
+{{- include "podinfo.env" (list "PODINFO_STRESS_CPU" (default "" .stressCPU)) }}
+{{- include "podinfo.env" (list "PODINFO_STRESS_MEMORY" (default "" .stressMemory)) }}
+{{- end }}
+
+{{- define "podinfo.jwtEnvs" -}}
+{{- with .Values.jwt }}
+{{- if or .secret .secretName }}
+- name: PODINFO_JWT_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ default (printf "%s-jwt" (include "podinfo.fullname" $)) .secretName }}
+      key: {{ .secretKey }}
+{{- end }}
+{{- include "podinfo.env" (list "PODINFO_JWT_ENABLED" (ternary "" true (empty .paths))) }}
+{{- include "podinfo.env" (list "PODINFO_JWT_PATHS" (join "," .paths)) }}
+{{- include "podinfo.env" (list "PODINFO_JWT_ISSUER" .issuer) }}
+{{- include "podinfo.env" (list "PODINFO_JWT_PUBLIC_KEY_FILE" (ternary "" "/etc/podinfo/jwt/key.pem" (empty .publicKey))) }}
+{{- end }}
+{{- end }}
+
+{{- define "podinfo.otelEnvs" -}}
+{{- with .Values.otel }}
+{{- if or .serviceName .endpoint }}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- $attributes := list "k8s.pod.name=$(POD_NAME)" "k8s.namespace.name=$(POD_NAMESPACE)" "k8s.node.name=$(NODE_NAME)" }}
+{{- range $name, $value := .resourceAttributes }}
+{{- $attributes = append $attributes (printf "%s=%s" $name (include "podinfo.scalar" $value)) }}
+{{- end }}
+{{- include "podinfo.env" (list "OTEL_RESOURCE_ATTRIBUTES" (join "," $attributes)) }}
+{{- include "podinfo.env" (list "PODINFO_OTEL_SERVICE_NAME" (default (include "podinfo.fullname" $) .serviceName)) }}
+{{- include "podinfo.env" (list "OTEL_EXPORTER_OTLP_ENDPOINT" .endpoint) }}
+{{- include "podinfo.env" (list "OTEL_EXPORTER_OTLP_PROTOCOL" .protocol) }}
+{{- include "podinfo.env" (list "OTEL_TRACES_SAMPLER" .sampler) }}
+{{- include "podinfo.env" (list "OTEL_TRACES_SAMPLER_ARG" .samplerArg) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,391 @@
+package chart_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+
+	"github.com/seed-4591fe7d/podinfo/hack/chart"
+	"github.com/seed-4591fe7d/podinfo/hack/manifests"
+)
+
+var update = flag.Bool("update", false, "write the golden files and the README")
+
+const kube = "1.35.4"
+
+// TestRender compares what each testdata/NAME.values.yaml renders to with
+// testdata/NAME.yaml, and has it checked. All but default.yaml hold only the
+// objects that are not in default.yaml too.
+func TestRender(t *testing.T) {
+	check := checker(t)
+	usual := render(t, nil)
+	for name, values := range cases(t) {
+		t.Run(name, func(t *testing.T) {
+			got := render(t, values)
+			if name == "default" {
+				golden(t, name+".yaml", chart.Manifest(got))
+			} else {
+				golden(t, name+".yaml", difference(usual, got))
+			}
+			for _, version := range versions(name) {
+				err := check.Check(version, []byte(chart.Manifest(got)))
+				complaint := ""
+				if err != nil {
+					complaint = err.Error()
+				}
+				if diff := cmp.Diff(expected[name], complaint); diff != "" {
+					t.Errorf("Kubernetes %s (-want +got):\n%s", version, diff)
+				}
+			}
+		})
+	}
+}
+
+// expected are the complaints that a case is bound to have.
+var expected = map[string]string{
+	"config-path": "Deployment podinfo: container podinfo: podinfo: config file: open /etc/app/app.yaml: no such file or directory",
+	"host-port": `Deployment podinfo: not restricted: hostPort: container "podinfo" uses hostPorts 443, 80
+not restricted: allowPrivilegeEscalation != false: container "podinfo" must set securityContext.allowPrivilegeEscalation=false`,
+}
+
+func render(t *testing.T, values map[string]any) []string {
+	t.Helper()
+	files, err := chart.Render("podinfo", kube, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chart.Documents(files)
+}
+
+// difference are the documents of b that a has not, and the templates of those
+// that b has not.
+func difference(a, b []string) string {
+	var out strings.Builder
+	header := func(doc string) string { line, _, _ := strings.Cut(doc, "\n"); return line }
+	for _, doc := range a {
+		if !slices.ContainsFunc(b, func(other string) bool { return header(other) == header(doc) }) {
+			fmt.Fprintf(&out, "# no %s\n", strings.TrimPrefix(header(doc), "# "))
+		}
+	}
+	for _, doc := range b {
+		if !slices.Contains(a, doc) {
+			out.WriteString("---\n" + doc)
+		}
+	}
+	return out.String()
+}
+
+func checker(t *testing.T) *manifests.Checker {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "podinfo")
+	if err := manifests.Build("../..", program); err != nil {
+		t.Fatal(err)
+	}
+	c, err := manifests.New(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// versions are those of Kubernetes that have every field of the case.
+func versions(name string) []string {
+	if name == "service-load-balancer" { // trafficDistribution is of 1.30
+		return manifests.Versions[1:]
+	}
+	return manifests.Versions
+}
+
+// cases are the values of each case, by its name.
+func cases(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	found, err := filepath.Glob("testdata/*.values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[string]any{"default": {}, "prod": values(t, chart.Dir+"/values-prod.yaml")}
+	for _, file := range found {
+		out[strings.TrimSuffix(filepath.Base(file), ".values.yaml")] = values(t, file)
+	}
+	if len(out) < 20 {
+		t.Fatalf("%d cases", len(out))
+	}
+	return out
+}
+
+func values(t *testing.T, file string) map[string]any {
+	t.Helper()
+	out, err := chart.ParseValues([]byte(read(t, file)))
+	if err != nil {
+		t.Fatal(file, err)
+	}
+	return out
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(read(t, file), got); diff != "" {
+		t.Errorf("%s differs, -update writes it (-want +got):\n%s", file, diff)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestGoldenFilesHaveCases finds golden files that are left over.
+func TestGoldenFilesHaveCases(t *testing.T) {
+	want := cases(t)
+	files, _ := filepath.Glob("testdata/*.yaml")
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		if _, ok := want[strings.TrimSuffix(name, ".values")]; !ok {
+			t.Errorf("%s is of no case", file)
+		}
+	}
+}
+
+func TestLint(t *testing.T) {
+	version, err := chartutil.ParseKubeVersion(kube)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range cases(t) {
+		for _, m := range lint.AllWithKubeVersion(chart.Dir, values, "demo", version).Messages {
+			if m.Severity > support.InfoSev { // the icon is the one recommendation
+				t.Errorf("%s: %s", name, m)
+			}
+		}
+	}
+}
+
+func TestNotes(t *testing.T) {
+	for name, values := range map[string]map[string]any{
+		"cluster-ip": {"prefix": "/app"},
+		"node-port":  {"service": map[string]any{"type": "NodePort"}},
+		"ingress":    {"ingress": map[string]any{"enabled": true}},
+		"http-route": {"httpRoute": map[string]any{"enabled": true}},
+	} {
+		files, err := chart.Render("demo", kube, values)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		golden(t, name+".notes.txt", files["podinfo/templates/NOTES.txt"])
+	}
+}
+
+// TestNames are those of upstream's chart.
+func TestNames(t *testing.T) {
+	for _, tc := range []struct {
+		release string
+		values  map[string]any
+		want    string
+	}{
+		{"podinfo", nil, "podinfo"},
+		{"my-podinfo-2", nil, "my-podinfo-2"},
+		{"front", nil, "front-podinfo"},
+		{"front", map[string]any{"nameOverride": "web"}, "front-web"},
+		{"front", map[string]any{"fullnameOverride": "web"}, "web"},
+		{strings.Repeat("x", 53), map[string]any{"nameOverride": "abcdefghi-k"}, strings.Repeat("x", 53) + "-abcdefghi"},
+	} {
+		files, err := chart.Render(tc.release, kube, tc.values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if service := files["podinfo/templates/service.yaml"]; !strings.Contains(service, "\n  name: "+tc.want+"\n") {
+			t.Errorf("release %s, values %v: want %s in\n%s", tc.release, tc.values, tc.want, service)
+		}
+	}
+}
+
+// TestEveryObjectIsInTheNamespace holds for namespaceOverride with everything on.
+func TestEveryObjectIsInTheNamespace(t *testing.T) {
+	for name, values := range cases(t) {
+		values["namespaceOverride"] = "elsewhere"
+		for _, doc := range render(t, values) {
+			if !strings.Contains(doc, "\n  namespace: elsewhere\n") {
+				t.Errorf("%s:\n%s", name, doc)
+			}
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	type object = map[string]any
+	for want, values := range map[string]object{
+		"/replicaCount":          {"replicaCount": "two"},
+		"/service":               {"service": object{"htpPort": 80}},
+		"/image/tag":             {"image": object{"tag": 6.1}},
+		"/logLevel":              {"logLevel": "loud"},
+		"/prefix":                {"prefix": "app"},
+		"/jwt/secret":            {"jwt": object{"secret": "short"}},
+		"invalid propertyName":   {"settings": object{"PODINFO_LEVEL": "info"}},
+		"the cache has one":      {"redis": object{"enabled": true}, "memcached": object{"enabled": true}},
+		"/faults/errorRate":      {"faults": object{"errorRate": 2}},
+		"/ingress/hosts/0/paths": {"ingress": object{"hosts": []any{object{"host": "a", "paths": "/"}}}},
+	} {
+		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: want an error about %s, got %v", values, want, err)
+		}
+	}
+}
+
+// TestNulls sets each value to null, as a values file does to take a default
+// away: that is refused, or it renders what Kubernetes takes.
+func TestNulls(t *testing.T) {
+	check := checker(t)
+	leaves, err := chart.Values([]byte(read(t, chart.Dir+"/values.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaf := range leaves {
+		if leaf.Section {
+			continue
+		}
+		path := strings.Split(leaf.Path, ".")
+		values := map[string]any{path[len(path)-1]: nil}
+		for _, name := range slices.Backward(path[:len(path)-1]) {
+			values = map[string]any{name: values}
+		}
+		files, err := chart.Render("podinfo", kube, values)
+		if err != nil && strings.Contains(err.Error(), "values don't meet the specifications of the schema") {
+			continue
+		}
+		if err == nil {
+			err = check.Check("1.35", []byte(chart.Manifest(chart.Documents(files))))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", leaf.Path, err)
+		}
+	}
+}
+
+// TestParentChart lets a parent chart's keys through.
+func TestParentChart(t *testing.T) {
+	if _, err := chart.Render("podinfo", kube, map[string]any{"enabled": true, "global": map[string]any{"a": "b"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSetAndFileAgree renders numbers as helm parses them from --set, int64, and
+// from a file, float64.
+func TestSetAndFileAgree(t *testing.T) {
+	with := func(n any) string {
+		job := map[string]any{"enabled": true, "sleepSeconds": n, "ttlSecondsAfterFinished": n, "exitCode": n}
+		return chart.Manifest(render(t, map[string]any{
+			"hooks":    map[string]any{"postInstall": map[string]any{"job": job}},
+			"settings": map[string]any{"CACHE_TTL": n}, "faults": map[string]any{"seed": n},
+			"podAnnotations": map[string]any{"n": n}, "hpa": map[string]any{"enabled": true, "memory": n, "requests": n},
+		}))
+	}
+	if diff := cmp.Diff(with(int64(200)), with(float64(200))); diff != "" {
+		t.Error(diff)
+	}
+	if text := with(float64(0)); strings.Contains(text, "sleep") || !strings.Contains(text, "ttlSecondsAfterFinished: 0") {
+		t.Errorf("zeros:\n%s", text)
+	}
+}
+
+func TestLargeNumbersStayWhole(t *testing.T) {
+	got := chart.Manifest(render(t, map[string]any{"settings": map[string]any{"CACHE_MAX_BYTES": float64(67108864)}}))
+	if !strings.Contains(got, `"67108864"`) {
+		t.Error(got)
+	}
+}
+
+func TestReadme(t *testing.T) {
+	values, err := chart.Values([]byte(read(t, chart.Dir+"/values.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := chart.Dir + "/README.md"
+	old := read(t, file)
+	want, err := chart.Readme(old, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, old); diff != "" {
+		t.Errorf("%s is not of values.yaml, -update writes it (-want +got):\n%s", file, diff)
+	}
+}
+
+func TestValueWithoutComment(t *testing.T) {
+	_, err := chart.Values([]byte("# A.\na: 1\nb:\n  # C.\n  c: {}\n  d: 2\n"))
+	if err == nil || err.Error() != "line 6: b.d: no comment" {
+		t.Error(err)
+	}
+}
+
+// TestSchemaNamesEveryValue compares the names in values.yaml with the schema's.
+func TestSchemaNamesEveryValue(t *testing.T) {
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(read(t, chart.Dir+"/values.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	in := named(schema, schema["definitions"].(map[string]any), "")
+	all := values(t, chart.Dir+"/values.yaml")
+	for _, name := range in {
+		startupOnly := name == "probes.readiness.enable" || name == "probes.liveness.enable" // they share its schema
+		if !has(all, strings.Split(name, ".")) && !startupOnly {
+			t.Errorf("the schema has %s, values.yaml has not", name)
+		}
+	}
+	leaves, err := chart.Values([]byte(read(t, chart.Dir+"/values.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaf := range leaves {
+		if !slices.Contains(in, leaf.Path) {
+			t.Errorf("values.yaml has %s, the schema has not", leaf.Path)
+		}
+	}
+}
+
+// named are the paths of a schema's properties.
+func named(schema, definitions map[string]any, parent string) (out []string) {
+	if ref, ok := schema["$ref"].(string); ok {
+		schema = definitions[strings.TrimPrefix(ref, "#/definitions/")].(map[string]any)
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	for name, child := range properties {
+		out = append(out, parent+name)
+		out = append(out, named(child.(map[string]any), definitions, parent+name+".")...)
+	}
+	return out
+}
+
+func has(v any, path []string) bool {
+	if len(path) == 0 {
+		return true
+	}
+	m, _ := v.(map[string]any)
+	child, ok := m[path[0]]
+	return ok && has(child, path[1:])
+}
