@@ -19,7 +19,7 @@ import (
 
 // Module is cache.
 type Module struct {
-	Server   string        `env:"SERVER" doc:"server that keeps the values, none keeps them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port][/db], or memcached://host[:port],…"`
+	Server   string        `env:"SERVER" doc:"server that keeps the values, none keeps them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
 	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time the server has for an operation" accepts:"a duration above zero"`
 	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"how long a value is kept, 0 for as long as there is room" accepts:"0, or a duration of 1ms or more"`
 	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of what is kept in memory; an entry counts with its key and 128 bytes" accepts:"a number of bytes above zero"`

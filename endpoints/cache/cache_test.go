@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -408,6 +409,44 @@ func TestUserAndDatabase(t *testing.T) {
 	expect(t, s, "PUT", "k", "v", 202, "")
 	if got, err := admin.Get(t.Context(), "k").Result(); got != "v" {
 		t.Errorf("in database 5: %q %v", got, err)
+	}
+}
+
+// TestCluster has the client find the slots of a cluster of one node.
+func TestCluster(t *testing.T) {
+	server := redisServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	admin := redis.NewClient(&redis.Options{Addr: server.addr})
+	t.Cleanup(func() { admin.Close() })
+	if err := admin.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", "0", "16383").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{"redis://" + server.addr + "?cluster=true", "redis://" + server.addr + ",127.0.0.1:1"} {
+		s := serve(t, url)
+		wait(t, "the cluster", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", url); return res.StatusCode == 202 })
+		expect(t, s, "GET", "k", "", 200, url)
+		expect(t, s, "DELETE", "k", "", 202, "")
+	}
+}
+
+// TestSentinel has the client ask Sentinels for the master. One of them is not
+// there.
+func TestSentinel(t *testing.T) {
+	master := redisServer(t)
+	host, port, _ := net.SplitHostPort(master.addr)
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	if err := os.WriteFile(conf, []byte("sentinel monitor mymaster "+host+" "+port+" 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := newChild(t)
+	_, sentinelPort, _ := net.SplitHostPort(sentinel.addr)
+	sentinel.args = []string{"redis-server", conf, "--sentinel", "--port", sentinelPort, "--bind", "127.0.0.1"}
+	sentinel.start(t)
+	s := serve(t, "redis://127.0.0.1:1,"+sentinel.addr+"/2?master_name=mymaster")
+	wait(t, "the master", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", "v"); return res.StatusCode == 202 })
+	admin := redis.NewClient(&redis.Options{Addr: master.addr, DB: 2})
+	t.Cleanup(func() { admin.Close() })
+	if got, err := admin.Get(t.Context(), "k").Result(); got != "v" {
+		t.Errorf("in database 2 of the master: %q %v", got, err)
 	}
 }
 

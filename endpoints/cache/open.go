@@ -24,5 +24,5 @@ func (m *Module) opener() (func() store, error) {
 			return func() store { return newMemcached(servers, m.Timeout, m.TTL) }, nil
 		}
 	}
-	return nil, registry.Invalid("Server", "tcp://, redis:// or rediss://[user:password@]host[:port][/db], or memcached://host[:port],…")
+	return nil, registry.Invalid("Server", "tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…")
 }

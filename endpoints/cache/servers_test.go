@@ -37,6 +37,9 @@ type said struct {
 }
 
 func (s *said) Printf(_ context.Context, format string, v ...any) {
+	if strings.HasPrefix(format, "sentinel: ") { // news of who is master, once each time
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s, format+"\n", v...)
