@@ -1,4 +1,4 @@
-.PHONY: test proto deps unit examples packaging lint bench fuzz readme
+.PHONY: test proto deps unit examples packaging timoni image image-test image-run lint bench fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
@@ -17,9 +17,21 @@ examples: ## each example that is a module of its own
 	done
 
 packaging: ## what is applied to a cluster: kustomize, chart, Timoni module
-	for dir in manifests chart; do \
+	for dir in manifests chart timoni; do \
 		$(GO) -C hack/$$dir vet ./... && $(GO) -C hack/$$dir test ./... || exit 1; \
 	done
+
+timoni: ## write the rendered golden files of the Timoni module
+	$(GO) -C hack/timoni test -update .
+
+image: ## the container image as an OCI layout in dist/image, without Docker
+	@$(GO) -C hack/image run . $(IMAGE_FLAGS)
+
+image-test: ## build it twice and look inside
+	$(GO) -C hack/image test -count=1 .
+
+image-run: ## run it as a strict cluster would: needs root and runc
+	$(GO) -C hack/image test -tags container -count=1 -run TestContainer -exec "$(if $(filter 0,$(shell id -u)),env,sudo -E env PATH=$$PATH)" .
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files "*.go")); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

@@ -36,6 +36,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
 	"github.com/seed-4591fe7d/podinfo/middleware/faultinjection"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
@@ -60,6 +61,7 @@ func Modules() []registry.Module {
 		new(crossorigin.Module),
 		new(jwt.Module),
 		new(faultinjection.Module),
+		new(faults.Module),
 		new(randomdelay.Module),
 		new(randomerror.Module),
 

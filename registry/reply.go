@@ -96,12 +96,27 @@ func WriteBodyError(w http.ResponseWriter, err error) {
 // reply.
 const StatusClientLeft = 499
 
+// StatusCut is what nginx calls a request whose connection the server closed
+// before the whole reply.
+const StatusCut = 444
+
+// cutKey is in the header map of a reply that was cut, where it is not sent
+// any more. No header has such a name.
+const cutKey = ":cut"
+
+// Cut has those who record the request see that its client got no whole reply,
+// whatever was written. Call it when the header is sent or never will be.
+func Cut(w http.ResponseWriter) { w.Header()[cutKey] = nil }
+
 // Outcome is the status that the client of a request saw, for those that
-// record it. A handler that wrote nothing or took the connection over counts
-// as 200, or as 499 when the client had left; one that panicked, so that it
-// never returned, as 500.
+// record it. A reply that was cut counts as 444. A handler that wrote nothing
+// or took the connection over counts as 200, or as 499 when the client had
+// left; one that panicked, so that it never returned, as 500.
 func Outcome(w negroni.ResponseWriter, r *http.Request, returned bool) int {
+	_, cut := w.Header()[cutKey]
 	switch status := w.Status(); {
+	case cut:
+		return StatusCut
 	case status > 999: // net/http refused it with a panic
 		return http.StatusInternalServerError
 	case w.Written():

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -74,6 +75,16 @@ type streamWith struct {
 }
 
 func (s *streamWith) Context() context.Context { return s.ctx }
+
+// SendMsg first tells the one who wants to know of each message.
+func (s *streamWith) SendMsg(msg any) error {
+	if m := fault.MessagesOf(s.ctx); m != nil {
+		if err := m.Send(s.ctx); err != nil {
+			return toStatus(err)
+		}
+	}
+	return s.ServerStream.SendMsg(msg)
+}
 
 // call is one RPC on its way through the chain, in one piece of memory. It is
 // its own rpc.Client.

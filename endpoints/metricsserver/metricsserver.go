@@ -35,6 +35,9 @@ type health interface {
 	Readyz() http.Handler
 }
 
+// admin is a module with an API for operators, which this port serves.
+type admin interface{ AdminRoutes() []registry.Route }
+
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: "metrics-server", Doc: "Serve metrics, health and profiles on a port of their own.",
@@ -98,6 +101,11 @@ func (m *Module) mux() *http.ServeMux {
 	mux.HandleFunc(profile.Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
 		profile.Serve(w, r, r.PathValue("name"))
 	})
+	for _, a := range registry.All[admin](m.host) {
+		for _, rt := range a.AdminRoutes() {
+			mux.HandleFunc(rt.Method+" "+rt.Path, rt.Handler)
+		}
+	}
 	if m.metrics != nil {
 		mux.Handle("/metrics", m.metrics.Metrics())
 	}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+// Who podinfo runs as. In numbers, so that runAsNonRoot can be checked before
+// the start.
+const uid, gid = 100, 101
+
+// image is the same image for every platform.
+type image struct {
+	build
+	index     v1.ImageIndex
+	digest    v1.Hash
+	platforms []platformImage
+}
+
+type platformImage struct {
+	platform v1.Platform
+	image    v1.Image
+	digest   v1.Hash
+	unpacked int64             // bytes of all files
+	programs map[string][]byte // by path in the image
+}
+
+// image compiles the programs and puts them into images and an index.
+func (b *build) image() (*image, error) {
+	base := baseFiles()
+	i := &image{build: *b, index: mutate.Annotations(empty.Index, b.labels()).(v1.ImageIndex)}
+	for _, platform := range platforms {
+		programs, err := b.programs(platform)
+		if err != nil {
+			return nil, err
+		}
+		p := platformImage{platform: platform, programs: map[string][]byte{}}
+		for _, f := range programs {
+			p.programs[f.path] = f.body
+		}
+		if p.image, err = b.assemble(platform, base, programs); err != nil {
+			return nil, err
+		}
+		if p.digest, err = p.image.Digest(); err != nil {
+			return nil, err
+		}
+		for _, f := range append(base, programs...) {
+			p.unpacked += int64(len(f.body))
+		}
+		i.platforms = append(i.platforms, p)
+		i.index = mutate.AppendManifests(i.index, mutate.IndexAddendum{Add: p.image, Descriptor: v1.Descriptor{Platform: &platform}})
+	}
+	var err error
+	i.digest, err = i.index.Digest()
+	return i, err
+}
+
+func (b *build) programs(p v1.Platform) ([]file, error) {
+	dir, err := os.MkdirTemp("", "podinfo-image-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := b.compile(p, dir); err != nil {
+		return nil, err
+	}
+	podinfo, err := os.ReadFile(filepath.Join(dir, "podinfo"))
+	if err != nil {
+		return nil, err
+	}
+	podcli, err := os.ReadFile(filepath.Join(dir, "podcli"))
+	if err != nil {
+		return nil, err
+	}
+	return []file{
+		{path: "home/app/podinfo", mode: 0o755, body: podinfo},
+		{path: "usr/local/bin/podcli", mode: 0o755, body: podcli},
+	}, nil
+}
+
+// assemble makes one platform's image: what seldom changes below the programs.
+func (b *build) assemble(platform v1.Platform, base, programs []file) (v1.Image, error) {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for _, l := range []struct {
+		files []file
+		by    string
+	}{{base, "certificates, user and directories"}, {programs, "podinfo and podcli"}} {
+		body, err := archive(l.files, b.created)
+		if err != nil {
+			return nil, err
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+			tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching)
+		if err != nil {
+			return nil, err
+		}
+		img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: b.created}, CreatedBy: l.by}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.Created = v1.Time{Time: b.created}
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.Config = v1.Config{
+		User:       fmt.Sprintf("%d:%d", uid, gid),
+		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		WorkingDir: "/home/app",
+		Cmd:        []string{"./podinfo"},
+		Labels:     b.labels(),
+	}
+	return mutate.ConfigFile(img, config)
+}
+
+// labels are both the images' labels and the index's annotations.
+func (b *build) labels() map[string]string {
+	const home = "https://github.com/seed-4591fe7d/podinfo"
+	return map[string]string{
+		"org.opencontainers.image.title":         "podinfo",
+		"org.opencontainers.image.description":   "A small Go server, made of modules, that proves that a cluster, a mesh or a pipeline works",
+		"org.opencontainers.image.url":           home,
+		"org.opencontainers.image.source":        home,
+		"org.opencontainers.image.documentation": home + "/blob/main/README.md",
+		"org.opencontainers.image.licenses":      "Apache-2.0",
+		"org.opencontainers.image.version":       b.version,
+		"org.opencontainers.image.revision":      b.revision,
+		"org.opencontainers.image.created":       b.created.Format(time.RFC3339),
+	}
+}
+
+// A file is one entry of a layer, owned by root unless it is ours. A path that
+// ends in a slash is a directory.
+type file struct {
+	path string
+	mode int64
+	ours bool
+	body []byte
+}
+
+// baseFiles is all that podinfo needs besides its programs. Only /data and
+// /tmp can be written to.
+func baseFiles() []file {
+	return []file{
+		{path: "data/", mode: 0o755, ours: true},
+		{path: "etc/", mode: 0o755},
+		{path: "etc/group", mode: 0o644, body: fmt.Appendf(nil, "app:x:%d:\n", gid)},
+		{path: "etc/passwd", mode: 0o644, body: fmt.Appendf(nil, "app:x:%d:%d:app:/home/app:/sbin/nologin\n", uid, gid)},
+		{path: "etc/ssl/", mode: 0o755},
+		{path: "etc/ssl/certs/", mode: 0o755},
+		{path: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, body: certificates()},
+		{path: "home/", mode: 0o755},
+		{path: "home/app/", mode: 0o755},
+		{path: "tmp/", mode: 0o1777, ours: true},
+		{path: "usr/", mode: 0o755},
+		{path: "usr/local/", mode: 0o755},
+		{path: "usr/local/bin/", mode: 0o755},
+	}
+}
+
+// certificates is Mozilla's root store, as a Go module pins it. A root that
+// Mozilla distrusts from some day on is left out: a PEM file cannot say so.
+func certificates() []byte {
+	var out bytes.Buffer
+	for root := range bundle.Roots() {
+		if root.Constraint == nil {
+			_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // a Buffer takes everything
+		}
+	}
+	return out.Bytes()
+}
+
+func archive(files []file, created time.Time) ([]byte, error) {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, f := range files {
+		h := &tar.Header{Name: f.path, Mode: f.mode, Size: int64(len(f.body)), ModTime: created, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
+		if f.path[len(f.path)-1] == '/' {
+			h.Typeflag = tar.TypeDir
+		}
+		if f.ours {
+			h.Uid, h.Gid = uid, gid
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(f.body); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), w.Close()
+}
+
+// writeLayout writes the OCI layout anew.
+func (i *image) writeLayout(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err != nil {
+			return fmt.Errorf("%s is there and is no OCI layout", dir)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	return path.AppendIndex(i.index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": i.version}))
+}

@@ -1,0 +1,201 @@
+// Command image builds podinfo's container image without Docker and without a
+// registry: an OCI layout for linux/amd64, linux/arm64 and linux/arm/v7. The
+// same source and the same Go make the same image, bit for bit, so anyone can
+// check a released digest.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+const repository = "ghcr.io/seed-4591fe7d/podinfo"
+
+func main() {
+	var b build
+	flag.StringVar(&b.source, "src", "../..", "directory of the source")
+	flag.StringVar(&b.version, "version", "", "version, the one in podinfo.go when none is given")
+	flag.StringVar(&b.revision, "revision", "", "commit, git's HEAD when none is given")
+	out := flag.String("o", "dist/image", "directory of the OCI layout, under -src")
+	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "file of the SPDX bill of materials, under -src")
+	docker := flag.String("docker", "", "also write an archive for docker load and kind load, under -src, of this machine's platform")
+	var push []string
+	flag.Func("push", "also push to this reference, with docker's credentials; may be given more than once", func(ref string) error {
+		push = append(push, ref)
+		return nil
+	})
+	flag.Parse()
+	under := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(b.source, path)
+	}
+	if err := run(b, under(*out), under(*sbom), under(*docker), push); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+}
+
+func run(b build, out, sbom, docker string, push []string) error {
+	if err := b.defaults(); err != nil {
+		return err
+	}
+	img, err := b.image()
+	if err != nil {
+		return err
+	}
+	if err := img.writeLayout(out); err != nil {
+		return err
+	}
+	if err := img.writeSBOM(sbom); err != nil {
+		return err
+	}
+	if docker != "" {
+		if err := img.writeDocker(docker); err != nil {
+			return err
+		}
+	}
+	for _, ref := range push {
+		if err := img.push(ref); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("version\t%s, revision %s, created %s\n", b.version, b.revision, b.created.Format(time.RFC3339))
+	for _, p := range img.platforms {
+		fmt.Printf("%s\t%s\t%.1f MB unpacked\n", p.platform, p.digest, float64(p.unpacked)/1e6)
+	}
+	fmt.Printf("index\t%s\n", img.digest)
+	return nil
+}
+
+// build is what an image is made from; nothing else changes its digest.
+type build struct {
+	source            string
+	version, revision string
+	created           time.Time
+}
+
+var releaseVar = regexp.MustCompile(`(?m)^\s*release\s*=\s*"([^"]+)"`)
+
+// defaults fills in what was not given: the version from the source, the
+// commit from git and the time from SOURCE_DATE_EPOCH or else the commit.
+func (b *build) defaults() error {
+	if b.version == "" {
+		text, err := os.ReadFile(filepath.Join(b.source, "podinfo.go"))
+		if err != nil {
+			return err
+		}
+		found := releaseVar.FindSubmatch(text)
+		if found == nil {
+			return fmt.Errorf("podinfo.go names no release")
+		}
+		b.version = string(found[1])
+	}
+	if b.revision == "" {
+		head, err := b.git("rev-parse", "HEAD")
+		if err != nil {
+			return err
+		}
+		changed, err := b.git("status", "--porcelain")
+		if err != nil {
+			return err
+		}
+		if b.revision = head; changed != "" {
+			b.revision += "-dirty"
+		}
+	}
+	if b.created.IsZero() {
+		epoch := os.Getenv("SOURCE_DATE_EPOCH")
+		if epoch == "" {
+			var err error
+			if epoch, err = b.git("log", "-1", "--format=%ct"); err != nil {
+				return err
+			}
+		}
+		seconds, err := strconv.ParseInt(epoch, 10, 64)
+		if err != nil {
+			return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+		}
+		b.created = time.Unix(seconds, 0).UTC()
+	}
+	return nil
+}
+
+func (b *build) git(args ...string) (string, error) {
+	out, err := exec.Command("git", append([]string{"-C", b.source}, args...)...).Output()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w", strings.Join(args, " "), err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func (i *image) writeDocker(path string) error {
+	tag, err := name.NewTag(repository + ":" + i.version)
+	if err != nil {
+		return err
+	}
+	for _, p := range i.platforms {
+		if p.platform.Architecture == runtime.GOARCH {
+			return tarball.WriteToFile(path, tag, p.image)
+		}
+	}
+	return fmt.Errorf("no image for %s", runtime.GOARCH)
+}
+
+// push sends the image to a registry, which is plain HTTP for localhost only.
+func (i *image) push(to string) error {
+	ref, err := name.ParseReference(to, name.StrictValidation)
+	if err != nil {
+		return err
+	}
+	return remote.WriteIndex(ref, i.index, remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithRetryBackoff(
+		remote.Backoff{Duration: time.Second, Factor: 3, Steps: 4}))
+}
+
+// platforms are the ones podinfo is released for.
+var platforms = []v1.Platform{
+	{OS: "linux", Architecture: "amd64"},
+	{OS: "linux", Architecture: "arm", Variant: "v7"},
+	{OS: "linux", Architecture: "arm64"},
+}
+
+// compile builds the two programs for a platform.
+func (b *build) compile(p v1.Platform, dir string) error {
+	for _, c := range []struct{ name, tags, flags string }{
+		// Time zones go into the program, so that the image needs no files for
+		// them; gRPC's own trace pages stay out, with the packages they link.
+		{"podinfo", "timetzdata,grpcnotrace", "-X github.com/seed-4591fe7d/podinfo.release=" + b.version +
+			" -X github.com/seed-4591fe7d/podinfo.revision=" + b.revision},
+		{"podcli", "", "-X main.release=" + b.version},
+	} {
+		path, err := filepath.Abs(filepath.Join(dir, c.name))
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(cmp.Or(os.Getenv("GO"), "go"), "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
+			"-tags", c.tags, "-ldflags", "-s -w "+c.flags, "-o", path, "./cmd/"+c.name)
+		cmd.Dir = b.source
+		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture,
+			"GOARM="+strings.TrimPrefix(p.Variant, "v"), "GOAMD64=v1", "GOARM64=v8.0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s for %s: %w\n%s", c.name, p, err, out)
+		}
+	}
+	return nil
+}

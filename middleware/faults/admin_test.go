@@ -1,0 +1,126 @@
+package faults_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// admin serves the module's API as the metrics port does.
+func admin(m *faults.Module) http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range m.AdminRoutes() {
+		mux.HandleFunc(rt.Method+" "+rt.Path, rt.Handler)
+	}
+	return mux
+}
+
+func ask(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	rec, req := httptest.NewRecorder(), httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	h.ServeHTTP(rec, req)
+	return rec
+}
+
+func TestAdmin(t *testing.T) {
+	m := new(faults.Module)
+	app, log := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
+	h := admin(m)
+	var tag string
+	for i, c := range []struct {
+		method, path, body string
+		code               int
+		has                string
+		after              int // status of /a
+	}{
+		{"GET", "/faults", "", 200, `"rules": []`, 200},
+		{"PUT", "/faults", fail(500), 200, `"name": "r"`, 500},
+		{"GET", "/faults", "", 200, `"hits": 1`, 500},
+		{"GET", "/faults/rules/r", "", 200, `"hits": 2`, 500},
+		{"GET", "/faults/rules/x", "", 404, "no such rule", 500},
+		{"PUT", "/faults", "rules: [{name: r, fualt: {}}]", 400, `unknown key`, 500},
+		{"PUT", "/faults", strings.Repeat("#", 1<<20+1), 413, "too large", 500},
+		{"PUT", "/faults/rules/r", "fault: {status: 501}", 200, `501`, 501},
+		{"PUT", "/faults/rules/r", "name: q\nfault: {status: 501}", 400, `calls itself`, 501},
+		{"PUT", "/faults/rules/r", "fault: {status: 200}", 400, `want a number`, 501},
+		{"PUT", "/faults/rules/s", "fault: {status: 502}", 200, `"s"`, 501},
+		{"DELETE", "/faults/rules/r", "", 200, `"s"`, 502},
+		{"DELETE", "/faults/rules/r", "", 404, `no such rule`, 502},
+		{"POST", "/faults/pause", "", 200, `"paused": true`, 200},
+		{"POST", "/faults/resume", "", 200, `"paused": false`, 502},
+		{"GET", "/faults/schema.json", "", 200, `"patternProperties"`, 502},
+		{"DELETE", "/faults", "", 200, `"rules": []`, 200},
+	} {
+		rec := ask(h, c.method, c.path, c.body)
+		if rec.Code != c.code || !strings.Contains(rec.Body.String(), c.has) || !json.Valid(rec.Body.Bytes()) {
+			t.Errorf("%d: %s %s: %d %s", i, c.method, c.path, rec.Code, rec.Body)
+		}
+		if got := statusOf(app, "/a"); got != c.after {
+			t.Errorf("%d: after %s %s: %d, want %d", i, c.method, c.path, got, c.after)
+		}
+		changed := c.method != "GET" && c.code == 200 && !strings.HasPrefix(c.path, "/faults/pause") && !strings.HasPrefix(c.path, "/faults/resume")
+		now := ask(h, "GET", "/faults", "").Header().Get("ETag")
+		if (now != tag) != (changed || i == 0) {
+			t.Errorf("%d: ETag %s after %s", i, now, tag)
+		}
+		tag = now
+	}
+	if !strings.Contains(log.String(), "scenario changed over the API") {
+		t.Error(log)
+	}
+	if got := statusOf(app, "/faults"); got != 404 {
+		t.Errorf("the API is on the main port: %d", got)
+	}
+}
+
+func TestIfMatch(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules("true", "ADMIN", "true"), m)
+	h := admin(m)
+	old := ask(h, "GET", "/faults", "").Header().Get("ETag")
+	for _, c := range []struct {
+		match string
+		code  int
+	}{{old, 200}, {old, 412}, {`"x", ` + old, 412}, {"*", 200}, {"", 200}} {
+		if rec := ask(h, "PUT", "/faults/rules/r", "delay: 1ms", "If-Match", c.match); rec.Code != c.code {
+			t.Errorf("%s: %d", c.match, rec.Code)
+		}
+	}
+	now := ask(h, "GET", "/faults", "").Header().Get("ETag")
+	if rec := ask(h, "DELETE", "/faults", "", "If-Match", `"x", `+now); rec.Code != 200 {
+		t.Error(rec.Code)
+	}
+}
+
+func TestAdminToken(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules("true", "ADMIN", "true", "ADMIN_TOKEN", "s3cret"), m)
+	h := admin(m)
+	for token, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer s3cret": 200, "Basic s3cret": 401} {
+		for _, rt := range m.AdminRoutes() {
+			path := strings.Replace(rt.Path, "{name}", "r", 1)
+			rec := ask(h, rt.Method, path, "delay: 1s", "Authorization", token)
+			if refused := rec.Code == 401; refused != (want == 401) || refused && rec.Header().Get("WWW-Authenticate") == "" {
+				t.Errorf("%s %s with %q: %d", rt.Method, path, token, rec.Code)
+			}
+		}
+	}
+	off := new(faults.Module)
+	app, _ := registrytest.New(t, rules("true"), off)
+	if len(off.AdminRoutes()) > 0 {
+		t.Error("the API is on without being asked for")
+	}
+	for _, s := range append(app.Settings(), registry.Settings([]registry.Module{m})...) {
+		if s.Key == "PODINFO_FAULTS_ADMIN_TOKEN" && !s.Secret {
+			t.Error("the token is no secret")
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package faults_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+func TestCalls(t *testing.T) {
+	s := grpctest.Serve(t, rules(`
+rules:
+- { name: unary, match: { grpc: grpc.testing.TestService/UnaryCall, headers: { x-user: "b*" } }, fault: { grpc: { code: DATA_LOSS, message: gone } } }
+- { name: streams, match: { grpc: "*/StreamingOutputCall" }, when: { every: 2 }, fault: { grpc: UNAVAILABLE } }
+- { name: mid, match: { grpc: "*/FullDuplexCall" }, fault: { grpc: { code: ABORTED, after: 1 } } }
+- { name: web, fault: { status: 500 } }
+`), new(faults.Module), new(grpctest.Service), new(endpoint))
+	for i, want := range []map[string]string{
+		{"UnaryCall": "OK", "StreamingOutputCall": "OK", "StreamingInputCall": "OK", "FullDuplexCall": "Aborted"},
+		{"UnaryCall": "OK", "StreamingOutputCall": "Unavailable", "StreamingInputCall": "OK", "FullDuplexCall": "Aborted"},
+	} {
+		if diff := cmp.Diff(want, s.Codes(t.Context())); diff != "" {
+			t.Errorf("%d: %s", i, diff)
+		}
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-user", "beta")
+	if st := status.Convert(s.Call(ctx, "UnaryCall")); st.Code() != codes.DataLoss || st.Message() != "gone" {
+		t.Error(st)
+	}
+	all := grpctest.Serve(t, rules("rules: [{name: r, fault: {grpc: INTERNAL}}]"), new(faults.Module), new(grpctest.Service))
+	if _, err := healthpb.NewHealthClient(all.Conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || status.Code(all.Call(t.Context(), "UnaryCall")) != codes.Internal {
+		t.Errorf("health: %v", err)
+	}
+	named := grpctest.Serve(t, rules("rules: [{name: r, match: {grpc: grpc.health.v1.Health/Check, internal: true}, fault: {grpc: UNAVAILABLE}}]"), new(faults.Module), new(grpctest.Service))
+	if _, err := healthpb.NewHealthClient(named.Conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("health, by name: %v", err)
+	}
+}
+
+// client is a caller.
+type client map[string]string
+
+func (client) Peer() string { return "192.0.2.1:1234" }
+func (c client) Metadata(key string) []string {
+	if v, ok := c[key]; ok {
+		return []string{v}
+	}
+	return nil
+}
+
+// What is done to the messages of a stream, by one who asks before each.
+func TestMessages(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		sent int
+		took time.Duration
+		code rpc.Code
+	}{
+		{"fault: {grpc: {code: ABORTED, after: 2}}", 2, 0, 10},
+		{"fault: {grpc: {code: ABORTED, after: 20}}", 5, 0, 10},
+		{"delay: {fixed: 1s, at: chunks}", 5, 4 * time.Second, 0},
+		{"delay: {fixed: 1s, at: both}, fault: {grpc: {code: ABORTED, after: 2}}", 2, 2 * time.Second, 10},
+		{"delay: 1s", 5, time.Second, 0},
+		{"delay: 30s", 0, 10 * time.Second, rpc.DeadlineExceeded},
+		{"delay: {fixed: 4s, at: chunks}", 3, 10 * time.Second, rpc.DeadlineExceeded},
+		{"limit: {rate: 0.001}", 0, 0, rpc.ResourceExhausted},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := new(faults.Module)
+			registrytest.New(t, rules("rules: [{name: r, "+c.rule+"}]"), m)
+			call := &rpc.Call{FullMethod: "/a.B/C", Kind: rpc.ServerStream, Client: client{}}
+			if c.code == rpc.ResourceExhausted { // the bucket has room for one
+				m.ServeRPC(t.Context(), call, func(context.Context) error { return nil })
+			}
+			sent := 0
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			began := time.Now()
+			err := m.ServeRPC(ctx, call, func(ctx context.Context) error {
+				for range 5 {
+					if s := fault.MessagesOf(ctx); s != nil {
+						if err := s.Send(ctx); err != nil {
+							return err
+						}
+					}
+					sent++
+				}
+				return nil
+			})
+			if d := time.Since(began); rpc.CodeOf(err) != c.code || sent != c.sent || d != c.took {
+				t.Errorf("%s: %v, %d sent, %v", c.rule, err, sent, d)
+			}
+		})
+	}
+}
+
+func TestCallsAskByMetadata(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules("true", "BY_HEADER", "true"), m)
+	for _, c := range []struct {
+		md   client
+		code rpc.Code
+	}{
+		{client{}, rpc.OK},
+		{client{"x-envoy-fault-abort-grpc-request": "14"}, rpc.Unavailable},
+		{client{"x-envoy-fault-abort-grpc-request": "0"}, 3},
+		{client{"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "0"}, rpc.OK},
+		{client{"x-envoy-fault-abort-request": "503"}, rpc.OK},
+		{client{"x-podinfo-fault": "{delay: 1us, fault: {grpc: NOT_FOUND}}"}, 5},
+		{client{"x-podinfo-fault": "fault"}, 3},
+	} {
+		for _, internal := range []bool{false, true} {
+			want := c.code
+			if internal {
+				want = rpc.OK
+			}
+			err := m.ServeRPC(t.Context(), &rpc.Call{FullMethod: "/a.B/C", Internal: internal, Client: c.md}, func(context.Context) error { return nil })
+			if rpc.CodeOf(err) != want {
+				t.Errorf("%v: %v", c.md, err)
+			}
+		}
+	}
+}

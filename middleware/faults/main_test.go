@@ -1,0 +1,95 @@
+package faults_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/urfave/negroni/v3"
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const text = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+// endpoint has routes of each kind, and notes the faults on the way to them
+// and how their requests are recorded.
+type endpoint struct {
+	mu       sync.Mutex
+	hits     int
+	faults   []string
+	outcomes []int
+}
+
+func (*endpoint) Info() registry.Info {
+	return registry.Info{Name: "endpoint", Phase: registry.Observe}
+}
+
+func (e *endpoint) Routes() []registry.Route {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		e.mu.Lock()
+		e.hits++
+		e.mu.Unlock()
+		w.Write([]byte(text))
+	}
+	return []registry.Route{
+		{Path: "/a", Handler: answer},
+		{Path: "/api/{name}", Handler: answer},
+		{Path: "/internal", Handler: answer, Internal: true},
+		{Path: "/empty", Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }},
+		{Path: "/three", Handler: func(w http.ResponseWriter, _ *http.Request) {
+			for range 3 {
+				w.Write([]byte("x"))
+			}
+		}},
+	}
+}
+
+// ServeHTTP records what the metrics and the access log would.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	returned := false
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.outcomes = append(e.outcomes, registry.Outcome(w.(negroni.ResponseWriter), r, returned))
+	}()
+	next(w, r)
+	returned = true
+}
+
+func (e *endpoint) FaultInjected(_ context.Context, fault string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.faults = append(e.faults, fault)
+}
+
+// seen waits until n requests are recorded, which may be after their clients
+// have seen them end.
+func (e *endpoint) seen(n int) (faults []string, outcomes []int) {
+	for deadline := time.Now().Add(10 * time.Second); len(outcomes) < n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		faults, outcomes = slices.Clone(e.faults), slices.Clone(e.outcomes)
+		e.mu.Unlock()
+	}
+	return faults, outcomes
+}
+
+// rules are the variables for a scenario.
+func rules(text string, more ...string) map[string]string {
+	out := map[string]string{"PODINFO_FAULTS": text, "PODINFO_SEED": "7"}
+	for i := 0; i+1 < len(more); i += 2 {
+		out["PODINFO_FAULTS_"+more[i]] = more[i+1]
+	}
+	return out
+}
+
+func newApp(env map[string]string) (*registry.App, error) {
+	return registry.New([]registry.Module{new(faults.Module)}, registry.Env(env))
+}

@@ -1,0 +1,185 @@
+package faults_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// pipes is a listener for the ends of pipes that are sent to it.
+type pipes chan net.Conn
+
+func (l pipes) Accept() (net.Conn, error) {
+	c, ok := <-l
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (l pipes) Close() error { close(l); return nil }
+func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// When the bytes of a body come, on the bubble's clock, from a server whose
+// timeouts are shorter than the faults.
+func TestSlowBodies(t *testing.T) {
+	for _, c := range []struct {
+		rule, path string
+		want       string // seconds, and the bytes that came then
+	}{
+		{"delay: 5s", "/a", "5:" + text},
+		{"delay: {fixed: 5s, at: chunks}", "/three", "0:x 5:x 10:x"},
+		{"delay: {fixed: 5s, at: both}", "/three", "5:x 10:x 15:x"},
+		{"fault: {stall: {after: 10, for: 20s}}", "/a", "0:" + text[:10] + " 20:" + text[10:]},
+		{"fault: {stall: 20s}", "/a", "20:" + text},
+		{"fault: {stall: {after: 100, for: 20s}}", "/a", "0:" + text},
+		{"fault: {bandwidth: 12}", "/a", ""},
+		{"fault: {stall: {after: 10, for: 2h}}", "/a", "0:" + text[:10] + " 3600:" + text[10:]},
+		{"fault: {stall: 20s}, delay: {fixed: 59m50s}", "/a", "3600:" + text},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			app, _ := registrytest.New(t, rules("rules: [{name: r, "+c.rule+"}]", "MAX_DELAY", "1h"), new(faults.Module), new(endpoint))
+			l := make(pipes)
+			srv := &http.Server{Handler: app, ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}
+			go srv.Serve(l)
+			defer srv.Close()
+			client, server := net.Pipe()
+			defer client.Close()
+			l <- server
+			began := time.Now()
+			go io.WriteString(client, "GET "+c.path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(client), nil)
+			if err != nil {
+				t.Fatalf("%s: %v", c.rule, err)
+			}
+			var got []string
+			whole, buf := "", make([]byte, 100)
+			for {
+				n, err := res.Body.Read(buf)
+				if n > 0 {
+					whole += string(buf[:n])
+					got = append(got, fmt.Sprintf("%.0f:%s", time.Since(began).Seconds(), buf[:n]))
+				}
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", c.rule, err)
+				}
+			}
+			if c.want == "" { // 36 bytes at 12 a second, a byte at a time
+				if d := time.Since(began); whole != text || d < 2900*time.Millisecond || d > 3100*time.Millisecond || len(got) < 30 {
+					t.Errorf("%s: %v after %v", c.rule, got, d)
+				}
+				return
+			}
+			if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
+				t.Errorf("%s: %s", c.rule, diff)
+			}
+		})
+	}
+}
+
+func TestEndsWhenTheClientLeaves(t *testing.T) {
+	for rule, hits := range map[string]int{"delay: 1h": 0, "fault: {stall: 1h}": 1, "fault: {bandwidth: 1}": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			e := new(endpoint)
+			app, _ := registrytest.New(t, rules("rules: [{name: r, "+rule+"}]", "MAX_DELAY", "1h"), new(faults.Module), e)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/a", nil).WithContext(ctx))
+			if d := time.Since(began); d != time.Second || e.hits != hits {
+				t.Errorf("%s: %v, %d hits", rule, d, e.hits)
+			}
+		})
+	}
+}
+
+// Of those that come at once only so many wait.
+func TestHeldRequestsAreCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, _ := registrytest.New(t, rules("rules: [{name: r, delay: 10s}]", "MAX_HELD", "3"), new(faults.Module), new(endpoint))
+		var mu sync.Mutex
+		var took []time.Duration
+		var all sync.WaitGroup
+		began := time.Now()
+		for range 5 {
+			all.Go(func() {
+				app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/a", nil))
+				mu.Lock()
+				took = append(took, time.Since(began))
+				mu.Unlock()
+			})
+		}
+		all.Wait()
+		slices.Sort(took)
+		if diff := cmp.Diff([]time.Duration{0, 0, 10 * time.Second, 10 * time.Second, 10 * time.Second}, took); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestReadiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, _ := registrytest.New(t, rules("rules: [{name: flaps, when: {flap: { hit: 10s, pass: 20s }}, fault: {unready: true}}]"), new(faults.Module), new(endpoint))
+		got := ""
+		for range 6 {
+			got += fmt.Sprint(app.Ready(t.Context()), ", ")
+			time.Sleep(10 * time.Second)
+		}
+		if want := "faults: rule flaps, <nil>, <nil>, faults: rule flaps, <nil>, <nil>, "; got != want {
+			t.Error(got)
+		}
+	})
+}
+
+// The same requests fare the same, whoever sends them.
+func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
+	const n = 1920
+	run := func(seed string, clients int) map[string]int {
+		e := new(endpoint)
+		env := rules("rules: [{name: a, match: {percent: 30}, fault: {status: 503}}, {name: b, match: {percent: 20}, when: {every: 2}, fault: {status: 504}}]")
+		env["PODINFO_SEED"] = seed
+		app, _ := registrytest.New(t, env, new(faults.Module), e)
+		var mu sync.Mutex
+		out := map[string]int{}
+		var all sync.WaitGroup
+		for range clients {
+			all.Go(func() {
+				for range n / clients {
+					rec := httptest.NewRecorder()
+					app.ServeHTTP(rec, httptest.NewRequest("GET", "/a", nil))
+					mu.Lock()
+					out[fmt.Sprint(rec.Code, rec.Header().Get("X-Podinfo-Fault"))]++
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		return out
+	}
+	want := run("7", 1)
+	for _, clients := range []int{8, 64} {
+		if diff := cmp.Diff(want, run("7", clients)); diff != "" {
+			t.Errorf("%d clients: %s", clients, diff)
+		}
+	}
+	if cmp.Equal(want, run("8", 1)) || len(want) != 3 {
+		t.Errorf("another seed gave the same: %v", want)
+	}
+}

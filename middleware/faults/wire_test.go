@@ -1,0 +1,329 @@
+package faults_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// exchange sends a request over a TCP connection of its own and returns all
+// bytes that come back, and how the connection ended.
+func exchange(t *testing.T, addr, request string) (string, error) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(conn)
+	return string(b), err
+}
+
+// What a client sees of each fault that breaks a connection, down to its
+// bytes.
+func TestBrokenConnections(t *testing.T) {
+	const get, post = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabcdef"
+	for _, c := range []struct {
+		fault, request string
+		reset          bool
+		body           string // after the header; "" for no answer
+		length         string
+	}{
+		{"reset: true", get, true, "", ""},
+		{"reset: true", post, true, "", ""},
+		{"empty: true", get, false, "", ""},
+		{"empty: true", post, false, "", ""},
+		{"truncate: 10", get, false, text[:10], "36"},
+		{"truncate: 10", post, false, text[:10], "36"},
+		{"truncate: 0", get, false, "", "36"},
+		{"truncate: 100", get, false, text[:35], "36"},
+		{"truncate: 10", "HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n", false, "", ""},
+		{"truncate: 10", "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n", false, "", ""},
+		{"truncate: 10, reset: true", get, true, text[:10], "36"},
+		{"bad-chunk: true", get, false, "12\r\n" + text[:18] + "\r\nno chunk\r\n", ""},
+	} {
+		e := new(endpoint)
+		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {"+c.fault+"}}]"), new(faults.Module), e)
+		got, err := exchange(t, s.Listener.Addr().String(), c.request)
+		if reset := errors.Is(err, syscall.ECONNRESET); reset != c.reset || err != nil && !reset {
+			t.Errorf("%s: ended with %v, want a reset: %v", c.fault, err, c.reset)
+		}
+		// A reset may take away what came before it.
+		if head, body, ok := strings.Cut(got, "\r\n\r\n"); ok {
+			length := ""
+			if c.length != "" {
+				length = "\r\nContent-Length: " + c.length + "\r\n"
+			}
+			if !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || body != c.body || !strings.Contains(head+"\r\n", length) || !strings.Contains(head, "X-Podinfo-Fault: r") {
+				t.Errorf("%s: %q", c.fault, got)
+			}
+		} else if got != "" || !c.reset && c.length != "" {
+			t.Errorf("%s: %q", c.fault, got)
+		}
+		seen, outcomes := e.seen(1)
+		if len(outcomes) != 1 || outcomes[0] != 444 || len(seen) != 1 || seen[0] != "faults/r" {
+			t.Errorf("%s: recorded as %v with %v", c.fault, outcomes, seen)
+		}
+		if strings.Contains(s.Log.String(), `"error"`) {
+			t.Error(s.Log)
+		}
+	}
+}
+
+func TestGarbage(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {garbage: true}}]"), new(faults.Module), new(endpoint))
+	got, err := exchange(t, s.Listener.Addr().String(), "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err != nil || len(got) != 64 {
+		t.Errorf("%q %v", got, err)
+	}
+	if _, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil); err == nil {
+		t.Error("it is HTTP")
+	}
+	var client http.Client
+	defer client.CloseIdleConnections()
+	if res, err := client.Get(s.URL + "/a"); err == nil {
+		t.Errorf("a client took it for %s", res.Status)
+	}
+}
+
+// A reset below TLS, and streams that are reset while their connection goes
+// on.
+func TestTLSAndHTTP2(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, c := range []struct{ fault, want, body string }{
+			{"reset: true", "INTERNAL_ERROR", ""},
+			{"empty: true", "INTERNAL_ERROR", ""},
+			{"garbage: true", "INTERNAL_ERROR", ""},
+			{"truncate: 10", "INTERNAL_ERROR", text[:10]},
+			{"bad-chunk: true", "INTERNAL_ERROR", text},
+		} {
+			e := new(endpoint)
+			app, _ := registrytest.New(t, rules("rules: [{name: r, match: {path: /a}, fault: {"+c.fault+"}}]"), new(faults.Module), e)
+			srv := httptest.NewUnstartedServer(app)
+			srv.EnableHTTP2 = h2
+			srv.StartTLS()
+			client := srv.Client()
+			body, status, err := "", 0, error(nil)
+			res, err := client.Get(srv.URL + "/a")
+			if err == nil {
+				var b []byte
+				b, err = io.ReadAll(res.Body)
+				body, status = string(b), res.StatusCode
+				res.Body.Close()
+			}
+			switch {
+			case err == nil:
+				t.Errorf("%s over HTTP/2 %v: %d %q", c.fault, h2, status, body)
+			case h2 && !strings.Contains(err.Error(), c.want):
+				t.Errorf("%s: %v", c.fault, err)
+			case h2 && body != c.body:
+				t.Errorf("%s: %q", c.fault, body)
+			case !h2 && c.fault == "reset: true" && !errors.Is(err, syscall.ECONNRESET):
+				t.Errorf("%s over TLS: %v", c.fault, err)
+			}
+			if h2 { // the same connection is good for more
+				if res, err := client.Get(srv.URL + "/three"); err != nil || res.ProtoMajor != 2 {
+					t.Error(err)
+				} else {
+					io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+			}
+			client.CloseIdleConnections()
+			srv.Close()
+			if _, outcomes := e.seen(1); outcomes[0] != 444 {
+				t.Errorf("%s recorded as %v", c.fault, outcomes)
+			}
+		}
+	}
+}
+
+// A client that is told to go away comes back over another connection.
+func TestGoAway(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {goaway: true}}]"), new(faults.Module), new(endpoint))
+		conns := 0
+		srv := httptest.NewUnstartedServer(app)
+		srv.EnableHTTP2 = h2
+		srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				conns++ // by the only goroutine that accepts
+			}
+		}
+		srv.StartTLS()
+		client := srv.Client()
+		client.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		for range 3 {
+			res, err := client.Get(srv.URL + "/a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(res.Body); string(b) != text || err != nil {
+				t.Errorf("%q %v", b, err)
+			}
+			res.Body.Close()
+			if h2 { // GOAWAY comes behind the answer
+				client.CloseIdleConnections()
+			}
+		}
+		client.CloseIdleConnections()
+		srv.Close()
+		if conns != 3 {
+			t.Errorf("HTTP/2 %v: %d connections", h2, conns)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	e := new(endpoint)
+	s := registrytest.Serve(t, rules(`
+rules:
+- name: first-two-fail
+  match: { path: /api/*, per: "header:x-request-id" }
+  when: { first: 2 }
+  fault: { status: 503, headers: { Retry-After: "1", Content-Type: application/json }, body: '{"error":"warming up"}' }
+- name: literal
+  match: { path: /internal, internal: true, percent: 100, methods: [POST] }
+  fault: { status: 418 }
+- name: all
+  match: { path: /* }
+  when: { after: 1000 }
+  fault: { status: 500 }
+`), new(faults.Module), e)
+	for i, id := range []string{"a", "b", "a", "a", "b", "b", ""} {
+		res, body := s.Call(t, "GET", "/api/x", "", "x-request-id", id)
+		want, has := 503, `{"error":"warming up"}`
+		if i == 3 || i == 5 || i == 6 {
+			want, has = 200, text
+		}
+		if res.StatusCode != want || body != has || (res.Header.Get("Retry-After") == "1") != (want == 503) || (res.Header.Get("X-Podinfo-Fault") == "first-two-fail") != (want == 503) {
+			t.Errorf("%d: %d %q %v", i, res.StatusCode, body, res.Header)
+		}
+	}
+	for method, want := range map[string]int{"GET": 200, "POST": 418} {
+		if res, _ := s.Call(t, method, "/internal", ""); res.StatusCode != want {
+			t.Errorf("%s /internal: %d", method, res.StatusCode)
+		}
+	}
+	if res, _ := s.Call(t, "GET", "/nowhere", ""); res.StatusCode != 404 {
+		t.Error(res.StatusCode)
+	}
+}
+
+func TestInternalRoutesAreNotTouched(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {status: 500}}]", "RESPONSE_HEADER", "-", "BY_HEADER", "true"), new(faults.Module), new(endpoint))
+	for path, want := range map[string]int{"/internal": 200, "/a": 500, "/nowhere": 404} {
+		if res, _ := s.Call(t, "GET", path, "", "x-envoy-fault-abort-request", "503"); res.StatusCode != want || res.Header.Get("X-Podinfo-Fault") != "" {
+			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+		}
+	}
+}
+
+func TestPrefix(t *testing.T) {
+	env := rules("rules: [{name: r, match: {path: /api/info}, fault: {status: 500}}]")
+	env["PODINFO_PREFIX"] = "/foo"
+	s := registrytest.Serve(t, env, new(faults.Module), new(endpoint))
+	for path, want := range map[string]int{"/foo/api/info": 500, "/foo/api/x": 200} {
+		if res, _ := s.Call(t, "GET", path, ""); res.StatusCode != want {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, match: {path: /a, per: client}, limit: {rate: 0.01, burst: 3}}]"), new(faults.Module), new(endpoint))
+	for i := range 5 {
+		res, _ := s.Call(t, "GET", "/a", "")
+		want, retry := 200, ""
+		if i >= 3 {
+			want, retry = 429, "100"
+		}
+		if got := res.Header.Get("Retry-After"); res.StatusCode != want || got != retry {
+			t.Errorf("%d: %d %q", i, res.StatusCode, got)
+		}
+	}
+}
+
+func TestByHeader(t *testing.T) {
+	s := registrytest.Serve(t, rules("true", "BY_HEADER", "true"), new(faults.Module), new(endpoint))
+	for i, c := range []struct {
+		headers []string
+		code    int
+		body    string
+	}{
+		{nil, 200, text},
+		{[]string{"x-envoy-fault-abort-request", "503"}, 503, ""},
+		{[]string{"x-envoy-fault-abort-request", "503", "x-envoy-fault-abort-request-percentage", "0"}, 200, text},
+		{[]string{"x-envoy-fault-abort-request", "200"}, 400, "want a status"},
+		{[]string{"x-envoy-fault-abort-request", "503", "x-envoy-fault-abort-request-percentage", "x"}, 400, "percentage"},
+		{[]string{"x-envoy-fault-delay-request", "1", "x-envoy-fault-abort-request", "504"}, 504, ""},
+		{[]string{"x-envoy-fault-delay-request", "soon"}, 400, "milliseconds"},
+		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
+		{[]string{"x-podinfo-fault", "{fault: {statsu: 502}}"}, 400, `unknown key \"statsu\" (did you mean \"status\"?)`},
+		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "of this request"},
+		{[]string{"x-podinfo-fault", "{fault: {status: 502}} #" + strings.Repeat("x", 1024)}, 400, "too long"},
+		{[]string{"x-podinfo-fault", "{fault: {grpc: ABORTED}}"}, 200, text},
+	} {
+		res, body := s.Call(t, "GET", "/a", "", c.headers...)
+		if res.StatusCode != c.code || !strings.Contains(body, c.body) {
+			t.Errorf("%d: %v: %d %s", i, c.headers, res.StatusCode, body)
+		}
+	}
+	off := registrytest.Serve(t, rules("true"), new(faults.Module), new(endpoint))
+	if res, _ := off.Call(t, "GET", "/a", "", "x-envoy-fault-abort-request", "503"); res.StatusCode != 200 {
+		t.Error(res.StatusCode)
+	}
+	capped := registrytest.Serve(t, rules("true", "BY_HEADER", "true", "BY_HEADER_PERCENT", "50"), new(faults.Module), new(endpoint))
+	hit := 0
+	for range 200 {
+		if res, _ := capped.Call(t, "GET", "/a", "", "x-envoy-fault-abort-request", "503"); res.StatusCode == 503 {
+			hit++
+		}
+	}
+	if hit < 70 || hit > 130 {
+		t.Errorf("%d of 200 at 50 %%", hit)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, c := range []struct{ key, value, want string }{
+		{"", "rules: [{name: x, fault: {status: 200}}]", "want a number from 400 to 599"},
+		{"", "ruls: []", `unknown key "ruls" (did you mean "rules"?)`},
+		{"_MAX_DELAY", "0s", "want a duration above zero"},
+		{"_MAX_HELD", "0", "want a whole number above zero"},
+		{"_MAX_KEYS", "1", "at least 2"},
+		{"_BY_HEADER_PERCENT", "NaN", "want a number from 0 to 100"},
+		{"_RESPONSE_HEADER", "a b", "want the name of a header"},
+	} {
+		env := map[string]string{"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS" + c.key: c.value}
+		_, err := newApp(env)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "PODINFO_FAULTS"+c.key+"=") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s=%s: %v", c.key, c.value, err)
+		}
+	}
+	if _, err := newApp(map[string]string{"PODINFO_FAULTS": "rules: []", "PODINFO_FAULTS_FILE": "x"}); err == nil {
+		t.Error("two scenarios are accepted")
+	}
+	for value, on := range map[string]bool{"": false, "false": false, "true": true, "rules: []": true} {
+		app, err := newApp(map[string]string{"PODINFO_FAULTS": value})
+		if err != nil || fmt.Sprint(app.Modules()[0].State) != map[bool]string{true: "on", false: "off"}[on] {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}

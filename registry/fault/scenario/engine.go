@@ -1,0 +1,438 @@
+package scenario
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits bound what rules can do to a server.
+type Limits struct {
+	Delay time.Duration // longest wait of one request
+	Held  int           // requests that wait at once; others do not wait
+	Keys  int           // keys that a rule counts for
+}
+
+// Engine applies a scenario, which may be replaced at any time. Its methods
+// may be called concurrently.
+type Engine struct {
+	limits Limits
+	seed   uint64 // where a scenario has none
+	server string // the host's name
+
+	set   atomic.Pointer[set] // nil when no rule could hit anything
+	held  atomic.Int64
+	asked atomic.Uint64 // requests that asked for a fault themselves
+
+	mu     sync.Mutex
+	rules  []*live // of the scenario, also those that removed themselves
+	paused bool
+}
+
+// set is an arrangement of rules. It never changes.
+type set struct {
+	rules      []*live
+	web, calls index
+	unready    []*live
+}
+
+// NewEngine returns an engine without rules. seed is for scenarios that have
+// none, and server the host's name, for rules that are about one.
+func NewEngine(seed uint64, server string, limits Limits) *Engine {
+	return &Engine{seed: seed, server: server, limits: limits}
+}
+
+// Idle reports that there are no rules. It is one atomic load.
+func (e *Engine) Idle() bool { return e.set.Load() == nil }
+
+// Apply replaces the scenario, which must have come from Parse, as a whole. A
+// rule that stays as it is goes on counting where it was.
+func (e *Engine) Apply(s *Scenario) {
+	seed := e.seed
+	if s.Seed != nil {
+		seed = *s.Seed
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := map[string]*live{}
+	for _, l := range e.rules {
+		old[l.Name] = l
+	}
+	now := time.Now()
+	e.rules = nil
+	for _, r := range s.Rules {
+		fresh := bring(r, seed, now, e.limits)
+		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) {
+			fresh = l
+		}
+		e.rules = append(e.rules, fresh)
+	}
+	e.arrange(now)
+}
+
+// Pause stops or continues all rules. Their clocks go on.
+func (e *Engine) Pause(paused bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.paused = paused
+	e.arrange(time.Now())
+}
+
+// arrange makes the set anew, without the rules that have had their time.
+func (e *Engine) arrange(now time.Time) {
+	s := new(set)
+	for _, l := range e.rules {
+		if l.expired(now) || e.paused || l.Match.Server != "" && !newPattern(l.Match.Server, false).match(e.server) {
+			continue
+		}
+		if l.Fault != nil && l.Fault.Unready {
+			s.unready = append(s.unready, l)
+			continue
+		}
+		at := int32(len(s.rules))
+		s.rules = append(s.rules, l)
+		if l.web {
+			s.web.add(l, at, l.path, l.Match.Path != "")
+		}
+		if l.calls {
+			s.calls.add(l, at, l.rpc, l.Match.GRPC != "" && l.Match.GRPC != "*")
+		}
+	}
+	if len(s.rules)+len(s.unready) == 0 {
+		s = nil
+	}
+	e.set.Store(s)
+}
+
+// expire lets rules remove themselves.
+func (e *Engine) expire(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.arrange(now)
+}
+
+// Decision is what happens to one request. Done must be called when it ended.
+type Decision struct {
+	Strikes []Strike // in the order of the rules; none when the request only takes a place below a limit
+
+	engine *Engine
+	places []*tally
+	one    [1]Strike
+}
+
+// Strike is a rule that hits a request.
+type Strike struct {
+	Rule  string
+	N     uint64        // which request of the rule, or of its key, it is
+	Delay time.Duration // before the reply
+	Fault *Fault        // nil for none; it is not to be changed
+	Retry time.Duration // above a limit: when to come back
+
+	draws  draws
+	chunks Distribution
+	frames Distribution
+	most   time.Duration
+}
+
+// Decide says what happens to a request: nil when nothing does.
+func (e *Engine) Decide(req *Request) *Decision {
+	s := e.set.Load()
+	if s == nil {
+		return nil
+	}
+	var room [12][]int32
+	var lists [][]int32
+	if req.RPC != "" {
+		lists = s.calls.find(req, req.RPC, room[:0])
+	} else {
+		lists = s.web.find(req, req.Path, room[:0])
+	}
+	if len(lists) == 0 {
+		return nil
+	}
+	var d *Decision
+	var now time.Time
+	broken := false
+	for at := next(lists, -1); at >= 0; at = next(lists, at) {
+		l := s.rules[at]
+		if broken && l.Fault != nil || !l.matches(req) {
+			continue
+		}
+		if l.timed && now.IsZero() {
+			now = time.Now()
+		}
+		if l.timed && l.expired(now) {
+			e.expire(now)
+			continue
+		}
+		strike, hit := Strike{}, false
+		if d, strike, hit = l.try(e, d, req, now); !hit {
+			continue
+		}
+		if d == nil {
+			d = &Decision{engine: e}
+		}
+		if d.Strikes == nil {
+			d.Strikes = d.one[:0]
+		}
+		d.Strikes = append(d.Strikes, strike)
+		l.fired.Add(1)
+		broken = broken || l.Fault != nil
+		if !l.Combine {
+			break
+		}
+	}
+	return d
+}
+
+// Once adds to d, which may be nil, what rules say that a request brought
+// along. Of those only the delay, the fault and the percent count.
+func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
+	n := e.asked.Add(1)
+	for _, r := range rules {
+		if d != nil && d.Broken() != nil && r.Fault != nil {
+			continue
+		}
+		l := bring(r, e.seed, time.Time{}, e.limits)
+		draws := draws(mix(l.key + n))
+		if l.percent < 1 && draws.uniform(drawPercent, 0) >= l.percent {
+			continue
+		}
+		if d == nil {
+			d = &Decision{engine: e}
+		}
+		d.Strikes = append(d.Strikes, l.strike(e, n, draws))
+	}
+	return d
+}
+
+// strike is the rule's hit of its n-th request.
+func (l *live) strike(e *Engine, n uint64, draws draws) Strike {
+	s := Strike{Rule: l.Name, N: n, Fault: l.Fault, draws: draws, frames: l.frames, most: e.limits.Delay}
+	if l.delay != nil && l.Delay.At != Chunks {
+		s.Delay = s.draw(l.delay, drawDelay, 0)
+	}
+	if l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both) {
+		s.chunks = l.delay
+	}
+	return s
+}
+
+// try counts a request that matches and says whether the rule hits it. One
+// that has room below a concurrency takes a place there.
+func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Decision, _ Strike, hit bool) {
+	share := l.percent
+	if l.timed {
+		s, ok := l.When.open(l.born, now)
+		if !ok {
+			return d, Strike{}, false
+		}
+		share *= s
+	}
+	t, key := l.countFor(req)
+	if t == nil {
+		return d, Strike{}, false
+	}
+	n := t.n.Add(1)
+	draws := draws(mix(key + n))
+	if !l.When.picks(n) || share < 1 && draws.uniform(drawPercent, 0) >= share {
+		return d, Strike{}, false
+	}
+	if l.Limit == nil {
+		return d, l.strike(e, n, draws), true
+	}
+	wait, over := l.Limit.over(t, now)
+	if over {
+		strike := l.strike(e, n, draws)
+		strike.Retry = wait
+		return d, strike, true
+	}
+	if l.Limit.Concurrency > 0 {
+		if d == nil {
+			d = &Decision{engine: e}
+		}
+		d.places = append(d.places, t)
+	}
+	return d, Strike{}, false
+}
+
+// over reports whether a request is above the limit, and when to come back
+// then. Below it, the request has taken a place or a token.
+func (l *Limit) over(t *tally, now time.Time) (wait time.Duration, over bool) {
+	if l.Concurrency > 0 {
+		return time.Second, !t.enter(l.Concurrency)
+	}
+	ok, wait := t.take(now, l.Rate, l.burst())
+	return wait, !ok
+}
+
+func (s *Strike) draw(from Distribution, what, i uint64) time.Duration {
+	return bounded(from.Quantile(s.draws.uniform(what, i)), s.most)
+}
+
+// Chunked reports whether there are delays between chunks.
+func (s *Strike) Chunked() bool { return s.chunks != nil }
+
+// Chunk is the delay before the i-th chunk or message, counted from 0. There
+// is none before the first.
+func (s *Strike) Chunk(i int) time.Duration {
+	if s.chunks == nil || i == 0 {
+		return 0
+	}
+	return s.draw(s.chunks, drawChunk, uint64(i))
+}
+
+// Frame says what happens to the i-th message over a WebSocket, counted from
+// 0.
+func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
+	w := s.Fault.WebSocket
+	if w.Close != 0 && i >= w.After {
+		return 0, false, true
+	}
+	if i < w.After {
+		return 0, false, false
+	}
+	if s.frames != nil {
+		wait = s.draw(s.frames, drawFrameDelay, uint64(i))
+	}
+	return wait, w.Drop != nil && s.draws.uniform(drawFrame, uint64(i)) < *w.Drop/100, false
+}
+
+// Garbage is n bytes that begin no message of any protocol in use.
+func (s *Strike) Garbage(n int) []byte {
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = byte(s.draws.at(drawGarbage, uint64(i))) | 0x80
+	}
+	return out
+}
+
+// Delay is the wait before the reply, of all rules together.
+func (d *Decision) Delay() time.Duration {
+	var sum time.Duration
+	for i := range d.Strikes {
+		sum += d.Strikes[i].Delay // each is at most the limit
+	}
+	return min(sum, d.engine.limits.Delay)
+}
+
+// Broken is the strike that has the fault, nil for none.
+func (d *Decision) Broken() *Strike {
+	for i := range d.Strikes {
+		if d.Strikes[i].Fault != nil {
+			return &d.Strikes[i]
+		}
+	}
+	return nil
+}
+
+// Chunk is the delay before the i-th chunk, of all rules together.
+func (d *Decision) Chunk(i int) time.Duration {
+	var sum time.Duration
+	for j := range d.Strikes {
+		sum += d.Strikes[j].Chunk(i)
+	}
+	return min(sum, d.engine.limits.Delay)
+}
+
+// Chunked reports whether there are delays between chunks.
+func (d *Decision) Chunked() bool {
+	return slices.ContainsFunc(d.Strikes, func(s Strike) bool { return s.Chunked() })
+}
+
+// Names are those of the rules, joined by commas.
+func (d *Decision) Names() string {
+	if len(d.Strikes) == 1 {
+		return d.Strikes[0].Rule
+	}
+	var names []string
+	for _, s := range d.Strikes {
+		names = append(names, s.Rule)
+	}
+	return strings.Join(names, ",")
+}
+
+// Done gives back what the request took.
+func (d *Decision) Done() {
+	for _, t := range d.places {
+		t.running.Add(-1)
+	}
+	d.places = nil
+}
+
+// Hold takes a place among the requests that wait. When it is false there is
+// none, and the request is not to wait. Otherwise Release must follow.
+func (e *Engine) Hold() bool {
+	if e.held.Add(1) <= int64(e.limits.Held) {
+		return true
+	}
+	e.held.Add(-1)
+	return false
+}
+
+// Release gives a place back.
+func (e *Engine) Release() { e.held.Add(-1) }
+
+// Held is how many requests wait.
+func (e *Engine) Held() int { return int(e.held.Load()) }
+
+// Limits are the engine's.
+func (e *Engine) Limits() Limits { return e.limits }
+
+// Unready is the name of a rule that fails readiness now, "" for none.
+func (e *Engine) Unready() string {
+	s := e.set.Load()
+	if s == nil || len(s.unready) == 0 {
+		return ""
+	}
+	now := time.Now()
+	for _, l := range s.unready {
+		if _, open := l.When.open(l.born, now); open && !l.expired(now) {
+			return l.Name
+		}
+	}
+	return ""
+}
+
+// State is a rule and what it has done.
+type State struct {
+	Rule    *Rule
+	Seen    uint64 // requests that matched
+	Hits    uint64
+	Keys    int        // that it counts for
+	Expires *time.Time // when it removes itself, nil for never
+}
+
+// Rules are the rules at work in their order, without those that have removed
+// themselves.
+func (e *Engine) Rules() []State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	var out []State
+	for _, l := range e.rules {
+		if l.expired(now) {
+			continue
+		}
+		s := State{Rule: l.Rule, Seen: l.all.n.Load(), Hits: l.fired.Load()}
+		if l.keyed != nil {
+			s.Keys = l.keyed.len()
+		}
+		if l.TTL > 0 {
+			end := l.born.Add(time.Duration(l.TTL))
+			s.Expires = &end
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Paused reports whether all rules are stopped.
+func (e *Engine) Paused() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.paused
+}

@@ -1,0 +1,147 @@
+package scenario
+
+import "strings"
+
+// index finds the rules that a request could match. Each rule stands in one
+// place: below its path, or the part of it before a wildcard, and there below
+// a header, query value or host that it wants to be exactly so.
+type index struct {
+	exact  map[string]*bucket
+	prefix map[string]*bucket // each ends with a slash
+	rest   bucket             // of no path
+	depth  int                // slashes of the longest prefix
+}
+
+type bucket struct {
+	rules  []int32 // in order
+	fields []field
+}
+
+type field struct {
+	kind   fieldKind
+	name   condition
+	values map[string][]int32
+}
+
+type fieldKind int
+
+const (
+	byHeader fieldKind = iota
+	byQuery
+	byHost
+)
+
+func (x *index) add(l *live, at int32, path pattern, given bool) {
+	b := &x.rest
+	switch prefix := path.prefix(); {
+	case !given:
+	case path.literal:
+		b = bucketOf(&x.exact, path.text)
+	case prefix != "":
+		x.depth = max(x.depth, strings.Count(prefix, "/"))
+		b = bucketOf(&x.prefix, prefix)
+	}
+	kind, name, value, ok := l.distinct()
+	if !ok {
+		b.rules = append(b.rules, at)
+		return
+	}
+	for i := range b.fields {
+		if f := &b.fields[i]; f.kind == kind && f.name.canonical == name.canonical {
+			f.values[value] = append(f.values[value], at)
+			return
+		}
+	}
+	b.fields = append(b.fields, field{kind, name, map[string][]int32{value: {at}}})
+}
+
+func bucketOf(m *map[string]*bucket, key string) *bucket {
+	if *m == nil {
+		*m = map[string]*bucket{}
+	}
+	if (*m)[key] == nil {
+		(*m)[key] = new(bucket)
+	}
+	return (*m)[key]
+}
+
+// distinct is a value the rule wants to be exactly so.
+func (l *live) distinct() (fieldKind, condition, string, bool) {
+	for _, c := range l.headers {
+		if c.literal && c.text != "" {
+			return byHeader, c, c.text, true
+		}
+	}
+	for _, c := range l.query {
+		if c.literal && c.text != "" {
+			return byQuery, c, c.text, true
+		}
+	}
+	if l.Match.Host != "" && l.host.literal {
+		return byHost, condition{}, l.host.text, true
+	}
+	return 0, condition{}, "", false
+}
+
+// find appends lists of candidates, each in order.
+func (x *index) find(req *Request, path string, out [][]int32) [][]int32 {
+	out = x.rest.find(req, out)
+	if b := x.exact[path]; b != nil {
+		out = b.find(req, out)
+	}
+	for i, depth := 0, 0; i < len(path) && depth < x.depth; i++ {
+		if path[i] != '/' {
+			continue
+		}
+		depth++
+		if b := x.prefix[path[:i+1]]; b != nil {
+			out = b.find(req, out)
+		}
+	}
+	return out
+}
+
+func (b *bucket) find(req *Request, out [][]int32) [][]int32 {
+	if len(b.rules) > 0 {
+		out = append(out, b.rules)
+	}
+	for i := range b.fields {
+		f := &b.fields[i]
+		switch f.kind {
+		case byHeader:
+			out = f.find(req.Header(f.name.name(req)), out)
+		case byQuery:
+			if req.RPC == "" {
+				out = f.find(req.Query(f.name.canonical), out)
+			}
+		case byHost:
+			if list := f.values[strings.ToLower(req.Host)]; list != nil {
+				out = append(out, list)
+			}
+		}
+	}
+	return out
+}
+
+func (f *field) find(values []string, out [][]int32) [][]int32 {
+	for _, v := range values {
+		if list := f.values[v]; list != nil {
+			out = append(out, list)
+		}
+	}
+	return out
+}
+
+// next takes the smallest number above last off the lists, or -1.
+func next(lists [][]int32, last int32) int32 {
+	best := int32(-1)
+	for i := range lists {
+		for len(lists[i]) > 0 && lists[i][0] <= last {
+			lists[i] = lists[i][1:]
+		}
+		if len(lists[i]) > 0 && (best < 0 || lists[i][0] < best) {
+			best = lists[i][0]
+		}
+	}
+	return best
+}

@@ -1,0 +1,283 @@
+package scenario
+
+import (
+	"cmp"
+	"math"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// A Request is what rules are matched against: a request, or a call when RPC
+// is set.
+type Request struct {
+	Method    string
+	Path      string // below the server's prefix
+	Host      string // without the port
+	Route     string // its pattern
+	WebSocket bool   // it asks for one
+	RPC       string // "/echo.EchoService/Echo"
+	Internal  bool   // only rules that say so touch it
+	Values
+}
+
+// Values are looked up when a rule asks for them.
+type Values interface {
+	// Header is the values of a header by its canonical name, or of a call's
+	// metadata by its name in lower case.
+	Header(name string) []string
+	Query(name string) []string
+	Client() string // its address, without the port
+}
+
+// live is a rule at work.
+type live struct {
+	*Rule
+	born time.Time
+	seed uint64 // of the scenario
+	key  uint64 // of the seed and the name
+
+	web, calls bool // what it is about
+	path       pattern
+	rpc        pattern
+	host       pattern
+	headers    []condition
+	query      []condition
+	per        condition // its pattern is not used
+	perKind    string
+	delay      Distribution
+	frames     Distribution
+	percent    float64 // as a share
+	timed      bool    // it depends on the clock
+
+	all   tally
+	keyed *keys
+	fired atomic.Uint64
+}
+
+// condition is about a value with a name.
+type condition struct {
+	pattern
+	lower, canonical string // the name as gRPC and as HTTP write it
+}
+
+func newCondition(name, text string) condition {
+	return condition{newPattern(text, false), strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)}
+}
+
+func (c *condition) name(req *Request) string {
+	if req.RPC != "" {
+		return c.lower
+	}
+	return c.canonical
+}
+
+// bring makes a checked rule work.
+func bring(r *Rule, seed uint64, born time.Time, limits Limits) *live {
+	l := &live{Rule: r, born: born, seed: seed, key: mix(seed ^ hash(r.Name)), percent: 1}
+	m := &r.Match
+	if m.Percent != nil {
+		l.percent = *m.Percent / 100
+	}
+	l.path, l.rpc, l.host = newPattern(m.Path, true), newPattern("/"+m.GRPC, false), newPattern(strings.ToLower(m.Host), false)
+	for name, text := range m.Headers {
+		l.headers = append(l.headers, newCondition(name, text))
+	}
+	for name, text := range m.Query {
+		c := newCondition(name, text)
+		c.lower, c.canonical = name, name
+		l.query = append(l.query, c)
+	}
+	byName := func(a, b condition) int { return cmp.Compare(a.canonical, b.canonical) }
+	slices.SortFunc(l.headers, byName)
+	slices.SortFunc(l.query, byName)
+	if m.Per != "" {
+		kind, name, _ := strings.Cut(m.Per, ":")
+		l.perKind, l.per = kind, newCondition(name, "*")
+		if kind == "query" {
+			l.per.canonical = name
+		}
+		l.keyed = &keys{limit: limits.Keys}
+	}
+	if r.Delay != nil {
+		l.delay = r.Delay.Distribution()
+	}
+	if f := r.Fault; f != nil && f.WebSocket != nil && f.WebSocket.Delay != nil {
+		l.frames = f.WebSocket.Delay.Distribution()
+	}
+	l.shed()
+	l.web = m.GRPC == "" && (r.Fault == nil || r.Fault.Kind(false) != "")
+	l.calls = !m.web() && (r.Fault == nil || r.Fault.GRPC != nil)
+	w := &r.When
+	l.timed = r.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
+	return l
+}
+
+// shed gives a limit without a fault the one that fits.
+func (l *live) shed() {
+	if l.Limit == nil || l.Fault != nil || l.delay != nil {
+		return
+	}
+	f := &Fault{Status: 503, GRPC: &GRPC{Code: rpc.Unavailable, Message: "too many calls at once"}}
+	if l.Limit.Rate > 0 {
+		f = &Fault{Status: 429, GRPC: &GRPC{Code: rpc.ResourceExhausted, Message: "too many calls"}}
+	}
+	spec := *l.Rule
+	spec.Fault = f
+	l.Rule = &spec
+}
+
+// matches reports whether the rule is about the request, its number aside.
+func (l *live) matches(req *Request) bool {
+	if req.Internal && !l.Match.Internal {
+		return false
+	}
+	if req.RPC != "" {
+		if !l.calls || l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.match(req.RPC) {
+			return false
+		}
+	} else if !l.web || !l.matchesWeb(req) {
+		return false
+	}
+	for i := range l.headers {
+		if c := &l.headers[i]; !c.any(req.Header(c.name(req))) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *live) matchesWeb(req *Request) bool {
+	m := &l.Match
+	if m.Path != "" && !l.path.match(req.Path) ||
+		len(m.Methods) > 0 && !slices.Contains(m.Methods, req.Method) ||
+		m.Host != "" && !l.host.match(strings.ToLower(req.Host)) ||
+		l.Fault != nil && l.Fault.WebSocket != nil && !req.WebSocket {
+		return false
+	}
+	for i := range l.query {
+		if c := &l.query[i]; !c.any(req.Query(c.canonical)) {
+			return false
+		}
+	}
+	return true
+}
+
+// any reports whether one of the values is as it should be. An empty pattern
+// wants none.
+func (c *condition) any(values []string) bool {
+	if c.text == "" {
+		return first(values) == ""
+	}
+	for _, v := range values {
+		if c.match(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// countFor is the tally that a request counts for, and what its draws begin
+// with. It is nil when the request has not the key.
+func (l *live) countFor(req *Request) (*tally, uint64) {
+	var value string
+	switch l.perKind {
+	case "":
+		return &l.all, l.key
+	case "client":
+		value = req.Client()
+	case "route":
+		value = cmp.Or(req.RPC, req.Route)
+	case "header":
+		value = first(req.Header(l.per.name(req)))
+	case "query":
+		if req.RPC == "" {
+			value = first(req.Query(l.per.canonical))
+		}
+	}
+	if value == "" {
+		return nil, 0
+	}
+	h := hash(value)
+	l.all.n.Add(1)
+	return l.keyed.of(h), mix(l.key ^ h)
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// open reports whether the rule is at work at a time, and the share that its
+// ramp has come to.
+func (w *When) open(born, now time.Time) (share float64, ok bool) {
+	passed := now.Sub(born)
+	if w.For > 0 && passed >= time.Duration(w.For) {
+		return 0, false
+	}
+	if x := w.Window; x != nil && (passed < time.Duration(x.From) || x.To > 0 && passed >= time.Duration(x.To)) {
+		return 0, false
+	}
+	if x := w.Daily; x != nil && !x.has(now) {
+		return 0, false
+	}
+	if x := w.Flap; x != nil && passed%time.Duration(x.Hit+x.Pass) >= time.Duration(x.Hit) {
+		return 0, false
+	}
+	if x := w.Ramp; x != nil {
+		way := min(1, float64(passed)/float64(x.Over))
+		return (x.From + (x.To-x.From)*way) / 100, true
+	}
+	return 1, true
+}
+
+func (d *Daily) has(now time.Time) bool {
+	now = now.UTC()
+	t := Clock(now.Sub(time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)))
+	if d.From < d.To {
+		return d.From <= t && t < d.To
+	}
+	return d.From <= t || t < d.To
+}
+
+// picks reports whether the n-th request, counted from 1, is to be hit.
+func (w *When) picks(n uint64) bool {
+	if n <= w.After {
+		return false
+	}
+	n -= w.After
+	if w.Every > 0 {
+		if n%w.Every != 0 {
+			return false
+		}
+		n /= w.Every
+	}
+	if w.First > 0 && n > w.First {
+		return false
+	}
+	if have := uint64(len(w.Outcomes)); have > 0 {
+		if n > have && !w.Cycle {
+			return false
+		}
+		return w.Outcomes[(n-1)%have] == Hit
+	}
+	return true
+}
+
+func (l *live) expired(now time.Time) bool {
+	return l.TTL > 0 && now.Sub(l.born) >= time.Duration(l.TTL)
+}
+
+// burst is the size of the bucket.
+func (l *Limit) burst() float64 {
+	if l.Burst > 0 {
+		return float64(l.Burst)
+	}
+	return math.Max(1, math.Ceil(l.Rate))
+}

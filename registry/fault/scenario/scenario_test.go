@@ -1,0 +1,186 @@
+package scenario_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// everything is a scenario that says all there is to say.
+const everything = `
+seed: 42
+rules:
+- name: checkout-is-slow
+  match: { path: /api/*, methods: [POST], host: "*.example.com", headers: { x-user: beta }, query: { a: "1" }, percent: 30, per: client }
+  delay: { p50: 80ms, p99: 1200ms, at: both }
+- { name: internal, match: { path: /healthz, internal: true }, when: { for: 1m, window: { from: 10s, to: 20s }, daily: { from: "22:30", to: "06:00:30" } }, fault: { status: 503, headers: { Retry-After: 1 }, body: x } }
+- { name: calls, match: { grpc: echo.EchoService/*, headers: { x: "*" } }, when: { every: 10, after: 5, first: 2 }, fault: { grpc: UNAVAILABLE }, ttl: 10m }
+- { name: mid-stream, match: { grpc: "*", per: "header:x" }, fault: { grpc: { code: data_loss, message: gone, after: 3 } } }
+- { name: both, fault: { status: 503, grpc: { code: Unavailable } }, combine: true }
+- { name: f1, match: { server: "*-0" }, fault: { reset: true, truncate: 0 } }
+- { name: f2, fault: { empty: true }, delay: 50µs }
+- { name: f3, fault: { bad-chunk: true }, delay: { fixed: 1s } }
+- { name: f4, fault: { garbage: true }, delay: { uniform: { min: 1ms, max: 2ms } } }
+- { name: f5, fault: { stall: 1s }, delay: { normal: { mean: 10ms, stddev: 1ms } } }
+- { name: f6, fault: { stall: { after: 10, for: 1s } }, delay: { exponential: 10ms } }
+- { name: f7, fault: { bandwidth: 1024 }, delay: { exponential: { mean: 10ms } } }
+- { name: f8, fault: { goaway: true }, delay: { pareto: { min: 1ms, shape: 1.5 } } }
+- { name: f9, fault: { websocket: { close: 1011, reason: x, after: 2, drop: 10, delay: 10ms } }, delay: { table: { p0: 0s, p99.9: 10ms, p100: 1s }, at: chunks } }
+- { name: f10, when: { flap: { hit: 1s, pass: 2s } }, fault: { unready: true } }
+- { name: shed, limit: { concurrency: 10 } }
+- { name: bucket, match: { per: "query:a" }, limit: { rate: 2.5, burst: 10 }, when: { ramp: { from: 0, to: 50, over: 5m }, outcomes: [hit, pass], cycle: true } }
+- { name: per.route, match: { path: "/a/{name}/b", per: route }, delay: { lognormal: { p10: 1ms, p90: 2ms } } }
+`
+
+// What a rule says of itself reads as the same rule.
+func TestRoundTrip(t *testing.T) {
+	s, err := scenario.Parse("x", []byte(everything))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := scenario.Parse("x", b)
+	if diff := cmp.Diff(s, again); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	for _, r := range s.Rules {
+		same, err := scenario.ParseRule("x", "y", r.JSON())
+		if diff := cmp.Diff(r, same); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	rule := func(s string) string { return "rules:\n- name: r\n  " + s }
+	const fault = "fault: {reset: true}\n  "
+	for _, c := range []struct{ in, want string }{
+		{"rules: [", "f.yaml:1:1: did not find expected node content"},
+		{"rules: 1", `f.yaml:1:8: rules: "1": want a list`},
+		{"[]", "f.yaml:1:1: a list: want a map of seed, rules"},
+		{"seed: -1\nrules: []", `f.yaml:1:7: seed: "-1": want a whole number, not negative`},
+		{"seed:", "f.yaml:1:6: seed: want a value"},
+		{"rules: []\nrules: []", "f.yaml:2:1: rules: given twice"},
+		{"rules: [{fault: {reset: true}}]", "f.yaml:1:9: rule #1: want name: what metrics"},
+		{rule("faults: {}"), `f.yaml:3:3: rule "r": unknown key "faults" (did you mean "fault"?)`},
+		{rule("fault: {statsu: 500}"), `f.yaml:3:11: rule "r": fault: unknown key "statsu" (did you mean "status"?)`},
+		{rule("delay: {p50: 80ms, p99: fast}"), `f.yaml:3:27: rule "r": delay.p99: "fast": want a duration`},
+		{rule("delay: 100"), `f.yaml:3:10: rule "r": delay: "100": want a duration such as 50µs, 200ms or 1.5s`},
+		{rule("delay: -1s"), `want a duration`},
+		{rule("delay: {p50: 80ms}"), `f.yaml:3:10: rule "r": delay: want two percentiles`},
+		{rule("delay: {p50: 80ms, p99: 10ms}"), `want two percentiles`},
+		{rule("delay: {p50: 80ms, p101: 1s}"), `want two percentiles`},
+		{rule("delay: {p50: 80ms, fixed: 1s}"), `delay: want one of fixed`},
+		{rule("delay: {}"), `delay: want one of fixed`},
+		{rule("delay: {uniform: {min: 2s, max: 1s}}"), `f.yaml:3:20: rule "r": delay.uniform: want min not above max`},
+		{rule("delay: {normal: {mean: 1s}}"), `delay.normal: want stddev: the standard deviation`},
+		{rule("delay: {pareto: {min: 0s, shape: 1}}"), `delay.pareto.min: want a duration above zero`},
+		{rule("delay: {pareto: {min: 1s, shape: 0}}"), `delay.pareto.shape: "0": want a number, at least 0.01`},
+		{rule("delay: {table: {p0: 1s, p50: 500ms, p100: 2s}}"), `delay.table: want percentiles from p0 to p100`},
+		{rule("delay: {table: {p10: 1s, p100: 2s}}"), `delay.table: want percentiles from p0 to p100`},
+		{rule("delay: {fixed: 1s, at: after}"), `delay.at: "after": want before or chunks or both`},
+		{rule("fault: {status: 200}"), `f.yaml:3:19: rule "r": fault.status: "200": want a number from 400 to 599`},
+		{rule("fault: {status: 5xx}"), `"5xx": want a whole number`},
+		{rule("fault: {grpc: OK}"), `fault.grpc: OK is no fault`},
+		{rule("fault: {grpc: UNAVAILABEL}"), `"UNAVAILABEL": want a gRPC status code (did you mean "UNAVAILABLE"?)`},
+		{rule("fault: {reset: yes please}"), `fault.reset: "yes please": want true or false`},
+		{rule("fault: {reset: true, empty: true}"), `fault: want one of status`},
+		{rule("fault: {}"), `fault: want one of status`},
+		{rule("fault: {body: x, reset: true}"), `fault: want status beside headers and body`},
+		{rule("fault: {status: 500, headers: {a b: c}}"), `fault.headers: "a b"`},
+		{rule(`fault: {status: 500, headers: {a: "b\r\nc: d"}}`), `fault.headers: "a"`},
+		{rule("fault: {truncate: 2000000}"), `want a number from 0 to 1048576`},
+		{rule("fault: {stall: 0s}"), `fault.stall: want a duration above zero`},
+		{rule("fault: {websocket: {close: 1006}}"), `1006 is no code to send`},
+		{rule("fault: {websocket: {after: 1}}"), `want close, drop or delay`},
+		{rule("fault: {unready: true}\n  match: {path: /a}"), `fault.unready: want nothing beside it`},
+		{rule("fault: {unready: true}\n  when: {first: 3}"), `fault.unready: want nothing beside it`},
+		{rule("match: {path: /a}"), `rule "r": want a delay, a fault or a limit`},
+		{rule(fault + "match: {path: a}"), `f.yaml:4:17: rule "r": match.path: "a": want a path that begins with /`},
+		{rule(fault + "match: {path: '/a{b}'}"), `want {name} to be a whole segment`},
+		{rule(fault + "match: {path: '/{}'}"), `want {name} to be a whole segment`},
+		{rule(fault + "match: {grpc: echo}"), `match.grpc: "echo": want service/method`},
+		{rule(fault + "match: {grpc: a/b}"), `fault: want grpc: CODE beside match.grpc`},
+		{rule("fault: {grpc: ABORTED}\n  match: {grpc: a/b, path: /a}"), `match.grpc: want no path`},
+		{rule("fault: {grpc: ABORTED}\n  match: {path: /a}"), `fault: want a fault for HTTP`},
+		{rule(fault + "match: {percent: 101}"), `match.percent: "101": want a number from 0 to 100`},
+		{rule(fault + "match: {per: ip}"), `match.per: "ip": want header:NAME`},
+		{rule(fault + "match: {path: /healthz*, internal: true}"), `match.internal: want a path`},
+		{rule(fault + "match: {methods: [a b]}"), `match.methods: "a b": want HTTP methods`},
+		{rule(fault + "match: {headers: {'a:': b}}"), `match.headers: "a:" is no name`},
+		{rule(fault + "when: {every: 0}"), `when.every: "0": want a number, at least 1`},
+		{rule(fault + "when: {outcomes: [fail]}"), `when.outcomes[0]: "fail": want hit or pass`},
+		{rule(fault + "when: {cycle: true}"), `when.cycle: want outcomes beside it`},
+		{rule(fault + "when: {window: {from: 2s, to: 1s}}"), `when.window: want from before to`},
+		{rule(fault + "when: {daily: {from: '25:00', to: '06:00'}}"), `"25:00": want a time of the day such as 22:30`},
+		{rule(fault + "when: {flap: { hit: 1s, pass: 0s }}"), `when.flap: want hit and pass above zero`},
+		{rule(fault + "when: {ramp: {from: 0, to: 200, over: 1s}}"), `when.ramp.to: "200"`},
+		{rule(fault + "limit: {}"), `limit: want either concurrency or rate`},
+		{rule(fault + "limit: {concurrency: 1, burst: 2}"), `limit.burst: want rate beside it`},
+		{rule(fault + "\n- name: r\n  delay: 1s"), `rule "r": name: another rule has this name`},
+		{"rules: [{name: a b, delay: 1s}]", `rule "a b": name: want letters, digits, - _ and ., at most 63`},
+		{strings.Repeat("#", scenario.MaxBytes+1), "larger than"},
+	} {
+		_, err := scenario.Parse("f.yaml", []byte(c.in))
+		if err == nil || !strings.HasPrefix(err.Error(), "f.yaml:") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.200s\n got %v\nwant %s", c.in, err, c.want)
+		}
+	}
+	_, err := scenario.Parse("f", []byte("rules:\n- {name: a, delay: 1}\n- {name: b, fault: {grpc: NO, x: 1}}\n- {delya: 1s}"))
+	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
+		t.Errorf("%d mistakes: %v", n, err)
+	}
+	for _, empty := range []string{"", "rules:", "{}", "# nothing"} {
+		if s, err := scenario.Parse("f", []byte(empty)); err != nil || len(s.Rules) != 0 {
+			t.Errorf("%q: %v", empty, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(everything)
+	f.Add("rules: [{name: &a x, delay: *a}]")
+	f.Add("rules: [{name: x, match: {path: '/{a}'}, delay: {table: {p0: 1s, p100.0: 2s}}}]")
+	f.Fuzz(func(t *testing.T, in string) {
+		s, err := scenario.Parse("f", []byte(in))
+		if err != nil {
+			return
+		}
+		e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: 1, Held: 1, Keys: 2})
+		e.Apply(s)
+		for _, req := range []scenario.Request{{Method: "GET", Path: "/api/x", Host: "a", Values: values{}}, {RPC: "/a.B/C", Values: values{}}} {
+			if d := e.Decide(&req); d != nil {
+				d.Delay()
+				d.Chunk(1)
+				d.Done()
+			}
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := scenario.Parse("f", b); err != nil {
+			t.Errorf("%s: %v", b, err)
+		}
+	})
+}
+
+// values are headers, in either spelling, and query values.
+type values map[string][]string
+
+func (v values) Header(name string) []string { return v[name] }
+func (v values) Query(name string) []string  { return v["?"+name] }
+func (v values) Client() string {
+	if c := v["client"]; c != nil {
+		return c[0]
+	}
+	return "192.0.2.1"
+}

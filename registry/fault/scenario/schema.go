@@ -1,0 +1,109 @@
+package scenario
+
+import (
+	"encoding/json"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// object is a part of a JSON Schema.
+type object map[string]any
+
+// Schema is the JSON Schema (2020-12) of a scenario, made from the types, so
+// that an editor can complete one. It accepts all that Parse accepts; what
+// Parse refuses beyond it takes two fields together.
+func Schema() []byte {
+	s := schemaOf(reflect.TypeFor[Scenario](), "")
+	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "podinfo fault scenario"
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		panic(err) // it is texts and numbers
+	}
+	return append(b, '\n')
+}
+
+const (
+	durationText = `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$|^0$`
+	clockText    = `^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$`
+)
+
+func schemaOf(t reflect.Type, tag reflect.StructTag) object {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if scalar := tag.Get("scalar"); scalar != "" {
+		f, _ := fieldOf(t, scalar)
+		return object{"anyOf": []object{schemaOf(f.Type, f.Tag), schemaOf(t, "")}}
+	}
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return object{"type": []string{"string", "integer"}, "pattern": durationText, "minimum": 0, "maximum": 0}
+	case reflect.TypeFor[Clock]():
+		return object{"type": "string", "pattern": clockText}
+	case reflect.TypeFor[Outcome]():
+		return object{"enum": []Outcome{Hit, Pass}}
+	case reflect.TypeFor[At]():
+		return object{"enum": []At{Before, Chunks, Both}}
+	case reflect.TypeFor[rpc.Code]():
+		return object{"type": "string", "examples": screaming()[1:]}
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return structSchema(t)
+	case reflect.Map:
+		s := object{"type": "object", "additionalProperties": schemaOf(t.Elem(), "")}
+		if t.Elem() == reflect.TypeFor[Duration]() {
+			s = object{"type": "object", "patternProperties": object{percentile.String(): schemaOf(t.Elem(), "")}, "additionalProperties": false}
+		}
+		return s
+	case reflect.Slice:
+		return object{"type": "array", "items": schemaOf(t.Elem(), "")}
+	case reflect.String:
+		s := object{"type": []string{"string", "number", "boolean"}} // 1 is as good as "1"
+		if tag.Get("accepts") == "name" {
+			s = object{"type": "string", "pattern": ruleName.String()}
+		}
+		return s
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.Float64:
+		return within(object{"type": "number"}, tag)
+	case reflect.Uint64:
+		if tag.Get("min") == "" {
+			tag += ` min:"0"`
+		}
+	}
+	return within(object{"type": "integer"}, tag)
+}
+
+func within(s object, tag reflect.StructTag) object {
+	for limit, key := range map[string]string{"min": "minimum", "max": "maximum"} {
+		if x, err := strconv.ParseFloat(tag.Get(limit), 64); err == nil {
+			s[key] = x
+		}
+	}
+	return s
+}
+
+func structSchema(t reflect.Type) object {
+	properties, required := object{}, []string{}
+	s := object{"type": "object", "additionalProperties": false, "properties": properties}
+	for f := range t.Fields() {
+		p := schemaOf(f.Type, f.Tag)
+		p["description"] = strings.TrimSpace(f.Tag.Get("doc"))
+		properties[keyOf(f)] = p
+		if f.Tag.Get("required") != "" {
+			required = append(required, keyOf(f))
+		}
+		if f.Tag.Get("percentiles") != "" {
+			s["patternProperties"] = object{percentile.String(): schemaOf(reflect.TypeFor[Duration](), "")}
+		}
+	}
+	if len(required) > 0 {
+		s["required"] = required
+	}
+	return s
+}
