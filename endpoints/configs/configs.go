@@ -4,13 +4,12 @@ package configs
 import (
 	"context"
 	"net/http"
-	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
 
 // Module is configs.
@@ -21,10 +20,6 @@ type Module struct {
 	host  *registry.Host
 	reply atomic.Pointer[[]byte] // encoded; replaced as a whole
 }
-
-// settled is how long a directory must be quiet before it is read: a file is
-// seldom written in one step.
-const settled = 50 * time.Millisecond
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
@@ -58,37 +53,13 @@ func (m *Module) Start(context.Context) error {
 	m.load() // after Add: no change can come between
 	m.host.Go(func(ctx context.Context) {
 		defer w.Close()
-		m.watch(ctx, w.Events, w.Errors)
+		watch.Follow(ctx, w.Events, w.Errors, m.load, m.missed)
 	})
 	return nil
 }
 
-// watch reads the directory anew when it changed: at once when the kubelet
-// swaps a volume, which is one step, and else when it has settled.
-func (m *Module) watch(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error) {
-	var quiet <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e, ok := <-events:
-			if !ok {
-				m.host.Log.Error("/configs lost its watch, its files are shown as they were")
-				return
-			}
-			if filepath.Base(e.Name) == dataLink && e.Has(fsnotify.Create) {
-				m.load()
-			}
-			quiet = time.After(settled)
-		case err := <-errs: // too many changes at once, some were lost
-			if err != nil {
-				m.host.Log.WithError(err).Warn("/configs may have missed a change")
-				quiet = time.After(settled)
-			}
-		case <-quiet:
-			m.load()
-		}
-	}
+func (m *Module) missed(err error) {
+	m.host.Log.WithError(err).Warn("/configs may have missed a change")
 }
 
 // load replaces the reply.

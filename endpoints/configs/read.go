@@ -8,12 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-)
 
-// dataLink is what the kubelet swaps to replace all files of a mounted
-// ConfigMap or Secret in one step. It points to the directory that holds them;
-// the names next to it are links through it.
-const dataLink = "..data"
+	"github.com/seed-4591fe7d/podinfo/registry/watch"
+)
 
 // maxFile is the size limit of a file, in bytes. It is also etcd's of a whole
 // ConfigMap.
@@ -43,9 +40,9 @@ func (m *Module) read() (map[string]string, error) {
 }
 
 // root is the directory that holds the files. In a volume of the kubelet that
-// is what dataLink points to now, so that all files are of one version.
+// is what watch.DataLink points to now, so that all files are of one version.
 func (m *Module) root() (string, error) {
-	root, err := filepath.EvalSymlinks(filepath.Join(m.Path, dataLink))
+	root, err := filepath.EvalSymlinks(filepath.Join(m.Path, watch.DataLink))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m.Path, nil
 	}

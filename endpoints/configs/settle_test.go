@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
 
 // TestHalfIsNotSeen writes a file in two steps and follows what is served.
@@ -27,7 +28,7 @@ func TestHalfIsNotSeen(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		events, errs := make(chan fsnotify.Event), make(chan error)
 		done := make(chan struct{})
-		go func() { m.watch(ctx, events, errs); close(done) }()
+		go func() { watch.Follow(ctx, events, errs, m.load, m.missed); close(done) }()
 
 		write := func(content string) {
 			if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
@@ -43,9 +44,9 @@ func TestHalfIsNotSeen(t *testing.T) {
 			}
 		}
 		write("half")
-		time.Sleep(settled - time.Millisecond)
+		time.Sleep(watch.Settled - time.Millisecond)
 		write("half, and the rest")
-		time.Sleep(settled - time.Millisecond)
+		time.Sleep(watch.Settled - time.Millisecond)
 		shows("{}")
 		time.Sleep(time.Millisecond)
 		shows("half, and the rest")
@@ -54,7 +55,7 @@ func TestHalfIsNotSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		errs <- fsnotify.ErrEventOverflow // the event is lost
-		time.Sleep(settled)
+		time.Sleep(watch.Settled)
 		shows("{}")
 		stop()
 		<-done

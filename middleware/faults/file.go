@@ -8,20 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
-
-// settled is how long the directory must be quiet before the file is read: one
-// that is edited is seldom written in one step.
-const settled = 50 * time.Millisecond
-
-// dataLink is what the kubelet swaps to replace a mounted ConfigMap in one
-// step.
-const dataLink = "..data"
 
 // watch reads the file and follows its directory. The file may come later, and
 // a bad one leaves the rules as they are.
@@ -37,35 +29,13 @@ func (m *Module) watch() error {
 	m.load() // after Add: no change can come between
 	m.host.Go(func(ctx context.Context) {
 		defer w.Close()
-		m.follow(ctx, w.Events, w.Errors)
+		watch.Follow(ctx, w.Events, w.Errors, m.load, m.missed)
 	})
 	return nil
 }
 
-func (m *Module) follow(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error) {
-	var quiet <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e, ok := <-events:
-			if !ok {
-				m.host.Log.Error("the scenario lost its watch, its rules stay")
-				return
-			}
-			if filepath.Base(e.Name) == dataLink && e.Has(fsnotify.Create) {
-				m.load()
-			}
-			quiet = time.After(settled)
-		case err := <-errs: // too many changes at once, some were lost
-			if err != nil {
-				m.host.Log.WithError(err).Warn("a change of the scenario may have been missed")
-				quiet = time.After(settled)
-			}
-		case <-quiet:
-			m.load()
-		}
-	}
+func (m *Module) missed(err error) {
+	m.host.Log.WithError(err).Warn("a change of the scenario may have been missed")
 }
 
 // load takes the file's rules, all or none.
