@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 )
 
 // binary is podinfo, built once.
@@ -178,12 +180,4 @@ func (p *process) raw(t *testing.T, request string) string {
 	return strings.TrimSpace(line)
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+func freePort(t *testing.T) int { return grpctest.FreePort(t) }

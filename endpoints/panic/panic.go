@@ -28,12 +28,18 @@ func (m *Module) Routes() []registry.Route {
 	return []registry.Route{{
 		Method: http.MethodGet, Path: "/panic", Handler: m.serve,
 		Summary: "End the process with exit code 255, without a reply", Tag: "HTTP API",
-		Returns: map[int]any{http.StatusInternalServerError: registry.Error{}},
+		Returns: map[int]any{http.StatusForbidden: registry.Error{}, http.StatusInternalServerError: registry.Error{}},
 	}}
 }
 
-// serve replies only where there is no process to end.
+// serve replies only where there is no process to end, and to a browser that
+// another site's page has send the request: an image's address is enough for
+// that, and it must not end anything (Fetch Metadata, Sec-Fetch-Site).
 func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		registry.WriteError(w, http.StatusForbidden, "another site's page asked for it")
+		return
+	}
 	m.host.Log.WithField("remote", r.RemoteAddr).WithField("code", Code).Error("Panic asked for, the process ends.")
 	m.host.Exit(Code)
 	registry.WriteError(w, http.StatusInternalServerError, "this server does not end its process")

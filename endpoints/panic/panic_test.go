@@ -34,6 +34,19 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// An image on another site's page cannot end the process.
+func TestCrossSite(t *testing.T) {
+	for site, code := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 500, "none": 500} {
+		s := registrytest.Serve(t, nil, new(panicmod.Module))
+		if res, _ := s.Call(t, "GET", "/panic", "", "Sec-Fetch-Site", site); res.StatusCode != code {
+			t.Errorf("%s: %d, want %d", site, res.StatusCode, code)
+		}
+		if asked := strings.Contains(s.Log.String(), "Panic asked for"); asked != (code == 500) {
+			t.Errorf("%s: %s", site, s.Log)
+		}
+	}
+}
+
 // The process that ends is this test, run once more.
 func TestExit(t *testing.T) {
 	const asServer = "PANIC_TEST_SERVER"
