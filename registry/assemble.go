@@ -94,13 +94,7 @@ func (a *App) routes(on []*entry) ([]Route, error) {
 			if !strings.HasPrefix(rt.Path, "/") || !isClean(rt.Path) {
 				return nil, fmt.Errorf("module %s: path %q is not clean and absolute", e.info.Name, rt.Path)
 			}
-			rt.Module, rt.Pattern = e.info.Name, a.core.Prefix+rt.Path
-			if a.core.Prefix != "" && rt.Path == "/" {
-				rt.Pattern = a.core.Prefix
-			}
-			if rt.Label == "" {
-				rt.Label = label(rt.Pattern)
-			}
+			rt = a.place(e, rt)
 			for _, x := range out {
 				if x.Method == rt.Method && x.Pattern == rt.Pattern && x.When == nil {
 					return nil, fmt.Errorf("modules %s and %s both serve %s %s", x.Module, rt.Module, rt.Method, rt.Path)
@@ -110,6 +104,18 @@ func (a *App) routes(on []*entry) ([]Route, error) {
 		}
 	}
 	return out, nil
+}
+
+// place fills in what a route gets at assembly.
+func (a *App) place(e *entry, rt Route) Route {
+	rt.Module, rt.Pattern = e.info.Name, a.core.Prefix+rt.Path
+	if a.core.Prefix != "" && rt.Path == "/" {
+		rt.Pattern = a.core.Prefix
+	}
+	if rt.Label == "" {
+		rt.Label = label(rt.Pattern)
+	}
+	return rt
 }
 
 // spellings are the paths a pattern is mounted at: the root of a prefix is

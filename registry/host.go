@@ -45,6 +45,20 @@ func (h *Host) Modules() []Status { return h.app.Modules() }
 // Mounted lists the routes that are served now.
 func (h *Host) Mounted() []Mounted { return h.app.Mounted() }
 
+// Declared lists the routes of every module that is on or on standby, linked
+// now or not. It may be called in Provision.
+func (h *Host) Declared() []Route {
+	var out []Route
+	for _, e := range h.app.entries {
+		if ep, ok := e.Module.(Endpoint); ok && e.state != Off {
+			for _, rt := range ep.Routes() {
+				out = append(out, h.app.place(e, rt))
+			}
+		}
+	}
+	return out
+}
+
 // Switch links or unlinks a module, see [App.Switch].
 func (h *Host) Switch(name string, on bool) error { return h.app.Switch(name, on) }
 

@@ -60,8 +60,8 @@ func flagName(key string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, EnvPrefix), "_", "-"))
 }
 
-// keyName is the variable a flag or a key of the config file stands for.
-func keyName(flag string) string {
+// KeyOf is the variable that a flag, or a key of the config file, stands for.
+func KeyOf(flag string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
@@ -74,7 +74,7 @@ func (i Info) prefix() string {
 }
 
 // key is the variable for i's name: PODINFO_RANDOM_DELAY and a suffix.
-func (i Info) key(suffix string) string { return keyName(i.Name) + suffix }
+func (i Info) key(suffix string) string { return KeyOf(i.Name) + suffix }
 
 // EnabledKey is the variable that turns the module on or off.
 func (i Info) EnabledKey() string { return i.key("_ENABLED") }

@@ -95,10 +95,10 @@ func unknown(vals values, settings []Setting) (errs []error, warning string) {
 			continue
 		}
 		if g.source == FromFile {
-			errs = append(errs, fmt.Errorf("config file: unknown key %q%s", flagName(k), didYouMean(flagName(k), flagNames(keys))))
+			errs = append(errs, fmt.Errorf("config file: unknown key %q%s", flagName(k), Suggest(flagName(k), flagNames(keys))))
 			continue
 		}
-		strays = append(strays, k+didYouMean(k, keys))
+		strays = append(strays, k+Suggest(k, keys))
 	}
 	if len(strays) == 0 {
 		return errs, ""
@@ -115,8 +115,9 @@ func flagNames(keys []string) []string {
 	return out
 }
 
-// didYouMean is ` (did you mean "x"?)` for the likeliest of words, or "".
-func didYouMean(word string, words []string) string {
+// Suggest is ` (did you mean "x"?)` for the likeliest of words, or "" when
+// none is near.
+func Suggest(word string, words []string) string {
 	best, far := "", max(1, len(word)/3)+1
 	for _, w := range words {
 		if d := distance(word, w); d < far {
@@ -128,10 +129,6 @@ func didYouMean(word string, words []string) string {
 	}
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
-
-// Suggest is ` (did you mean "x"?)` for the likeliest of words, or "" when
-// none is near.
-func Suggest(word string, words []string) string { return didYouMean(word, words) }
 
 // distance is Levenshtein's: how many letters to add, drop or replace.
 func distance(a, b string) int {

@@ -103,7 +103,7 @@ func checkTerms(vals values, names []string) error {
 		}
 		key := EnvPrefix + "MODULES"
 		return &SettingError{key, vals[key].value, vals[key].source,
-			fmt.Sprintf("names of modules, and %q is none%s", name, didYouMean(name, names))}
+			fmt.Sprintf("names of modules, and %q is none%s", name, Suggest(name, names))}
 	}
 	return nil
 }

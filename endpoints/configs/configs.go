@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"github.com/fsnotify/fsnotify"
-
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
@@ -39,22 +37,14 @@ func (m *Module) Start(context.Context) error {
 	if m.Path == "" {
 		return nil
 	}
-	w, err := fsnotify.NewWatcher()
+	follow, err := watch.Directory(m.Path)
 	if err != nil {
 		m.host.Log.WithError(err).Warn("/configs cannot watch its directory and shows nothing")
 		return nil
 	}
-	if err := w.Add(m.Path); err != nil {
-		w.Close()
-		m.host.Log.WithError(err).Warn("/configs cannot watch its directory and shows nothing")
-		return nil
-	}
 	m.host.Log.Info("fscache start watcher for " + m.Path)
-	m.load() // after Add: no change can come between
-	m.host.Go(func(ctx context.Context) {
-		defer w.Close()
-		watch.Follow(ctx, w.Events, w.Errors, m.load, m.missed)
-	})
+	m.load() // now: no change can come between
+	m.host.Go(func(ctx context.Context) { follow(ctx, m.load, m.missed) })
 	return nil
 }
 

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fsnotify/fsnotify"
-
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
@@ -18,19 +16,12 @@ import (
 // watch reads the file and follows its directory. The file may come later, and
 // a bad one leaves the rules as they are.
 func (m *Module) watch() error {
-	w, err := fsnotify.NewWatcher()
+	follow, err := watch.Directory(filepath.Dir(m.File))
 	if err != nil {
-		return err
-	}
-	if err := w.Add(filepath.Dir(m.File)); err != nil {
-		w.Close()
 		return fmt.Errorf("PODINFO_FAULTS_FILE: its directory cannot be watched: %w", err)
 	}
-	m.load() // after Add: no change can come between
-	m.host.Go(func(ctx context.Context) {
-		defer w.Close()
-		watch.Follow(ctx, w.Events, w.Errors, m.load, m.missed)
-	})
+	m.load() // now: no change can come between
+	m.host.Go(func(ctx context.Context) { follow(ctx, m.load, m.missed) })
 	return nil
 }
 

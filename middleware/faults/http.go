@@ -7,12 +7,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
 )
 
 // ServeHTTP does to a request what the rules say. Without rules that is one
@@ -132,7 +132,7 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 	m.report(r.Context(), d, false, held)
 	left := d.Delay()
 	if held && left > 0 {
-		extend(w, r, left)
+		wait.ExtendAll(w, r, left)
 		if !registry.Sleep(r.Context(), left) {
 			return
 		}
@@ -187,21 +187,4 @@ func refuse(w http.ResponseWriter, s *scenario.Strike) {
 	}
 	w.WriteHeader(s.Fault.Status)
 	w.Write([]byte(s.Fault.Body))
-}
-
-// extend gives the server its whole timeouts again after a delay. Without that
-// a delay beyond them would end in an empty reply.
-func extend(w http.ResponseWriter, r *http.Request, d time.Duration) {
-	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok {
-		return
-	}
-	// A writer that has no deadlines needs none moved: errors do not matter.
-	after, control := time.Now().Add(d), http.NewResponseController(w)
-	if srv.WriteTimeout > 0 {
-		control.SetWriteDeadline(after.Add(srv.WriteTimeout))
-	}
-	if srv.ReadTimeout > 0 {
-		control.SetReadDeadline(after.Add(srv.ReadTimeout))
-	}
 }

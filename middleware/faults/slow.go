@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
 )
 
 // beat is how often a body with a bandwidth is written to.
@@ -41,7 +42,7 @@ func (s *slow) pause(d time.Duration) bool {
 	}
 	s.left -= d
 	s.Flush()
-	extend(s.ResponseWriter, s.r, d)
+	wait.ExtendAll(s.ResponseWriter, s.r, d)
 	return registry.Sleep(s.r.Context(), d)
 }
 

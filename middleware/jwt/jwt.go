@@ -88,7 +88,7 @@ func (m *Module) resolve(rules []rule) error {
 		return err
 	}
 	m.rpcs = map[string]bool{}
-	m.guard, err = resolve(rules, append(declared(m.host), rpcs...))
+	m.guard, err = resolve(rules, append(m.host.Declared(), rpcs...))
 	for _, rt := range rpcs {
 		m.rpcs[rt.Path] = m.guard.covers(rt)
 	}
@@ -106,20 +106,6 @@ func (m *Module) trustOwn(h *registry.Host) error {
 		return weakSecret(h)
 	}
 	return nil
-}
-
-// declared are the routes of every enabled module.
-func declared(h *registry.Host) (out []registry.Route) {
-	for _, e := range registry.All[registry.Endpoint](h) {
-		for _, rt := range e.Routes() {
-			rt.Pattern = h.Prefix() + rt.Path
-			if h.Prefix() != "" && rt.Path == "/" {
-				rt.Pattern = h.Prefix()
-			}
-			out = append(out, rt)
-		}
-	}
-	return out
 }
 
 func weakSecret(h *registry.Host) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/wait"
 )
 
 const name = "random-delay"
@@ -68,7 +69,7 @@ func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if d := m.draw(); d > 0 {
 		m.observers.Report(r.Context(), name)
-		extend(w, r, d)
+		wait.ExtendAll(w, r, d)
 		if !registry.Sleep(r.Context(), d) {
 			return
 		}
@@ -80,21 +81,4 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 func (m *Module) draw() time.Duration {
 	random := m.random.Next()
 	return m.least + time.Duration(random.Uint64N(uint64(m.span)+1))
-}
-
-// extend gives the server its whole timeouts again after the delay. Without
-// that a delay beyond them would end in an empty reply.
-func extend(w http.ResponseWriter, r *http.Request, d time.Duration) {
-	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok {
-		return
-	}
-	// A writer that has no deadlines needs none moved: errors do not matter.
-	after, control := time.Now().Add(d), http.NewResponseController(w)
-	if srv.WriteTimeout > 0 {
-		control.SetWriteDeadline(after.Add(srv.WriteTimeout))
-	}
-	if srv.ReadTimeout > 0 {
-		control.SetReadDeadline(after.Add(srv.ReadTimeout))
-	}
 }

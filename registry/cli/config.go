@@ -58,7 +58,7 @@ func parseConfig(b []byte) (map[string]string, error) {
 		if k != strings.ToLower(k) || strings.Contains(k, "_") {
 			return nil, fmt.Errorf("key %q: want the name of a flag, such as %q", k, strings.ToLower(strings.ReplaceAll(k, "_", "-")))
 		}
-		vars[registry.EnvPrefix+strings.ToUpper(strings.ReplaceAll(k, "-", "_"))] = v
+		vars[registry.KeyOf(k)] = v
 	}
 	return vars, nil
 }

@@ -77,3 +77,14 @@ func Extend(w http.ResponseWriter, r *http.Request, d time.Duration) {
 	// An error says that this connection has no deadlines.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d + srv.WriteTimeout))
 }
+
+// ExtendAll is Extend for a wait before the request was read: it puts off the
+// deadline for reading its body, too.
+func ExtendAll(w http.ResponseWriter, r *http.Request, d time.Duration) {
+	Extend(w, r, d)
+	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || srv.ReadTimeout <= 0 {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d + srv.ReadTimeout))
+}

@@ -23,6 +23,23 @@ const Settled = 50 * time.Millisecond
 // ErrLost says that no further change will be seen.
 var ErrLost = errors.New("the watch is lost")
 
+// Directory watches dir and returns what follows it, see [Follow]. From its
+// return on no change goes unseen, so what dir holds is best read then.
+func Directory(dir string) (follow func(ctx context.Context, changed func(), missed func(error)), err error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Add(dir); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return func(ctx context.Context, changed func(), missed func(error)) {
+		defer w.Close()
+		Follow(ctx, w.Events, w.Errors, changed, missed)
+	}, nil
+}
+
 // Follow calls changed, until ctx ends, when the events of a watched directory
 // say so: at once when the kubelet swaps a volume, and else when the directory
 // has settled. missed is told when a change may go unseen.
