@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -58,11 +59,33 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	if err != nil || root == nil {
 		return s, err
 	}
+	d.read(root, s)
+	return s, errors.Join(d.errs...)
+}
+
+// read makes a scenario of a document and notes its mistakes.
+func (d *decoder) read(root *yaml.Node, s *Scenario) {
 	d.value(root, reflect.ValueOf(s).Elem(), "", "")
 	if len(d.errs) == 0 {
 		d.check(s)
 	}
-	return s, errors.Join(d.errs...)
+}
+
+// Checked is a copy of a scenario that code made, if it is one that Parse would
+// have accepted. The error joins an [*Error] for every mistake.
+func (s *Scenario) Checked() (*Scenario, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	d, root, err := open("scenario", b)
+	if err != nil {
+		return nil, err
+	}
+	out := new(Scenario)
+	d.unplaced = true
+	d.read(root, out)
+	return out, errors.Join(d.errs...)
 }
 
 // ParseRule reads a single rule, such as the body of a request or the value of
@@ -90,11 +113,12 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 
 // decoder walks a document and keeps every mistake.
 type decoder struct {
-	file  string
-	named string // the name of the only rule, which need not say it
-	rule  string // the one being read
-	errs  []error
-	at    map[string]*yaml.Node // where the fields of rules are, by rule and path
+	file     string
+	named    string // the name of the only rule, which need not say it
+	rule     string // the one being read
+	errs     []error
+	unplaced bool                  // lines and columns would tell nobody anything
+	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
@@ -122,7 +146,7 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 
 func (d *decoder) fail(n *yaml.Node, field, format string, args ...any) {
 	e := &Error{File: d.file, Rule: d.rule, Field: field, Problem: fmt.Sprintf(format, args...)}
-	if n != nil {
+	if n != nil && !d.unplaced {
 		e.Line, e.Column = n.Line, n.Column
 	}
 	d.errs = append(d.errs, e)
