@@ -33,6 +33,7 @@ rules:
 - { name: f7, fault: { bandwidth: 1024 }, delay: { exponential: { mean: 10ms } } }
 - { name: f8, fault: { goaway: true }, delay: { pareto: { min: 1ms, shape: 1.5 } } }
 - { name: f9, fault: { websocket: { close: 1011, reason: x, after: 2, drop: 10, delay: 10ms } }, delay: { table: { p0: 0s, p99.9: 10ms, p100: 1s }, at: chunks } }
+- { name: f9in, fault: { websocket: { drop: 10, direction: in } } }
 - { name: f10, when: { flap: { hit: 1s, pass: 2s } }, fault: { unready: true } }
 - { name: shed, limit: { concurrency: 10 } }
 - { name: bucket, match: { per: "query:a" }, limit: { rate: 2.5, burst: 10 }, when: { ramp: { from: 0, to: 50, over: 5m }, outcomes: [hit, pass], cycle: true } }
@@ -102,6 +103,7 @@ func TestMistakes(t *testing.T) {
 		{rule("fault: {truncate: 2000000}"), `want a number from 0 to 1048576`},
 		{rule("fault: {stall: 0s}"), `fault.stall: want a duration above zero`},
 		{rule("fault: {websocket: {close: 1006}}"), `1006 is no code to send`},
+		{rule("fault: {websocket: {drop: 1, direction: inn}}"), `fault.websocket.direction: "inn": want out or in or both (did you mean "in"?)`},
 		{rule("fault: {websocket: {after: 1}}"), `want close, drop or delay`},
 		{rule("fault: {unready: true}\n  match: {path: /a}"), `fault.unready: want nothing beside it`},
 		{rule("fault: {unready: true}\n  when: {first: 3}"), `fault.unready: want nothing beside it`},
