@@ -174,7 +174,7 @@ func TestDelayedFrames(t *testing.T) {
 		"delay: 10s, direction: in":              "10 20 30 ",
 		"delay: 10s, direction: in, after: 1":    "0 10 20 ",
 		"delay: 50s, direction: in":              "50 100 150 ", // pings go on
-		"drop: 100, direction: in":               "3600 7200 ", // what the server says by itself
+		"drop: 100, direction: in":               "3600 7200 ",  // what the server says by itself
 		"drop: 100, direction: out":              "",
 		"close: 1011, direction: in, after: 2":   "0 0 closed 1011",
 		"close: 1011, direction: both, after: 0": "closed 1011",
@@ -199,7 +199,7 @@ func TestDelayedFrames(t *testing.T) {
 			}
 			conn.SetReadDeadline(time.Now().Add(150 * time.Minute))
 			got := ""
-			for range max(3, strings.Count(want, " ")+1) {
+			for len(got) < max(1, len(want)) {
 				_, err = wsutil.ReadServerText(conn)
 				if closed, ok := errors.AsType[wsutil.ClosedError](err); ok {
 					got += fmt.Sprint("closed ", int(closed.Code))
