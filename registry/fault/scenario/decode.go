@@ -66,9 +66,7 @@ func Parse(file string, b []byte) (*Scenario, error) {
 // read makes a scenario of a document and notes its mistakes.
 func (d *decoder) read(root *yaml.Node, s *Scenario) {
 	d.value(root, reflect.ValueOf(s).Elem(), "", "")
-	if len(d.errs) == 0 {
-		d.check(s)
-	}
+	d.check(s)
 }
 
 // Checked is a copy of a scenario that code made, if it is one that Parse would
@@ -118,13 +116,14 @@ type decoder struct {
 	rule     string // the one being read
 	errs     []error
 	unplaced bool                  // lines and columns would tell nobody anything
+	bad      map[string]bool       // rules with mistakes
 	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
-	d := &decoder{file: file, at: map[string]*yaml.Node{}}
+	d := &decoder{file: file, bad: map[string]bool{}, at: map[string]*yaml.Node{}}
 	if len(b) > MaxBytes {
 		return d, nil, &Error{File: file, Problem: fmt.Sprintf("larger than %d bytes", MaxBytes)}
 	}
@@ -150,6 +149,7 @@ func (d *decoder) fail(n *yaml.Node, field, format string, args ...any) {
 		e.Line, e.Column = n.Line, n.Column
 	}
 	d.errs = append(d.errs, e)
+	d.bad[d.rule] = true
 }
 
 // value reads n into v. field is the path to it and limits are its tags.
@@ -387,12 +387,15 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		at := fmt.Sprintf("%s[%d]", field, i)
 		if v.Type() == reflect.TypeFor[[]*Rule]() {
-			d.rule, at = fmt.Sprintf("#%d", i+1), ""
+			d.rule, at = numbered(i), ""
 		}
 		d.value(x, elem, at, "")
 		v.Set(reflect.Append(v, elem))
 	}
 }
+
+// numbered is what errors call the i-th rule while it has no name.
+func numbered(i int) string { return fmt.Sprintf("#%d", i+1) }
 
 // scalar reads texts, numbers and true or false. A number may stand where a
 // text is wanted.

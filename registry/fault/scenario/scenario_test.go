@@ -146,6 +146,10 @@ func TestMistakes(t *testing.T) {
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
+	_, err = scenario.Parse("f", []byte("seed: x\nrules:\n- {name: a, delay: 1}\n- {name: b}\n- {name: c, delay: 1s, match: {path: x}}\n- {}"))
+	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
+		t.Errorf("%d mistakes of rules that are well formed or not: %v", n, err)
+	}
 	for _, empty := range []string{"", "rules:", "{}", "# nothing"} {
 		if s, err := scenario.Parse("f", []byte(empty)); err != nil || len(s.Rules) != 0 {
 			t.Errorf("%q: %v", empty, err)
