@@ -5,6 +5,7 @@
 // What the n-th request of a rule, or of one of its keys, gets is a function
 // of the seed, the rule's name, the key and n alone, whatever the number of
 // clients. Only what is about time (when, ttl, limit) depends on the clock too.
+// A rule does not count the requests that a rule above it hit.
 package scenario
 
 import (
