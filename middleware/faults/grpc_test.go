@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,24 @@ func TestMessages(t *testing.T) {
 }
 
 func TestCallsAskByMetadata(t *testing.T) {
+	s := grpctest.Serve(t, rules("true", "BY_HEADER", "true"), new(faults.Module), new(grpctest.Service))
+	for header, want := range map[string]codes.Code{ // over the wire
+		"":                                    codes.OK,
+		"x-envoy-fault-abort-grpc-request 14": codes.Unavailable,
+		"x-envoy-fault-abort-request 403":     codes.PermissionDenied,
+		"x-envoy-fault-delay-request 1":       codes.OK,
+		"x-podinfo-fault {fault: {grpc: {code: ABORTED, message: asked for}}}": codes.Aborted,
+		"x-podinfo-fault {fault: {reset: true}}":                               codes.Internal,
+	} {
+		name, value, _ := strings.Cut(header, " ")
+		ctx := t.Context()
+		if name != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, name, value)
+		}
+		if got := status.Code(s.Call(ctx, "UnaryCall")); got != want {
+			t.Errorf("%s: %v", header, got)
+		}
+	}
 	m := new(faults.Module)
 	registrytest.New(t, rules("true", "BY_HEADER", "true"), m)
 	for _, c := range []struct {
