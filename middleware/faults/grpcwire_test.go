@@ -232,15 +232,20 @@ func TestBrokenCalls(t *testing.T) {
 		if st := status.Convert(err); st.Code() != want.code || !strings.Contains(st.Message(), want.text) {
 			t.Errorf("%s: %v", fault, err)
 		}
+		for _, method := range []string{"StreamingOutputCall", "StreamingInputCall", "FullDuplexCall"} {
+			if err := s.Call(ctx, method); status.Code(err) != want.code {
+				t.Errorf("%s: %s: %v", fault, method, err)
+			}
+		}
 		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, grpc.Peer(&second), grpc.WaitForReady(true)); err != nil {
 			t.Errorf("%s: the next: %v", fault, err)
 		}
 		if same := first.LocalAddr.String() == second.LocalAddr.String(); same != want.same {
 			t.Errorf("%s: the same connection: %v", fault, same)
 		}
-		got := e.codes(2) // the first may end after its client has seen it end
+		got := e.codes(5) // the first may end after its client has seen it end
 		slices.Sort(got)
-		if diff := cmp.Diff([]rpc.Code{rpc.OK, rpc.Code(want.code)}, got); diff != "" {
+		if diff := cmp.Diff(append([]rpc.Code{rpc.OK}, slices.Repeat([]rpc.Code{rpc.Code(want.code)}, 4)...), got); diff != "" {
 			t.Errorf("%s: recorded as %s", fault, diff)
 		}
 		must(t, s.App.Stop(t.Context()))
