@@ -13,8 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // Limits of a file.
@@ -182,7 +182,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode || p.UnmarshalText([]byte(n.Value)) != nil {
-			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), registry.Suggest(n.Value, screaming()))
+			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), suggest.Word(n.Value, screaming()))
 		} else if c, ok := p.(*rpc.Code); ok && *c == rpc.OK {
 			d.fail(n, field, "OK is no fault")
 		}
@@ -213,7 +213,7 @@ func (d *decoder) word(n *yaml.Node, field string, words ...string) string {
 			return w
 		}
 	}
-	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), registry.Suggest(n.Value, words))
+	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), suggest.Word(n.Value, words))
 	return ""
 }
 
@@ -280,7 +280,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			continue
 		}
 		if !ok {
-			d.fail(k, field, "unknown key %q%s", k.Value, registry.Suggest(k.Value, keysOf(v.Type())))
+			d.fail(k, field, "unknown key %q%s", k.Value, suggest.Word(k.Value, keysOf(v.Type())))
 			continue
 		}
 		d.at[d.rule+"\x00"+at] = x
