@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -97,7 +96,7 @@ type decoder struct {
 	at    map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
+var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	d := &decoder{file: file, at: map[string]*yaml.Node{}}
@@ -107,8 +106,8 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
-		e := &Error{File: file, Problem: yamlLine.ReplaceAllString(text, "")}
-		if m := yamlLine.FindStringSubmatch(text); m != nil && m[1] != "" {
+		e := &Error{File: file, Problem: yamlLine().ReplaceAllString(text, "")}
+		if m := yamlLine().FindStringSubmatch(text); m != nil && m[1] != "" {
 			e.Line, _ = strconv.Atoi(m[1])
 			e.Column = 1
 		}
@@ -256,7 +255,7 @@ func keysOf(t reflect.Type) (out []string) {
 	return out
 }
 
-var percentile = regexp.MustCompile(`^p(\d{1,3}(\.\d+)?)$`)
+var percentile = lazy(`^p(\d{1,3}(\.\d+)?)$`)
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
@@ -310,7 +309,7 @@ func (d *decoder) begin(n *yaml.Node) {
 
 // inline reads p50: 80ms beside the names of distributions.
 func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
-	if !percentile.MatchString(k.Value) {
+	if !percentile().MatchString(k.Value) {
 		return false
 	}
 	for f := range v.Type().Fields() {
