@@ -21,16 +21,19 @@ var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 // token is the name of a header (RFC 9110, 5.6.2), or a method.
 var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-// check finds the mistakes that are not in one value alone.
+// check finds the mistakes that are not in one value alone, in the rules that
+// could be read.
 func (d *decoder) check(s *Scenario) {
 	names := map[string]bool{}
-	for _, r := range s.Rules {
+	for i, r := range s.Rules {
 		d.rule = strconv.Quote(r.Name)
-		if names[r.Name] {
+		if r.Name != "" && names[r.Name] {
 			d.wrong("name", "another rule has this name")
 		}
 		names[r.Name] = true
-		d.checkRule(r)
+		if !d.bad[i] {
+			d.checkRule(r)
+		}
 	}
 }
 
