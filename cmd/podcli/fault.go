@@ -22,7 +22,7 @@ const maxFaults = 64 << 20
 
 func faultCommand() *command {
 	return group("fault", "Rules that delay and break requests: check them, try them, run them.",
-		faultList(), faultApply(), faultRemove(), faultPause(), faultResume(), faultWatch(), faultCheck())
+		faultList(), faultApply(), faultRemove(), faultPause(), faultResume(), faultWatch(), faultCheck(), faultSimulate())
 }
 
 // faultAPI is the API of faults, on a server's metrics port.

@@ -128,7 +128,7 @@ func faultCheck() *command {
 the standard input. A mistake is told as FILE:LINE:COLUMN, the rule, the field
 and what is accepted. Rules that can never hit, as earlier ones hit all that they
 match, are warned of. It exits with 1 when there is a mistake.`
-	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", "helm template . | yq .data.scenario | podcli fault check -"}
+	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", `kubectl get configmap faults -o jsonpath="{.data.scenario\.yaml}" | podcli fault check -`}
 	out := addOutput(c.flags, "o")
 	c.do = func(_ context.Context, files []string) error {
 		if len(files) == 0 {
