@@ -93,6 +93,9 @@ func (r *simulated) object() map[string]any {
 		"requests": r.n, "of": requests, "rate": r.rate, "duration": r.lasts().Seconds(), "seed": *r.scenario.Seed,
 		"hit": r.hit, "passed": r.n - r.hit, "rules": rules,
 	}
+	if r.pod != "" {
+		o["server"] = r.pod
+	}
 	if len(r.delays) > 0 {
 		o["delay"] = spreadOf(r.delays).object()
 	}

@@ -14,8 +14,7 @@ type watcher struct {
 	count              int
 	out                *output
 
-	hits    map[string]uint64 // by rule, when they were looked at last
-	printed int
+	hits map[string]uint64 // by rule, at the last look; nil before the first
 }
 
 func faultWatch() *command {
@@ -43,7 +42,7 @@ func (w *watcher) watch(ctx context.Context) error {
 	}
 	tick := time.NewTicker(w.interval)
 	defer tick.Stop()
-	for {
+	for printed := 0; ; {
 		rules, err := w.api.ask(ctx, "GET", "", "", nil)
 		if ctx.Err() != nil {
 			return nil
@@ -51,11 +50,13 @@ func (w *watcher) watch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.show(rules, time.Now()); err != nil {
-			return err
-		}
-		if w.count > 0 && w.printed >= w.count {
-			return nil
+		for _, h := range w.grown(rules) {
+			if err := w.print(h, time.Now()); err != nil {
+				return err
+			}
+			if printed++; printed == w.count {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:
@@ -65,9 +66,16 @@ func (w *watcher) watch(ctx context.Context) error {
 	}
 }
 
-// show prints what grew. The first look only says from where.
-func (w *watcher) show(rules *faultRules, now time.Time) error {
-	first, before := w.hits == nil, w.hits
+// growth is a rule that has hit more.
+type growth struct {
+	faultState
+	more uint64
+}
+
+// grown is what has hit something since the last look. The first look only says
+// from where.
+func (w *watcher) grown(rules *faultRules) (out []growth) {
+	before := w.hits
 	w.hits = map[string]uint64{}
 	for _, s := range rules.Rules {
 		w.hits[s.name] = s.Hits
@@ -75,21 +83,17 @@ func (w *watcher) show(rules *faultRules, now time.Time) error {
 		if s.Hits < from { // the rule was replaced and counts from 0
 			from = 0
 		}
-		if first || s.Hits == from || w.count > 0 && w.printed >= w.count {
-			continue
-		}
-		w.printed++
-		if err := w.line(now, s, s.Hits-from); err != nil {
-			return err
+		if before != nil && s.Hits > from {
+			out = append(out, growth{s, s.Hits - from})
 		}
 	}
-	return nil
+	return out
 }
 
-func (w *watcher) line(now time.Time, s faultState, more uint64) error {
+func (w *watcher) print(g growth, now time.Time) error {
 	if w.out.json {
-		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": s.name, "more": more, "hits": s.Hits, "seen": s.Seen})
+		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": g.name, "more": g.more, "hits": g.Hits, "seen": g.Seen})
 	}
-	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(s.name), more, s.Hits, s.Seen)
+	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(g.name), g.more, g.Hits, g.Seen)
 	return err
 }
