@@ -130,7 +130,7 @@ func (a *faultAPI) remove(ctx context.Context, rules *faultRules, names []string
 }
 
 func faultPause() *command {
-	return faultSwitch("pause", "Stop all rules of a server for now. Their clocks and counts stay.")
+	return faultSwitch("pause", "Stop all rules of a server for now. Their clocks go on.")
 }
 
 func faultResume() *command { return faultSwitch("resume", "Let the rules of a server go on.") }
