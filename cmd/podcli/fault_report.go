@@ -26,6 +26,18 @@ func (r *simulated) lasts() time.Duration {
 	return time.Duration(float64(r.n) / r.rate * float64(time.Second))
 }
 
+// targets are what the requests are for.
+func (r *simulated) targets() (out []string) {
+	seen := map[string]bool{}
+	for _, s := range r.requests {
+		if text := s.String(); !seen[text] {
+			seen[text] = true
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
 // spread sums up delays.
 type spread struct {
 	count                    int
@@ -85,12 +97,8 @@ func (r *simulated) object() map[string]any {
 		}
 		rules = append(rules, o)
 	}
-	requests := []string{}
-	for _, s := range r.requests {
-		requests = append(requests, s.String())
-	}
 	o := map[string]any{
-		"requests": r.n, "of": requests, "rate": r.rate, "duration": r.lasts().Seconds(), "seed": *r.scenario.Seed,
+		"requests": r.n, "to": r.targets(), "rate": r.rate, "duration": r.lasts().Seconds(), "seed": *r.scenario.Seed,
 		"hit": r.hit, "passed": r.n - r.hit, "rules": rules,
 	}
 	if r.pod != "" {
@@ -121,15 +129,15 @@ func (r *simulated) print(out io.Writer) error {
 		fmt.Fprintf(w, "Server\t%s\n", oneLine(r.pod))
 	}
 	title := "To"
-	for _, s := range r.requests {
-		fmt.Fprintf(w, "%s\t%s\n", title, oneLine(s.String()))
+	for _, target := range r.targets() {
+		fmt.Fprintf(w, "%s\t%s\n", title, oneLine(target))
 		title = ""
 	}
 	fmt.Fprintln(w, "\nRULE\tMATCHED\tHITS\tOF MATCHED\tOF ALL")
 	for _, run := range r.order {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", run.rule.Name, run.matched, run.hits, percent(run.hits, int(run.matched)), percent(run.hits, r.n))
 	}
-	fmt.Fprintf(w, "any\t%d\t%d\t%s\t%s\n", r.n, r.hit, percent(r.hit, r.n), percent(r.hit, r.n))
+	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.n, r.hit, percent(r.hit, r.n), percent(r.hit, r.n))
 	for _, run := range r.order {
 		run.print(w, r.lasts())
 	}

@@ -17,6 +17,7 @@ const (
 	maxSimulated = 10_000_000
 	maxKeys      = 1 << 24 // addresses in 10.0.0.0/8
 	longest      = 10000 * time.Hour
+	serverKeys   = 10000 // that a rule counts for, as a server does by default
 )
 
 // timeSlices is into how many parts a report divides the time.
@@ -159,7 +160,7 @@ func (r *simulated) load(described *synthetic) {
 	} else if len(r.requests) == 0 { // all are about readiness
 		r.requests = []*synthetic{newSynthetic("GET", "/", "localhost")}
 	}
-	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: r.maxDelay, Held: r.n, Keys: max(r.keys, 10000)})
+	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: r.maxDelay, Keys: serverKeys})
 	r.engine.SetClock(func() time.Time { return r.now })
 	r.engine.Apply(r.scenario)
 }

@@ -42,7 +42,7 @@ func TestLint(t *testing.T) {
 		{"combine: true, fault: {reset: true}", "delay: 1s", false},
 		{"fault: {unready: true}", "delay: 1s", false},
 		{"delay: 1s", "fault: {unready: true}", false},
-		{"fault: {reset: true}", "delay: 1s", false}, // which calls have too
+		{"fault: {status: 500}", "delay: 1s", false}, // which calls have too
 		{"fault: {grpc: ABORTED}", "fault: {status: 500}", false},
 		{"match: {path: /a}, delay: 1s", "match: {path: /b}, delay: 1s", false},
 		{"match: {path: /a}, delay: 1s", "delay: 1s", false},
@@ -67,7 +67,7 @@ func TestLint(t *testing.T) {
 			t.Errorf("%s\n%s\n%v %v", c.a, c.b, warnings, err)
 		}
 	}
-	_, warnings, _ := scenario.Lint("f", []byte(`rules: [{name: z, fault: {grpc: ABORTED}}, {name: a, fault: {reset: true}}, {name: b, delay: 1s}]`))
+	_, warnings, _ := scenario.Lint("f", []byte(`rules: [{name: z, fault: {grpc: ABORTED}}, {name: a, fault: {status: 500}}, {name: b, delay: 1s}]`))
 	if len(warnings) != 1 || warnings[0].Problem != `it never hits, as all that it matches is hit by rule "a" and "z" first` {
 		t.Error(warnings)
 	}
