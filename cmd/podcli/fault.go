@@ -52,12 +52,17 @@ func (a *faultAPI) command(c *command, run func(ctx context.Context, args []stri
 		if err == nil {
 			err = run(ctx, args)
 		}
-		if err == nil || errors.Is(err, errFailed) {
-			return err
-		}
-		return c.errorf("%w", err)
+		return c.ended(err)
 	}
 	return c
+}
+
+// ended is how a command ended that may have found mistakes in a file.
+func (c *command) ended(err error) error {
+	if err = explain(err); err == nil || errors.Is(err, errFailed) {
+		return err
+	}
+	return c.errorf("%w", err)
 }
 
 // open reads the flags.

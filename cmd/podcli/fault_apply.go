@@ -63,7 +63,7 @@ func ruleNames(s *scenario.Scenario) (names []string) {
 func (a *applier) apply(ctx context.Context, file string) error {
 	path, body, err := a.read(file)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	before, err := a.api.ask(ctx, "GET", "", "", nil)
 	if err != nil {

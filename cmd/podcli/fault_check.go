@@ -41,7 +41,7 @@ func readFaults(name, rule string) (*faultFile, error) {
 		if path, ok := errors.AsType[*os.PathError](err); ok {
 			err = path.Err
 		}
-		return f, mistakes{{File: f.name, Problem: err.Error()}}
+		return f, mistakesOf(f.name, err)
 	}
 	if isRule(f.text) {
 		f.rule, err = scenario.ParseRule(f.name, rule, f.text)
@@ -49,7 +49,7 @@ func readFaults(name, rule string) (*faultFile, error) {
 	} else {
 		f.scenario, f.warnings, err = scenario.Lint(f.name, f.text)
 	}
-	return f, mistakesOf(err)
+	return f, mistakesOf(f.name, err)
 }
 
 // readInput reads a byte more than there may be, so that more is noticed.
@@ -79,7 +79,7 @@ func isRule(text []byte) bool {
 }
 
 // mistakesOf takes the error of a parser apart.
-func mistakesOf(err error) error {
+func mistakesOf(file string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -91,7 +91,7 @@ func mistakesOf(err error) error {
 	for _, err := range all {
 		m, ok := errors.AsType[*scenario.Error](err)
 		if !ok {
-			return err
+			m = &scenario.Error{File: file, Problem: err.Error()}
 		}
 		out = append(out, m)
 	}
@@ -136,13 +136,11 @@ match, are warned of. It exits with 1 when there is a mistake.`
 		}
 		var failed error
 		for _, name := range files {
-			if err := checkFaults(name, out.json); errors.Is(err, errFailed) {
+			if err := checkFaults(name, out.json); err != nil {
 				failed = err
-			} else if err != nil {
-				return c.errorf("%w", err)
 			}
 		}
-		return failed
+		return c.ended(failed)
 	}
 	return c
 }
@@ -150,12 +148,12 @@ match, are warned of. It exits with 1 when there is a mistake.`
 func checkFaults(name string, asJSON bool) error {
 	f, err := readFaults(name, "")
 	if asJSON {
-		m, _ := errors.AsType[mistakes](err)
-		printJSON(map[string]any{"file": f.name, "ok": err == nil, "rules": len(f.scenario.Rules), "errors": mistakeObjects(m), "warnings": mistakeObjects(f.warnings)})
-		if len(m) > 0 {
-			return errFailed
+		m, wrong := errors.AsType[mistakes](err)
+		o := map[string]any{"file": f.name, "ok": !wrong, "rules": len(f.scenario.Rules), "errors": mistakeObjects(m), "warnings": mistakeObjects(f.warnings)}
+		if err := printJSON(o); err != nil || !wrong {
+			return err
 		}
-		return err
+		return errFailed
 	}
 	if err != nil {
 		return explain(err)

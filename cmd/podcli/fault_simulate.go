@@ -16,7 +16,7 @@ import (
 const (
 	maxSimulated = 10_000_000
 	maxKeys      = 1 << 24 // addresses in 10.0.0.0/8
-	longest      = 10000 * time.Hour
+	maxSpan      = 10000 * time.Hour
 	serverKeys   = 10000 // that a rule counts for, as a server does by default
 )
 
@@ -61,16 +61,10 @@ scenario or a single rule; - is the standard input.`
 		if err == nil {
 			err = run.all(ctx)
 		}
-		if _, wrong := errors.AsType[mistakes](err); wrong {
-			return explain(err)
-		}
 		if err == nil {
 			err = run.report(s.out.json)
 		}
-		if err != nil {
-			return c.errorf("%w", err)
-		}
-		return nil
+		return c.ended(err)
 	}
 	return c
 }
@@ -83,8 +77,8 @@ func (s *simulator) prepare(file string, seeded bool) (*simulated, error) {
 	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || s.maxDelay <= 0 {
 		return nil, errors.New("--rate (at most 1000000) and --max-delay want more than 0, --took 0 or more")
 	}
-	if float64(s.n)/s.rate > longest.Seconds() {
-		return nil, fmt.Errorf("--requests at that --rate take more than %s", longest)
+	if float64(s.n)/s.rate > maxSpan.Seconds() {
+		return nil, fmt.Errorf("--requests at that --rate take more than %s", maxSpan)
 	}
 	start, err := time.Parse(time.TimeOnly, s.start)
 	if err != nil {

@@ -1,7 +1,10 @@
 package scenario_test
 
 import (
+	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -76,5 +79,62 @@ func TestLint(t *testing.T) {
 	}
 	if s, _, err := scenario.Lint("f", nil); err != nil || len(s.Rules) != 0 {
 		t.Error(err)
+	}
+}
+
+// TestLintIsSure holds Lint against the engine: of many pairs of rules, the one
+// that it warns of hits none of many requests.
+func TestLintIsSure(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	// pick is mostly nothing, so that rules are about much.
+	pick := func(from ...string) string {
+		if random.IntN(3) > 0 {
+			return ""
+		}
+		return from[random.IntN(len(from))] + ", "
+	}
+	does := []string{"delay: 1ms", "fault: {status: 500}", "fault: {grpc: ABORTED}", "fault: {status: 500, grpc: ABORTED}", "fault: {websocket: {drop: 1}}", "limit: {concurrency: 1}"}
+	rule := func(name string) string {
+		return "- {name: " + name + ", match: {" +
+			pick("path: /a", "path: /a/b", "path: /a/*", "path: '/{x}'", "path: '/a/{x}'", "path: '*'", "path: '*/b'", "path: '/{x}/*'", "grpc: '*'", "grpc: a.B/*", "grpc: a.B/C") +
+			pick("methods: [GET]", "methods: [GET, PUT]") + pick("host: h", "host: '*'") +
+			pick("headers: {a: b}", "headers: {A: 'b*'}", "headers: {a: '*'}", "headers: {a: ''}") +
+			pick("query: {q: ''}", "query: {q: b}", "query: {q: '*'}") +
+			pick("percent: 50", "percent: 100") + pick("server: pod-*", "server: pod-0") + "}, " +
+			pick("combine: true", "when: {every: 2}") + does[random.IntN(len(does))] + "}\n"
+	}
+	var requests []*scenario.Request
+	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/x", "/x/b"} {
+		for _, method := range []string{"GET", "PUT", "POST"} {
+			for _, host := range []string{"h", "i"} {
+				for _, v := range []values{nil, {"A": {"b"}, "?q": {"b"}}, {"A": {"", "bc"}, "?q": {"c"}}, {"A": {"x"}, "?q": {""}}} {
+					requests = append(requests, &scenario.Request{Method: method, Path: path, Host: host, WebSocket: method == "GET" && host == "i", Values: v})
+				}
+			}
+		}
+	}
+	for _, method := range []string{"/a.B/C", "/a.B/D", "/b.B/C"} {
+		for _, v := range []values{nil, {"a": {"b"}}, {"a": {"bc"}}, {"a": {"x"}}} {
+			requests = append(requests, &scenario.Request{RPC: method, Values: v})
+		}
+	}
+	warned := 0
+	for range 4000 {
+		file := "rules:\n" + rule("a") + rule("b")
+		s, warnings, err := scenario.Lint("f", []byte(file))
+		if err != nil || len(warnings) == 0 {
+			continue
+		}
+		warned++
+		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
+		e.Apply(s)
+		for _, req := range requests {
+			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // no Done: a limit is soon reached
+				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())
+			}
+		}
+	}
+	if warned < 100 {
+		t.Errorf("only %d pairs were warned of", warned)
 	}
 }
