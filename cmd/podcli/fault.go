@@ -21,8 +21,9 @@ import (
 const maxFaults = 64 << 20
 
 func faultCommand() *command {
-	return group("fault", "Rules that delay and break requests: check them, try them, run them.",
-		faultList(), faultApply(), faultRemove(), faultPause(), faultResume(), faultWatch(), faultCheck(), faultSimulate())
+	return group("fault", "Rules that delay and break requests: check them, try them, run them.", func() []*command {
+		return []*command{faultList(), faultApply(), faultRemove(), faultPause(), faultResume(), faultWatch(), faultCheck(), faultSimulate()}
+	})
 }
 
 // faultAPI is the API of faults, on a server's metrics port.

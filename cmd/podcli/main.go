@@ -36,16 +36,16 @@ func main() {
 
 // root is every command there is.
 func root() *command {
-	all := group("podcli", "Probe and client commands.",
-		group("check", "Check that something answers.",
-			checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()),
-		wsCommand(),
-		loadCommand(),
-		faultCommand(),
-		versionCommand(),
-	)
-	all.sub = append(all.sub, completionCommand(), completeCommand(all), helpCommand(all))
-	all.name("")
+	var all *command
+	all = group("podcli", "Probe and client commands.", func() []*command {
+		return []*command{
+			group("check", "Check that something answers.", func() []*command {
+				return []*command{checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()}
+			}),
+			wsCommand(), loadCommand(), faultCommand(), versionCommand(),
+			completionCommand(), completeCommand(all), helpCommand(all),
+		}
+	})
 	return all
 }
 

@@ -218,10 +218,10 @@ func TestHelp(t *testing.T) {
 		if err := c.help(&text); err != nil || !strings.Contains(text.String(), "Usage:\n  "+c.path) {
 			t.Errorf("%s: %v %s", c.path, err, &text)
 		}
-		if c.args != "" && len(c.sub) == 0 && len(c.examples) == 0 && !c.hidden {
+		if c.args != "" && c.below == nil && len(c.examples) == 0 && !c.hidden {
 			t.Errorf("%s has no example", c.path)
 		}
-		for _, s := range c.sub {
+		for _, s := range c.subs() {
 			visit(s)
 		}
 	}
