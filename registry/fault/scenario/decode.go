@@ -1,20 +1,20 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // Limits of a file.
@@ -58,11 +58,14 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	if err != nil || root == nil {
 		return s, err
 	}
-	d.value(root, reflect.ValueOf(s).Elem(), "", "")
-	if len(d.errs) == 0 {
-		d.check(s)
-	}
+	d.read(root, s)
 	return s, errors.Join(d.errs...)
+}
+
+// read makes a scenario of a document and notes its mistakes.
+func (d *decoder) read(root *yaml.Node, s *Scenario) {
+	d.value(root, reflect.ValueOf(s).Elem(), "", "")
+	d.check(s)
 }
 
 // ParseRule reads a single rule, such as the body of a request or the value of
@@ -94,21 +97,22 @@ type decoder struct {
 	named string // the name of the only rule, which need not say it
 	rule  string // the one being read
 	errs  []error
+	bad   map[int]bool          // the rules, by their place, that could not be read
 	at    map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
+var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
-	d := &decoder{file: file, at: map[string]*yaml.Node{}}
+	d := &decoder{file: file, bad: map[int]bool{}, at: map[string]*yaml.Node{}}
 	if len(b) > MaxBytes {
 		return d, nil, &Error{File: file, Problem: fmt.Sprintf("larger than %d bytes", MaxBytes)}
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
-		e := &Error{File: file, Problem: yamlLine.ReplaceAllString(text, "")}
-		if m := yamlLine.FindStringSubmatch(text); m != nil && m[1] != "" {
+		e := &Error{File: file, Problem: yamlLine().ReplaceAllString(text, "")}
+		if m := yamlLine().FindStringSubmatch(text); m != nil && m[1] != "" {
 			e.Line, _ = strconv.Atoi(m[1])
 			e.Column = 1
 		}
@@ -182,7 +186,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode || p.UnmarshalText([]byte(n.Value)) != nil {
-			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), registry.Suggest(n.Value, screaming()))
+			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), cmp.Or(suggest.Word(n.Value, screaming()), " such as UNAVAILABLE"))
 		} else if c, ok := p.(*rpc.Code); ok && *c == rpc.OK {
 			d.fail(n, field, "OK is no fault")
 		}
@@ -213,7 +217,7 @@ func (d *decoder) word(n *yaml.Node, field string, words ...string) string {
 			return w
 		}
 	}
-	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), registry.Suggest(n.Value, words))
+	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), suggest.Word(n.Value, words))
 	return ""
 }
 
@@ -256,7 +260,7 @@ func keysOf(t reflect.Type) (out []string) {
 	return out
 }
 
-var percentile = regexp.MustCompile(`^p(\d{1,3}(\.\d+)?)$`)
+var percentile = lazy(`^p(\d{1,3}(\.\d+)?)$`)
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
@@ -280,7 +284,8 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			continue
 		}
 		if !ok {
-			d.fail(k, field, "unknown key %q%s", k.Value, registry.Suggest(k.Value, keysOf(v.Type())))
+			keys := keysOf(v.Type())
+			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(suggest.Word(k.Value, keys), ": want "+strings.Join(keys, ", ")))
 			continue
 		}
 		d.at[d.rule+"\x00"+at] = x
@@ -310,7 +315,7 @@ func (d *decoder) begin(n *yaml.Node) {
 
 // inline reads p50: 80ms beside the names of distributions.
 func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
-	if !percentile.MatchString(k.Value) {
+	if !percentile().MatchString(k.Value) {
 		return false
 	}
 	for f := range v.Type().Fields() {
@@ -360,10 +365,14 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 	for i, x := range n.Content {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		at := fmt.Sprintf("%s[%d]", field, i)
-		if v.Type() == reflect.TypeFor[[]*Rule]() {
+		isRule, before := v.Type() == reflect.TypeFor[[]*Rule](), len(d.errs)
+		if isRule {
 			d.rule, at = fmt.Sprintf("#%d", i+1), ""
 		}
 		d.value(x, elem, at, "")
+		if isRule && len(d.errs) > before {
+			d.bad[i] = true
+		}
 		v.Set(reflect.Append(v, elem))
 	}
 }
