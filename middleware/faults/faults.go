@@ -119,6 +119,35 @@ func (m *Module) Start(context.Context) error {
 	return m.watch()
 }
 
+// Apply replaces the whole scenario with a copy of s, while requests are under
+// way: each is decided by the old rules or by the new ones. A rule that stays
+// as it was goes on counting where it was. s is checked as a file is; on an
+// error, which joins a [*scenario.Error] for every mistake, the rules stay as
+// they were. The next change of the file of the setting File, or over the API,
+// replaces what Apply set. It may be called once the App was made.
+func (m *Module) Apply(s *scenario.Scenario) error {
+	if m.engine == nil {
+		return errors.New("faults: Apply before the module is part of an App")
+	}
+	checked, err := s.Checked()
+	if err != nil {
+		return err
+	}
+	m.apply(checked)
+	return nil
+}
+
+// Rules are the rules at work in their order, with what they have done. Those
+// that have removed themselves are not among them. The rules must not be
+// changed.
+func (m *Module) Rules() []scenario.State { return m.engine.Rules() }
+
+// Pause stops all rules, or lets them go on. Their clocks are not stopped.
+func (m *Module) Pause(paused bool) { m.engine.Pause(paused) }
+
+// Paused reports whether all rules are stopped.
+func (m *Module) Paused() bool { return m.engine.Paused() }
+
 // apply gives the engine a scenario.
 func (m *Module) apply(s *scenario.Scenario) {
 	m.mu.Lock()

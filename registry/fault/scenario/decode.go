@@ -3,6 +3,7 @@ package scenario
 import (
 	"cmp"
 	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -62,6 +63,23 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	return s, errors.Join(d.errs...)
 }
 
+// Checked is a copy of a scenario that code made, if it is one that Parse would
+// have accepted. The error joins an [*Error] for every mistake.
+func (s *Scenario) Checked() (*Scenario, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	d, root, err := open("scenario", b)
+	if err != nil {
+		return nil, err
+	}
+	out := new(Scenario)
+	d.unplaced = true
+	d.read(root, out)
+	return out, errors.Join(d.errs...)
+}
+
 // read makes a scenario of a document and notes its mistakes.
 func (d *decoder) read(root *yaml.Node, s *Scenario) {
 	d.value(root, reflect.ValueOf(s).Elem(), "", "")
@@ -93,12 +111,13 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 
 // decoder walks a document and keeps every mistake.
 type decoder struct {
-	file  string
-	named string // the name of the only rule, which need not say it
-	rule  string // the one being read
-	errs  []error
-	bad   map[int]bool          // the rules, by their place, that could not be read
-	at    map[string]*yaml.Node // where the fields of rules are, by rule and path
+	file     string
+	named    string // the name of the only rule, which need not say it
+	rule     string // the one being read
+	errs     []error
+	bad      map[int]bool          // the rules, by their place, that could not be read
+	unplaced bool                  // lines and columns would tell nobody anything
+	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
 var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
@@ -126,7 +145,7 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 
 func (d *decoder) fail(n *yaml.Node, field, format string, args ...any) {
 	e := &Error{File: d.file, Rule: d.rule, Field: field, Problem: fmt.Sprintf(format, args...)}
-	if n != nil {
+	if n != nil && !d.unplaced {
 		e.Line, e.Column = n.Line, n.Column
 	}
 	d.errs = append(d.errs, e)
@@ -182,6 +201,8 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = Clock(x.Sub(x.Truncate(24 * time.Hour)))
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
+	case *Direction:
+		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
 	case *At:
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:

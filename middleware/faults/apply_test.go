@@ -1,0 +1,63 @@
+package faults_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// Code that holds the module changes the rules of a server that runs.
+func TestApply(t *testing.T) {
+	m := new(faults.Module)
+	if err := m.Apply(new(scenario.Scenario)); err == nil {
+		t.Error("applied to nothing")
+	}
+	s := registrytest.Serve(t, rules("true"), m, new(endpoint))
+	status := func() int { res, _ := s.Call(t, "GET", "/a", ""); return res.StatusCode }
+
+	mine := &scenario.Scenario{Rules: []*scenario.Rule{{Name: "r", When: scenario.When{First: 2}, Fault: &scenario.Fault{Status: 503}}}}
+	got := []int{status()}
+	must(t, m.Apply(mine))
+	mine.Rules[0].Fault.Status = 200 // no longer of any effect
+	got = append(got, status())
+
+	err := m.Apply(mine)
+	bad, ok := errors.AsType[*scenario.Error](err)
+	if !ok || bad.Rule != `"r"` || bad.Field != "fault.status" || strings.Contains(err.Error(), ":1:") {
+		t.Errorf("%v", err)
+	}
+	got = append(got, status())
+	m.Pause(true)
+	paused := m.Paused()
+	got = append(got, status())
+	m.Pause(false)
+	mine.Rules[0].Fault.Status = 503
+	must(t, m.Apply(mine)) // as it was: the two are used up
+	got = append(got, status())
+	if diff := cmp.Diff([]int{200, 503, 503, 200, 200}, got); diff != "" || !paused || m.Paused() {
+		t.Errorf("%s paused: %v", diff, paused)
+	}
+	if at := m.Rules(); len(at) != 1 || at[0].Hits != 2 || at[0].Seen != 3 {
+		t.Errorf("%+v", at)
+	}
+	must(t, m.Apply(new(scenario.Scenario)))
+	if n := len(m.Rules()); n != 0 || status() != 200 {
+		t.Errorf("%d rules", n)
+	}
+	for _, bad := range []*scenario.Scenario{
+		{Rules: []*scenario.Rule{nil}},
+		{Rules: []*scenario.Rule{{Name: "r"}}},
+		{Rules: []*scenario.Rule{{Fault: &scenario.Fault{Reset: true}}}},
+		{Rules: []*scenario.Rule{{Name: "r", Fault: &scenario.Fault{Reset: true, Empty: true}}}},
+	} {
+		if err := m.Apply(bad); err == nil {
+			t.Errorf("%+v was accepted", bad.Rules[0])
+		}
+	}
+}
