@@ -62,15 +62,19 @@ func dialRaw(t *testing.T, addr string, conf *tls.Config) *rawClient {
 // open begins a call, which is hit when the header x says so.
 func (c *rawClient) open(stream uint32, method, x string) {
 	c.t.Helper()
+	c.headers(stream, false, ":method", "POST", ":scheme", "http", ":path", "/grpc.testing.TestService/"+method, ":authority", "x",
+		"content-type", "application/grpc", "te", "trailers", "x", x)
+}
+
+// headers opens a stream with pairs of names and values.
+func (c *rawClient) headers(stream uint32, end bool, fields ...string) {
+	c.t.Helper()
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
-	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/grpc.testing.TestService/" + method}, {":authority", "x"},
-		{"content-type", "application/grpc"}, {"te", "trailers"}, {"x", x},
-	} {
-		enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	for i := 0; i < len(fields); i += 2 {
+		enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
-	must(c.t, c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true}))
+	must(c.t, c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end}))
 }
 
 // empty sends a message without fields.
