@@ -36,6 +36,10 @@ rules:
 			t.Errorf("%d: %s", i, diff)
 		}
 	}
+	once := grpctest.Serve(t, rules("rules: [{name: r, match: {grpc: '*', per: client}, when: {first: 1}, fault: {grpc: ABORTED}}]"), new(faults.Module), new(grpctest.Service))
+	if a, b := status.Code(once.Call(t.Context(), "UnaryCall")), status.Code(once.Call(t.Context(), "FullDuplexCall")); a != codes.Aborted || b != codes.OK {
+		t.Errorf("the first of a client: %v, %v", a, b)
+	}
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-user", "beta")
 	if st := status.Convert(s.Call(ctx, "UnaryCall")); st.Code() != codes.DataLoss || st.Message() != "gone" {
 		t.Error(st)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
@@ -73,6 +74,33 @@ func TestWebSockets(t *testing.T) {
 		if ok != (c.code != 0) || ok && (closed.Code != c.code || closed.Reason != c.err) || !ok && c.err != "" && !strings.Contains(err.Error(), c.err) || c.err == "" && c.code == 0 && err != nil {
 			t.Errorf("%s: %v", c.fault, err)
 		}
+	}
+}
+
+// clumsy is a module that takes the connection over to refuse it.
+type clumsy struct{}
+
+func (clumsy) Info() registry.Info { return registry.Info{Name: "clumsy"} }
+func (clumsy) Routes() []registry.Route {
+	return []registry.Route{{Path: "/ws/echo", Handler: func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		rw.WriteString("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+		rw.Flush()
+		rw.WriteString("Nope")
+		rw.Flush()
+	}}}
+}
+
+// A refusal is no message, however it is written.
+func TestRefusedHandshake(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {drop: 100, direction: both}}}]"), new(faults.Module), clumsy{})
+	got, err := exchange(t, s.Listener.Addr().String(), "GET /ws/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if err != nil || !strings.HasSuffix(got, "\r\n\r\nNope") {
+		t.Errorf("%q %v", got, err)
 	}
 }
 

@@ -61,6 +61,7 @@ type socket struct {
 	mu        sync.Mutex
 	handshake []byte // the part of it that was written; nil once all was sent
 	open      bool   // it was sent
+	refused   bool   // it was an error
 	out       flow
 	patience  time.Duration // of the one that writes; 0 for ever
 	leave     bool          // close behind the frame that is being written
@@ -121,6 +122,9 @@ func (c *socket) Write(b []byte) (int, error) {
 	if !c.open {
 		return c.begin(b)
 	}
+	if c.refused {
+		return c.Conn.Write(b)
+	}
 	return len(b), c.send(b)
 }
 
@@ -133,6 +137,11 @@ func (c *socket) begin(b []byte) (int, error) {
 	}
 	all := c.handshake
 	c.open, c.handshake = true, nil
+	if !bytes.HasPrefix(all, []byte("HTTP/1.1 101 ")) { // there will be no frames
+		c.refused = true
+		_, err := c.Conn.Write(all)
+		return len(b), err
+	}
 	if _, err := c.Conn.Write(all[:end+4]); err != nil {
 		return 0, err
 	}

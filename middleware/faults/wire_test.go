@@ -236,6 +236,35 @@ rules:
 	}
 }
 
+// What rules look at in a real request.
+func TestMatchOverHTTP(t *testing.T) {
+	for match, want := range map[string]int{
+		"path: '/api/{name}', methods: [POST]":         200,
+		"path: '/api/{name}', methods: [PUT, GET]":     500,
+		"query: { q: '1' }":                            500,
+		"query: { q: '2*' }":                           500,
+		"query: { q: '3' }":                            200,
+		"query: { r: '' }":                             500,
+		"headers: { x-user: b* }":                      500,
+		"headers: { x-user: beta, user-agent: curl* }": 200,
+		"host: 127.0.0.1":                              500,
+		"host: example.com":                            200,
+		"per: client":                                  500,
+		"per: route":                                   500,
+		"per: 'query:q'":                               500,
+		"per: 'query:r'":                               200,
+		"per: 'header:X-USER'":                         500,
+		"server: '*'":                                  500,
+		"server: nowhere":                              200,
+		"grpc: '*'":                                    200,
+	} {
+		s := registrytest.Serve(t, rules("rules: [{name: r, match: {"+match+"}, fault: {status: 500, grpc: ABORTED}}]"), new(faults.Module), new(endpoint))
+		if res, _ := s.Call(t, "GET", "/api/info?q=1&q=22&a=%26", "", "x-user", "beta"); res.StatusCode != want {
+			t.Errorf("%s: %d", match, res.StatusCode)
+		}
+	}
+}
+
 func TestInternalRoutesAreNotTouched(t *testing.T) {
 	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {status: 500}}]", "RESPONSE_HEADER", "-", "BY_HEADER", "true"), new(faults.Module), new(endpoint))
 	for path, want := range map[string]int{"/internal": 200, "/a": 500, "/nowhere": 404} {
