@@ -43,7 +43,8 @@ func (t *tally) take(now time.Time, rate, burst float64) (ok bool, wait time.Dur
 }
 
 // keys holds a tally for each of the keys that were seen last: at least half
-// of limit and at most limit. A key that was forgotten begins anew.
+// of limit and at most limit, of 90 bytes each. A key that was forgotten begins
+// anew.
 type keys struct {
 	limit int
 
