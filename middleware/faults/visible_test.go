@@ -92,6 +92,10 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 	}
 	for _, span := range collector.Spans() {
 		outcome := fmt.Sprint(cmp.Or(span.Attributes["http.response.status_code"], span.Attributes["rpc.response.status_code"]))
+		kind := span.Attributes["error.type"] // missing unless the server failed
+		if served := outcome == "200" || outcome == "OK" || outcome == "NOT_FOUND"; served != (kind == nil) || !served && fmt.Sprint(kind) != outcome {
+			t.Errorf("a span of outcome %s has error.type %v", outcome, kind)
+		}
 		for _, e := range span.Events {
 			traced[fmt.Sprint(e.Attributes["podinfo.fault"])] = outcome
 		}

@@ -62,7 +62,7 @@ func (rt *route) record(ctx context.Context, d time.Duration, r *http.Request, m
 		if rt.pattern != "" {
 			a = append(a, semconv.HTTPRoute(rt.pattern))
 		}
-		if status >= http.StatusInternalServerError {
+		if broken(status) {
 			a = append(a, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 		}
 		set, _ = rt.series.LoadOrStore(l, attribute.NewSet(a...))

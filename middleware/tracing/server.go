@@ -148,11 +148,16 @@ func (a *attributes) server(authority, defaultPort string) {
 // end ends the span of a request. Only what is the server's fault is an error.
 func (a *attributes) end(span trace.Span, status int) {
 	a.add(semconv.HTTPResponseStatusCode(status))
-	if status >= http.StatusInternalServerError {
+	if broken(status) {
 		a.add(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 		span.SetStatus(codes.Error, "")
 	}
 	a.finish(span)
+}
+
+// broken reports whether a request failed, and not by what the client did.
+func broken(status int) bool {
+	return status >= http.StatusInternalServerError || status == registry.StatusCut
 }
 
 // finish gives the attributes to the span and ends it.
