@@ -44,7 +44,11 @@ type platformImage struct {
 func (b *build) image() (*image, error) {
 	base := baseFiles()
 	i := &image{build: *b, index: mutate.Annotations(empty.Index, b.labels()).(v1.ImageIndex)}
-	for _, platform := range platforms {
+	wanted := b.only
+	if len(wanted) == 0 {
+		wanted = platforms
+	}
+	for _, platform := range wanted {
 		programs, err := b.programs(platform)
 		if err != nil {
 			return nil, err

@@ -50,8 +50,8 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-func buildFrom(dir string) (*image, error) {
-	b := build{source: dir, version: "6.15.0-test", revision: "0123456789abcdef0123456789abcdef01234567", created: time.Unix(1700000000, 0).UTC()}
+func buildFrom(dir string, only ...v1.Platform) (*image, error) {
+	b := build{source: dir, only: only, version: "6.15.0-test", revision: "0123456789abcdef0123456789abcdef01234567", created: time.Unix(1700000000, 0).UTC()}
 	return b.image()
 }
 

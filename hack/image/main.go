@@ -34,6 +34,11 @@ func main() {
 	out := flag.String("o", "dist/image", "directory of the OCI layout, under -src")
 	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "file of the SPDX bill of materials, under -src")
 	docker := flag.String("docker", "", "also write an archive for docker load and kind load, under -src, of this machine's platform")
+	flag.Func("platform", "build for this platform alone, such as linux/arm64; may be given more than once", func(name string) error {
+		p, err := platformOf(name)
+		b.only = append(b.only, p)
+		return err
+	})
 	var push []string
 	flag.Func("push", "also push to this reference, with docker's credentials; may be given more than once", func(ref string) error {
 		push = append(push, ref)
@@ -87,6 +92,7 @@ func run(b build, out, sbom, docker string, push []string) error {
 // build is what an image is made from; nothing else changes its digest.
 type build struct {
 	source            string
+	only              []v1.Platform // all, when there are none
 	version, revision string
 	created           time.Time
 }
@@ -155,7 +161,7 @@ func (i *image) writeDocker(path string) error {
 			return tarball.WriteToFile(path, tag, p.image)
 		}
 	}
-	return fmt.Errorf("no image for %s", runtime.GOARCH)
+	return fmt.Errorf("there is no image for this machine, %s, to archive", runtime.GOARCH)
 }
 
 // push sends the image to a registry, which is plain HTTP for localhost only.
@@ -173,6 +179,15 @@ var platforms = []v1.Platform{
 	{OS: "linux", Architecture: "amd64"},
 	{OS: "linux", Architecture: "arm", Variant: "v7"},
 	{OS: "linux", Architecture: "arm64"},
+}
+
+func platformOf(name string) (v1.Platform, error) {
+	for _, p := range platforms {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return v1.Platform{}, fmt.Errorf("want one of %v", platforms)
 }
 
 // compile builds the two programs for a platform.
