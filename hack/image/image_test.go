@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -128,7 +129,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// limit is of all files together. Go's linker keeps every method of every type
+// limit is of all files together, in bytes, and README.md states it. Go's linker keeps every method of every type
 // as soon as one is looked up by a name that is not a constant: text/template
 // and reflect's Method do so. That costs 9 MB, which is how it would show here.
 const limit int64 = 40_000_000
@@ -181,6 +182,16 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %d bytes unpacked, more than %d", p.platform, unpacked, limit)
 		}
 		t.Logf("%s: %.1f MB unpacked", p.platform, float64(unpacked)/1e6)
+	}
+}
+
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("under %d MB unpacked", limit/1_000_000); !strings.Contains(string(text), want) {
+		t.Errorf("README.md does not say %q", want)
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +85,11 @@ func run(b build, out, sbom, docker string, push []string) error {
 	}
 	fmt.Printf("version\t%s, revision %s, created %s\n", b.version, b.revision, b.created.Format(time.RFC3339))
 	for _, p := range img.platforms {
-		fmt.Printf("%s\t%s\t%.1f MB unpacked\n", p.platform, p.digest, float64(p.unpacked)/1e6)
+		fmt.Printf("%s\t%s\t%.1f MB unpacked", p.platform, p.digest, float64(p.unpacked)/1e6)
+		for _, path := range slices.Sorted(maps.Keys(p.programs)) {
+			fmt.Printf(", /%s %.1f", path, float64(len(p.programs[path]))/1e6)
+		}
+		fmt.Println()
 	}
 	fmt.Printf("index\t%s\n", img.digest)
 	return nil
