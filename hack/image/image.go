@@ -210,7 +210,10 @@ func archive(files []file, created time.Time) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return out.Bytes(), w.Close()
+	if err := w.Close(); err != nil { // which writes the end
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // writeLayout writes the OCI layout anew.

@@ -185,6 +185,28 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestLayers has tar, which is stricter than Go's reader, read each layer to its end.
+func TestLayers(t *testing.T) {
+	for _, p := range the(t).platforms {
+		layers, err := p.image.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, layer := range layers {
+			body, err := layer.Uncompressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("tar", "-tf", "-")
+			cmd.Stdin = body
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s, layer %d: %v\n%s", p.platform, i, err, out)
+			}
+			body.Close()
+		}
+	}
+}
+
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
