@@ -16,7 +16,9 @@ examples: ## each example that is a module of its own
 		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
 	done
 
-packaging: ## what is applied to a cluster: kustomize, chart, Timoni module
+packaging: ## what is applied to a cluster: kustomize, chart, Timoni module; and what applies and releases it
+	shellcheck hack/deps hack/e2e hack/fuzz .ci/run
+	$(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
 	for dir in manifests chart timoni; do \
 		$(GO) -C hack/$$dir vet ./... && $(GO) -C hack/$$dir test ./... || exit 1; \
 	done

@@ -242,6 +242,7 @@ func TestRefused(t *testing.T) {
 		"/jwt/secret":            {"jwt": object{"secret": "short"}},
 		"invalid propertyName":   {"settings": object{"PODINFO_LEVEL": "info"}},
 		"the cache has one":      {"redis": object{"enabled": true}, "memcached": object{"enabled": true}},
+		"/faults/scenario":       {"faults": object{"scenario": []any{object{"name": "slow"}}}},
 		"/faults/errorRate":      {"faults": object{"errorRate": 2}},
 		"/ingress/hosts/0/paths": {"ingress": object{"hosts": []any{object{"host": "a", "paths": "/"}}}},
 	} {

@@ -180,50 +180,56 @@ func (c *container) spec(config v1.Config, volume string) *specs.Spec {
 // unpack writes the image's files, with their owners, and returns its config.
 func unpack(t *testing.T, root string) v1.Config {
 	t.Helper()
-	for _, p := range the(t).platforms {
-		if p.platform.Architecture != runtime.GOARCH {
-			continue
+	arch := "linux/" + runtime.GOARCH
+	if runtime.GOARCH == "arm" {
+		arch += "/v7"
+	}
+	platform, err := platformOf(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := buildFrom("../..", platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := built.platforms[0].image
+	body := mutate.Extract(image)
+	defer body.Close()
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(body); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
 		}
-		body := mutate.Extract(p.image)
-		defer body.Close()
-		if err := os.MkdirAll(root, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for r := tar.NewReader(body); ; {
-			h, err := r.Next()
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			to := filepath.Join(root, h.Name)
-			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // the upper layer comes first
-				t.Fatal(err)
-			}
-			if h.Typeflag == tar.TypeDir {
-				err = os.MkdirAll(to, 0o755)
-			} else {
-				err = writeFile(to, r)
-			}
-			if err == nil {
-				err = os.Chown(to, h.Uid, h.Gid)
-			}
-			if err == nil {
-				err = os.Chmod(to, h.FileInfo().Mode())
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		config, err := p.image.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return config.Config
+		to := filepath.Join(root, h.Name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // the upper layer comes first
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(to, 0o755)
+		} else {
+			err = writeFile(to, r)
+		}
+		if err == nil {
+			err = os.Chown(to, h.Uid, h.Gid)
+		}
+		if err == nil {
+			err = os.Chmod(to, h.FileInfo().Mode())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	t.Fatalf("no image for %s", runtime.GOARCH)
-	return v1.Config{}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Config
 }
 
 func writeFile(path string, r io.Reader) error {

@@ -44,7 +44,11 @@ type platformImage struct {
 func (b *build) image() (*image, error) {
 	base := baseFiles()
 	i := &image{build: *b, index: mutate.Annotations(empty.Index, b.labels()).(v1.ImageIndex)}
-	for _, platform := range platforms {
+	wanted := b.only
+	if len(wanted) == 0 {
+		wanted = platforms
+	}
+	for _, platform := range wanted {
 		programs, err := b.programs(platform)
 		if err != nil {
 			return nil, err
@@ -206,7 +210,10 @@ func archive(files []file, created time.Time) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return out.Bytes(), w.Close()
+	if err := w.Close(); err != nil { // which writes the end
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // writeLayout writes the OCI layout anew.

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -50,8 +51,8 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-func buildFrom(dir string) (*image, error) {
-	b := build{source: dir, version: "6.15.0-test", revision: "0123456789abcdef0123456789abcdef01234567", created: time.Unix(1700000000, 0).UTC()}
+func buildFrom(dir string, only ...v1.Platform) (*image, error) {
+	b := build{source: dir, only: only, version: "6.15.0-test", revision: "0123456789abcdef0123456789abcdef01234567", created: time.Unix(1700000000, 0).UTC()}
 	return b.image()
 }
 
@@ -128,7 +129,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// limit is of all files together. Go's linker keeps every method of every type
+// limit is of all files together, in bytes, and README.md states it. Go's linker keeps every method of every type
 // as soon as one is looked up by a name that is not a constant: text/template
 // and reflect's Method do so. That costs 9 MB, which is how it would show here.
 const limit int64 = 40_000_000
@@ -181,6 +182,38 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %d bytes unpacked, more than %d", p.platform, unpacked, limit)
 		}
 		t.Logf("%s: %.1f MB unpacked", p.platform, float64(unpacked)/1e6)
+	}
+}
+
+// TestLayers has tar, which is stricter than Go's reader, read each layer to its end.
+func TestLayers(t *testing.T) {
+	for _, p := range the(t).platforms {
+		layers, err := p.image.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, layer := range layers {
+			body, err := layer.Uncompressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("tar", "-tf", "-")
+			cmd.Stdin = body
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s, layer %d: %v\n%s", p.platform, i, err, out)
+			}
+			body.Close()
+		}
+	}
+}
+
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("under %d MB unpacked", limit/1_000_000); !strings.Contains(string(text), want) {
+		t.Errorf("README.md does not say %q", want)
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,11 @@ func main() {
 	out := flag.String("o", "dist/image", "directory of the OCI layout, under -src")
 	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "file of the SPDX bill of materials, under -src")
 	docker := flag.String("docker", "", "also write an archive for docker load and kind load, under -src, of this machine's platform")
+	flag.Func("platform", "build for this platform alone, such as linux/arm64; may be given more than once", func(name string) error {
+		p, err := platformOf(name)
+		b.only = append(b.only, p)
+		return err
+	})
 	var push []string
 	flag.Func("push", "also push to this reference, with docker's credentials; may be given more than once", func(ref string) error {
 		push = append(push, ref)
@@ -78,7 +85,11 @@ func run(b build, out, sbom, docker string, push []string) error {
 	}
 	fmt.Printf("version\t%s, revision %s, created %s\n", b.version, b.revision, b.created.Format(time.RFC3339))
 	for _, p := range img.platforms {
-		fmt.Printf("%s\t%s\t%.1f MB unpacked\n", p.platform, p.digest, float64(p.unpacked)/1e6)
+		fmt.Printf("%s\t%s\t%.1f MB unpacked", p.platform, p.digest, float64(p.unpacked)/1e6)
+		for _, path := range slices.Sorted(maps.Keys(p.programs)) {
+			fmt.Printf(", /%s %.1f", path, float64(len(p.programs[path]))/1e6)
+		}
+		fmt.Println()
 	}
 	fmt.Printf("index\t%s\n", img.digest)
 	return nil
@@ -87,6 +98,7 @@ func run(b build, out, sbom, docker string, push []string) error {
 // build is what an image is made from; nothing else changes its digest.
 type build struct {
 	source            string
+	only              []v1.Platform // all, when there are none
 	version, revision string
 	created           time.Time
 }
@@ -155,7 +167,7 @@ func (i *image) writeDocker(path string) error {
 			return tarball.WriteToFile(path, tag, p.image)
 		}
 	}
-	return fmt.Errorf("no image for %s", runtime.GOARCH)
+	return fmt.Errorf("there is no image for this machine, %s, to archive", runtime.GOARCH)
 }
 
 // push sends the image to a registry, which is plain HTTP for localhost only.
@@ -173,6 +185,15 @@ var platforms = []v1.Platform{
 	{OS: "linux", Architecture: "amd64"},
 	{OS: "linux", Architecture: "arm", Variant: "v7"},
 	{OS: "linux", Architecture: "arm64"},
+}
+
+func platformOf(name string) (v1.Platform, error) {
+	for _, p := range platforms {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return v1.Platform{}, fmt.Errorf("want one of %v", platforms)
 }
 
 // compile builds the two programs for a platform.

@@ -101,6 +101,7 @@ func TestCheck(t *testing.T) {
 	base := string(render(t, kustomize))
 	monitored := string(mix(t, "monitoring"))
 	routed := string(mix(t, "gateway", "ingress"))
+	flaky := string(render(t, kustomize+"/overlays/flaky"))
 	env := "- name: PODINFO_UI_COLOR\n          value: '#34577c'"
 	tests := map[string]struct {
 		manifest, old, new, want string
@@ -143,6 +144,12 @@ func TestCheck(t *testing.T) {
 		"port of a PodMonitor":      {monitored, "port: http-metrics", "port: metrics", "a selected pod has no port metrics"},
 		"port of an Ingress":        {routed, "port:\n              name: http", "port:\n              name: https", "service podinfo has no port https"},
 		"service of a route":        {routed, "- name: podinfo\n      port: 9999", "- name: podcast\n      port: 9999", "there is no service podcast"},
+		"scenario":                  {flaky, "percent: 20", "percent: 200", "PODINFO_FAULTS:3:23: rule \"flaky\""},
+		"name of a scenario":        {flaky, "name: podinfo-faults", "name: podinfo-fault", "there is no ConfigMap podinfo-faults"},
+		"file of a scenario":        {flaky, "scenario.yaml: |", "scenario.yml: |", "ConfigMap podinfo-faults has no scenario.yaml"},
+		"scenario elsewhere":        {flaky, "mountPath: /etc/podinfo/faults", "mountPath: /etc/podinfo/fault", "no ConfigMap is mounted that holds /etc/podinfo/faults/scenario.yaml"},
+		"scenario by subPath":       {flaky, "mountPath: /etc/podinfo/faults", "subPath: scenario.yaml\n          mountPath: /etc/podinfo/faults/scenario.yaml", "is mounted by subPath"},
+		"scenario of no effect":     {flaky, "name: PODINFO_FAULTS_ENABLED\n          value: \"true\"", "name: PODINFO_FAULTS_ENABLED\n          value: \"false\"", "the module faults is off"},
 		"service account":           {base, "enableServiceLinks: false", "serviceAccountName: robot", "there is no ServiceAccount robot"},
 	}
 	for name, test := range tests {
@@ -194,9 +201,17 @@ func mix(t *testing.T, components ...string) []byte {
 		}
 		return abs
 	}
-	k := map[string][]string{"resources": {from("base")}}
+	k := map[string]any{"resources": []string{from("base")}}
+	var paths []string
 	for _, name := range components {
-		k["components"] = append(k["components"], from("components", name))
+		paths = append(paths, from("components", name))
+	}
+	k["components"] = paths
+	if slices.Contains(components, "faults") { // whose scenario is the overlay's
+		copyFile(t, filepath.Join(dir, "scenario.yaml"), "../../examples/scenarios/brown-out.yaml")
+		k["configMapGenerator"] = []any{map[string]any{
+			"name": "podinfo-faults", "files": []string{"scenario.yaml"}, "options": map[string]bool{"disableNameSuffixHash": true},
+		}}
 	}
 	text, err := yaml.Marshal(k)
 	if err == nil {
@@ -206,6 +221,17 @@ func mix(t *testing.T, components ...string) []byte {
 		t.Fatal(err)
 	}
 	return render(t, dir)
+}
+
+func copyFile(t *testing.T, to, from string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // render renders what kubectl would apply, in its order.

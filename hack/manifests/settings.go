@@ -40,18 +40,32 @@ func readSettings(program string) (*settings, error) {
 // row is what podinfo says about a setting.
 type row struct{ value, source string }
 
+// unset is what podinfo prints for an empty value.
+const unset = "-"
+
 // run returns podinfo's settings, or what it finds wrong with them.
 func (s *settings) run(args, env []string) (map[string]row, error) {
-	cmd := exec.Command(s.program, append([]string{"settings"}, args...)...)
+	table, err := s.table("settings", args, env)
+	rows := map[string]row{}
+	for _, columns := range table {
+		if strings.HasPrefix(columns[0], prefix) {
+			rows[columns[0]] = row{columns[1], columns[2]}
+		}
+	}
+	return rows, err
+}
+
+// table is what a command of podinfo prints, by rows and columns.
+func (s *settings) table(command string, args, env []string) (rows [][]string, err error) {
+	cmd := exec.Command(s.program, append([]string{command}, args...)...)
 	cmd.Env = append([]string{}, env...) // never nil, which would be this process's
 	out, err := cmd.Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return nil, errors.New(strings.TrimSpace(string(exit.Stderr)))
 	}
-	rows := map[string]row{}
 	for line := range strings.Lines(string(out)) {
-		if columns := strings.Split(line, "\t"); len(columns) > 2 && strings.HasPrefix(columns[0], prefix) {
-			rows[columns[0]] = row{columns[1], columns[2]}
+		if columns := strings.Split(line, "\t"); len(columns) > 2 {
+			rows = append(rows, columns)
 		}
 	}
 	return rows, err
@@ -105,6 +119,9 @@ func (s *settings) checkContainer(pod *corev1.PodTemplateSpec, c *corev1.Contain
 		if rows[name].source == "flag" {
 			errs = append(errs, fmt.Errorf("%s has no effect, as a flag beats it", name))
 		}
+	}
+	if file := rows["PODINFO_FAULTS_FILE"].value; file != unset {
+		errs = append(errs, s.checkScenario(pod, c, file, args, env, all))
 	}
 	return errors.Join(append(errs, checkDrain(pod, rows))...)
 }

@@ -44,6 +44,7 @@ func TestRender(t *testing.T) {
 			ui: {color: "#336699", message: "hello", backend: "http://backend/echo"}
 			modules: ["-panic", "pprof"]
 			grpc: {enabled: true, port: 9900, serviceName: "front"}
+			faults: scenario: {seed: 7, rules: [{name: "busy", match: percent: 0.5, fault: {status: 503, body: "<b>\"busy\"</b>"}}, {name: "nightly", when: daily: {from: "22:30", to: "06:00"}, delay: "200ms"}]}
 			replicas: 3
 			resources: {requests: {cpu: "100m", memory: "64Mi"}, limits: {cpu: "2000m", memory: "1Gi"}}
 			podAnnotations: "example.com/pod": "yes"
@@ -58,7 +59,7 @@ func TestRender(t *testing.T) {
 			caching: {enabled: true, redisURL: "tcp://:secret@redis:6379"}
 			test: enabled: true
 		}`},
-		{"own-user", `{podSecurityContext: {runAsUser: 65532, runAsGroup: null, fsGroup: null, supplementalGroups: [7]}, securityContext: readOnlyRootFilesystem: false}`},
+		{"own-user", `{faults: scenario: "# A comment stays.\nrules: [{name: slow, delay: 200ms}]\n", podSecurityContext: {runAsUser: 65532, runAsGroup: null, fsGroup: null, supplementalGroups: [7]}, securityContext: readOnlyRootFilesystem: false}`},
 		{"few-modules", `{modules: ["none", "http-server", "metrics-server", "health", "version"], test: {enabled: true, image: {repository: "example.com/curl", tag: "", digest: ""}}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -118,6 +119,7 @@ func TestRefuses(t *testing.T) {
 		`{caching: {enabled: true, redisURL: "redis://redis:6379"}}`:   "redisURL",
 		`{caching: enabled: true}`:                                     "redisURL",
 		`{modules: ["Random Error"]}`:                                  "modules",
+		`{faults: scenario: [{name: "slow"}]}`:                         "scenario",
 		`{image: tag: 6}`:                                              "tag",
 		`{securityContext: runAsNonRoot: "yes"}`:                       "runAsNonRoot",
 		`{ingress: {enabled: true, className: "nginx", hosts: ["a"]}}`: "hosts",

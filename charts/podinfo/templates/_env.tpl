@@ -25,6 +25,10 @@
 {{- include "podinfo.env" (list "PODINFO_RANDOM_ERROR_CODES" (join "," .errorCodes)) }}
 {{- include "podinfo.env" (list "PODINFO_RANDOM_ERROR_GRPC_CODES" (join "," .errorGRPCCodes)) }}
 {{- include "podinfo.env" (list "PODINFO_SEED" .seed) }}
+{{- if .scenario }}
+{{- include "podinfo.env" (list "PODINFO_FAULTS_ENABLED" true) }}
+{{- include "podinfo.env" (list "PODINFO_FAULTS_FILE" "/etc/podinfo/faults/scenario.yaml") }}
+{{- end }}
 {{- include "podinfo.env" (list "PODINFO_STRESS_CPU" (default "" .stressCPU)) }}
 {{- include "podinfo.env" (list "PODINFO_STRESS_MEMORY" (default "" .stressMemory)) }}
 {{- end }}

@@ -123,6 +123,13 @@ successThreshold: {{ .probe.successThreshold }}
 periodSeconds: {{ .probe.periodSeconds }}
 {{- end }}
 
+{{- /* The text of the scenario of faults. As JSON, numbers stay as they are. */ -}}
+{{- define "podinfo.scenario" -}}
+{{- with .Values.faults.scenario }}
+{{- kindIs "string" . | ternary . (toPrettyJson .) }}
+{{- end }}
+{{- end }}
+
 {{- /* Whether something is mounted as the config directory, and where that is. */ -}}
 {{- define "podinfo.configMounted" -}}
 {{- if or .Values.config.files .Values.config.configMap .Values.config.secret }}true{{ end }}
