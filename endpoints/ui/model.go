@@ -84,7 +84,7 @@ func (m *Module) about() about {
 	}
 	return about{
 		Hostname: m.hostname, Version: b.Version, Revision: b.Revision,
-		Color: m.setting("UI_COLOR").Value, Logo: logo.Value,
+		Color: m.setting("UI_COLOR").Value, Logo: registry.RedactURL(logo.Value),
 		Message: cmp.Or(m.setting("UI_MESSAGE").Value, "greetings from podinfo v"+b.Version),
 		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(),
 	}

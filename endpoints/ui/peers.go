@@ -86,8 +86,12 @@ type state struct {
 
 type faults struct {
 	Paused bool   `json:"paused"`
-	Rules  []rule `json:"rules"`
+	Rules  []rule `json:"rules"`          // at most maxRules
+	More   int    `json:"more,omitempty"` // that are not among them
 }
+
+// maxRules is the number of rules in a state. A scenario may have thousands.
+const maxRules = 200
 
 type rule struct {
 	Name    string          `json:"name"`
@@ -118,8 +122,10 @@ func (m *Module) state(ctx context.Context) state {
 		s.FaultInjection = &on
 	}
 	if m.peers.ruler != nil {
-		s.Faults = &faults{Paused: m.peers.ruler.Paused(), Rules: []rule{}}
-		for _, r := range m.peers.ruler.Rules() {
+		rules := m.peers.ruler.Rules()
+		shown := min(len(rules), maxRules)
+		s.Faults = &faults{Paused: m.peers.ruler.Paused(), Rules: []rule{}, More: len(rules) - shown}
+		for _, r := range rules[:shown] {
 			s.Faults.Rules = append(s.Faults.Rules, rule{r.Rule.Name, r.Rule.JSON(), r.Seen, r.Hits, r.Expires})
 		}
 	}

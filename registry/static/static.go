@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // media are media types by extension. Those of package mime depend on the
@@ -44,13 +45,17 @@ func Digest(contents ...[]byte) string {
 
 // File is content that never changes.
 type File struct {
-	media, tag     string
-	plain, gzipped []byte // gzipped is nil where it would not be smaller
+	media, tag string
+	plain      []byte
+	gzipped    func() []byte // nil where it would not be smaller
 }
 
-// New makes the file of a name.
+// New makes the file of a name. It is compressed when it is first asked for.
 func New(name string, content []byte) *File {
-	f := &File{media: MediaType(name), tag: Digest(content), plain: content}
+	return &File{MediaType(name), Digest(content), content, sync.OnceValue(func() []byte { return compress(content) })}
+}
+
+func compress(content []byte) []byte {
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
@@ -59,17 +64,9 @@ func New(name string, content []byte) *File {
 	z.Write(content) // a Buffer takes everything
 	z.Close()
 	if b.Len() < len(content) {
-		f.gzipped = b.Bytes()
+		return b.Bytes()
 	}
-	return f
-}
-
-// Size is the length in bytes of what is sent to a client that takes gzip.
-func (f *File) Size() int {
-	if f.gzipped != nil {
-		return len(f.gzipped)
-	}
-	return len(f.plain)
+	return nil
 }
 
 // ServeHTTP replies with the content, or 304 to a client that has it. How long
@@ -79,11 +76,11 @@ func (f *File) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.media)
 	h.Set("X-Content-Type-Options", "nosniff")
 	body, tag := f.plain, f.tag
-	if f.gzipped != nil {
+	if packed := f.gzipped(); packed != nil {
 		h.Add("Vary", "Accept-Encoding")
 		if AcceptsGzip(r.Header) {
 			h.Set("Content-Encoding", "gzip")
-			body, tag = f.gzipped, tag+"-gzip"
+			body, tag = packed, tag+"-gzip"
 		}
 	}
 	tag = strconv.Quote(tag)

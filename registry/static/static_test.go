@@ -43,7 +43,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err := io.ReadAll(z); string(body) != long || err != nil || zipped.Header.Get("Content-Encoding") != "gzip" || len(packed) != f.Size() || f.Size() > 200 {
+	if body, err := io.ReadAll(z); string(body) != long || err != nil || zipped.Header.Get("Content-Encoding") != "gzip" || len(packed) > 200 {
 		t.Errorf("%q %v %v", body, err, zipped.Header)
 	}
 	if plain.Header.Get("ETag") == zipped.Header.Get("ETag") {
@@ -74,7 +74,7 @@ func TestNotModified(t *testing.T) {
 func TestSmallFilesAreNotCompressed(t *testing.T) {
 	f := static.New("a.js", []byte(short))
 	res := ask(f, "GET", "Accept-Encoding", "gzip")
-	if body, _ := io.ReadAll(res.Body); string(body) != short || res.Header.Get("Content-Encoding") != "" || res.Header.Get("Vary") != "" || f.Size() != len(short) {
+	if body, _ := io.ReadAll(res.Body); string(body) != short || res.Header.Get("Content-Encoding") != "" || res.Header.Get("Vary") != "" {
 		t.Errorf("%q %v", body, res.Header)
 	}
 }
