@@ -12,9 +12,10 @@ class Chain extends HTMLElement {
     this.model = model;
     this.routes = model.routes.filter((r) => r.module !== 'ui');
     this.states = Object.fromEntries(model.modules.map((m) => [m.name, m.state]));
-    const kind = JSON.stringify([model.admin, model.modules.map((m) => ({ ...m, state: '' })), this.routes.map((r) => ({ ...r, chain: '' }))]);
+    const kind = JSON.stringify([model.admin, model.modules.map((m) => ({ ...m, state: '', why: '' })), this.routes.map((r) => ({ ...r, chain: '' }))]);
     if (kind !== this.kind) this.#build(model);
     this.kind = kind;
+    for (const m of model.modules) this.rows.get(m.name).why.textContent = `Decided by: ${m.why}`;
     this.change({ modules: {} });
   }
 
@@ -42,15 +43,15 @@ class Chain extends HTMLElement {
   }
 
   #module(m) {
-    const badge = html('span', { class: 'badge' });
+    const badge = html('span', { class: 'badge' }), why = html('p');
     const flip = this.model.api && m.switchable && toggle(`Module ${m.name}`, (on) => this.#flip(m.name, on));
     const settings = m.settings.length > 0 && html('dl', { class: 'settings' }, m.settings.map((s) => html('div', null,
       html('dt', null, html('code', null, s.key)),
       html('dd', null, html('code', null, s.value === '' ? '""' : s.value), s.source && html('span', { class: 'source' }, ` from ${s.source}`), html('br'), s.doc))));
     const details = html('details', null,
       html('summary', null, html('span', { class: 'name' }, m.name), m.phase && html('span', { class: 'phase' }, m.phase), badge, html('span', { class: 'doc' }, m.doc)),
-      html('div', { class: 'inside' }, m.why && html('p', null, m.why), settings || html('p', null, 'No settings.')));
-    return { row: html('li', null, details, flip), badge, flip };
+      html('div', { class: 'inside' }, why, settings));
+    return { row: html('li', null, details, flip), badge, why, flip };
   }
 
   async #flip(name, on) {

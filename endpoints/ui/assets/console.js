@@ -18,7 +18,7 @@ class Console extends HTMLElement {
     this.connect = html('button', { type: 'button', onclick: () => (this.socket ? this.socket.close(1000) : this.#open()) }, 'Connect');
     this.message = html('input', { value: 'hello', autocomplete: 'off' });
     this.button = html('button', { disabled: true }, 'Send');
-    this.log = html('ol', { class: 'log', tabindex: 0, role: 'log', 'aria-live': 'off', 'aria-label': 'Messages' });
+    this.log = html('div', { class: 'log', tabindex: 0, role: 'log', 'aria-live': 'off', 'aria-label': 'Messages' });
     this.replaceChildren(
       html('form', { class: 'row', onsubmit: (e) => { e.preventDefault(); this.#send(); } }, this.connect, field('Message', this.message), this.button),
       this.log);
@@ -51,7 +51,7 @@ class Console extends HTMLElement {
   #write(kind, text) {
     const down = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 20;
     const from = { out: 'sent', in: 'received', status: 'status', note: 'connection' }[kind];
-    this.log.append(html('li', { class: kind }, html('time', null, clock(Date.now())), html('span', { class: 'from' }, from), html('span', null, text)));
+    this.log.append(html('p', { class: kind }, html('time', null, clock(Date.now())), html('span', { class: 'from' }, from), html('span', null, text)));
     while (this.log.children.length > kept) this.log.firstElementChild.remove();
     if (down) this.log.scrollTop = this.log.scrollHeight;
     if (kind === 'in' || kind === 'note') announce(text);

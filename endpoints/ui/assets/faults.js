@@ -35,7 +35,7 @@ class Faults extends HTMLElement {
   }
 
   #tokenField() {
-    return field('Admin token', html('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', oninput: (e) => { this.api.token = e.target.value; } }), 'Changes need it. It is kept in this page only, until it is closed.');
+    return html('form', { onsubmit: (e) => e.preventDefault() }, field('Admin token', html('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', oninput: (e) => { this.api.token = e.target.value; } }), 'Changes need it. It is kept in this page only, until it is closed.'));
   }
 
   #form() {

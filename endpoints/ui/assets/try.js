@@ -52,13 +52,12 @@ class Try extends HTMLElement {
     this.params = new Map([...route.path.matchAll(wildcard)].map(([, name, rest]) => [name, html('input', { value: samples[name], required: !rest, spellcheck: 'false', autocomplete: 'off' })]));
     this.method = html('select', null, anyMethod.map((m) => html('option', { selected: route.body && m === 'POST' }, m)));
     this.body = html('textarea', { rows: 3, spellcheck: 'false' }, route.body && 'hello');
-    this.headers = html('textarea', { rows: 2, spellcheck: 'false', placeholder: 'Name: value' });
+    this.headers = html('textarea', { rows: 3, spellcheck: 'false', placeholder: 'Name: value' });
     const reads = route.body || ['', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(route.method);
+    const params = [!route.method && field('Method', this.method), ...[...this.params].map(([name, input]) => field(name, input, route.params?.[name]))].filter(Boolean);
     fill(this.inputs,
-      !route.method && field('Method', this.method),
-      [...this.params].map(([name, input]) => field(name, input, route.params?.[name])),
-      reads && field('Body', this.body, route.body),
-      field('Headers', this.headers, 'one a line'));
+      params.length > 0 && html('div', { class: 'grid' }, params),
+      html('div', { class: 'grid' }, reads && field('Body', this.body, route.body), field('Headers', this.headers, 'one a line')));
     this.armed = false;
     this.note.textContent = '';
     this.button.textContent = 'Send';
