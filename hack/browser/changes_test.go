@@ -19,7 +19,7 @@ func TestServerDies(t *testing.T) {
 	p.sees("#banner", "does not answer")
 	p.until(`document.querySelector('.strip .lost')`)
 	p.sees("#answers table", "no answer")
-	p.sees(".news", "errors began: no answer")
+	p.sees(".news", "errors in a row: no answer")
 	p.click(".ping button")
 	p.sees(".result", "No answer")
 

@@ -1,11 +1,15 @@
 package browser
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -219,10 +223,6 @@ func TestScreenshots(t *testing.T) {
 	if !*update {
 		t.Skip("only with -update: pixels differ between machines")
 	}
-	const dir = "../../docs/screenshots"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby", "PODINFO_RANDOM_ERROR_ENABLED=standby",
 		`PODINFO_FAULTS={"rules": [{"name": "slow-delay", "match": {"path": "/delay/*"}, "delay": {"p50": "20ms", "p99": "300ms"}}, {"name": "some-fail", "match": {"path": "/api/*", "percent": 8}, "fault": {"status": 503}}]}`)
 	next := startAt(t, freeAddr(t), nextRelease, "PODINFO_UI_COLOR=#b5541c")
@@ -239,17 +239,15 @@ func TestScreenshots(t *testing.T) {
 	})(), true`)
 	p.click(".ping button")
 	p.until(`document.querySelectorAll('.strip [class^="v"]').length > 110`)
-	// Half of the answers come from the next release, then all.
-	for i := range 40 {
+	// For a while, half of the answers come from the next release.
+	for i := range 30 {
 		front.target.Store([]*server{s, next}[i%2])
-		before := front.total.Load()
-		p.until(`true`)
-		for front.total.Load() < before+4 {
-			p.until(`true`)
+		for before := front.total.Load(); front.total.Load() < before+4; {
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
 	front.target.Store(s)
-	p.until(`document.querySelectorAll('.strip [class]').length > 195`)
+	p.until(`document.querySelectorAll('.strip [class]').length === 200`)
 	p.click("#try form > .row button")
 	p.fillConsole()
 	for _, shot := range []struct {
@@ -268,10 +266,29 @@ func TestScreenshots(t *testing.T) {
 		eval[bool](p, `scrollTo(0, 0), document.getElementById(%s)?.scrollIntoView(), new Promise((done) => setTimeout(() => done(true), 1200))`, shot.panel)
 		b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 		p.must(err)
-		if err := os.WriteFile(filepath.Join(dir, shot.name+".png"), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		p.must(writePNG(shot.name, b))
 	}
+}
+
+// writePNG writes those that README.md shows to docs, and all others where
+// nothing is kept. It makes them smaller than the browser does.
+func writePNG(name string, b []byte) error {
+	dir := "../../dist/screenshots"
+	if readme, err := os.ReadFile("../../README.md"); err == nil && bytes.Contains(readme, []byte("docs/screenshots/"+name+".png")) {
+		dir = "../../docs/screenshots"
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, name+".png"))
+	if err != nil {
+		return err
+	}
+	return errors.Join((&png.Encoder{CompressionLevel: png.BestCompression}).Encode(f, img), f.Close())
 }
 
 func (p *tab) fillConsole() {

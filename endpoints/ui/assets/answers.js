@@ -5,7 +5,8 @@ import { call } from './api.js';
 import { announce, clock, field, html, percent, seconds } from './dom.js';
 
 const length = 200; // answers that are kept
-const told = 6; // pieces of news that are kept
+const told = 4; // pieces of news that are kept
+const row = 3; // errors, or good answers, that are news; a few errors among many are not
 const most = 3; // requests at once; a browser has six connections for HTTP/1.1
 const patience = 15e3; // ms until no answer is one
 const rates = [0.5, 1, 2, 5, 10]; // requests a second
@@ -14,6 +15,7 @@ class Answers extends HTMLElement {
   #answers = [];
   #busy = 0;
   #paused = false;
+  #failing = false;
   #seen = { versions: new Map(), pods: new Map() }; // to their number, in order of appearance
 
   show() {
@@ -71,12 +73,15 @@ class Answers extends HTMLElement {
     if (about) {
       answer.kind = this.#number(this.#seen.versions, about.version, `version ${about.version} began to answer`);
       answer.pod = this.#number(this.#seen.pods, about.hostname, `pod ${about.hostname} began to answer`);
-    } else if (this.#answers.at(-1)?.about) {
-      this.#tell(`errors began: ${fault(answer)}`);
     }
-    if (about && this.#answers.length && !this.#answers.at(-1).about) this.#tell('answers are good again');
     const cell = this.#answers.length < length ? this.strip.children[this.#answers.length] : this.strip.appendChild(this.strip.firstElementChild);
     this.#answers = [...this.#answers.slice(1 - length), answer];
+    const recent = this.#answers.slice(-row);
+    if (recent.length === row && recent.every((a) => !a.about === !this.#failing)) {
+      this.#failing = !this.#failing;
+      this.#tell(this.#failing ? `errors in a row: ${fault(answer)}` : 'answers are good again');
+    }
+
     cell.className = about ? `v${answer.kind % 6} p${answer.pod % 4}` : answer.status ? 'error' : 'lost';
     cell.title = `${clock(answer.t)} ${about ? `${about.version} ${about.hostname}` : fault(answer)}, ${seconds(answer.ms / 1e3)}`;
     this.#sum();

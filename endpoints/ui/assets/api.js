@@ -42,7 +42,8 @@ export function reason(reply) {
 export async function send(method, path, body, token) {
   const headers = { 'Content-Type': 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
-  const reply = await call(`ui/admin/${path}`, { method, headers, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) });
+  const init = { method, headers, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) };
+  const reply = await call(`ui/admin/${path}`, init).catch(() => { throw new Error('The server does not answer.'); });
   if (!reply.ok) throw Object.assign(new Error(reason(reply)), { status: reply.status });
   return reply.json();
 }

@@ -32,6 +32,7 @@ class Try extends HTMLElement {
       rs.map((r) => html('option', { value: list.indexOf(r) }, `${r.method || 'any'} ${r.path}${r.summary ? ` – ${r.summary}` : ''}`)))));
     const same = [...this.select.options].find((o) => o.textContent === before);
     this.select.value = same?.value ?? Math.max(list.findIndex((r) => r.path === '/echo'), 0);
+    this.about = html('p', { class: 'lead' });
     this.inputs = html('div', { class: 'inputs' });
     this.command = html('pre', { class: 'command', tabindex: 0, role: 'group', 'aria-label': 'The request as curl' });
     this.button = html('button', null, 'Send');
@@ -39,7 +40,7 @@ class Try extends HTMLElement {
     this.note = html('p', { class: 'refused', role: 'alert' });
     this.reply = html('div', { class: 'reply' }, html('p', { class: 'note' }, 'The response is shown here.'));
     this.form = html('form', { onsubmit: (e) => this.#submit(e), oninput: () => this.#preview() },
-      field('Route', this.select), this.inputs,
+      field('Route', this.select), this.about, this.inputs,
       html('h3', null, 'Request'), this.command,
       html('div', { class: 'row' }, this.button, this.cancel, html('button', { type: 'button', onclick: () => this.#copy() }, 'Copy curl')), this.note);
     this.replaceChildren(html('div', { class: 'columns' }, this.form, html('div', null, html('h3', null, 'Response'), this.reply)));
@@ -58,6 +59,8 @@ class Try extends HTMLElement {
     fill(this.inputs,
       params.length > 0 && html('div', { class: 'grid' }, params),
       html('div', { class: 'grid' }, reads && field('Body', this.body, route.body), field('Headers', this.headers, 'one a line')));
+    const answers = Object.keys(route.returns ?? {}).join(', ');
+    this.about.textContent = `Served by ${route.module}.${answers && ` Answers ${answers}.`}${route.internal ? ' Faults do not touch it.' : ''}`;
     this.armed = false;
     this.note.textContent = '';
     this.button.textContent = 'Send';
