@@ -133,9 +133,9 @@ type state struct {
 }
 
 // bubble serves everything in a bubble, with the timeouts of http-server.
-func bubble(t *testing.T, env map[string]string, mods ...registry.Module) (*http.Client, *registry.App) {
+func bubble(t *testing.T, env map[string]string, mods ...registry.Module) *http.Client {
 	app, _ := registrytest.New(t, env, mods...)
-	return waittest.Serve(t, app, 30*time.Second), app
+	return waittest.Serve(t, app, 30*time.Second)
 }
 
 const pipe = "http://pipe"
@@ -153,8 +153,14 @@ func get(t *testing.T, client *http.Client, path string) int {
 
 // What a page is sent, to the second, for longer than the server's timeouts.
 func TestEvents(t *testing.T) {
+	t.Run("HTTP/1.1", func(t *testing.T) { testEvents(t, waittest.Serve) })
+	t.Run("HTTP/2", func(t *testing.T) { testEvents(t, waittest.ServeHTTP2) })
+}
+
+func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration) *http.Client) {
 	synctest.Test(t, func(t *testing.T) {
-		client, app := bubble(t, on(), everything()...)
+		app, _ := registrytest.New(t, on(), everything()...)
+		client := serve(t, app, 30*time.Second)
 		get(t, client, "/status/200") // before anyone looked
 		s := open(t, client, pipe)
 		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 {
@@ -201,7 +207,7 @@ func TestEvents(t *testing.T) {
 // While nobody looks nothing is sampled, and what was is kept for 15 minutes.
 func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := bubble(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		client := bubble(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
 		watch := func(samples int) (h history) {
 			s := open(t, client, pipe)
 			h = decode[history](t, s.wants(t, "history"))
@@ -248,7 +254,7 @@ func (m *measured) Durations(f func(string, int, []float64, []uint64)) {
 func TestOneSamplerForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(measured)
-		client, _ := bubble(t, nil, m, new(ui.Module))
+		client := bubble(t, nil, m, new(ui.Module))
 		look := func(want int32) {
 			t.Helper()
 			time.Sleep(9 * time.Second)
@@ -279,7 +285,7 @@ func TestOneSamplerForAll(t *testing.T) {
 // A viewer that does not read is cut, and no other one waits for it.
 func TestSlowViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := bubble(t, on("UI_MAX_VIEWERS", "2"), everything()...)
+		client := bubble(t, on("UI_MAX_VIEWERS", "2"), everything()...)
 		slow, other := open(t, client, pipe), open(t, client, pipe)
 		other.wants(t, "history")
 		other.wants(t, "state")
@@ -306,7 +312,7 @@ func TestSlowViewer(t *testing.T) {
 
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := bubble(t, on("UI_SAMPLE_INTERVAL", "40s"), everything()...)
+		client := bubble(t, on("UI_SAMPLE_INTERVAL", "40s"), everything()...)
 		s := open(t, client, pipe)
 		s.wants(t, "history")
 		s.wants(t, "state")
@@ -370,7 +376,7 @@ func TestStreamEndsWithTheServer(t *testing.T) {
 // A change over the page is seen by all at once.
 func TestChangesAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := bubble(t, on("UI_ADMIN", "true", "UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		client := bubble(t, on("UI_ADMIN", "true", "UI_SAMPLE_INTERVAL", "1m"), everything()...)
 		a, b := open(t, client, pipe), open(t, client, pipe)
 		for _, s := range []*stream{a, b} {
 			s.wants(t, "history")

@@ -52,3 +52,16 @@ func TestFillIsSafe(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the page, filling it in ends, and leaves none of our values out.
+func FuzzFill(f *testing.F) {
+	for _, text := range []string{"{{.Title}}", "<script>'{{- .Prefix -}}", "{{/*", "<script>\"\\", "<script>/*", "<script>//"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := fill(text+"{{ .Title }}", map[string]string{"Title": "tItLe"})
+		if err == nil && !strings.Contains(got, "tItLe") && !strings.Contains(text, "{{") {
+			t.Errorf("%q: %q", text, got)
+		}
+	})
+}

@@ -95,7 +95,7 @@ func (m *Module) Routes() []registry.Route {
 		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
 		{Method: http.MethodGet, Path: "/ui/assets/{hash}/{file}", Handler: m.serveAsset, Internal: true},
 		{Method: http.MethodGet, Path: "/ui/model", Handler: m.serveModel, Internal: true},
-		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true},
+		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true, Label: "ui_events"},
 	}
 	if m.Admin {
 		routes = append(routes, m.adminRoutes()...)

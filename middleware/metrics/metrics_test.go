@@ -232,6 +232,17 @@ func TestDurations(t *testing.T) {
 	})
 }
 
+func BenchmarkDurations(b *testing.B) {
+	m := new(metrics.Module)
+	registrytest.New(b, nil, m)
+	for i := range 100 {
+		m.Bind(registry.Route{Label: fmt.Sprint("route", i)}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {})
+	}
+	for b.Loop() {
+		m.Durations(func(string, int, []float64, []uint64) {})
+	}
+}
+
 func TestPage(t *testing.T) {
 	m := new(metrics.Module)
 	s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": "/p"}, m, new(app))
