@@ -117,9 +117,21 @@ func TestCallsAskByMetadata(t *testing.T) {
 		{client{"x-envoy-fault-abort-grpc-request": "14"}, rpc.Unavailable},
 		{client{"x-envoy-fault-abort-grpc-request": "0"}, 3},
 		{client{"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "0"}, rpc.OK},
-		{client{"x-envoy-fault-abort-request": "503"}, rpc.OK},
+		{client{"x-envoy-fault-abort-grpc-request": "17"}, 3},
+		{client{"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "x"}, 3},
+		{client{"x-envoy-fault-abort-request": "503"}, rpc.Unavailable},
+		{client{"x-envoy-fault-abort-request": "403", "x-envoy-fault-abort-grpc-request": "14"}, 7},
+		{client{"x-envoy-fault-abort-request": "404"}, 12},
+		{client{"x-envoy-fault-abort-request": "500"}, rpc.Unknown},
+		{client{"x-envoy-fault-abort-request": "200"}, 3},
+		{client{"x-envoy-fault-delay-request": "1"}, rpc.OK},
+		{client{"x-envoy-fault-delay-request": "1s"}, 3},
+		{client{"x-envoy-fault-delay-request-percentage": "50"}, rpc.OK},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {grpc: NOT_FOUND}}"}, 5},
 		{client{"x-podinfo-fault": "fault"}, 3},
+		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay is for calls
+		{client{"x-podinfo-fault": "{fault: {reset: true}}"}, rpc.Internal},
+		{client{"x-podinfo-fault": "{fault: {grpc: ABORTED}, when: {first: 1}}"}, 3},
 	} {
 		for _, internal := range []bool{false, true} {
 			want := c.code

@@ -202,6 +202,8 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = Clock(x.Sub(x.Truncate(24 * time.Hour)))
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
+	case *Direction:
+		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
 	case *At:
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:

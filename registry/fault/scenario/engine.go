@@ -285,10 +285,22 @@ func (s *Strike) Chunk(i int) time.Duration {
 	return s.draw(s.chunks, drawChunk, uint64(i))
 }
 
-// Frame says what happens to the i-th message over a WebSocket, counted from
-// 0.
+// Frame says what happens to the i-th message that the server sends over a
+// WebSocket, counted from 0.
 func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
+	return s.frame(Out, i, drawFrame, drawFrameDelay)
+}
+
+// FrameIn is Frame for the messages of the client.
+func (s *Strike) FrameIn(i int) (wait time.Duration, drop, end bool) {
+	return s.frame(In, i, drawFrameIn, drawFrameInDelay)
+}
+
+func (s *Strike) frame(way Direction, i int, loss, delay uint64) (wait time.Duration, drop, end bool) {
 	w := s.Fault.WebSocket
+	if !w.Direction.Has(way) {
+		return 0, false, false
+	}
 	if w.Close != 0 && i >= w.After {
 		return 0, false, true
 	}
@@ -296,9 +308,9 @@ func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
 		return 0, false, false
 	}
 	if s.frames != nil {
-		wait = s.draw(s.frames, drawFrameDelay, uint64(i))
+		wait = s.draw(s.frames, delay, uint64(i))
 	}
-	return wait, w.Drop != nil && s.draws.uniform(drawFrame, uint64(i)) < *w.Drop/100, false
+	return wait, w.Drop != nil && s.draws.uniform(loss, uint64(i)) < *w.Drop/100, false
 }
 
 // Garbage is n bytes that begin no message of any protocol in use.

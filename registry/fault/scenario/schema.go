@@ -47,6 +47,8 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"enum": []Outcome{Hit, Pass}}
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
+	case reflect.TypeFor[Direction]():
+		return object{"enum": []Direction{Out, In, BothWay}}
 	case reflect.TypeFor[rpc.Code]():
 		return object{"type": "string", "examples": screaming()[1:]}
 	}
