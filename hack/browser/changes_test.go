@@ -43,6 +43,7 @@ func TestProxyWithoutBackend(t *testing.T) {
 	s.stop()
 	p.sees("#connection", "no connection")
 	p.sees("#answers table", "error 502")
+	p.sees(".news", "errors in a row: error 502")
 	startAt(t, s.addr, release)
 	p.sees("#connection", "live")
 	p.sees(".news", "answers are good again")

@@ -228,15 +228,27 @@ func (p *tab) text(css string) string {
 	return eval[string](p, `document.querySelector(%s).innerText`, css)
 }
 
-// click clicks on an element with the mouse.
+// click clicks on an element with the mouse, once it is seen, enabled and does
+// not move: the page is alive.
 func (p *tab) click(css string) {
 	p.Helper()
-	p.until(`document.querySelector(%s)?.checkVisibility()`, css)
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(css))); err != nil {
-		p.Fatalf("click on %s: %v", css, err)
+	for began := time.Now(); time.Since(began) < patience; {
+		at := eval[[]float64](p, `(async () => {
+			const el = document.querySelector(%s);
+			if (!el?.checkVisibility() || el.disabled) return [];
+			el.scrollIntoView({ block: 'center', behavior: 'instant' });
+			const before = el.getBoundingClientRect();
+			await new Promise((done) => setTimeout(done, 50));
+			const { x, y, width, height } = el.getBoundingClientRect();
+			const center = [x + width / 2, y + height / 2];
+			return x === before.x && y === before.y && el.contains(document.elementFromPoint(...center)) ? center : [];
+		})()`, css)
+		if len(at) == 2 {
+			p.must(chromedp.Do(p.ctx, chromedp.MouseClickXY(at[0], at[1])))
+			return
+		}
 	}
+	p.Fatalf("%s cannot be clicked on", css)
 }
 
 // press presses keys.

@@ -24,7 +24,7 @@ class Faults extends HTMLElement {
     this.empty = html('p', { class: 'note' });
     this.table = html('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Rules of faults' },
       html('table', null, html('caption', { class: 'unseen' }, 'Rules of faults and what they have done'),
-        html('thead', null, html('tr', null, html('th', { scope: 'col' }, 'Rule'), html('th', { scope: 'col', class: 'figure' }, 'Matched'), html('th', { scope: 'col', class: 'figure' }, 'Hit'), html('th', { scope: 'col', class: 'figure' }, 'Share'), html('th', { scope: 'col' }, 'Until'), api && html('th', { scope: 'col' }, html('span', { class: 'unseen' }, 'Remove')))),
+        html('thead', null, html('tr', null, html('th', { scope: 'col' }, 'Rule'), html('th', { scope: 'col', class: 'figure' }, 'Matched'), html('th', { scope: 'col', class: 'figure' }, 'Hit'), html('th', { scope: 'col', class: 'figure' }, 'Share'), html('th', { scope: 'col', class: 'until' }, 'Until'), api && html('th', { scope: 'col' }, html('span', { class: 'unseen' }, 'Remove')))),
         this.rows));
     fill(this,
       api && admin.token && this.#tokenField(),
@@ -97,7 +97,7 @@ class Faults extends HTMLElement {
   #row(name) {
     const body = html('pre', { tabindex: 0 });
     const [seen, hits, share] = [0, 0, 0].map(() => html('td', { class: 'figure' }));
-    const until = html('td');
+    const until = html('td', { class: 'until' });
     const remove = this.api && html('td', { class: 'figure' }, html('button', { type: 'button', 'aria-label': `Remove rule ${name}`, onclick: () => this.#send('DELETE', `faults/rules/${encodeURIComponent(name)}`) }, 'Remove'));
     const row = html('tr', { 'data-rule': name }, html('th', { scope: 'row' }, html('details', null, html('summary', null, name), body)), seen, hits, share, until, remove);
     row.show = (r) => {
