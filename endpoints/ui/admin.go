@@ -100,7 +100,7 @@ func (m *Module) switchModule(r *http.Request, body []byte) error {
 			continue
 		}
 		if !m.switchable(s) {
-			return refuse(http.StatusConflict, "module %s cannot be switched: it is off, opens a port, or the page lives on it", s.Info.Name)
+			return refuse(http.StatusConflict, "module %s cannot be switched: it is off, opens a port, or the page lives on it or behind it", s.Info.Name)
 		}
 		if err := m.host.Switch(s.Info.Name, on); err != nil {
 			return refuse(http.StatusConflict, "%w", err)

@@ -121,9 +121,12 @@ func (m *Module) routes() []routeModel {
 }
 
 // switchable reports whether the page may switch a module: not one that opens
-// a port or was not started, and none that the page itself lives on.
+// a port or was not started, none that the page itself lives on, and no guard
+// that would lock it out.
 func (m *Module) switchable(s registry.Status) bool {
 	_, listens := s.Module.(registry.Listener)
 	_, measures := s.Module.(measurer)
-	return s.State != registry.Off && !listens && !measures && s.Info.Name != name && s.Info.Name != m.peers.answers
+	covers, guards := s.Module.(registry.Selective)
+	guards = guards && s.Info.Phase == registry.Guard && s.State != registry.Off && covers.Covers(m.peers.model)
+	return s.State != registry.Off && !listens && !measures && !guards && s.Info.Name != name && s.Info.Name != m.peers.answers
 }

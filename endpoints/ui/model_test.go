@@ -9,14 +9,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
 	"github.com/seed-4591fe7d/podinfo/endpoints/health"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
+	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
 	"github.com/seed-4591fe7d/podinfo/middleware/faultinjection"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -135,6 +139,20 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Error("no /delay/{wait}")
+}
+
+// A guard in front of the page could not be switched off again.
+func TestGuards(t *testing.T) {
+	for paths, switchable := range map[string]bool{"/*": false, "/*,!/ui/*": true, "/cache/*": true} {
+		s := registrytest.Serve(t, on("JWT_ENABLED", "standby", "JWT_PATHS", paths, "JWT_SECRET", strings.Repeat("s", 32)),
+			append(everything(), new(jwt.Module), new(token.Module), new(cache.Module), new(crossorigin.Module))...)
+		m, _ := modelOf(t, s, "/ui/model")
+		for _, x := range m.Modules {
+			if x.Name == "jwt" && x.Switchable != switchable || x.Name == "cross-origin" && !x.Switchable {
+				t.Errorf("%s: %s can be switched: %v", paths, x.Name, x.Switchable)
+			}
+		}
+	}
 }
 
 // A logo by default is the page's own, which needs no network.

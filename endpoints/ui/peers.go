@@ -44,6 +44,7 @@ type peers struct {
 	injector injector
 	ruler    ruler
 	answers  string          // name of the module that answers api/info
+	model    registry.Route  // stands for what the page asks for
 	own      map[string]bool // metrics labels of what only this module serves
 }
 
@@ -56,6 +57,9 @@ func findPeers(h *registry.Host) (p peers, err error) {
 		}
 		if rt.Module == name {
 			p.own[rt.Label] = true
+		}
+		if rt.Path == modelPath {
+			p.model = rt
 		}
 	}
 	for _, rt := range h.Declared() {

@@ -16,7 +16,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-const name = "ui"
+const (
+	name      = "ui"
+	modelPath = "/ui/model"
+)
 
 // Module is ui.
 type Module struct {
@@ -94,7 +97,7 @@ func (m *Module) Routes() []registry.Route {
 	routes := []registry.Route{
 		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
 		{Method: http.MethodGet, Path: "/ui/assets/{hash}/{file}", Handler: m.serveAsset, Internal: true},
-		{Method: http.MethodGet, Path: "/ui/model", Handler: m.serveModel, Internal: true},
+		{Method: http.MethodGet, Path: modelPath, Handler: m.serveModel, Internal: true},
 		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true, Label: "ui_events"},
 	}
 	if m.Admin {
