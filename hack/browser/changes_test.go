@@ -2,8 +2,11 @@ package browser
 
 import (
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 // TestServerDies and comes back: the page says so, counts what failed, and
@@ -68,6 +71,50 @@ func TestRollout(t *testing.T) {
 	p.sees("h1", "greetings from podinfo v6.15.0")
 }
 
+// TestDraining server says goodbye, and the page finds the one that comes.
+func TestDraining(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := shown(t, s.url, desktop)
+	p.mayFail()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("an open page makes the server end with %v", err)
+	}
+	p.sees("#connection", "no connection")
+	startAt(t, s.addr, nextRelease)
+	p.sees("#connection", "live")
+	p.sees("#build", nextRelease)
+	p.sees(".news", "version 6.99.0 began to answer")
+}
+
+// TestPing goes through the backends.
+func TestPing(t *testing.T) {
+	t.Parallel()
+	backend := start(t)
+	p := shown(t, start(t, "PODINFO_BACKEND_URL="+backend.url+"/echo").url, desktop)
+	p.mayFail()
+	p.click(".ping button")
+	p.sees(".result", "Echoed by 1 backend in")
+	backend.stop()
+	p.click(".ping button")
+	p.sees(".result", "1 of 1 backend failed (backend "+backend.url)
+}
+
+// TestViewersLimit leaves the page without figures, and with all else.
+func TestViewersLimit(t *testing.T) {
+	t.Parallel()
+	s := start(t, "PODINFO_UI_MAX_VIEWERS=1")
+	first := shown(t, s.url, desktop)
+	second := open(t, s.url, desktop)
+	second.mayFail()
+	second.sees("#chain .lead", "GET /version passes")
+	second.sees("#answers table", "6.15.0")
+	second.sees("#connection", "no connection")
+	first.must(chromedp.Do(first.ctx, chromedp.Navigate("about:blank")))
+	second.sees("#connection", "live")
+}
+
 // TestAdmin turns the knobs and asks the server what came of it.
 func TestAdmin(t *testing.T) {
 	t.Parallel()
@@ -84,6 +131,15 @@ func TestAdmin(t *testing.T) {
 	p.until(`document.activeElement.matches(%s)`, random) // it keeps the focus
 	p.click(random)
 	p.sees("#chain .lead", "fault-injection, faults and ends in version.")
+
+	// A route that goes with its module goes from the forms too.
+	p.choose("#chain select", "POST /token")
+	p.click("[aria-label='Module token']")
+	p.sees("#token", "The module token is off.")
+	p.until(`![...document.querySelectorAll('#try option, #chain option')].some((o) => o.text.includes('/token'))`)
+	p.until(`document.activeElement.matches("[aria-label='Module token']")`)
+	p.click("[aria-label='Module token']")
+	p.sees("#token", "Get a token")
 
 	p.click("[aria-label='Readiness']")
 	p.sees("#faults", "Not ready")

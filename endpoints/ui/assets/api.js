@@ -50,11 +50,11 @@ export async function send(method, path, body, token) {
 
 const slowest = 15e3; // ms between two attempts to connect
 
-// Feed is the server's events, for as long as it is open. It sends "up" and
-// "down" of itself besides the server's own. EventSource would connect again by
-// itself, but never after a proxy's 502.
+// Feed is the server's events, for as long as it is open. Besides the server's
+// own it sends "up", and "down" with the number of attempts that failed in a
+// row. EventSource would connect again by itself, but never after a proxy's 502.
 export class Feed extends EventTarget {
-  #source; #timer; #wait = 500;
+  #source; #timer; #failed = 0;
 
   open() {
     this.close();
@@ -64,7 +64,7 @@ export class Feed extends EventTarget {
       source.addEventListener(name, (e) => this.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(e.data) })));
     }
     source.addEventListener('history', () => {
-      this.#wait = 500;
+      this.#failed = 0;
       this.dispatchEvent(new Event('up'));
     });
     source.addEventListener('bye', () => this.#lost());
@@ -78,8 +78,8 @@ export class Feed extends EventTarget {
 
   #lost() {
     this.close();
-    this.dispatchEvent(new Event('down'));
-    this.#timer = setTimeout(() => this.open(), this.#wait * (1 + Math.random() / 4));
-    this.#wait = Math.min(2 * this.#wait, slowest);
+    const wait = Math.min(500 * 2 ** this.#failed++, slowest) * (1 + Math.random() / 4);
+    this.#timer = setTimeout(() => this.open(), wait);
+    this.dispatchEvent(new CustomEvent('down', { detail: this.#failed }));
   }
 }

@@ -20,7 +20,7 @@ const panels = [...document.querySelectorAll('main *')].filter((el) => el.localN
 const tell = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
 
 const feed = new Feed();
-let model, modules, samples = [];
+let model, modules, samples = [], stale = false;
 
 // admin changes something and shows the state that comes of it. Panels get it
 // with the model; it is undefined where there is no admin API.
@@ -29,13 +29,14 @@ const admin = {
   async send(method, path, body) { change(await send(method, path, body, admin.token)); },
 };
 
+// load shows the model, if it is another one. After a failure the feed's next
+// event tries again.
 async function load() {
-  const reply = await call('ui/model');
-  if (!reply.ok) throw new Error(`ui/model: ${reply.status}`);
-  const now = reply.text;
-  if (now === model) return;
-  model = now;
-  const m = JSON.parse(now);
+  const reply = await call('ui/model').catch(() => undefined);
+  stale = !reply?.ok;
+  if (stale || reply.text === model) return;
+  model = reply.text;
+  const m = reply.json();
   m.api = m.admin.enabled ? admin : undefined;
   $('build').textContent = `podinfo ${m.about.version}, revision ${m.about.revision}, ${m.about.runtime} on ${m.about.goos}/${m.about.goarch}`;
   tell('show', m);
@@ -46,7 +47,7 @@ async function load() {
 function change(state) {
   tell('change', state);
   const now = JSON.stringify(state.modules);
-  if (modules && now !== modules) load().catch(() => {});
+  if (modules && now !== modules) load();
   modules = now;
 }
 
@@ -59,9 +60,13 @@ function connection(tone, text, banner) {
 
 feed.addEventListener('up', () => {
   connection('good', 'live');
-  load().catch(() => connection('wait', 'connecting')); // the feed's next loss tries again
+  load();
 });
-feed.addEventListener('down', () => connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.'));
+feed.addEventListener('down', ({ detail: failed }) => {
+  if (stale) load();
+  if (failed === 1) connection('wait', 'connecting'); // to another replica, maybe
+  else connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.');
+});
 feed.addEventListener('history', ({ detail }) => {
   samples = detail.samples;
   tell('interval', detail.interval);
@@ -70,6 +75,7 @@ feed.addEventListener('history', ({ detail }) => {
 feed.addEventListener('sample', ({ detail }) => {
   samples = [...samples.filter((s) => s.t > detail.t - kept), detail];
   tell('sample', samples);
+  if (stale) load();
 });
 feed.addEventListener('state', ({ detail }) => change(detail));
 document.addEventListener('answer', ({ detail }) => tell('answer', detail));
@@ -103,4 +109,5 @@ $('theme').addEventListener('click', () => {
 dark.addEventListener('change', label);
 label();
 
+load();
 visible();

@@ -6,24 +6,22 @@ import { field, fill, html, svg, toggle } from './dom.js';
 const lane = 14, detour = 34; // x of the line through a module, and past it
 
 class Chain extends HTMLElement {
-  // show builds the panel once for a set of modules and routes: building it
-  // anew would take the focus away from the switch that was pressed.
+  // show builds the panel once for a set of modules: building it anew would
+  // take the focus away from the switch that was pressed.
   show(model) {
     this.model = model;
     this.routes = model.routes.filter((r) => r.module !== 'ui');
     this.states = Object.fromEntries(model.modules.map((m) => [m.name, m.state]));
-    const kind = JSON.stringify([model.admin, model.modules.map((m) => ({ ...m, state: '', why: '' })), this.routes.map((r) => ({ ...r, chain: '' }))]);
+    const kind = JSON.stringify([model.admin, model.modules.map((m) => ({ ...m, state: '', why: '' }))]);
     if (kind !== this.kind) this.#build(model);
     this.kind = kind;
+    this.#offer();
     for (const m of model.modules) this.rows.get(m.name).why.textContent = `Decided by: ${m.why}`;
     this.change({ modules: {} });
   }
 
   #build(model) {
-    this.select = html('select', { onchange: () => this.#draw() }, [...Map.groupBy(this.routes, (r) => r.module)].map(([module, list]) => html('optgroup', { label: module },
-      list.map((r) => html('option', { value: this.routes.indexOf(r) }, `${r.method || 'any'} ${r.path}`)))));
-    this.select.value = Math.max(this.routes.findIndex((r) => r.path === '/version'), 0);
-
+    this.select = html('select', { onchange: () => this.#draw() });
     this.rows = new Map(model.modules.map((m) => [m.name, this.#module(m)]));
     const part = (middleware) => model.modules.filter((m) => !!m.phase === middleware).map((m) => this.rows.get(m.name).row);
     this.line = svg('svg', { class: 'way', 'aria-hidden': 'true' });
@@ -40,6 +38,15 @@ class Chain extends HTMLElement {
     this.observer?.disconnect();
     this.observer = new ResizeObserver(() => this.#line());
     this.observer.observe(this.through);
+  }
+
+  // offer lists the routes. Some come and go with a module.
+  #offer() {
+    const before = this.select.selectedOptions[0]?.text ?? 'GET /version';
+    fill(this.select, [...Map.groupBy(this.routes, (r) => r.module)].map(([module, list]) => html('optgroup', { label: module },
+      list.map((r) => html('option', { value: this.routes.indexOf(r) }, `${r.method || 'any'} ${r.path}`)))));
+    const same = [...this.select.options].find((o) => o.text === before);
+    this.select.value = same?.value ?? 0;
   }
 
   #module(m) {

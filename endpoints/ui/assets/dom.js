@@ -46,8 +46,13 @@ export function toggle(label, flip) {
   return button;
 }
 
-// announce tells screen readers, and them only.
-export function announce(text) { document.getElementById('announcer').textContent = text; }
+// announce tells screen readers, and them only. Also what was said before is
+// said again.
+export function announce(text) {
+  const el = document.getElementById('announcer');
+  el.textContent = '';
+  setTimeout(() => { el.textContent = text; }, 50);
+}
 
 const digits = (x) => (x >= 100 || x === 0 ? 0 : x >= 10 ? 1 : 2);
 // number has three digits that matter, at most.

@@ -23,6 +23,15 @@ function luminance(parts) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
+// echoed says who sent body back: the server, or its backends, which may have
+// backends of their own and put the echo in quotes.
+function echoed(reply, body) {
+  if (reply.text === body) return 'Echoed';
+  const backends = reply.json(), failed = backends.filter((b) => !b.includes(body));
+  const all = backends.length === 1 ? '1 backend' : `${backends.length} backends`;
+  return failed.length ? `${failed.length} of ${all} failed (${failed[0].slice(0, 200)})` : `Echoed by ${all}`;
+}
+
 class Greeting extends HTMLElement {
   #run = { key: '', length: 0 };
 
@@ -34,8 +43,7 @@ class Greeting extends HTMLElement {
     this.message = html('h1');
     this.facts = html('dl', { class: 'facts' });
     this.result = html('p', { class: 'result' }, 'Echo through the backends');
-    this.button = html('button', { type: 'button', onclick: () => this.#ping() }, 'Ping');
-    this.replaceChildren(logo, html('div', { class: 'words' }, this.message, this.facts), html('div', { class: 'ping' }, this.button, this.result));
+    this.replaceChildren(logo, html('div', { class: 'words' }, this.message, this.facts), html('div', { class: 'ping' }, html('button', { type: 'button', onclick: () => this.#ping() }, 'Ping'), this.result));
     this.#draw(about);
   }
 
@@ -47,7 +55,7 @@ class Greeting extends HTMLElement {
     this.facts.replaceChildren(...Object.entries({ version: who.version, host: who.hostname, revision: who.revision })
       .map(([name, value]) => html('div', null, html('dt', null, name), html('dd', null, value))));
     document.title = who.hostname;
-    this.#run.key = this.#key(who);
+    this.shown = this.#key(who);
   }
 
   #key = (who) => JSON.stringify([who.version, who.color, who.message]);
@@ -57,30 +65,26 @@ class Greeting extends HTMLElement {
   answer({ about }) {
     if (!about || !this.about) return;
     const key = this.#key(about);
-    if (key === this.shown) return;
     this.#run = key === this.#run.key ? { key, length: this.#run.length + 1 } : { key, length: 1 };
-    if (this.#run.length < steady) return;
-    this.shown = key;
-    this.#draw(about);
+    if (key !== this.shown && this.#run.length >= steady) this.#draw(about);
   }
 
   async #ping() {
-    this.button.disabled = true;
+    if (this.busy) return; // not disabled, which would lose the focus
+    this.busy = true;
     let said;
     try {
       const body = `ping ${new Date().toISOString()}`;
       const reply = await call('api/echo', { method: 'POST', body, headers: { 'Content-Type': 'text/plain' } });
       const took = seconds(reply.ms / 1e3);
       if (!reply.ok) said = `${reply.status} after ${took}: ${reason(reply)}`;
-      else if (reply.text === body) said = `Echoed in ${took}`;
-      else said = `Backend answered in ${took}`;
-      this.result.title = reply.text.slice(0, 500);
+      else said = `${echoed(reply, body)} in ${took}`;
     } catch {
       said = 'No answer';
     }
     this.result.textContent = said;
     announce(said);
-    this.button.disabled = false;
+    this.busy = false;
   }
 }
 customElements.define('pod-greeting', Greeting);

@@ -93,6 +93,7 @@ class Try extends HTMLElement {
 
   async #submit(e) {
     e.preventDefault();
+    if (!this.cancel.hidden) return; // one at a time
     if (dangerous.test(this.route.path) && !this.armed) {
       this.armed = true;
       this.button.textContent = 'End the process';
@@ -104,7 +105,6 @@ class Try extends HTMLElement {
     this.button.textContent = 'Send';
     const { path, method, headers, body } = this.#request();
     this.abort = new AbortController();
-    this.button.disabled = true;
     this.cancel.hidden = false;
     const began = performance.now();
     try {
@@ -114,7 +114,7 @@ class Try extends HTMLElement {
       this.reply.replaceChildren(html('p', { class: 'status', 'data-tone': 'bad' }, said));
       announce(said);
     }
-    this.button.disabled = false;
+    if (document.activeElement === this.cancel) this.button.focus();
     this.cancel.hidden = true;
   }
 
