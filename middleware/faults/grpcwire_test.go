@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,8 +238,10 @@ func TestBrokenCalls(t *testing.T) {
 		if same := first.LocalAddr.String() == second.LocalAddr.String(); same != want.same {
 			t.Errorf("%s: the same connection: %v", fault, same)
 		}
-		if got := e.codes(2); got[0] != rpc.Code(want.code) || got[1] != rpc.OK {
-			t.Errorf("%s: recorded as %v", fault, got)
+		got := e.codes(2) // the first may end after its client has seen it end
+		slices.Sort(got)
+		if diff := cmp.Diff([]rpc.Code{rpc.OK, rpc.Code(want.code)}, got); diff != "" {
+			t.Errorf("%s: recorded as %s", fault, diff)
 		}
 		must(t, s.App.Stop(t.Context()))
 	}

@@ -1,21 +1,21 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // Limits of a file.
@@ -63,14 +63,6 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	return s, errors.Join(d.errs...)
 }
 
-// read makes a scenario of a document and notes its mistakes.
-func (d *decoder) read(root *yaml.Node, s *Scenario) {
-	d.value(root, reflect.ValueOf(s).Elem(), "", "")
-	if len(d.errs) == 0 {
-		d.check(s)
-	}
-}
-
 // Checked is a copy of a scenario that code made, if it is one that Parse would
 // have accepted. The error joins an [*Error] for every mistake.
 func (s *Scenario) Checked() (*Scenario, error) {
@@ -86,6 +78,12 @@ func (s *Scenario) Checked() (*Scenario, error) {
 	d.unplaced = true
 	d.read(root, out)
 	return out, errors.Join(d.errs...)
+}
+
+// read makes a scenario of a document and notes its mistakes.
+func (d *decoder) read(root *yaml.Node, s *Scenario) {
+	d.value(root, reflect.ValueOf(s).Elem(), "", "")
+	d.check(s)
 }
 
 // ParseRule reads a single rule, such as the body of a request or the value of
@@ -117,22 +115,23 @@ type decoder struct {
 	named    string // the name of the only rule, which need not say it
 	rule     string // the one being read
 	errs     []error
+	bad      map[int]bool          // the rules, by their place, that could not be read
 	unplaced bool                  // lines and columns would tell nobody anything
 	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
+var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
-	d := &decoder{file: file, at: map[string]*yaml.Node{}}
+	d := &decoder{file: file, bad: map[int]bool{}, at: map[string]*yaml.Node{}}
 	if len(b) > MaxBytes {
 		return d, nil, &Error{File: file, Problem: fmt.Sprintf("larger than %d bytes", MaxBytes)}
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
-		e := &Error{File: file, Problem: yamlLine.ReplaceAllString(text, "")}
-		if m := yamlLine.FindStringSubmatch(text); m != nil && m[1] != "" {
+		e := &Error{File: file, Problem: yamlLine().ReplaceAllString(text, "")}
+		if m := yamlLine().FindStringSubmatch(text); m != nil && m[1] != "" {
 			e.Line, _ = strconv.Atoi(m[1])
 			e.Column = 1
 		}
@@ -208,7 +207,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode || p.UnmarshalText([]byte(n.Value)) != nil {
-			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), registry.Suggest(n.Value, screaming()))
+			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), cmp.Or(suggest.Word(n.Value, screaming()), " such as UNAVAILABLE"))
 		} else if c, ok := p.(*rpc.Code); ok && *c == rpc.OK {
 			d.fail(n, field, "OK is no fault")
 		}
@@ -239,7 +238,7 @@ func (d *decoder) word(n *yaml.Node, field string, words ...string) string {
 			return w
 		}
 	}
-	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), registry.Suggest(n.Value, words))
+	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), suggest.Word(n.Value, words))
 	return ""
 }
 
@@ -282,7 +281,7 @@ func keysOf(t reflect.Type) (out []string) {
 	return out
 }
 
-var percentile = regexp.MustCompile(`^p(\d{1,3}(\.\d+)?)$`)
+var percentile = lazy(`^p(\d{1,3}(\.\d+)?)$`)
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
@@ -306,7 +305,8 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			continue
 		}
 		if !ok {
-			d.fail(k, field, "unknown key %q%s", k.Value, registry.Suggest(k.Value, keysOf(v.Type())))
+			keys := keysOf(v.Type())
+			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(suggest.Word(k.Value, keys), ": want "+strings.Join(keys, ", ")))
 			continue
 		}
 		d.at[d.rule+"\x00"+at] = x
@@ -336,7 +336,7 @@ func (d *decoder) begin(n *yaml.Node) {
 
 // inline reads p50: 80ms beside the names of distributions.
 func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
-	if !percentile.MatchString(k.Value) {
+	if !percentile().MatchString(k.Value) {
 		return false
 	}
 	for f := range v.Type().Fields() {
@@ -386,10 +386,14 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 	for i, x := range n.Content {
 		elem := reflect.New(v.Type().Elem()).Elem()
 		at := fmt.Sprintf("%s[%d]", field, i)
-		if v.Type() == reflect.TypeFor[[]*Rule]() {
+		isRule, before := v.Type() == reflect.TypeFor[[]*Rule](), len(d.errs)
+		if isRule {
 			d.rule, at = fmt.Sprintf("#%d", i+1), ""
 		}
 		d.value(x, elem, at, "")
+		if isRule && len(d.errs) > before {
+			d.bad[i] = true
+		}
 		v.Set(reflect.Append(v, elem))
 	}
 }

@@ -22,6 +22,7 @@ type Engine struct {
 	limits Limits
 	seed   uint64 // where a scenario has none
 	server string // the host's name
+	now    func() time.Time
 
 	set   atomic.Pointer[set] // nil when no rule could hit anything
 	held  atomic.Int64
@@ -42,8 +43,12 @@ type set struct {
 // NewEngine returns an engine without rules. seed is for scenarios that have
 // none, and server the host's name, for rules that are about one.
 func NewEngine(seed uint64, server string, limits Limits) *Engine {
-	return &Engine{seed: seed, server: server, limits: limits}
+	return &Engine{seed: seed, server: server, now: time.Now, limits: limits}
 }
+
+// SetClock replaces time.Now as what tells the time, for a simulation. It is to
+// be called before anything else.
+func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
 // Idle reports that there are no rules. It is one atomic load.
 func (e *Engine) Idle() bool { return e.set.Load() == nil }
@@ -61,7 +66,7 @@ func (e *Engine) Apply(s *Scenario) {
 	for _, l := range e.rules {
 		old[l.Name] = l
 	}
-	now := time.Now()
+	now := e.now()
 	e.rules = nil
 	for _, r := range s.Rules {
 		fresh := bring(r, seed, now, e.limits)
@@ -78,7 +83,7 @@ func (e *Engine) Pause(paused bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.paused = paused
-	e.arrange(time.Now())
+	e.arrange(e.now())
 }
 
 // arrange makes the set anew, without the rules that have had their time.
@@ -162,7 +167,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 			continue
 		}
 		if l.timed && now.IsZero() {
-			now = time.Now()
+			now = e.now()
 		}
 		if l.timed && l.expired(now) {
 			e.expire(now)
@@ -400,7 +405,7 @@ func (e *Engine) Unready() string {
 	if s == nil || len(s.unready) == 0 {
 		return ""
 	}
-	now := time.Now()
+	now := e.now()
 	for _, l := range s.unready {
 		if _, open := l.When.open(l.born, now); open && !l.expired(now) {
 			return l.Name
@@ -423,7 +428,7 @@ type State struct {
 func (e *Engine) Rules() []State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.now()
 	var out []State
 	for _, l := range e.rules {
 		if l.expired(now) {

@@ -74,6 +74,8 @@ func TestMistakes(t *testing.T) {
 		{"rules: []\nrules: []", "f.yaml:2:1: rules: given twice"},
 		{"rules: [{fault: {reset: true}}]", "f.yaml:1:9: rule #1: want name: what metrics"},
 		{rule("faults: {}"), `f.yaml:3:3: rule "r": unknown key "faults" (did you mean "fault"?)`},
+		{rule("fault: {x: 500}"), `fault: unknown key "x": want status, headers, body`},
+		{rule("fault: {grpc: '7'}"), `"7": want a gRPC status code such as UNAVAILABLE`},
 		{rule("fault: {statsu: 500}"), `f.yaml:3:11: rule "r": fault: unknown key "statsu" (did you mean "status"?)`},
 		{rule("delay: {p50: 80ms, p99: fast}"), `f.yaml:3:27: rule "r": delay.p99: "fast": want a duration`},
 		{rule("delay: 100"), `f.yaml:3:10: rule "r": delay: "100": want a duration such as 50µs, 200ms or 1.5s`},
@@ -144,6 +146,16 @@ func TestMistakes(t *testing.T) {
 	}
 	_, err := scenario.Parse("f", []byte("rules:\n- {name: a, delay: 1}\n- {name: b, fault: {grpc: NO, x: 1}}\n- {delya: 1s}"))
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
+		t.Errorf("%d mistakes: %v", n, err)
+	}
+	// What could be read is checked beside what could not.
+	_, err = scenario.Parse("f", []byte("rules:\n- {delya: 1s}\n- {delay: 1}\n- {name: b, fault: {}}\n- {name: b, delay: 1}"))
+	for _, want := range []string{`#1: want name`, `unknown key "delya"`, `#2: delay: "1": want`, `"b": fault: want one`, `"b": name: another`, `"b": delay: "1"`} {
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("want %q in %v", want, err)
+		}
+	}
+	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 7 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
 	for _, empty := range []string{"", "rules:", "{}", "# nothing"} {
