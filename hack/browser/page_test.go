@@ -118,6 +118,21 @@ func (p *tab) fill() {
 	p.fillConsole()
 }
 
+// TestFewModules leaves out what is not there.
+func TestFewModules(t *testing.T) {
+	t.Parallel()
+	p := open(t, start(t, "PODINFO_MODULES=none,http-server,ui,info").url, desktop)
+	p.sees("#connection", "live")
+	p.sees("#answers table", release)
+	p.sees("#chain .lead", "GET / passes no middleware and ends in info.")
+	p.sees("#faults", "The module fault-injection is off")
+	p.sees("#token", "The module token is off.")
+	p.sees("#console", "The module ws-echo is off.")
+	if got := strings.TrimSpace(p.text("footer p:last-child")); got != "api/info" {
+		t.Errorf("links to %q", got)
+	}
+}
+
 // TestGreetingIsReadable on any colour that can be chosen.
 func TestGreetingIsReadable(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,7 @@
 // version and pod, while replicas come and go.
 
 import { call } from './api.js';
-import { announce, clock, field, html, percent, seconds } from './dom.js';
+import { announce, clock, field, html, percent, seconds, table } from './dom.js';
 
 const length = 200; // answers that are kept
 const told = 4; // pieces of news that are kept
@@ -20,22 +20,34 @@ class Answers extends HTMLElement {
 
   show() {
     if (this.strip) return;
-    this.rate = html('select', { onchange: () => this.#pace() }, rates.map((r) => html('option', { value: r, selected: r === 1 }, `${r} a second`)));
+    this.rate = html(
+      'select',
+      { onchange: () => this.#pace() },
+      rates.map((r) => html('option', { value: r, selected: r === 1 }, `${r} a second`)),
+    );
     this.pause = html('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.#pace(!this.#paused) }, 'Pause');
     this.summary = html('p', { class: 'lead' }, 'Nobody has answered yet.');
-    this.strip = html('div', { class: 'strip', role: 'img', 'aria-label': 'No answers yet' }, Array.from({ length }, () => html('i')));
+    this.strip = html(
+      'div',
+      { class: 'strip', role: 'img', 'aria-label': 'No answers yet' },
+      Array.from({ length }, () => html('i')),
+    );
     this.legend = html('tbody');
     this.news = html('ol', { class: 'news' });
     this.append(
       html('div', { class: 'tools' }, this.summary, field('Rate', this.rate), this.pause),
       this.strip,
-      html('div', { class: 'columns' },
-        html('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Answers by version and pod' },
-          html('table', null,
-            html('caption', { class: 'unseen' }, `The last ${length} answers by version and pod`),
-            html('thead', null, html('tr', null, ['Answered by', 'Pod', 'Answers', 'Share', 'Median'].map((h, i) => html('th', { scope: 'col', class: i > 1 && 'figure' }, h)))),
-            this.legend)),
-        html('div', null, html('h3', null, 'News'), this.news)));
+      html(
+        'div',
+        { class: 'columns' },
+        table(
+          `The last ${length} answers by version and pod`,
+          [['Answered by'], ['Pod'], ['Answers', 'figure'], ['Share', 'figure'], ['Median', 'figure']],
+          this.legend,
+        ),
+        html('div', null, html('h3', null, 'News'), this.news),
+      ),
+    );
     this.#pace();
   }
 
@@ -61,7 +73,9 @@ class Answers extends HTMLElement {
       const reply = await call('api/info', { signal: AbortSignal.timeout(patience) });
       answer.status = reply.status;
       if (reply.ok) answer.about = reply.json();
-    } catch { /* no answer, or none of podinfo's: it has no about */ }
+    } catch {
+      /* no answer, or none of podinfo's: it has no about */
+    }
     answer.ms = performance.now() - began;
     this.#busy--;
     this.#add(answer);
@@ -74,7 +88,8 @@ class Answers extends HTMLElement {
       answer.kind = this.#number(this.#seen.versions, about.version, `version ${about.version} began to answer`);
       answer.pod = this.#number(this.#seen.pods, about.hostname, `pod ${about.hostname} began to answer`);
     }
-    const cell = this.#answers.length < length ? this.strip.children[this.#answers.length] : this.strip.appendChild(this.strip.firstElementChild);
+    const cell =
+      this.#answers.length < length ? this.strip.children[this.#answers.length] : this.strip.appendChild(this.strip.firstElementChild);
     this.#answers = [...this.#answers.slice(1 - length), answer];
     const recent = this.#answers.slice(-row);
     if (recent.length === row && recent.every((a) => !a.about === !this.#failing)) {
@@ -102,7 +117,8 @@ class Answers extends HTMLElement {
   }
 
   #sum() {
-    const all = this.#answers, groups = new Map();
+    const all = this.#answers,
+      groups = new Map();
     for (const a of all) {
       const key = a.about ? `${a.about.version} ${a.about.hostname}` : fault(a);
       if (!groups.has(key)) groups.set(key, []);
@@ -110,16 +126,28 @@ class Answers extends HTMLElement {
     }
     const bad = all.filter((a) => !a.about).length;
     const last = all.at(-1);
-    this.summary.textContent = `${all.length === 1 ? '1 answer' : `Last ${all.length} answers`}, ${percent(bad / all.length)} errors. Latest: ${last.about ? `${last.about.version} from ${last.about.hostname}` : fault(last)} in ${seconds(last.ms / 1e3)}.`;
+    const many = all.length === 1 ? '1 answer' : `Last ${all.length} answers`;
+    const latest = last.about ? `${last.about.version} from ${last.about.hostname}` : fault(last);
+    this.summary.textContent = `${many}, ${percent(bad / all.length)} errors. Latest: ${latest} in ${seconds(last.ms / 1e3)}.`;
     this.strip.setAttribute('aria-label', [...groups].map(([key, list]) => `${key}: ${list.length}`).join(', '));
-    this.legend.replaceChildren(...[...groups].sort(([a], [b]) => a.localeCompare(b)).map(([key, list]) => {
-      const [{ about, kind, pod, status }] = list;
-      const swatch = html('i', { class: `swatch ${about ? `v${kind % 6} p${pod % 4}` : status ? 'error' : 'lost'}` });
-      const times = list.map((a) => a.ms).sort((a, b) => a - b);
-      return html('tr', null,
-        html('th', { scope: 'row' }, swatch, about?.version ?? key), html('td', null, about?.hostname ?? '–'),
-        [list.length, percent(list.length / all.length), seconds(times[times.length >> 1] / 1e3)].map((v) => html('td', { class: 'figure' }, v)));
-    }));
+    this.legend.replaceChildren(
+      ...[...groups]
+        .sort(([a], [b]) => a.localeCompare(b))
+        .map(([key, list]) => {
+          const [{ about, kind, pod, status }] = list;
+          const swatch = html('i', { class: `swatch ${about ? `v${kind % 6} p${pod % 4}` : status ? 'error' : 'lost'}` });
+          const times = list.map((a) => a.ms).sort((a, b) => a - b);
+          return html(
+            'tr',
+            null,
+            html('th', { scope: 'row' }, swatch, about?.version ?? key),
+            html('td', null, about?.hostname ?? '–'),
+            [list.length, percent(list.length / all.length), seconds(times[times.length >> 1] / 1e3)].map((v) =>
+              html('td', { class: 'figure' }, v),
+            ),
+          );
+        }),
+    );
   }
 }
 

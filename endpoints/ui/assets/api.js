@@ -15,8 +15,9 @@ export async function call(path, { limit = 1 << 20, signal, ...init } = {}) {
 
 async function read(res, limit) {
   const decoder = new TextDecoder();
-  let text = '', size = 0;
-  for (const reader = res.body?.getReader(); reader;) {
+  let text = '',
+    size = 0;
+  for (const reader = res.body?.getReader(); reader; ) {
     const { done, value } = await reader.read();
     if (done) break;
     text += decoder.decode(value, { stream: true });
@@ -43,7 +44,9 @@ export async function send(method, path, body, token) {
   const headers = { 'Content-Type': 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
   const init = { method, headers, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) };
-  const reply = await call(`ui/admin/${path}`, init).catch(() => { throw new Error('The server does not answer.'); });
+  const reply = await call(`ui/admin/${path}`, init).catch(() => {
+    throw new Error('The server does not answer.');
+  });
   if (!reply.ok) throw Object.assign(new Error(reason(reply)), { status: reply.status });
   return reply.json();
 }
@@ -54,11 +57,13 @@ const slowest = 15e3; // ms between two attempts to connect
 // own it sends "up", and "down" with the number of attempts that failed in a
 // row. EventSource would connect again by itself, but never after a proxy's 502.
 export class Feed extends EventTarget {
-  #source; #timer; #failed = 0;
+  #source;
+  #timer;
+  #failed = 0;
 
   open() {
     this.close();
-    const source = this.#source = new EventSource(address('ui/events'));
+    const source = (this.#source = new EventSource(address('ui/events')));
     source.onerror = () => this.#lost();
     for (const name of ['history', 'sample', 'state']) {
       source.addEventListener(name, (e) => this.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(e.data) })));

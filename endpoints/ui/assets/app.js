@@ -20,13 +20,18 @@ const panels = [...document.querySelectorAll('main *')].filter((el) => el.localN
 const tell = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
 
 const feed = new Feed();
-let model, modules, samples = [], stale = false;
+let model,
+  modules,
+  samples = [],
+  stale = false;
 
 // admin changes something and shows the state that comes of it. Panels get it
 // with the model; it is undefined where there is no admin API.
 const admin = {
   token: '',
-  async send(method, path, body) { change(await send(method, path, body, admin.token)); },
+  async send(method, path, body) {
+    change(await send(method, path, body, admin.token));
+  },
 };
 
 // load shows the model, if it is another one. After a failure the feed's next
@@ -38,7 +43,10 @@ async function load() {
   model = reply.text;
   const m = reply.json();
   m.api = m.admin.enabled ? admin : undefined;
-  $('build').textContent = `podinfo ${m.about.version}, revision ${m.about.revision}, ${m.about.runtime} on ${m.about.goos}/${m.about.goarch}`;
+  $('build').textContent =
+    `podinfo ${m.about.version}, revision ${m.about.revision}, ${m.about.runtime} on ${m.about.goos}/${m.about.goarch}`;
+  for (const a of document.querySelectorAll('footer [data-module]'))
+    a.hidden = m.modules.find((x) => x.name === a.dataset.module)?.state !== 'on';
   tell('show', m);
 }
 
@@ -64,7 +72,8 @@ feed.addEventListener('up', () => {
 });
 feed.addEventListener('down', ({ detail: failed }) => {
   if (stale) load();
-  if (failed === 1) connection('wait', 'connecting'); // to another replica, maybe
+  if (failed === 1)
+    connection('wait', 'connecting'); // to another replica, maybe
   else connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.');
 });
 feed.addEventListener('history', ({ detail }) => {
@@ -91,19 +100,34 @@ addEventListener('pageshow', (e) => e.persisted && visible());
 
 for (const section of document.querySelectorAll('section[id]')) {
   // Not a plain fragment: it would be relative to the base, not to the page.
-  const go = (e) => { e.preventDefault(); section.scrollIntoView(); section.querySelector('h2').focus({ preventScroll: true }); };
+  const go = (e) => {
+    e.preventDefault();
+    section.scrollIntoView();
+    section.querySelector('h2').focus({ preventScroll: true });
+  };
   section.querySelector('h2').tabIndex = -1;
-  document.querySelector('.bar nav').append(html('a', { href: `${location.pathname}${location.search}#${section.id}`, onclick: go }, section.querySelector('h2').textContent));
+  document
+    .querySelector('.bar nav')
+    .append(
+      html('a', { href: `${location.pathname}${location.search}#${section.id}`, onclick: go }, section.querySelector('h2').textContent),
+    );
 }
 const skip = document.querySelector('.skip');
 skip.href = `${location.pathname}${location.search}#answers`;
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const theme = () => document.documentElement.dataset.theme ?? (dark.matches ? 'dark' : 'light');
-function label() { $('theme').textContent = theme() === 'dark' ? 'Light' : 'Dark'; $('theme').ariaLabel = `${$('theme').textContent} theme`; }
+function label() {
+  $('theme').textContent = theme() === 'dark' ? 'Light' : 'Dark';
+  $('theme').ariaLabel = `${$('theme').textContent} theme`;
+}
 $('theme').addEventListener('click', () => {
   document.documentElement.dataset.theme = theme() === 'dark' ? 'light' : 'dark';
-  try { localStorage.setItem('podinfo-theme', theme()); } catch { /* good for this visit only */ }
+  try {
+    localStorage.setItem('podinfo-theme', theme());
+  } catch {
+    /* good for this visit only */
+  }
   label();
 });
 dark.addEventListener('change', label);

@@ -3,7 +3,8 @@
 
 import { field, fill, html, svg, toggle } from './dom.js';
 
-const lane = 14, detour = 34; // x of the line through a module, and past it
+const lane = 14,
+  detour = 34; // x of the line through a module, and past it
 
 class Chain extends HTMLElement {
   // show builds the panel once for a set of modules: building it anew would
@@ -29,12 +30,24 @@ class Chain extends HTMLElement {
     this.list = html('ol', { class: 'modules' }, part(true));
     this.through = html('div', { class: 'through' }, this.line, html('p', { class: 'start' }, 'request'), this.list, this.end);
     this.words = html('p', { class: 'lead' });
-    fill(this,
+    fill(
+      this,
       html('div', { class: 'tools' }, this.words, field('Route', this.select)),
-      html('div', { class: 'columns chain' },
+      html(
+        'div',
+        { class: 'columns chain' },
         html('div', null, html('h3', null, 'Middleware, in order'), this.through),
-        html('div', null, html('h3', null, 'Endpoints and services'), html('ul', { class: 'modules' }, part(false)))),
-      !model.api && html('p', { class: 'note' }, 'Read-only. To switch modules, readiness and faults from here, start podinfo with ', html('code', null, 'PODINFO_UI_ADMIN=true'), '.'));
+        html('div', null, html('h3', null, 'Endpoints and services'), html('ul', { class: 'modules' }, part(false))),
+      ),
+      !model.api &&
+        html(
+          'p',
+          { class: 'note' },
+          'Read-only. To switch modules, readiness and faults from here, start podinfo with ',
+          html('code', null, 'PODINFO_UI_ADMIN=true'),
+          '.',
+        ),
+    );
     this.observer?.disconnect();
     this.observer = new ResizeObserver(() => this.#line());
     this.observer.observe(this.through);
@@ -43,21 +56,58 @@ class Chain extends HTMLElement {
   // offer lists the routes. Some come and go with a module.
   #offer() {
     const before = this.select.selectedOptions[0]?.text ?? 'GET /version';
-    fill(this.select, [...Map.groupBy(this.routes, (r) => r.module)].map(([module, list]) => html('optgroup', { label: module },
-      list.map((r) => html('option', { value: this.routes.indexOf(r) }, `${r.method || 'any'} ${r.path}`)))));
+    fill(
+      this.select,
+      [...Map.groupBy(this.routes, (r) => r.module)].map(([module, list]) =>
+        html(
+          'optgroup',
+          { label: module },
+          list.map((r) => html('option', { value: this.routes.indexOf(r) }, `${r.method || 'any'} ${r.path}`)),
+        ),
+      ),
+    );
     const same = [...this.select.options].find((o) => o.text === before);
     this.select.value = same?.value ?? 0;
   }
 
   #module(m) {
-    const badge = html('span', { class: 'badge' }), why = html('p');
+    const badge = html('span', { class: 'badge' }),
+      why = html('p');
     const flip = this.model.api && m.switchable && toggle(`Module ${m.name}`, (on) => this.#flip(m.name, on));
-    const settings = m.settings.length > 0 && html('dl', { class: 'settings' }, m.settings.map((s) => html('div', null,
-      html('dt', null, html('code', null, s.key)),
-      html('dd', null, html('code', null, s.value === '' ? '""' : s.value), s.source && html('span', { class: 'source' }, ` from ${s.source}`), html('br'), s.doc))));
-    const details = html('details', null,
-      html('summary', null, html('span', { class: 'name' }, m.name), m.phase && html('span', { class: 'phase' }, m.phase), badge, html('span', { class: 'doc' }, m.doc)),
-      html('div', { class: 'inside' }, why, settings));
+    const settings =
+      m.settings.length > 0 &&
+      html(
+        'dl',
+        { class: 'settings' },
+        m.settings.map((s) =>
+          html(
+            'div',
+            null,
+            html('dt', null, html('code', null, s.key)),
+            html(
+              'dd',
+              null,
+              html('code', null, s.value === '' ? '""' : s.value),
+              s.source && html('span', { class: 'source' }, ` from ${s.source}`),
+              html('br'),
+              s.doc,
+            ),
+          ),
+        ),
+      );
+    const details = html(
+      'details',
+      null,
+      html(
+        'summary',
+        null,
+        html('span', { class: 'name' }, m.name),
+        m.phase && html('span', { class: 'phase' }, m.phase),
+        badge,
+        html('span', { class: 'doc' }, m.doc),
+      ),
+      html('div', { class: 'inside' }, why, settings),
+    );
     return { row: html('li', null, details, flip), badge, why, flip };
   }
 
@@ -96,16 +146,23 @@ class Chain extends HTMLElement {
 
   #line() {
     const box = this.through.getBoundingClientRect();
-    const middle = (el) => { const r = el.getBoundingClientRect(); return r.top - box.top + Math.min(r.height / 2, 18); };
+    const middle = (el) => {
+      const r = el.getBoundingClientRect();
+      return r.top - box.top + Math.min(r.height / 2, 18);
+    };
     const stops = [...this.list.children].map((row) => ({ y: middle(row), passed: row.classList.contains('passed') }));
-    const from = middle(this.through.querySelector('.start')), to = middle(this.end);
+    const from = middle(this.through.querySelector('.start')),
+      to = middle(this.end);
     let d = `M${lane} ${from}`;
-    for (const { y, passed } of stops) d += passed ? `V${y}` : `V${y - 16}C${lane} ${y - 8} ${detour} ${y - 10} ${detour} ${y}S${lane} ${y + 8} ${lane} ${y + 16}`;
+    for (const { y, passed } of stops)
+      d += passed ? `V${y}` : `V${y - 16}C${lane} ${y - 8} ${detour} ${y - 10} ${detour} ${y}S${lane} ${y + 8} ${lane} ${y + 16}`;
     d += `V${to}`;
     this.line.replaceChildren(
       svg('path', { class: 'rail', d }),
       ...stops.map(({ y, passed }) => svg('circle', { cx: lane, cy: y, r: passed ? 6 : 4, class: passed ? 'on' : 'off' })),
-      svg('circle', { cx: lane, cy: from, r: 4, class: 'on' }), svg('path', { class: 'tip', d: `M${lane - 6} ${to - 8}l6 8 6 -8` }));
+      svg('circle', { cx: lane, cy: from, r: 4, class: 'on' }),
+      svg('path', { class: 'tip', d: `M${lane - 6} ${to - 8}l6 8 6 -8` }),
+    );
     this.line.setAttribute('height', box.height);
   }
 }

@@ -20,16 +20,32 @@ class Console extends HTMLElement {
     this.button = html('button', { disabled: true }, 'Send');
     this.log = html('div', { class: 'log', tabindex: 0, role: 'log', 'aria-live': 'off', 'aria-label': 'Messages' });
     this.replaceChildren(
-      html('form', { class: 'row', onsubmit: (e) => { e.preventDefault(); this.#send(); } }, this.connect, field('Message', this.message), this.button),
-      this.log);
+      html(
+        'form',
+        {
+          class: 'row',
+          onsubmit: (e) => {
+            e.preventDefault();
+            this.#send();
+          },
+        },
+        this.connect,
+        field('Message', this.message),
+        this.button,
+      ),
+      this.log,
+    );
   }
 
   #open() {
     const url = address('ws/echo');
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-    const socket = this.socket = new WebSocket(url);
+    const socket = (this.socket = new WebSocket(url));
     this.connect.textContent = 'Disconnect';
-    socket.onopen = () => { this.button.disabled = false; this.#write('note', `connected to ${url}`); };
+    socket.onopen = () => {
+      this.button.disabled = false;
+      this.#write('note', `connected to ${url}`);
+    };
     socket.onmessage = (e) => this.#write(/"server":/.test(e.data) ? 'status' : 'in', String(e.data).trim());
     socket.onclose = (e) => {
       this.socket = undefined;
@@ -51,7 +67,9 @@ class Console extends HTMLElement {
   #write(kind, text) {
     const down = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 20;
     const from = { out: 'sent', in: 'received', status: 'status', note: 'connection' }[kind];
-    this.log.append(html('p', { class: kind }, html('time', null, clock(Date.now())), html('span', { class: 'from' }, from), html('span', null, text)));
+    this.log.append(
+      html('p', { class: kind }, html('time', null, clock(Date.now())), html('span', { class: 'from' }, from), html('span', null, text)),
+    );
     while (this.log.children.length > kept) this.log.firstElementChild.remove();
     if (down) this.log.scrollTop = this.log.scrollHeight;
     if (kind === 'in' || kind === 'note') announce(text);

@@ -1,15 +1,17 @@
 // Elements and figures.
 
-const make = (create) => (tag, props, ...children) => {
-  const el = create(tag);
-  for (const [name, value] of Object.entries(props ?? {})) {
-    if (name.startsWith('on')) el.addEventListener(name.slice(2), value);
-    else if (value === true) el.setAttribute(name, '');
-    else if (value !== false && value != null) el.setAttribute(name, value);
-  }
-  el.append(...real(children));
-  return el;
-};
+const make =
+  (create) =>
+  (tag, props, ...children) => {
+    const el = create(tag);
+    for (const [name, value] of Object.entries(props ?? {})) {
+      if (name.startsWith('on')) el.addEventListener(name.slice(2), value);
+      else if (value === true) el.setAttribute(name, '');
+      else if (value !== false && value != null) el.setAttribute(name, value);
+    }
+    el.append(...real(children));
+    return el;
+  };
 
 const real = (children) => children.flat(Infinity).filter((c) => c != null && c !== false);
 
@@ -33,6 +35,30 @@ export function field(label, control, hint) {
   return html('div', { class: 'field' }, html('label', { for: control.id }, label), control, note);
 }
 
+// table is a table that scrolls by itself. Its heads are pairs of a text and a
+// class, which may be missing.
+export function table(caption, heads, body) {
+  return html(
+    'div',
+    { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption },
+    html(
+      'table',
+      null,
+      html('caption', { class: 'unseen' }, caption),
+      html(
+        'thead',
+        null,
+        html(
+          'tr',
+          null,
+          heads.map(([text, kind]) => html('th', { scope: 'col', class: kind }, text)),
+        ),
+      ),
+      body,
+    ),
+  );
+}
+
 // toggle is a switch that asks before it moves: flip is given the value that
 // is wanted, and set() shows the one that is.
 export function toggle(label, flip) {
@@ -51,7 +77,9 @@ export function toggle(label, flip) {
 export function announce(text) {
   const el = document.getElementById('announcer');
   el.textContent = '';
-  setTimeout(() => { el.textContent = text; }, 50);
+  setTimeout(() => {
+    el.textContent = text;
+  }, 50);
 }
 
 const digits = (x) => (x >= 100 || x === 0 ? 0 : x >= 10 ? 1 : 2);

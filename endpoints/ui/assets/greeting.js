@@ -12,7 +12,9 @@ function rgb(color) {
   probe.style.color = fallback;
   probe.style.color = color;
   document.body.append(probe);
-  const parts = getComputedStyle(probe).color.match(/[\d.]+/g).map(Number);
+  const parts = getComputedStyle(probe)
+    .color.match(/[\d.]+/g)
+    .map(Number);
   probe.remove();
   return parts.length === 4 && parts[3] === 0 ? rgb(fallback) : parts.slice(0, 3);
 }
@@ -27,7 +29,8 @@ function luminance(parts) {
 // backends of their own and put the echo in quotes.
 function echoed(reply, body) {
   if (reply.text === body) return 'Echoed';
-  const backends = reply.json(), failed = backends.filter((b) => !b.includes(body));
+  const backends = reply.json(),
+    failed = backends.filter((b) => !b.includes(body));
   const all = backends.length === 1 ? '1 backend' : `${backends.length} backends`;
   return failed.length ? `${failed.length} of ${all} failed (${failed[0].slice(0, 200)})` : `Echoed by ${all}`;
 }
@@ -39,11 +42,21 @@ class Greeting extends HTMLElement {
     this.about = about;
     const own = new URL('logo.svg', import.meta.url).href;
     const logo = html('img', { src: about.logo || own, alt: 'logo', width: 112, height: 112 });
-    logo.addEventListener('error', () => { logo.src = own; }, { once: true });
+    logo.addEventListener(
+      'error',
+      () => {
+        logo.src = own;
+      },
+      { once: true },
+    );
     this.message = html('h1');
     this.facts = html('dl', { class: 'facts' });
     this.result = html('p', { class: 'result' }, 'Echo through the backends');
-    this.replaceChildren(logo, html('div', { class: 'words' }, this.message, this.facts), html('div', { class: 'ping' }, html('button', { type: 'button', onclick: () => this.#ping() }, 'Ping'), this.result));
+    this.replaceChildren(
+      logo,
+      html('div', { class: 'words' }, this.message, this.facts),
+      html('div', { class: 'ping' }, html('button', { type: 'button', onclick: () => this.#ping() }, 'Ping'), this.result),
+    );
     this.#draw(about);
   }
 
@@ -52,8 +65,11 @@ class Greeting extends HTMLElement {
     this.style.backgroundColor = `rgb(${parts})`;
     this.style.color = luminance(parts) > 0.179 ? '#000' : '#fff'; // where both have the same contrast
     this.message.textContent = who.message;
-    this.facts.replaceChildren(...Object.entries({ version: who.version, host: who.hostname, revision: who.revision })
-      .map(([name, value]) => html('div', null, html('dt', null, name), html('dd', null, value))));
+    this.facts.replaceChildren(
+      ...Object.entries({ version: who.version, host: who.hostname, revision: who.revision }).map(([name, value]) =>
+        html('div', null, html('dt', null, name), html('dd', null, value)),
+      ),
+    );
     document.title = who.hostname;
     this.shown = this.#key(who);
   }

@@ -1,6 +1,6 @@
 // What the server measures of itself, pushed by it, over the last minutes.
 
-import { bytes, field, html, number, seconds } from './dom.js';
+import { bytes, field, html, number, seconds, table } from './dom.js';
 import './plot.js';
 
 const spans = [2, 5, 15]; // minutes
@@ -15,10 +15,25 @@ class Live extends HTMLElement {
   show() {
     if (this.plots) return;
     // of is the chosen route's part of a sample.
-    const of = (name) => (s) => (this.#route ? s.routes.find((r) => r.label === this.#route) ?? none : s)[name];
+    const of = (name) => (s) => (this.#route ? (s.routes.find((r) => r.label === this.#route) ?? none) : s)[name];
     const plots = [
-      { title: 'Requests a second', write: number, lines: [{ name: 'all', get: of('rps') }, { name: 'errors', get: of('errors') }] },
-      { title: 'Latency', write: seconds, lines: [{ name: 'p50', get: of('p50') }, { name: 'p95', get: of('p95') }, { name: 'p99', get: of('p99') }] },
+      {
+        title: 'Requests a second',
+        write: number,
+        lines: [
+          { name: 'all', get: of('rps') },
+          { name: 'errors', get: of('errors') },
+        ],
+      },
+      {
+        title: 'Latency',
+        write: seconds,
+        lines: [
+          { name: 'p50', get: of('p50') },
+          { name: 'p95', get: of('p95') },
+          { name: 'p99', get: of('p99') },
+        ],
+      },
       { title: 'Goroutines', write: number, lines: [{ name: 'running', get: (s) => s.goroutines }] },
       { title: 'Memory', write: bytes, lines: [{ name: 'resident', get: (s) => s.memory }], binary: true },
     ];
@@ -27,22 +42,29 @@ class Live extends HTMLElement {
       el.describe(p);
       return el;
     });
-    this.span = html('select', { onchange: () => this.#draw() }, spans.map((m) => html('option', { value: m, selected: m === 5 }, `${m} minutes`)));
+    this.span = html(
+      'select',
+      { onchange: () => this.#draw() },
+      spans.map((m) => html('option', { value: m, selected: m === 5 }, `${m} minutes`)),
+    );
     this.what = html('p', { class: 'lead' });
     this.rows = html('tbody');
     this.append(
       html('div', { class: 'tools' }, this.what, field('Time', this.span)),
       html('div', { class: 'plots' }, this.plots),
-      html('div', { class: 'scroll routes', tabindex: 0, role: 'group', 'aria-label': 'Routes' },
-        html('table', null,
-          html('caption', { class: 'unseen' }, 'Routes in the latest sample; choose one to plot it'),
-          html('thead', null, html('tr', null, ['Route', 'Requests a second', 'Errors a second', 'p50', 'p95', 'p99'].map((h, i) => html('th', { scope: 'col', class: i && 'figure' }, h)))),
-          this.rows)));
+      table(
+        'Routes in the latest sample; choose one to plot it',
+        [['Route'], ...['Requests a second', 'Errors a second', 'p50', 'p95', 'p99'].map((h) => [h, 'figure'])],
+        this.rows,
+      ),
+    );
     this.#row('');
     this.#draw();
   }
 
-  interval(ms) { this.#interval = ms; }
+  interval(ms) {
+    this.#interval = ms;
+  }
 
   sample(samples) {
     this.#samples = samples;
@@ -50,7 +72,11 @@ class Live extends HTMLElement {
   }
 
   #row(label) {
-    const button = html('button', { type: 'button', class: 'pick', 'aria-pressed': String(label === this.#route), onclick: () => this.#choose(label) }, label || 'all routes');
+    const button = html(
+      'button',
+      { type: 'button', class: 'pick', 'aria-pressed': String(label === this.#route), onclick: () => this.#choose(label) },
+      label || 'all routes',
+    );
     const cells = Array.from({ length: 5 }, () => html('td', { class: 'figure' }));
     this.rows.append(html('tr', null, html('th', { scope: 'row' }, button), cells));
     this.#rows.set(label, { button, cells });
@@ -66,10 +92,13 @@ class Live extends HTMLElement {
     const last = this.#samples.at(-1);
     for (const s of this.#samples) for (const { label } of s.routes) if (!this.#rows.has(label)) this.#row(label);
     for (const [label, { cells }] of this.#rows) {
-      const r = last && (label ? last.routes.find((r) => r.label === label) ?? none : last);
-      [number(r?.rps), number(r?.errors), seconds(r?.p50), seconds(r?.p95), seconds(r?.p99)].forEach((v, i) => { cells[i].textContent = v; });
+      const r = last && (label ? (last.routes.find((r) => r.label === label) ?? none) : last);
+      [number(r?.rps), number(r?.errors), seconds(r?.p50), seconds(r?.p95), seconds(r?.p99)].forEach((v, i) => {
+        cells[i].textContent = v;
+      });
     }
-    this.what.textContent = `${this.#route ? `Route ${this.#route}` : 'All routes'}, a sample every ${seconds(this.#interval / 1e3)}, as the server measures it.`;
+    const what = this.#route ? `Route ${this.#route}` : 'All routes';
+    this.what.textContent = `${what}, a sample every ${seconds(this.#interval / 1e3)}, as the server measures it.`;
     for (const plot of this.plots) plot.draw(this.#samples, this.span.value * 60e3, 2.5 * this.#interval);
   }
 }

@@ -18,13 +18,37 @@ class Token extends HTMLElement {
     this.result = html('p', { class: 'status' });
     this.token.addEventListener('input', () => this.#decode());
     this.replaceChildren(
-      html('form', { class: 'row', onsubmit: (e) => { e.preventDefault(); this.#get(); } }, field('Name', this.name), html('button', null, 'Get a token')),
-      html('form', { onsubmit: (e) => { e.preventDefault(); this.#validate(); } }, field('Token', this.token), this.claims, html('button', null, 'Validate')),
-      this.result);
+      html(
+        'form',
+        {
+          class: 'row',
+          onsubmit: (e) => {
+            e.preventDefault();
+            this.#get();
+          },
+        },
+        field('Name', this.name),
+        html('button', null, 'Get a token'),
+      ),
+      html(
+        'form',
+        {
+          onsubmit: (e) => {
+            e.preventDefault();
+            this.#validate();
+          },
+        },
+        field('Token', this.token),
+        this.claims,
+        html('button', null, 'Validate'),
+      ),
+      this.result,
+    );
   }
 
   async #ask(path, init, good) {
-    let tone = 'bad', said;
+    let tone = 'bad',
+      said;
     try {
       const reply = await call(path, init);
       if (reply.ok) {
@@ -48,7 +72,11 @@ class Token extends HTMLElement {
   }
 
   #validate() {
-    return this.#ask('token/validate', { headers: { Authorization: `Bearer ${this.token.value.trim()}` } }, (r) => `Valid: ${r.token_name}, until ${clock(r.expires_at)}`);
+    return this.#ask(
+      'token/validate',
+      { headers: { Authorization: `Bearer ${this.token.value.trim()}` } },
+      (r) => `Valid: ${r.token_name}, until ${clock(r.expires_at)}`,
+    );
   }
 
   // decode shows what the token says, signed well or not.
