@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestServerDies and comes back: the page says so, counts what failed, and
@@ -17,6 +18,10 @@ func TestServerDies(t *testing.T) {
 	p := shown(t, s.url, phone)
 	p.mayFail()
 	p.choose("#answers select", "10 a second")
+	p.until(`document.querySelector('.drawing').ariaValueMax > 1`)
+	eval[bool](p, `document.querySelector('.drawing').focus(), true`)
+	p.press(kb.Home) // a point that the next server does not know
+	p.until(`document.querySelector('.when').textContent`)
 	s.stop()
 	p.sees("#connection", "no connection")
 	p.sees("#banner", "does not answer")

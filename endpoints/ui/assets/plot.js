@@ -1,7 +1,7 @@
 // A plot of lines over time, in SVG. It is a slider too: the arrow keys and the
 // pointer move along the time, and what is there is read out.
 
-import { clock, html, svg } from './dom.js';
+import { clock, fill, html, svg } from './dom.js';
 
 const height = 150,
   left = 58,
@@ -18,7 +18,7 @@ function ceiling(x) {
 
 class Plot extends HTMLElement {
   #points = [];
-  #at; // index of the point that is looked at; undefined is the last
+  #at; // time of the point that is looked at; undefined is the last
 
   // describe says what is drawn: a title, how a value is written, and the
   // lines, each with a name and a get(sample) that may be null. binary makes
@@ -128,8 +128,7 @@ class Plot extends HTMLElement {
   }
 
   #key(e) {
-    const end = this.#points.length - 1,
-      at = this.#at ?? end;
+    const at = this.#index();
     const to = {
       ArrowLeft: at - 1,
       ArrowDown: at - 1,
@@ -138,11 +137,11 @@ class Plot extends HTMLElement {
       PageUp: at + 15,
       PageDown: at - 15,
       Home: 0,
-      End: end,
+      End: this.#points.length - 1,
     }[e.key];
-    if (to === undefined || end < 0) return;
+    if (to === undefined) return;
     e.preventDefault();
-    this.#look(Math.min(Math.max(to, 0), end));
+    this.#look(Math.max(to, 0));
   }
 
   #point(e) {
@@ -152,37 +151,40 @@ class Plot extends HTMLElement {
     this.#look(off.indexOf(Math.min(...off)));
   }
 
-  #look(at) {
-    this.#at = at === this.#points.length - 1 ? undefined : at;
+  // look moves to a point, or follows the last one.
+  #look(index) {
+    this.#at = index < this.#points.length - 1 ? this.#points[index].t : undefined;
     this.#mark();
+  }
+
+  #index() {
+    const index = this.#at === undefined ? -1 : this.#points.findIndex((p) => p.t >= this.#at);
+    return index < 0 ? this.#points.length - 1 : index;
   }
 
   // mark shows the values of the point that is looked at.
   #mark() {
-    const end = this.#points.length - 1,
-      at = Math.min(this.#at ?? end, end),
-      p = this.#points[at];
+    const at = this.#index();
+    const p = this.#points[at];
+    const away = p && this.#at !== undefined;
     const values = this.lines.map((l) => this.write(p && l.get(p)));
     values.forEach((v, i) => {
       this.values[i].textContent = v;
     });
-    this.when.textContent = this.#at === undefined ? '' : clock(p.t);
-    this.drawing.setAttribute('aria-valuemax', Math.max(end, 0));
+    this.when.textContent = away ? clock(p.t) : '';
+    this.drawing.setAttribute('aria-valuemax', Math.max(this.#points.length - 1, 0));
     this.drawing.setAttribute('aria-valuenow', Math.max(at, 0));
     this.drawing.setAttribute(
       'aria-valuetext',
       p ? `${clock(p.t)}: ${this.lines.map((l, i) => `${l.name} ${values[i]}`).join(', ')}` : 'no samples yet',
     );
     if (!this.marks) return;
-    this.marks.replaceChildren(
-      ...(this.#at === undefined
-        ? []
-        : [
-            svg('line', { x1: this.x(p.t), x2: this.x(p.t), y1: top, y2: height - bottom }),
-            ...this.lines
-              .filter((l) => l.get(p) != null)
-              .map((l) => svg('circle', { cx: this.x(p.t), cy: this.y(l.get(p)), r: 3, class: `l${this.lines.indexOf(l)}` })),
-          ]),
+    fill(
+      this.marks,
+      away && [
+        svg('line', { x1: this.x(p.t), x2: this.x(p.t), y1: top, y2: height - bottom }),
+        this.lines.map((l, i) => l.get(p) != null && svg('circle', { cx: this.x(p.t), cy: this.y(l.get(p)), r: 3, class: `l${i}` })),
+      ],
     );
   }
 }
