@@ -111,6 +111,22 @@ func (p *tab) axe() {
 	}
 }
 
+// TestViolationsAreHeard holds that a page which breaks its policy, or logs,
+// fails a test.
+func TestViolationsAreHeard(t *testing.T) {
+	t.Parallel()
+	p := shown(t, start(t).url, desktop)
+	eval[bool](p, `document.body.setAttribute('style', 'color: red'), console.warn('a warning'), fetch('https://example.invalid/').catch(() => true)`)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, want := range []string{"style-src", "a warning", "connect-src"} {
+		if !strings.Contains(strings.Join(p.said, "\n"), want) {
+			t.Errorf("not heard: %s in %q", want, p.said)
+		}
+	}
+	p.said = nil
+}
+
 // TestAxeSees holds that the check above can fail.
 func TestAxeSees(t *testing.T) {
 	t.Parallel()

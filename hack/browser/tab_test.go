@@ -63,7 +63,7 @@ type tab struct {
 	mu       sync.Mutex
 	said     []string // what the console shows that it should not
 	failed   []string // the requests among that
-	tolerant bool
+	tolerant bool     // of those
 	hosts    map[string]bool
 }
 
