@@ -1,9 +1,9 @@
-.PHONY: test proto deps unit examples packaging timoni image image-test image-run lint bench fuzz readme
+.PHONY: test proto deps unit examples packaging browser timoni image image-test image-run lint bench fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 
-test: deps unit examples packaging ## everything, on a bare Debian machine too
+test: deps unit examples packaging browser ## everything, on a bare Debian machine too
 
 deps: ## real servers and a browser for the tests
 	hack/deps
@@ -22,6 +22,9 @@ packaging: ## what is applied to a cluster: kustomize, chart, Timoni module; and
 	for dir in manifests chart timoni; do \
 		$(GO) -C hack/$$dir vet ./... && $(GO) -C hack/$$dir test ./... || exit 1; \
 	done
+
+browser: ## the pages in a real Chromium; BROWSER_FLAGS=-update takes the screenshots of README.md anew
+	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 ./... $(BROWSER_FLAGS)
 
 timoni: ## write the rendered golden files of the Timoni module
 	$(GO) -C hack/timoni test -update .

@@ -30,6 +30,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
 	"github.com/seed-4591fe7d/podinfo/endpoints/swagger"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
+	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
@@ -67,6 +68,7 @@ func Modules() []registry.Module {
 
 		new(stress.Module),
 		new(health.Module),
+		new(ui.Module),
 		new(info.Module),
 		new(version.Module),
 		new(env.Module),

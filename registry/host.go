@@ -42,6 +42,9 @@ func (h *Host) Settings() []Setting { return h.app.Settings() }
 // Modules lists every module of the App.
 func (h *Host) Modules() []Status { return h.app.Modules() }
 
+// InChain lists every module the way a request meets them, see [App.InChain].
+func (h *Host) InChain() []Status { return h.app.InChain() }
+
 // Mounted lists the routes that are served now.
 func (h *Host) Mounted() []Mounted { return h.app.Mounted() }
 

@@ -301,6 +301,22 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// An open page does not hold the end up: it is told.
+func TestShutdownWithAnOpenPage(t *testing.T) {
+	p := serve(t, "--server-shutdown-timeout=20s")
+	res, err := client.Get(p.url + "/ui/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if code := p.stop(t); code != 0 { // 1 when it was waited for, and cut
+		t.Errorf("exit %d: %s", code, p.log)
+	}
+	if events, err := io.ReadAll(res.Body); err != nil || !strings.HasPrefix(string(events), "event: history\n") || !strings.HasSuffix(string(events), "event: bye\ndata: {}\n\n") {
+		t.Errorf("%v %s", err, events)
+	}
+}
+
 func TestShutdownCuts(t *testing.T) {
 	p := serve(t, "--server-shutdown-timeout=100ms")
 	ctx, cancel := context.WithCancel(t.Context())

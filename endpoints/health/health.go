@@ -124,10 +124,15 @@ func (m *Module) reply(w http.ResponseWriter, good bool) {
 	registry.WriteEncoded(w, http.StatusOK, m.good)
 }
 
-func (m *Module) enable(w http.ResponseWriter, _ *http.Request)  { m.set(w, false) }
-func (m *Module) disable(w http.ResponseWriter, _ *http.Request) { m.set(w, true) }
+// SetReady turns readiness off, or leaves it to the checks of the modules.
+func (m *Module) SetReady(on bool) { m.disabled.Store(!on) }
 
-func (m *Module) set(w http.ResponseWriter, disabled bool) {
-	m.disabled.Store(disabled)
+func (m *Module) enable(w http.ResponseWriter, _ *http.Request) {
+	m.SetReady(true)
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (m *Module) disable(w http.ResponseWriter, _ *http.Request) {
+	m.SetReady(false)
 	w.WriteHeader(http.StatusAccepted)
 }

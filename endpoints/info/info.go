@@ -1,18 +1,15 @@
-// Package info says what runs here, as JSON and as a page.
+// Package info says what runs here, as JSON.
 package info
 
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"regexp"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -22,12 +19,10 @@ type Module struct {
 	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; the page has one of its own when none is given"`
 	Color   string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page, and the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
 	Message string `env:"UI_MESSAGE" doc:"greeting on the page, \"greetings from podinfo v\" and the version when none is given"`
-	Path    string `env:"UI_PATH" envDefault:"./ui" doc:"directory whose vue.html, if there is one, replaces the page"`
 
 	host       *registry.Host
 	reply      Reply  // but for NumGoroutine
 	head, tail []byte // reply encoded, without the value of NumGoroutine
-	page       page
 }
 
 // Reply is what runs here. All values are text.
@@ -47,7 +42,7 @@ type Reply struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON and as a page for browsers.", Bare: true}
+	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON.", Bare: true}
 }
 
 var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
@@ -73,8 +68,7 @@ func (m *Module) Provision(h *registry.Host) error {
 		Message: cmp.Or(m.Message, "greetings from podinfo v"+b.Version),
 		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(), NumCPU: strconv.Itoa(runtime.NumCPU()),
 	}
-	m.page, err = m.ownPage()
-	return errors.Join(err, m.encode())
+	return m.encode()
 }
 
 // encode splits the encoded reply at the one value that changes.
@@ -92,23 +86,10 @@ func (m *Module) encode() error {
 	return nil
 }
 
-// Start looks for a page to use instead.
-func (m *Module) Start(context.Context) error {
-	p, found, err := m.givenPage()
-	if err != nil {
-		return fmt.Errorf("the page of %sUI_PATH: %w", registry.EnvPrefix, err)
-	}
-	if found {
-		m.page = p
-	}
-	return nil
-}
-
 // Routes declares / and /api/info.
 func (m *Module) Routes() []registry.Route {
 	returns := map[int]any{http.StatusOK: Reply{}}
 	return []registry.Route{
-		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
 		{
 			Method: http.MethodGet, Path: "/", Handler: m.serveRoot,
 			Summary: "Runtime information, or a page for browsers", Tag: "HTTP API", Returns: returns,
@@ -120,16 +101,8 @@ func (m *Module) Routes() []registry.Route {
 	}
 }
 
-// isBrowser is upstream's rule.
-func isBrowser(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "Mozilla") }
-
-// varies tells caches that / is two things.
+// varies tells caches that / may be a page for browsers instead.
 var varies = []string{"User-Agent"}
-
-func (m *Module) servePage(w http.ResponseWriter, _ *http.Request) {
-	w.Header()["Vary"] = varies
-	m.page.write(w)
-}
 
 func (m *Module) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Vary"] = varies

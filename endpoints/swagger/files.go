@@ -7,11 +7,12 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
 
-	"github.com/swaggest/swgui/v5/static"
+	swagger "github.com/swaggest/swgui/v5/static"
+
+	"github.com/seed-4591fe7d/podinfo/registry/static"
 )
 
 //go:embed index.html
@@ -24,15 +25,6 @@ var initJS string
 // data URLs, and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// media are media types by extension. Those of package mime depend on the
-// machine.
-var media = map[string]string{
-	".css":  "text/css; charset=utf-8",
-	".html": "text/html; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".png":  "image/png",
-}
 
 // file is one that never changes while the program runs.
 type file struct {
@@ -48,7 +40,7 @@ func files() (map[string]file, error) {
 	out := map[string]file{}
 	for _, name := range []string{"swagger-ui.css.gz", "swagger-ui-bundle.js.gz", "favicon-32x32.png"} {
 		plain, gzipped := strings.CutSuffix(name, ".gz")
-		f := file{gzipped: gzipped, open: func() (io.ReadCloser, error) { return static.FS.Open(name) }}
+		f := file{gzipped: gzipped, open: func() (io.ReadCloser, error) { return swagger.FS.Open(name) }}
 		if err := add(out, "/"+plain, f); err != nil {
 			return nil, err
 		}
@@ -74,7 +66,7 @@ func add(to map[string]file, at string, f file) error {
 		return err
 	}
 	f.version = hex.EncodeToString(digest.Sum(nil)[:8])
-	f.media = media[path.Ext(at)]
+	f.media = static.MediaType(at)
 	to[at] = f
 	return nil
 }
@@ -100,7 +92,7 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	} else {
 		h.Set("Cache-Control", "no-cache")
 	}
-	encoded := f.gzipped && acceptsGzip(r.Header.Values("Accept-Encoding"))
+	encoded := f.gzipped && static.AcceptsGzip(r.Header)
 	tag := f.version
 	if f.gzipped {
 		h.Set("Vary", "Accept-Encoding")
@@ -133,18 +125,4 @@ func (f file) send(w http.ResponseWriter, encoded bool) {
 		}
 	}
 	_, _ = io.Copy(w, from) // an error says that the client has left
-}
-
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3).
-func acceptsGzip(values []string) bool {
-	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		name, weight, _ := strings.Cut(part, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
-			continue
-		}
-		q, weighed := strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
-		n, err := strconv.ParseFloat(q, 64)
-		return !weighed || err != nil || n > 0
-	}
-	return false
 }

@@ -72,13 +72,19 @@ func stateOf(on bool) state {
 	return state{"disabled"}
 }
 
+// Injecting reports whether every request is answered with 500.
+func (m *Module) Injecting() bool { return m.on.Load() }
+
+// Inject starts or ends that.
+func (m *Module) Inject(on bool) { m.on.Store(on) }
+
 func (m *Module) turn(on bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		m.on.Store(on)
+		m.Inject(on)
 		registry.WriteJSON(w, http.StatusAccepted, stateOf(on))
 	}
 }
 
 func (m *Module) status(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, stateOf(m.on.Load()))
+	registry.WriteJSON(w, http.StatusOK, stateOf(m.Injecting()))
 }

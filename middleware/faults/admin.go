@@ -2,7 +2,6 @@ package faults
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func (m *Module) AdminRoutes() []registry.Route {
 	}
 	routes := m.adminRoutes()
 	for i := range routes {
-		routes[i].Handler = m.allowed(routes[i].Handler)
+		routes[i].Handler = bearer.Require(m.AdminToken, routes[i].Handler)
 	}
 	return routes
 }
@@ -77,25 +76,6 @@ func (m *Module) adminRoutes() []registry.Route {
 		routes[i].Tag, routes[i].Internal = "Faults", true
 	}
 	return routes
-}
-
-// allowed asks for the token.
-func (m *Module) allowed(next http.HandlerFunc) http.HandlerFunc {
-	if m.AdminToken == "" {
-		return next
-	}
-	want := sha256.Sum256([]byte(m.AdminToken))
-	return func(w http.ResponseWriter, r *http.Request) {
-		token, err := bearer.FromHeader(r.Header)
-		if got := sha256.Sum256([]byte(token)); err == nil && subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			err = errors.New("wrong token")
-		}
-		if err != nil {
-			bearer.Refuse(w, err)
-			return
-		}
-		next(w, r)
-	}
 }
 
 // etag names the scenario as it is. It is for those who hold mu.
@@ -201,27 +181,44 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, http.StatusBadRequest, err
 		}
-		s.Rules = slices.Clone(s.Rules)
-		if at := indexOf(s.Rules, name); at >= 0 {
-			s.Rules[at] = rule
-		} else if len(s.Rules) == scenario.MaxRules {
-			return nil, http.StatusBadRequest, fmt.Errorf("more than %d rules", scenario.MaxRules)
-		} else {
-			s.Rules = append(s.Rules, rule)
-		}
-		return &s, 0, nil
+		next, err := with(s, rule)
+		return next, http.StatusBadRequest, err
 	})
+}
+
+// with is s with a rule in the place of the one of its name, or behind the
+// others.
+func with(s scenario.Scenario, rule *scenario.Rule) (*scenario.Scenario, error) {
+	s.Rules = slices.Clone(s.Rules)
+	if at := indexOf(s.Rules, rule.Name); at >= 0 {
+		s.Rules[at] = rule
+		return &s, nil
+	}
+	if len(s.Rules) == scenario.MaxRules {
+		return nil, fmt.Errorf("more than %d rules", scenario.MaxRules)
+	}
+	s.Rules = append(s.Rules, rule)
+	return &s, nil
 }
 
 func (m *Module) deleteOne(w http.ResponseWriter, r *http.Request) {
 	m.change(w, r, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
-		at := indexOf(s.Rules, r.PathValue("name"))
-		if at < 0 {
+		next, ok := without(s, r.PathValue("name"))
+		if !ok {
 			return nil, http.StatusNotFound, errors.New("no such rule")
 		}
-		s.Rules = slices.Delete(slices.Clone(s.Rules), at, at+1)
-		return &s, 0, nil
+		return next, 0, nil
 	})
+}
+
+// without is s without the rule of a name, if it has one.
+func without(s scenario.Scenario, name string) (*scenario.Scenario, bool) {
+	at := indexOf(s.Rules, name)
+	if at < 0 {
+		return nil, false
+	}
+	s.Rules = slices.Delete(slices.Clone(s.Rules), at, at+1)
+	return &s, true
 }
 
 func indexOf(rules []*scenario.Rule, name string) int {

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -60,4 +61,53 @@ func TestApply(t *testing.T) {
 			t.Errorf("%+v was accepted", bad.Rules[0])
 		}
 	}
+}
+
+func TestPutAndRemoveRule(t *testing.T) {
+	m := new(faults.Module)
+	app, _ := registrytest.New(t, rules(fail(500)), m, new(endpoint))
+	rule := func(name, text string) *scenario.Rule {
+		r, err := scenario.ParseRule("test", name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		what string
+		do   func() error
+		want int
+	}{
+		{"replace", func() error { return m.PutRule(rule("r", "fault: {status: 501}")) }, 501},
+		{"add behind", func() error { return m.PutRule(rule("s", "fault: {status: 502}")) }, 501},
+		{"remove", func() error { return removed(m.RemoveRule("r")) }, 502},
+		{"remove the last", func() error { return removed(m.RemoveRule("s")) }, 200},
+	} {
+		if err := c.do(); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if got := statusOf(app, "/a"); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+	if m.RemoveRule("r") {
+		t.Error("removed twice")
+	}
+	full := new(scenario.Scenario)
+	for i := range scenario.MaxRules {
+		full.Rules = append(full.Rules, &scenario.Rule{Name: fmt.Sprint("r", i), Delay: rule("x", "delay: 1ms").Delay})
+	}
+	if err := m.Apply(full); err != nil {
+		t.Fatal(err)
+	}
+	if m.PutRule(rule("more", "delay: 1ms")) == nil || m.PutRule(rule("r0", "delay: 2ms")) != nil {
+		t.Error("the number of rules is not bounded, or one in its place is refused")
+	}
+}
+
+func removed(ok bool) error {
+	if !ok {
+		return errors.New("there was none")
+	}
+	return nil
 }

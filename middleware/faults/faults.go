@@ -137,6 +137,32 @@ func (m *Module) Apply(s *scenario.Scenario) error {
 	return nil
 }
 
+// PutRule is Apply for one rule: it takes the place of the rule of its name, or
+// comes behind the others. It is not checked again: get it from
+// [scenario.ParseRule].
+func (m *Module) PutRule(r *scenario.Rule) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := with(*m.current, r)
+	if err != nil {
+		return err
+	}
+	m.swap(s)
+	return nil
+}
+
+// RemoveRule is Apply without the rule of a name. It reports whether there was
+// one.
+func (m *Module) RemoveRule(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := without(*m.current, name)
+	if ok {
+		m.swap(s)
+	}
+	return ok
+}
+
 // Rules are the rules at work in their order, with what they have done. Those
 // that have removed themselves are not among them. The rules must not be
 // changed.

@@ -30,12 +30,14 @@ type Describer interface{ MetricsHelp() map[string]string }
 
 // Module is metrics.
 type Module struct {
-	host *registry.Host
-	set  *metrics.Set
-	help map[string]string // of families
+	host      *registry.Host
+	set       *metrics.Set
+	durations *metrics.Set      // of requests, beside set
+	help      map[string]string // of families
 
 	mu     sync.RWMutex
 	routes map[string]*route           // by label
+	timed  map[string]timed            // by the labels of a series of durations
 	faults map[string]*metrics.Counter // by the fault's name
 
 	rpcs atomic.Pointer[map[string]*method] // by full method; never modified, mu guards its replacement
@@ -49,8 +51,8 @@ func (*Module) Info() registry.Info {
 // Provision makes the set of this instance. It is never the library's global
 // one, so that two servers in a process count for themselves.
 func (m *Module) Provision(h *registry.Host) error {
-	m.host, m.set, m.help = h, metrics.NewSet(), ownHelp()
-	m.routes, m.faults = map[string]*route{}, map[string]*metrics.Counter{}
+	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
+	m.routes, m.timed, m.faults = map[string]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
 	m.rpcs.Store(&map[string]*method{})
 	b := h.Build()
 	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
@@ -76,7 +78,7 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	defer m.mu.Unlock()
 	r := m.routes[rt.Label]
 	if r == nil {
-		r = &route{module: m, label: escape(rt.Label)}
+		r = &route{module: m, label: rt.Label}
 		m.routes[rt.Label] = r
 	}
 	return r

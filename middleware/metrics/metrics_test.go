@@ -203,6 +203,46 @@ func TestDuration(t *testing.T) {
 	})
 }
 
+// What the histograms hold is what /metrics shows of them.
+func TestDurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(metrics.Module)
+		registrytest.New(t, nil, m)
+		for _, label := range []string{"a", `"\`} {
+			h := m.Bind(registry.Route{Label: label})
+			for status, took := range map[int][]time.Duration{200: {time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond}, 503: {time.Minute}} {
+				for _, d := range took {
+					h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(w http.ResponseWriter, _ *http.Request) {
+						time.Sleep(d)
+						w.WriteHeader(status)
+					})
+				}
+			}
+		}
+		got := map[string]string{}
+		m.Durations(func(label string, status int, bounds []float64, counts []uint64) {
+			got[fmt.Sprint(label, " ", status)] = fmt.Sprint(bounds, counts)
+		})
+		const bounds = "[0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10]"
+		good, bad := bounds+" [2 2 2 3 3 3 3 3 3 3 3 3]", bounds+" [0 0 0 0 0 0 0 0 0 0 0 1]"
+		want := map[string]string{"a 200": good, "a 503": bad, `"\ 200`: good, `"\ 503`: bad}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func BenchmarkDurations(b *testing.B) {
+	m := new(metrics.Module)
+	registrytest.New(b, nil, m)
+	for i := range 100 {
+		m.Bind(registry.Route{Label: fmt.Sprint("route", i)}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {})
+	}
+	for b.Loop() {
+		m.Durations(func(string, int, []float64, []uint64) {})
+	}
+}
+
 func TestPage(t *testing.T) {
 	m := new(metrics.Module)
 	s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": "/p"}, m, new(app))

@@ -7,10 +7,11 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/seed-4591fe7d/podinfo/registry/static"
 )
 
 // contentType is that of Prometheus' text format. Prometheus refuses a page
@@ -21,7 +22,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	page := m.page()
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Vary", "Accept-Encoding")
-	if !takesGzip(r) {
+	if !static.AcceptsGzip(r.Header) {
 		w.Write(page)
 		return
 	}
@@ -31,26 +32,11 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	z.Close()
 }
 
-// takesGzip reports whether the client asks for gzip (RFC 9110, 12.5.3).
-func takesGzip(r *http.Request) bool {
-	for _, header := range r.Header["Accept-Encoding"] {
-		for part := range strings.SplitSeq(header, ",") {
-			coding, weight, _ := strings.Cut(part, ";")
-			if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-				continue
-			}
-			_, q, weighted := strings.Cut(weight, "=")
-			n, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
-			return !weighted || err == nil && n > 0
-		}
-	}
-	return false
-}
-
 // page is everything there is to know now, sorted by family.
 func (m *Module) page() []byte {
 	var raw bytes.Buffer
 	m.set.WritePrometheus(&raw)
+	m.durations.WritePrometheus(&raw)
 	metrics.WriteGoMetrics(&raw)
 	metrics.WriteProcMetrics(&raw)
 	metrics.WriteFDMetrics(&raw)

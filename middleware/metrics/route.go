@@ -78,11 +78,13 @@ func (rt *route) create(method, status int) *series {
 	if slot.Load() == nil {
 		slot.Store(new(class))
 	}
-	set := rt.module.set
+	m := rt.module
+	name := fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
 	s := &series{
-		duration: set.GetOrCreatePrometheusHistogram(fmt.Sprintf(`http_request_duration_seconds{method="%s",path="%s",status="%d"}`, methods[method], rt.label, status)),
-		requests: set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status)),
+		duration: m.durations.GetOrCreatePrometheusHistogram(durationName + "{" + name + "}"),
+		requests: m.set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status)),
 	}
+	m.timed[name] = timed{rt.label, status}
 	slot.Load()[status%100].Store(s)
 	return s
 }

@@ -60,6 +60,23 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+func TestRequire(t *testing.T) {
+	next := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }
+	for _, c := range []struct {
+		want, given string
+		code        int
+	}{
+		{"", "", 204}, {"", "Bearer x", 204}, {"s3cret", "Bearer s3cret", 204}, {"s3cret", "", 401}, {"s3cret", "Bearer wrong", 401}, {"s3cret", "Basic s3cret", 401}, {"s3cret", "Bearer ", 401},
+	} {
+		rec, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", c.given)
+		bearer.Require(c.want, next)(rec, r)
+		if rec.Code != c.code || (rec.Header().Get("WWW-Authenticate") != "") != (c.code == 401) {
+			t.Errorf("%q for %q: %d %v", c.given, c.want, rec.Code, rec.Header())
+		}
+	}
+}
+
 var key = []byte("a secret of thirty-two bytes, yes")
 
 func sign(t *testing.T, header, claims string) string {

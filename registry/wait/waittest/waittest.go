@@ -14,12 +14,25 @@ import (
 // Serve serves h with a write timeout to the client it returns, until the end
 // of the test.
 func Serve(t testing.TB, h http.Handler, timeout time.Duration) *http.Client {
+	return serve(t, h, timeout, false)
+}
+
+// ServeHTTP2 is Serve over HTTP/2, without TLS.
+func ServeHTTP2(t testing.TB, h http.Handler, timeout time.Duration) *http.Client {
+	return serve(t, h, timeout, true)
+}
+
+func serve(t testing.TB, h http.Handler, timeout time.Duration, h2 bool) *http.Client {
 	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	srv := &http.Server{Handler: h, ReadTimeout: timeout, WriteTimeout: timeout}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!h2)
+	protocols.SetUnencryptedHTTP2(h2)
+	srv := &http.Server{Handler: h, ReadTimeout: timeout, WriteTimeout: timeout, Protocols: protocols}
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(l) }()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: l.dial}
+	transport := &http.Transport{DisableKeepAlives: !h2, DialContext: l.dial, Protocols: protocols}
 	t.Cleanup(func() {
+		transport.CloseIdleConnections()
 		srv.Close()
 		<-done
 	})

@@ -1,0 +1,114 @@
+package ui_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+func TestAdmin(t *testing.T) {
+	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
+	const notReady = `"why": "readiness is turned off"`
+	for i, c := range []struct {
+		request, body string
+		code          int
+		has           string // the reply
+		after         string // a path
+		then          int    // its status
+	}{
+		{"PUT modules/delay", `{"on": false}`, 200, `"delay": "standby"`, "/delay/0", 404},
+		{"PUT modules/delay", `{"on": false}`, 200, `"delay": "standby"`, "/delay/0", 404},
+		{"PUT modules/delay", `{"on": true}`, 200, `"delay": "on"`, "/delay/0", 200},
+		{"PUT modules/nope", `{"on": true}`, 404, "no such module", "", 0},
+		{"PUT modules/ui", `{"on": false}`, 409, "module ui cannot be switched", "/ui/model", 200},
+		{"PUT modules/info", `{"on": false}`, 409, "module info cannot be switched", "/api/info", 200},
+		{"PUT modules/metrics", `{"on": false}`, 409, "module metrics cannot be switched", "/metrics", 200},
+		{"PUT modules/delay", ``, 400, `want {\"on\": true} or {\"on\": false}`, "", 0},
+		{"PUT modules/delay", `{"on": 1}`, 400, `want {`, "", 0},
+		{"PUT modules/delay", `{"on": null}`, 400, `want {`, "", 0},
+		{"PUT modules/delay", `{"on": true, "off": true}`, 400, `want {`, "", 0},
+		{"PUT modules/delay", `{"on": true} {}`, 400, `want {`, "", 0},
+		{"PUT modules/delay", `[true]`, 400, `want {`, "", 0},
+		{"PUT readiness", `{"on": false}`, 200, notReady, "/readyz", 503},
+		{"PUT readiness", `{"on": true}`, 200, `"ready": true`, "/readyz", 200},
+		{"PUT readiness", `{"ready": true}`, 400, `want {`, "", 0},
+		{"PUT fault-injection", `{"on": true}`, 200, `"faultInjection": true`, "/status/200", 500},
+		{"PUT fault-injection", `{"on": false}`, 200, `"faultInjection": false`, "/status/200", 200},
+		{"PUT fault-injection", `true`, 400, `want {`, "", 0},
+		{"PUT faults/rules/a", "match: {path: /status/200}\nfault: {status: 501}", 200, `"status": 501`, "/status/200", 501},
+		{"PUT faults/rules/a", `{"match": {"path": "/status/200"}, "fault": {"status": 502}}`, 200, `"hits": 0`, "/status/200", 502},
+		{"PUT faults/rules/a", `{"fault": {"status": 200}}`, 400, `want a number`, "/status/200", 502},
+		{"PUT faults/rules/a", `{"name": "b", "fault": {"status": 501}}`, 400, `calls itself`, "/status/200", 502},
+		{"PUT faults/rules/a", strings.Repeat("#", 1<<20+1), 413, `too large`, "/status/200", 502},
+		{"PUT faults", `{"paused": true}`, 200, `"paused": true`, "/status/200", 200},
+		{"PUT faults", `{"paused": false}`, 200, `"paused": false`, "/status/200", 502},
+		{"PUT faults", `{"on": false}`, 400, `want {\"paused\": true}`, "", 0},
+		{"DELETE faults/rules/b", ``, 404, `no such rule`, "/status/200", 502},
+		{"DELETE faults/rules/a", ``, 200, `"rules": []`, "/status/200", 200},
+		{"DELETE faults/rules/a", ``, 404, `no such rule`, "", 0},
+		{"POST faults", ``, 405, ``, "", 0},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		res, body := s.Call(t, method, "/ui/admin/"+path, c.body)
+		if res.StatusCode != c.code || !strings.Contains(body, c.has) {
+			t.Errorf("%d: %s: %d %s", i, c.request, res.StatusCode, body)
+		}
+		var reply struct {
+			Code    int
+			Message string
+			Modules map[string]string
+		}
+		if err := json.Unmarshal([]byte(body), &reply); c.code != 405 && err != nil || c.code == 200 && len(reply.Modules) == 0 || c.code != 200 && c.code != 405 && (reply.Code != c.code || reply.Message == "") {
+			t.Errorf("%d: %s: %v %s", i, c.request, err, body)
+		}
+		if c.after != "" {
+			if res, _ := s.Call(t, "GET", c.after, ""); res.StatusCode != c.then {
+				t.Errorf("%d: %s after %s: %d", i, c.after, c.request, res.StatusCode)
+			}
+		}
+	}
+	if n := strings.Count(s.Log.String(), "changed over the page"); n != 12 {
+		t.Errorf("%d changes logged", n)
+	}
+}
+
+var adminRequests = []string{"PUT modules/delay", "PUT readiness", "PUT fault-injection", "PUT faults", "PUT faults/rules/a", "DELETE faults/rules/a"}
+
+func TestAdminIsOffByDefault(t *testing.T) {
+	s := registrytest.Serve(t, on(), everything()...)
+	for _, request := range adminRequests {
+		method, path, _ := strings.Cut(request, " ")
+		if res, _ := s.Call(t, method, "/ui/admin/"+path, `{"on":true}`); res.StatusCode != 404 {
+			t.Errorf("%s: %d", request, res.StatusCode)
+		}
+	}
+}
+
+func TestAdminToken(t *testing.T) {
+	s := registrytest.Serve(t, on("UI_ADMIN", "true", "UI_ADMIN_TOKEN", "s3cret"), everything()...)
+	for _, request := range adminRequests {
+		method, path, _ := strings.Cut(request, " ")
+		for token, allowed := range map[string]bool{"": false, "Bearer wrong": false, "Basic s3cret": false, "Bearer s3cret": true} {
+			res, body := s.Call(t, method, "/ui/admin/"+path, "{}", "Authorization", token)
+			if refused := res.StatusCode == http.StatusUnauthorized; refused == allowed || refused && !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer") {
+				t.Errorf("%s with %q: %d %s", request, token, res.StatusCode, body)
+			}
+		}
+	}
+}
+
+// What is off is not there to be switched.
+func TestAdminAlone(t *testing.T) {
+	s := registrytest.Serve(t, map[string]string{"PODINFO_UI_ADMIN": "true"}, new(ui.Module))
+	for request, body := range map[string]string{"PUT readiness": `{"on":true}`, "PUT fault-injection": `{"on":true}`, "PUT faults": `{"paused":true}`,
+		"PUT faults/rules/a": "delay: 1s", "DELETE faults/rules/a": ""} {
+		method, path, _ := strings.Cut(request, " ")
+		if res, reply := s.Call(t, method, "/ui/admin/"+path, body); res.StatusCode != 409 || !strings.Contains(reply, " is off") {
+			t.Errorf("%s: %d %s", request, res.StatusCode, reply)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+// The modules in the order in which a request meets them, and its way through
+// them.
+
+import { field, fill, html, svg, toggle } from './dom.js';
+
+const lane = 14,
+  detour = 34; // x of the line through a module, and past it
+
+class Chain extends HTMLElement {
+  // show builds the panel once for a set of modules: building it anew would
+  // take the focus away from the switch that was pressed.
+  show(model) {
+    this.model = model;
+    this.routes = model.routes.filter((r) => r.module !== 'ui');
+    this.states = Object.fromEntries(model.modules.map((m) => [m.name, m.state]));
+    const kind = JSON.stringify([model.admin, model.modules.map((m) => ({ ...m, state: '', why: '' }))]);
+    if (kind !== this.kind) this.#build(model);
+    this.kind = kind;
+    this.#offer();
+    for (const m of model.modules) this.rows.get(m.name).why.textContent = `Decided by: ${m.why}`;
+    this.change({ modules: {} });
+  }
+
+  #build(model) {
+    this.select = html('select', { onchange: () => this.#draw() });
+    this.rows = new Map(model.modules.map((m) => [m.name, this.#module(m)]));
+    const part = (middleware) => model.modules.filter((m) => !!m.phase === middleware).map((m) => this.rows.get(m.name).row);
+    this.line = svg('svg', { class: 'way', 'aria-hidden': 'true' });
+    this.end = html('p', { class: 'end' });
+    this.list = html('ol', { class: 'modules' }, part(true));
+    this.through = html('div', { class: 'through' }, this.line, html('p', { class: 'start' }, 'request'), this.list, this.end);
+    this.words = html('p', { class: 'lead' });
+    fill(
+      this,
+      html('div', { class: 'tools' }, this.words, field('Route', this.select)),
+      html(
+        'div',
+        { class: 'columns chain' },
+        html('div', null, html('h3', null, 'Middleware, in order'), this.through),
+        html('div', null, html('h3', null, 'Endpoints and services'), html('ul', { class: 'modules' }, part(false))),
+      ),
+      !model.api &&
+        html(
+          'p',
+          { class: 'note' },
+          'Read-only. To switch modules, readiness and faults from here, start podinfo with ',
+          html('code', null, 'PODINFO_UI_ADMIN=true'),
+          '.',
+        ),
+    );
+    this.observer?.disconnect();
+    this.observer = new ResizeObserver(() => this.#line());
+    this.observer.observe(this.through);
+  }
+
+  // offer lists the routes. Some come and go with a module.
+  #offer() {
+    const before = this.select.selectedOptions[0]?.text ?? 'GET /version';
+    fill(
+      this.select,
+      [...Map.groupBy(this.routes, (r) => r.module)].map(([module, list]) =>
+        html(
+          'optgroup',
+          { label: module },
+          list.map((r) => html('option', { value: this.routes.indexOf(r) }, `${r.method || 'any'} ${r.path}`)),
+        ),
+      ),
+    );
+    const same = [...this.select.options].find((o) => o.text === before);
+    this.select.value = same?.value ?? 0;
+  }
+
+  #module(m) {
+    const badge = html('span', { class: 'badge' }),
+      why = html('p');
+    const flip = this.model.api && m.switchable && toggle(`Module ${m.name}`, (on) => this.#flip(m.name, on));
+    const settings =
+      m.settings.length > 0 &&
+      html(
+        'dl',
+        { class: 'settings' },
+        m.settings.map((s) =>
+          html(
+            'div',
+            null,
+            html('dt', null, html('code', null, s.key)),
+            html(
+              'dd',
+              null,
+              html('code', null, s.value === '' ? '""' : s.value),
+              s.source && html('span', { class: 'source' }, ` from ${s.source}`),
+              html('br'),
+              s.doc,
+            ),
+          ),
+        ),
+      );
+    const details = html(
+      'details',
+      null,
+      html(
+        'summary',
+        null,
+        html('span', { class: 'name' }, m.name),
+        m.phase && html('span', { class: 'phase' }, m.phase),
+        badge,
+        html('span', { class: 'doc' }, m.doc),
+      ),
+      html('div', { class: 'inside' }, why, settings),
+    );
+    return { row: html('li', null, details, flip), badge, why, flip };
+  }
+
+  async #flip(name, on) {
+    this.querySelector('.refused')?.remove();
+    try {
+      await this.model.api.send('PUT', `modules/${encodeURIComponent(name)}`, { on });
+    } catch (e) {
+      this.rows.get(name).row.append(html('p', { class: 'refused', role: 'alert' }, e.message));
+    }
+  }
+
+  change({ modules }) {
+    if (!this.model) return;
+    Object.assign(this.states, modules);
+    for (const [name, { row, badge, flip }] of this.rows) {
+      const state = this.states[name];
+      badge.textContent = row.dataset.state = state;
+      if (flip) flip.set(state === 'on');
+    }
+    this.#draw();
+  }
+
+  #draw() {
+    const route = this.routes[this.select.value];
+    const passed = new Set(route.chain);
+    for (const [name, { row }] of this.rows) {
+      row.classList.toggle('passed', passed.has(name));
+      row.classList.toggle('target', name === route.module);
+    }
+    const way = route.chain.length ? route.chain.join(', ') : 'no middleware';
+    this.words.textContent = `${route.method || 'Any method'} ${route.path} passes ${way} and ends in ${route.module}.`;
+    this.end.textContent = `${route.module}: ${route.summary || route.path}`;
+    this.#line();
+  }
+
+  #line() {
+    const box = this.through.getBoundingClientRect();
+    const middle = (el) => {
+      const r = el.getBoundingClientRect();
+      return r.top - box.top + Math.min(r.height / 2, 18);
+    };
+    const stops = [...this.list.children].map((row) => ({ y: middle(row), passed: row.classList.contains('passed') }));
+    const from = middle(this.through.querySelector('.start')),
+      to = middle(this.end);
+    let d = `M${lane} ${from}`;
+    for (const { y, passed } of stops)
+      d += passed ? `V${y}` : `V${y - 16}C${lane} ${y - 8} ${detour} ${y - 10} ${detour} ${y}S${lane} ${y + 8} ${lane} ${y + 16}`;
+    d += `V${to}`;
+    this.line.replaceChildren(
+      svg('path', { class: 'rail', d }),
+      ...stops.map(({ y, passed }) => svg('circle', { cx: lane, cy: y, r: passed ? 6 : 4, class: passed ? 'on' : 'off' })),
+      svg('circle', { cx: lane, cy: from, r: 4, class: 'on' }),
+      svg('path', { class: 'tip', d: `M${lane - 6} ${to - 8}l6 8 6 -8` }),
+    );
+    this.line.setAttribute('height', box.height);
+  }
+}
+customElements.define('pod-chain', Chain);

@@ -1,0 +1,420 @@
+package ui_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/wait/waittest"
+)
+
+// stream reads events as a page does.
+type stream struct {
+	body  io.ReadCloser
+	lines *bufio.Scanner
+}
+
+func open(t *testing.T, client *http.Client, url string) *stream {
+	t.Helper()
+	res, err := client.Get(url + "/ui/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"} {
+		if got := res.Header.Get(name); res.StatusCode != 200 || got != want {
+			t.Fatalf("%d, %s: %q", res.StatusCode, name, got)
+		}
+	}
+	s := &stream{res.Body, bufio.NewScanner(res.Body)}
+	s.lines.Buffer(nil, 1<<20)
+	return s
+}
+
+// next is the next event. A comment is the event ":", the end is "".
+func (s *stream) next() (name, data string) {
+	for s.lines.Scan() {
+		switch line := s.lines.Text(); {
+		case line == ":":
+			name = ":"
+		case line == "":
+			return name, data
+		case strings.HasPrefix(line, "event: "):
+			name = strings.TrimPrefix(line, "event: ")
+		default:
+			data = strings.TrimPrefix(line, "data: ")
+		}
+	}
+	return "", ""
+}
+
+// until skips to the next event of a name.
+func (s *stream) until(t *testing.T, name string) (data string) {
+	t.Helper()
+	for {
+		switch got, data := s.next(); got {
+		case name:
+			return data
+		case "":
+			t.Fatalf("the stream ended before %s", name)
+		}
+	}
+}
+
+func (s *stream) wants(t *testing.T, name string) (data string) {
+	t.Helper()
+	got, data := s.next()
+	if got != name {
+		t.Fatalf("%s %s, want %s", got, data, name)
+	}
+	return data
+}
+
+type figures struct {
+	At            int64 `json:"t"`
+	RPS, Errors   float64
+	P50, P95, P99 *float64
+	Goroutines    int
+	Memory        uint64
+	Routes        []struct {
+		Label         string
+		RPS, Errors   float64
+		P50, P95, P99 *float64
+	}
+}
+
+func decode[T any](t *testing.T, data string) (v T) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatal(err, data)
+	}
+	return v
+}
+
+type history struct {
+	Interval int64
+	Samples  []figures
+}
+
+type state struct {
+	Ready          bool
+	Why            string
+	Draining       bool
+	FaultInjection *bool
+	Modules        map[string]string
+	Faults         *struct {
+		Paused bool
+		More   int
+		Rules  []struct {
+			Name       string
+			Rule       json.RawMessage
+			Seen, Hits uint64
+			Expires    *time.Time
+		}
+	}
+}
+
+// bubble serves everything in a bubble, with the timeouts of http-server.
+func bubble(t *testing.T, env map[string]string, mods ...registry.Module) *http.Client {
+	app, _ := registrytest.New(t, env, mods...)
+	return waittest.Serve(t, app, 30*time.Second)
+}
+
+const pipe = "http://pipe"
+
+func get(t *testing.T, client *http.Client, path string) int {
+	t.Helper()
+	res, err := client.Get(pipe + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// What a page is sent, to the second, for longer than the server's timeouts.
+func TestEvents(t *testing.T) {
+	t.Run("HTTP/1.1", func(t *testing.T) { testEvents(t, waittest.Serve) })
+	t.Run("HTTP/2", func(t *testing.T) { testEvents(t, waittest.ServeHTTP2) })
+}
+
+func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration) *http.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		app, _ := registrytest.New(t, on(), everything()...)
+		client := serve(t, app, 30*time.Second)
+		get(t, client, "/status/200") // before anyone looked
+		s := open(t, client, pipe)
+		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 {
+			t.Error(h)
+		}
+		first := decode[state](t, s.wants(t, "state"))
+		if diff := cmp.Diff(map[string]string{"fault-injection": "on", "faults": "on", "random-delay": "standby", "health": "on", "status": "on", "delay": "on"}, first.Modules); diff != "" || !first.Ready || first.FaultInjection == nil || *first.FaultInjection || first.Faults == nil || first.Faults.Rules == nil {
+			t.Errorf("%s %+v", diff, first)
+		}
+		began := time.Now()
+		for range 3 {
+			get(t, client, "/delay/200ms")
+		}
+		get(t, client, "/status/503")
+		get(t, client, "/ui/model")
+		get(t, client, "/ui/assets/x/app.js")
+		got := decode[figures](t, s.wants(t, "sample"))
+		if time.Since(began) != 2*time.Second || got.At != time.Now().UnixMilli() || got.RPS != 2 || got.Errors != 0.5 || got.Goroutines < 1 || got.Memory < 1<<20 || len(got.Routes) != 2 {
+			t.Fatalf("%v %+v", time.Since(began), got)
+		}
+		if r := got.Routes[0]; r.Label != "delay" || r.RPS != 1.5 || r.Errors != 0 || *r.P50 != 0.175 || *r.P99 != 0.2485 {
+			t.Errorf("%+v %v %v", r, *r.P50, *r.P99)
+		}
+		if r := got.Routes[1]; r.Label != "status" || r.RPS != 0.5 || r.Errors != 0.5 {
+			t.Errorf("%+v", r)
+		}
+		if got := decode[figures](t, s.wants(t, "sample")); got.RPS != 0 || got.P50 != nil || got.Routes == nil || len(got.Routes) > 0 {
+			t.Errorf("%+v", got)
+		}
+		synctest.Wait()
+		if err := app.Switch("random-delay", true); err != nil {
+			t.Fatal(err)
+		}
+		s.wants(t, "sample")
+		if got := decode[state](t, s.wants(t, "state")); got.Modules["random-delay"] != "on" {
+			t.Error(got)
+		}
+		for range 45 { // 90 s, three times the timeout
+			s.wants(t, "sample")
+		}
+	})
+}
+
+// While nobody looks nothing is sampled, and what was is kept for 15 minutes.
+func TestHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := bubble(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		watch := func(samples int) (h history) {
+			s := open(t, client, pipe)
+			h = decode[history](t, s.wants(t, "history"))
+			s.wants(t, "state")
+			for range samples {
+				s.until(t, "sample")
+			}
+			s.body.Close()
+			synctest.Wait()
+			return h
+		}
+		count := func(want int) {
+			t.Helper()
+			if h := watch(0); len(h.Samples) != want || h.Interval != 60000 {
+				t.Errorf("%d samples of %d ms, want %d", len(h.Samples), h.Interval, want)
+			}
+		}
+		watch(3)
+		count(3)
+		time.Sleep(10 * time.Minute)
+		count(3)
+		watch(2)
+		count(5)
+		time.Sleep(4 * time.Minute) // the first three are 16 minutes old and more
+		count(2)
+		watch(20)
+		count(16)
+		time.Sleep(time.Hour)
+		count(0)
+	})
+}
+
+// measured counts how often it is looked at.
+type measured struct {
+	metrics.Module
+	looks atomic.Int32
+}
+
+func (m *measured) Durations(f func(string, int, []float64, []uint64)) {
+	m.looks.Add(1)
+	m.Module.Durations(f)
+}
+
+func TestOneSamplerForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(measured)
+		client := bubble(t, nil, m, new(ui.Module))
+		look := func(want int32) {
+			t.Helper()
+			time.Sleep(9 * time.Second)
+			synctest.Wait()
+			if got := m.looks.Load(); got != want {
+				t.Errorf("%d looks, want %d", got, want)
+			}
+		}
+		look(0)
+		var streams []*stream
+		for range 5 {
+			s := open(t, client, pipe)
+			go io.Copy(io.Discard, s.body)
+			streams = append(streams, s)
+		}
+		look(5)
+		for _, s := range streams[1:] {
+			s.body.Close()
+		}
+		look(10)
+		streams[0].body.Close()
+		look(10)
+		open(t, client, pipe)
+		look(15)
+	})
+}
+
+// A viewer that does not read is cut, and no other one waits for it.
+func TestSlowViewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := bubble(t, on("UI_MAX_VIEWERS", "2"), everything()...)
+		slow, other := open(t, client, pipe), open(t, client, pipe)
+		other.wants(t, "history")
+		other.wants(t, "state")
+		began := time.Now()
+		if get(t, client, "/ui/events") != 503 {
+			t.Error("a third viewer of two")
+		}
+		for i := range 60 {
+			other.wants(t, "sample")
+			if at := time.Duration(i+1) * 2 * time.Second; time.Since(began) != at {
+				t.Fatalf("sample %d after %v", i, time.Since(began))
+			}
+		}
+		open(t, client, pipe) // there is room again
+		events := 0
+		for name, _ := slow.next(); name != ""; name, _ = slow.next() {
+			events++
+		}
+		if events > 25 {
+			t.Errorf("%d events to one who did not read", events)
+		}
+	})
+}
+
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := bubble(t, on("UI_SAMPLE_INTERVAL", "40s"), everything()...)
+		s := open(t, client, pipe)
+		s.wants(t, "history")
+		s.wants(t, "state")
+		began := time.Now()
+		for _, c := range []struct {
+			name string
+			at   time.Duration
+		}{{":", 15 * time.Second}, {":", 30 * time.Second}, {"sample", 40 * time.Second}, {":", 55 * time.Second}, {":", 70 * time.Second}, {"sample", 80 * time.Second}} {
+			s.wants(t, c.name)
+			if time.Since(began) != c.at {
+				t.Fatalf("%s after %v", c.name, time.Since(began))
+			}
+		}
+	})
+}
+
+// served is everything behind a listener, over HTTP/1.1 or HTTP/2.
+func served(t *testing.T, h2 bool, env map[string]string) (*http.Client, string, *registry.App) {
+	app, _ := registrytest.New(t, env, everything()...)
+	srv := httptest.NewUnstartedServer(app)
+	srv.EnableHTTP2 = h2
+	if h2 {
+		srv.StartTLS()
+	} else {
+		srv.Start()
+	}
+	transport := &http.Transport{ForceAttemptHTTP2: h2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(func() { transport.CloseIdleConnections(); srv.Close() })
+	return &http.Client{Transport: transport}, srv.URL, app
+}
+
+func TestStreamEndsWithTheServer(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("h2 ", h2), func(t *testing.T) {
+			client, url, app := served(t, h2, on("UI_SAMPLE_INTERVAL", "500ms"))
+			s := open(t, client, url)
+			s.wants(t, "history")
+			s.wants(t, "state")
+			s.until(t, "sample")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := app.Drain(ctx); err != nil || ctx.Err() != nil {
+				t.Error(err, ctx.Err())
+			}
+			s.until(t, "bye")
+			if name, _ := s.next(); name != "" || s.lines.Err() != nil {
+				t.Error(name, s.lines.Err())
+			}
+			res, err := client.Get(url + "/ui/events")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+				t.Error(res.StatusCode, res.Header)
+			}
+		})
+	}
+}
+
+// A change over the page is seen by all at once.
+func TestChangesAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := bubble(t, on("UI_ADMIN", "true", "UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		a, b := open(t, client, pipe), open(t, client, pipe)
+		for _, s := range []*stream{a, b} {
+			s.wants(t, "history")
+			s.wants(t, "state")
+		}
+		put := func(path, body string) {
+			req, err := http.NewRequest("PUT", pipe+"/ui/admin/"+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.Do(req)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatal(res, err)
+			}
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		began := time.Now()
+		put("faults/rules/slow", "delay: 1s")
+		put("faults/rules/slow", "delay: 1s") // changes nothing
+		put("readiness", `{"on": false}`)
+		for _, s := range []*stream{a, b} {
+			if got := decode[state](t, s.wants(t, "state")); len(got.Faults.Rules) != 1 || got.Faults.Rules[0].Name != "slow" || !strings.Contains(string(got.Faults.Rules[0].Rule), "1s") {
+				t.Errorf("%+v", got)
+			}
+			if got := decode[state](t, s.wants(t, "state")); got.Ready || got.Why == "" {
+				t.Errorf("%+v", got)
+			}
+		}
+		if time.Since(began) != 0 {
+			t.Errorf("after %v", time.Since(began))
+		}
+	})
+}
+
+func TestEventsHead(t *testing.T) {
+	s := registrytest.Serve(t, on(), everything()...)
+	if res, _ := s.Call(t, "HEAD", "/ui/events", ""); res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Error(res.StatusCode, res.Header)
+	}
+}

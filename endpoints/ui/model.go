@@ -1,0 +1,132 @@
+package ui
+
+import (
+	"cmp"
+	"net/http"
+	"runtime"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/static"
+)
+
+// model is what the page shows that changes only with a Switch.
+type model struct {
+	About   about         `json:"about"`
+	Admin   admin         `json:"admin"`
+	Modules []moduleModel `json:"modules"` // in chain order
+	Routes  []routeModel  `json:"routes"`  // those that are served
+}
+
+// about is what runs here.
+type about struct {
+	Hostname string `json:"hostname"`
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Color    string `json:"color"`
+	Message  string `json:"message"`
+	Logo     string `json:"logo"` // "" for the page's own
+	GOOS     string `json:"goos"`
+	GOARCH   string `json:"goarch"`
+	Runtime  string `json:"runtime"`
+}
+
+// admin is what the page may change.
+type admin struct {
+	Enabled bool `json:"enabled"`
+	Token   bool `json:"token"` // a bearer token is wanted
+}
+
+type moduleModel struct {
+	Name       string         `json:"name"`
+	Doc        string         `json:"doc"`
+	Phase      string         `json:"phase"`
+	State      string         `json:"state"`
+	Why        string         `json:"why"` // what decided the state
+	Switchable bool           `json:"switchable"`
+	Settings   []settingModel `json:"settings"`
+}
+
+// settingModel is a setting as people may see it.
+type settingModel struct {
+	Key     string `json:"key"`
+	Flag    string `json:"flag"`
+	Value   string `json:"value"`
+	Default string `json:"default"`
+	Source  string `json:"source"`
+	Doc     string `json:"doc"`
+	Accepts string `json:"accepts"`
+	Secret  bool   `json:"secret"`
+}
+
+type routeModel struct {
+	Method   string            `json:"method"` // "" for any
+	Path     string            `json:"path"`   // below the prefix
+	Module   string            `json:"module"`
+	Label    string            `json:"label"`
+	Summary  string            `json:"summary"`
+	Tag      string            `json:"tag"`
+	Params   map[string]string `json:"params"`
+	Body     string            `json:"body"`
+	Returns  map[int]any       `json:"returns"`
+	Internal bool              `json:"internal"`
+	Chain    []string          `json:"chain"` // outermost first
+}
+
+func (m *Module) serveModel(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(), m.routes()})).ServeHTTP(w, r)
+}
+
+func (m *Module) about() about {
+	b, logo := m.host.Build(), m.setting("UI_LOGO")
+	if logo.Source == registry.FromDefault {
+		logo.Value = ""
+	}
+	return about{
+		Hostname: m.hostname, Version: b.Version, Revision: b.Revision,
+		Color: m.setting("UI_COLOR").Value, Logo: registry.RedactURL(logo.Value),
+		Message: cmp.Or(m.setting("UI_MESSAGE").Value, "greetings from podinfo v"+b.Version),
+		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(),
+	}
+}
+
+func (m *Module) modules() []moduleModel {
+	settings := map[string][]settingModel{}
+	for _, s := range m.host.Settings() {
+		settings[s.Module] = append(settings[s.Module], settingModel{
+			Key: s.Key, Flag: s.Flag(), Value: s.Shown(), Default: registry.RedactURL(s.Default),
+			Source: string(s.Source), Doc: s.Doc, Accepts: s.Accepts, Secret: s.Secret,
+		})
+	}
+	out := []moduleModel{}
+	for _, s := range m.host.InChain() {
+		out = append(out, moduleModel{
+			Name: s.Info.Name, Doc: s.Info.Doc, Phase: s.Info.Phase.String(),
+			State: s.State.String(), Why: s.Why, Switchable: m.switchable(s),
+			Settings: append([]settingModel{}, settings[s.Info.Name]...),
+		})
+	}
+	return out
+}
+
+func (m *Module) routes() []routeModel {
+	out := []routeModel{}
+	for _, rt := range m.host.Mounted() {
+		out = append(out, routeModel{
+			Method: rt.Method, Path: rt.Path, Module: rt.Module, Label: rt.Label, Summary: rt.Summary, Tag: rt.Tag,
+			Params: rt.Params, Body: rt.Body, Returns: rt.Returns, Internal: rt.Internal, Chain: append([]string{}, rt.Chain...),
+		})
+	}
+	return out
+}
+
+// switchable reports whether the page may switch a module: not one that opens
+// a port or was not started, none that the page itself lives on, and no guard
+// that would lock it out.
+func (m *Module) switchable(s registry.Status) bool {
+	_, listens := s.Module.(registry.Listener)
+	_, measures := s.Module.(measurer)
+	covers, guards := s.Module.(registry.Selective)
+	guards = guards && s.Info.Phase == registry.Guard && s.State != registry.Off && covers.Covers(m.peers.model)
+	return s.State != registry.Off && !listens && !measures && !guards && s.Info.Name != name && s.Info.Name != m.peers.answers
+}

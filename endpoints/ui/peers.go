@@ -1,0 +1,137 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// What the page shows of other modules and may change in them.
+type (
+	// A measurer has the durations of requests, by route and status: how many
+	// took at most so many seconds. The last of counts is all of them.
+	measurer interface {
+		Durations(f func(label string, status int, bounds []float64, counts []uint64))
+	}
+	// A prober knows whether the App is ready and can say that it is not.
+	prober interface {
+		Status(ctx context.Context) error
+		SetReady(on bool)
+	}
+	// An injector fails every request while it is told to.
+	injector interface {
+		Injecting() bool
+		Inject(on bool)
+	}
+	// A ruler delays and breaks requests by rules.
+	ruler interface {
+		Rules() []scenario.State
+		PutRule(r *scenario.Rule) error
+		RemoveRule(name string) bool
+		Paused() bool
+		Pause(paused bool)
+	}
+)
+
+// peers are the modules that are those; nil where there is none.
+type peers struct {
+	measurer measurer
+	prober   prober
+	injector injector
+	ruler    ruler
+	answers  string          // name of the module that answers api/info
+	model    registry.Route  // stands for what the page asks for
+	own      map[string]bool // metrics labels of what only this module serves
+}
+
+func findPeers(h *registry.Host) (p peers, err error) {
+	err = errors.Join(find(h, &p.measurer), find(h, &p.prober), find(h, &p.injector), find(h, &p.ruler))
+	p.own = map[string]bool{}
+	for _, rt := range h.Declared() {
+		if rt.Path == "/api/info" {
+			p.answers = rt.Module
+		}
+		if rt.Module == name {
+			p.own[rt.Label] = true
+		}
+		if rt.Path == modelPath {
+			p.model = rt
+		}
+	}
+	for _, rt := range h.Declared() {
+		if rt.Module != name {
+			delete(p.own, rt.Label)
+		}
+	}
+	return p, err
+}
+
+// find is registry.Use for a module that may be missing.
+func find[T any](h *registry.Host, to *T) (err error) {
+	if *to, err = registry.Use[T](h); errors.Is(err, registry.ErrAbsent) {
+		return nil
+	}
+	return err
+}
+
+// state is what the page shows that changes while the server runs.
+type state struct {
+	Ready          bool              `json:"ready"`
+	Why            string            `json:"why"` // it is not ready
+	Draining       bool              `json:"draining"`
+	FaultInjection *bool             `json:"faultInjection"`
+	Modules        map[string]string `json:"modules"` // state of each that can be switched
+	Faults         *faults           `json:"faults"`
+}
+
+type faults struct {
+	Paused bool   `json:"paused"`
+	Rules  []rule `json:"rules"`          // at most maxRules
+	More   int    `json:"more,omitempty"` // that are not among them
+}
+
+// maxRules is the number of rules in a state. A scenario may have thousands.
+const maxRules = 200
+
+type rule struct {
+	Name    string          `json:"name"`
+	Rule    json.RawMessage `json:"rule"`
+	Seen    uint64          `json:"seen"` // requests that matched
+	Hits    uint64          `json:"hits"` // of those
+	Expires *time.Time      `json:"expires"`
+}
+
+// state asks everyone, the checks of readiness too, until ctx is done.
+func (m *Module) state(ctx context.Context) state {
+	ready := m.host.Ready
+	if m.peers.prober != nil {
+		ready = m.peers.prober.Status
+	}
+	s := state{Draining: m.host.Draining(), Modules: map[string]string{}}
+	if err := ready(ctx); err != nil {
+		s.Why = err.Error()
+	}
+	s.Ready = s.Why == ""
+	for _, x := range m.host.Modules() {
+		if m.switchable(x) {
+			s.Modules[x.Info.Name] = x.State.String()
+		}
+	}
+	if m.peers.injector != nil {
+		on := m.peers.injector.Injecting()
+		s.FaultInjection = &on
+	}
+	if m.peers.ruler != nil {
+		rules := m.peers.ruler.Rules()
+		shown := min(len(rules), maxRules)
+		s.Faults = &faults{Paused: m.peers.ruler.Paused(), Rules: []rule{}, More: len(rules) - shown}
+		for _, r := range rules[:shown] {
+			s.Faults.Rules = append(s.Faults.Rules, rule{r.Rule.Name, r.Rule.JSON(), r.Seen, r.Hits, r.Expires})
+		}
+	}
+	return s
+}

@@ -1,0 +1,174 @@
+package ui
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"os"
+	"runtime"
+	rtmetrics "runtime/metrics"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sample is what happened between two looks, and what is now.
+type sample struct {
+	At         int64         `json:"t"` // of the second look, in ms since 1970
+	figures                  // of all requests
+	Goroutines int           `json:"goroutines"`
+	Memory     uint64        `json:"memory"` // resident, in bytes
+	Routes     []routeSample `json:"routes"` // those with traffic, busiest first
+}
+
+// routeSample is what happened to the routes of one label.
+type routeSample struct {
+	Label string `json:"label"`
+	figures
+}
+
+// figures are per second, and seconds. A percentile of nothing is nil.
+type figures struct {
+	Rate   float64  `json:"rps"`
+	Errors float64  `json:"errors"` // of those, with status 500 and above
+	P50    *float64 `json:"p50"`
+	P95    *float64 `json:"p95"`
+	P99    *float64 `json:"p99"`
+}
+
+// maxRoutes is the number of routes in a sample.
+const maxRoutes = 50
+
+// look is how much had happened at a time.
+type look struct {
+	at     time.Time
+	bounds []float64
+	routes map[string]*tally // by label
+}
+
+// tally is what had happened to the routes of one label, or to all.
+type tally struct {
+	counts []uint64 // of requests that took at most the bound, then of all
+	errors uint64
+}
+
+func (t *tally) add(counts []uint64, errors uint64) {
+	if t.counts == nil {
+		t.counts = make([]uint64, len(counts))
+	}
+	for i, n := range counts {
+		t.counts[i] += n
+	}
+	t.errors += errors
+}
+
+// since is t without what was there before.
+func (t *tally) since(before *tally) *tally {
+	if before == nil {
+		return t
+	}
+	out := &tally{counts: slices.Clone(t.counts), errors: t.errors - before.errors}
+	for i, n := range before.counts {
+		out.counts[i] -= n
+	}
+	return out
+}
+
+func (t *tally) total() uint64 {
+	if len(t.counts) == 0 {
+		return 0
+	}
+	return t.counts[len(t.counts)-1]
+}
+
+// look looks. The page's own requests are left out.
+func (m *Module) look() look {
+	l := look{at: time.Now(), routes: map[string]*tally{}}
+	if m.peers.measurer == nil {
+		return l
+	}
+	m.peers.measurer.Durations(func(label string, status int, bounds []float64, counts []uint64) {
+		if m.peers.own[label] {
+			return
+		}
+		if l.bounds == nil {
+			l.bounds = slices.Clone(bounds)
+		}
+		if l.routes[label] == nil {
+			l.routes[label] = new(tally)
+		}
+		var errors uint64
+		if status >= 500 {
+			errors = counts[len(counts)-1]
+		}
+		l.routes[label].add(counts, errors)
+	})
+	return l
+}
+
+// between is the sample of what happened from a to b.
+func between(a, b look) sample {
+	s := sample{At: b.at.UnixMilli(), Goroutines: runtime.NumGoroutine(), Memory: resident(), Routes: []routeSample{}}
+	seconds, all := b.at.Sub(a.at).Seconds(), new(tally)
+	for _, label := range slices.Sorted(maps.Keys(b.routes)) {
+		t := b.routes[label].since(a.routes[label])
+		if t.total() == 0 {
+			continue
+		}
+		all.add(t.counts, t.errors)
+		s.Routes = append(s.Routes, routeSample{label, t.figures(b.bounds, seconds)})
+	}
+	s.figures = all.figures(b.bounds, seconds)
+	slices.SortStableFunc(s.Routes, func(x, y routeSample) int { return cmp.Compare(y.Rate, x.Rate) })
+	s.Routes = s.Routes[:min(len(s.Routes), maxRoutes)]
+	return s
+}
+
+func (t *tally) figures(bounds []float64, seconds float64) figures {
+	return figures{
+		Rate: round(float64(t.total()) / seconds), Errors: round(float64(t.errors) / seconds),
+		P50: quantile(0.5, bounds, t.counts), P95: quantile(0.95, bounds, t.counts), P99: quantile(0.99, bounds, t.counts),
+	}
+}
+
+// round drops what is below a millionth.
+func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }
+
+// quantile is Prometheus' histogram_quantile
+// (https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile):
+// linear within the bucket where the rank lies, of which the first begins at
+// zero; above the last bound it is that bound. It is nil when nothing was
+// counted.
+func quantile(q float64, bounds []float64, counts []uint64) *float64 {
+	if len(bounds) == 0 || len(counts) != len(bounds)+1 || counts[len(bounds)] == 0 {
+		return nil
+	}
+	rank := q * float64(counts[len(bounds)])
+	i := sort.Search(len(bounds), func(i int) bool { return float64(counts[i]) >= rank })
+	if i == len(bounds) {
+		return &bounds[i-1]
+	}
+	var from, before float64
+	if i > 0 {
+		from, before = bounds[i-1], float64(counts[i-1])
+	}
+	x := round(from + (bounds[i]-from)*(rank-before)/(float64(counts[i])-before))
+	return &x
+}
+
+// resident is the process's memory in bytes: what Linux says, elsewhere what
+// Go has from the system.
+func resident() uint64 {
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if fields := strings.Fields(string(b)); len(fields) > 1 {
+			if pages, err := strconv.ParseUint(fields[1], 10, 64); err == nil {
+				return pages * uint64(os.Getpagesize())
+			}
+		}
+	}
+	mem := []rtmetrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	rtmetrics.Read(mem)
+	return mem[0].Value.Uint64() - mem[1].Value.Uint64()
+}

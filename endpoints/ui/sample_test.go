@@ -1,0 +1,79 @@
+package ui
+
+import (
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The expected values are what Prometheus' histogram_quantile gives.
+func TestQuantile(t *testing.T) {
+	bounds := []float64{0.1, 0.5, 1}
+	for _, c := range []struct {
+		q      float64
+		counts []uint64
+		want   float64
+	}{
+		{0.5, []uint64{4, 4, 4, 4}, 0.05},
+		{0.5, []uint64{2, 4, 4, 4}, 0.1},
+		{0.5, []uint64{1, 3, 4, 4}, 0.3},
+		{0.99, []uint64{0, 100, 200, 200}, 0.99},
+		{0.95, []uint64{0, 0, 0, 10}, 1},
+		{0.95, []uint64{9, 9, 9, 10}, 1},
+		{0.5, []uint64{0, 0, 1, 1}, 0.75},
+	} {
+		if got := quantile(c.q, bounds, c.counts); got == nil || math.Abs(*got-c.want) > 1e-9 {
+			t.Errorf("%v of %v: %v, want %v", c.q, c.counts, got, c.want)
+		}
+	}
+	if quantile(0.5, bounds, []uint64{0, 0, 0, 0}) != nil || quantile(0.5, nil, nil) != nil {
+		t.Error("a percentile of nothing")
+	}
+}
+
+func TestBetween(t *testing.T) {
+	began := time.Unix(1000, 0)
+	bounds := []float64{0.1, 1}
+	before := look{at: began, bounds: bounds, routes: map[string]*tally{"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{1, 2, 3}, 1}}}
+	after := look{at: began.Add(2 * time.Second), bounds: bounds, routes: map[string]*tally{
+		"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{5, 6, 7}, 3}, "new": {[]uint64{0, 1, 1}, 0},
+	}}
+	got := between(before, after)
+	f := func(x float64) *float64 { return &x }
+	want := []routeSample{
+		{"busy", figures{2, 1, f(0.05), f(0.095), f(0.099)}},
+		{"new", figures{0.5, 0, f(0.55), f(0.955), f(0.991)}},
+	}
+	if diff := cmp.Diff(want, got.Routes, cmp.AllowUnexported(routeSample{}, figures{})); diff != "" {
+		t.Error(diff)
+	}
+	if got.At != 1002000 || got.Rate != 2.5 || got.Errors != 1 || *got.P50 != 0.0625 || got.Goroutines < 1 {
+		t.Errorf("%+v", got)
+	}
+	if none := between(after, look{at: began.Add(4 * time.Second), bounds: bounds, routes: after.routes}); none.Rate != 0 || none.P50 != nil || none.Routes == nil || len(none.Routes) > 0 {
+		t.Errorf("%+v", none)
+	}
+}
+
+// Of many routes, the busiest are shown and all are counted.
+func TestManyRoutes(t *testing.T) {
+	b := look{at: time.Unix(1, 0), bounds: []float64{1}, routes: map[string]*tally{}}
+	for i := range 80 {
+		b.routes[string(rune('0'+i))] = &tally{counts: []uint64{uint64(i + 1), uint64(i + 1)}}
+	}
+	s := between(look{at: time.Unix(0, 0)}, b)
+	if len(s.Routes) != maxRoutes || s.Routes[0].Rate != 80 || s.Routes[maxRoutes-1].Rate != 31 || s.Rate != 80*81/2 {
+		t.Errorf("%d routes, %v", len(s.Routes), s.Rate)
+	}
+}
+
+func TestResident(t *testing.T) {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	if got := resident(); got < stats.HeapInuse/2 || got > 1<<40 {
+		t.Errorf("%d bytes, of which %d are heap", got, stats.HeapInuse)
+	}
+}

@@ -1,0 +1,55 @@
+package browser
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+const assets = "../../endpoints/ui/assets"
+
+// What the page consists of fits into 60 kB, compressed as it is served.
+func TestAssetsAreSmall(t *testing.T) {
+	const limit = 60_000
+	files, err := filepath.Glob(assets + "/*")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	total := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var z bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&z, gzip.BestCompression)
+		w.Write(b)
+		w.Close()
+		total += z.Len()
+	}
+	if total > limit {
+		t.Errorf("%d bytes, want at most %d", total, limit)
+	}
+}
+
+// Data becomes text, never markup or code, and the page's policy has nothing
+// to allow.
+func TestAssetsAreStrict(t *testing.T) {
+	never := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\('style'|\sstyle="|\son[a-z]+="|https?://[^w]`)
+	files, err := filepath.Glob(assets + "/*")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := never.Find(b); found != nil {
+			t.Errorf("%s: %s", filepath.Base(f), found)
+		}
+	}
+}

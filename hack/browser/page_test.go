@@ -1,0 +1,310 @@
+package browser
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestEveryPanel opens the page wherever it may be mounted. Text that looks
+// like markup stays text.
+func TestEveryPanel(t *testing.T) {
+	t.Parallel()
+	const message = `<img src=x onerror=alert(1)> & "hello"`
+	plain := start(t, "PODINFO_UI_MESSAGE="+message)
+	prefixed := start(t, "PODINFO_UI_MESSAGE="+message, "PODINFO_PREFIX=/foo/bar")
+	for name, address := range map[string]string{
+		"root":                  plain.url,
+		"prefix":                prefixed.url + "/foo/bar",
+		"prefix and slash":      prefixed.url + "/foo/bar/",
+		"a stripping proxy":     newProxy(t, "/demo", plain).URL + "/demo/",
+		"a proxy and a prefix":  newProxy(t, "/outer", prefixed).URL + "/outer/foo/bar",
+		"a proxy that adds one": newProxy(t, "", prefixed).URL + "/foo/bar/",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := shown(t, address, desktop)
+			if got := p.text("h1"); got != message {
+				t.Errorf("greeting %q", got)
+			}
+			p.sees(".facts", release)
+			p.click(".ping button")
+			p.sees(".result", "Echoed in")
+			p.until(`document.querySelector('#announcer').textContent.startsWith('Echoed in')`)
+			p.until(`document.activeElement.textContent === 'Ping'`) // it keeps the focus
+
+			p.sees("#answers table", "6.15.0")
+			p.sees("#answers .lead", "0 % errors")
+			p.until(`document.querySelectorAll('.strip [class^="v"]').length >= 2`)
+			if n := eval[int](p, `document.querySelectorAll('.strip i').length`); n != 200 {
+				t.Errorf("%d cells", n)
+			}
+
+			p.sees("#live table", "api_echo") // the ping
+			p.click("#live tr:nth-child(2) .pick")
+			p.sees("#live .lead", "Route ")
+
+			if got := p.text("#chain .lead"); got != "GET /version passes recovery, metrics, access-log, version-headers, body-limit, fault-injection and ends in version." {
+				t.Error(got)
+			}
+			p.choose("#chain select", "/healthz")
+			p.sees("#chain .lead", "GET /healthz passes recovery, metrics, access-log, version-headers, body-limit and ends in health.")
+			if n, open := eval[int](p, `document.querySelectorAll('.way .on').length`), 5+1; n != open {
+				t.Errorf("the way has %d stops, want %d", n, open)
+			}
+			p.click("#chain ol li:nth-child(2) summary")
+			p.sees("#chain", "PODINFO_METRICS_ENABLED")
+
+			p.sees("#faults", "Readiness")
+			p.sees("#try .command", address[:strings.LastIndex(address, ":")])
+			p.sees("#token", "Get a token")
+			p.sees("#console", "Connect")
+			for _, path := range []string{"swagger/index.html", "api/info", "metrics"} {
+				status := eval[int](p, `fetch([...document.querySelectorAll('footer a')].find((a) => a.getAttribute('href') === %s).href).then((r) => r.status)`, path)
+				if status != 200 {
+					t.Errorf("the link to %s leads to %d", path, status)
+				}
+			}
+			for _, id := range []string{"answers", "live", "chain", "faults", "try", "token", "console"} {
+				p.click(`nav a[href$="#` + id + `"]`)
+				p.until(`document.activeElement.closest('section')?.id === %s`, id)
+			}
+			if got := eval[string](p, `location.pathname`); !strings.HasSuffix(address+"/", got) && !strings.HasSuffix(address, got) {
+				t.Errorf("the links led to %s", got)
+			}
+		})
+	}
+}
+
+// TestAccessible has axe-core look at every panel with its fields and lists
+// filled, in both themes and on a phone.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame", "PODINFO_RANDOM_DELAY_ENABLED=standby",
+		`PODINFO_FAULTS={"rules": [{"name": "late", "delay": "1ms"}]}`)
+	for name, l := range map[string]look{"light": desktop, "dark": desktop.inDark(), "phone": phone, "dark phone": phone.inDark()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l.still = true // colours that are on their way to others have any contrast
+			p := shown(t, s.url, l)
+			p.mayFail()
+			p.fill()
+			p.axe()
+			if wide := eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+				t.Errorf("%d pixels too wide", wide)
+			}
+		})
+	}
+}
+
+// fill opens and fills what the page has.
+func (p *tab) fill() {
+	p.click(".ping button")
+	p.click("#chain ol li:first-child summary")
+	p.click("#faults summary")
+	p.click("#faults [aria-label='Readiness']") // without the token
+	p.sees("#faults", "token is missing or wrong")
+	p.click("#try form > .row button")
+	p.sees("#try .status", "202")
+	p.fillConsole()
+}
+
+// TestFewModules leaves out what is not there.
+func TestFewModules(t *testing.T) {
+	t.Parallel()
+	p := open(t, start(t, "PODINFO_MODULES=none,http-server,ui,info").url, desktop)
+	p.sees("#connection", "live")
+	p.sees("#answers table", release)
+	p.sees("#chain .lead", "GET / passes no middleware and ends in info.")
+	p.sees("#faults", "The module fault-injection is off")
+	p.sees("#token", "The module token is off.")
+	p.sees("#console", "The module ws-echo is off.")
+	if got := strings.TrimSpace(p.text("footer p:last-child")); got != "api/info" {
+		t.Errorf("links to %q", got)
+	}
+}
+
+// TestGreetingIsReadable on any colour that can be chosen.
+func TestGreetingIsReadable(t *testing.T) {
+	t.Parallel()
+	for color, text := range map[string]string{
+		"#000": "255", "#fff": "0", "yellow": "0", "Navy": "255", "#777777": "0", "#34577c": "255", "tomato": "0", "rebeccapurple": "255",
+		"nosuchcolor": "255", "transparent": "255", "inherit": "255", // the default's, which is seen
+	} {
+		t.Run(color, func(t *testing.T) {
+			t.Parallel()
+			p := open(t, start(t, "PODINFO_UI_COLOR="+color).url, look{width: 390, height: 844, still: true})
+			p.sees(".facts", release)
+			if got, want := eval[string](p, `getComputedStyle(document.querySelector('pod-greeting')).color`), fmt.Sprintf("rgb(%s, %[1]s, %[1]s)", text); got != want {
+				t.Errorf("text in %s, want %s", got, want)
+			}
+			ratio := eval[float64](p, `{
+				const style = getComputedStyle(document.querySelector('pod-greeting'));
+				const light = (c) => c.match(/[\d.]+/g).slice(0, 3).map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+				const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => y - x);
+				(a + 0.05) / (b + 0.05)
+			}`)
+			if ratio < 4.5 {
+				t.Errorf("contrast %.2f", ratio)
+			}
+		})
+	}
+}
+
+// TestLogo that was given is loaded, and one that cannot be is replaced.
+func TestLogo(t *testing.T) {
+	t.Parallel()
+	for logo, want := range map[string]string{"": "/logo.svg", "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7": "data:image/gif", "no-such-logo.png": "/logo.svg"} {
+		p := shown(t, start(t, "PODINFO_UI_LOGO="+logo).url, desktop)
+		p.mayFail()
+		p.until(`document.querySelector('pod-greeting img').src.includes(%s) && document.querySelector('pod-greeting img').complete`, want)
+	}
+}
+
+// TestTheme follows the system, until another is chosen, which is remembered.
+func TestTheme(t *testing.T) {
+	t.Parallel()
+	p := shown(t, start(t).url, desktop)
+	dark := func() bool {
+		return eval[bool](p, `getComputedStyle(document.documentElement).backgroundColor === 'rgb(15, 20, 26)'`)
+	}
+	if dark() {
+		t.Error("dark at first")
+	}
+	p.look(desktop.inDark())
+	if !dark() || p.text("#theme") != "Light" {
+		t.Error("does not follow the system")
+	}
+	p.click("#theme")
+	p.must(chromedp.Do(p.ctx, chromedp.Reload()))
+	p.sees("#theme", "Dark")
+	if dark() {
+		t.Error("the choice is forgotten")
+	}
+}
+
+// TestKeyboard goes through the page without a mouse.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	p := shown(t, start(t).url, desktop)
+	p.press(kb.Tab)
+	if got := eval[string](p, `document.activeElement.textContent`); got != "Skip to content" {
+		t.Errorf("first is %q", got)
+	}
+	p.press(kb.Enter)
+	p.until(`location.hash === '#answers'`)
+
+	p.until(`document.querySelector('.drawing').ariaValueMax > 1`)
+	eval[bool](p, `document.querySelector('.drawing').focus(), true`)
+	if ring := eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`); ring != "solid" && ring != "auto" {
+		t.Errorf("the focus is not seen: %s", ring)
+	}
+	p.press(kb.Home)
+	p.until(`document.activeElement.ariaValueNow === '0'`)
+	p.press(kb.ArrowRight)
+	p.until(`document.activeElement.ariaValueNow === '1' && /^\d\d:\d\d:\d\d: all [\d.,]+, errors [\d.,]+$/.test(document.activeElement.ariaValueText)`)
+
+	eval[bool](p, `document.querySelector('#chain summary').focus(), true`)
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#chain details').open`)
+}
+
+// TestSwagger opens the other page.
+func TestSwagger(t *testing.T) {
+	t.Parallel()
+	p := open(t, start(t, "PODINFO_PREFIX=/foo").url+"/foo/swagger/", desktop)
+	p.until(`document.querySelector('[data-path="/cache/{key}"]')`)
+}
+
+// TestScreenshots writes them, to be looked at.
+func TestScreenshots(t *testing.T) {
+	if !*update {
+		t.Skip("only with -update: pixels differ between machines")
+	}
+	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby", "PODINFO_RANDOM_ERROR_ENABLED=standby",
+		`PODINFO_FAULTS={"rules": [{"name": "slow-delay", "match": {"path": "/delay/*"}, "delay": {"p50": "20ms", "p99": "300ms"}}, {"name": "some-fail", "match": {"path": "/api/*", "percent": 8}, "fault": {"status": 503}}]}`)
+	next := startAt(t, freeAddr(t), nextRelease, "PODINFO_UI_COLOR=#b5541c")
+	front := newProxy(t, "", s)
+	p := shown(t, front.URL, desktop)
+	p.mayFail()
+	p.choose("#answers select", "10 a second")
+	p.choose("#live select", "2 minutes")
+	eval[bool](p, `(async () => {
+		for (;;) {
+			await Promise.all(['delay/30ms', 'version', 'api/echo', 'status/' + (Math.random() < 0.05 ? 503 : 200)].map((path) => fetch(path).catch(() => {})));
+			await new Promise((done) => setTimeout(done, 20 + 60 * Math.random()));
+		}
+	})(), true`)
+	time.Sleep(100 * time.Second) // of the two minutes that the plots show
+	p.click(".ping button")
+	// For a while, half of the answers come from the next release.
+	for i := range 30 {
+		front.target.Store([]*server{s, next}[i%2])
+		for before := front.total.Load(); front.total.Load() < before+4; {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	front.target.Store(s)
+	p.until(`document.querySelectorAll('.strip [class]').length === 200`)
+	p.click("#try form > .row button")
+	p.fillConsole()
+	for _, shot := range []struct {
+		name, panel string
+		look
+	}{
+		{"page-desktop-light", "", desktop}, {"page-desktop-dark", "", desktop.inDark()},
+		{"page-tablet-light", "", tablet}, {"page-tablet-dark", "", tablet.inDark()},
+		{"page-phone-light", "", phone}, {"page-phone-dark", "", phone.inDark()},
+		{"chain-desktop-light", "chain", desktop}, {"chain-desktop-dark", "chain", desktop.inDark()}, {"chain-phone-dark", "chain", phone.inDark()},
+		{"faults-desktop-dark", "faults", desktop.inDark()}, {"faults-phone-light", "faults", phone},
+		{"try-desktop-light", "try", desktop}, {"console-tablet-dark", "token", tablet.inDark()}, {"live-phone-light", "live", phone},
+	} {
+		shot.still = true
+		p.look(shot.look)
+		eval[bool](p, `scrollTo(0, 0), document.getElementById(%s)?.scrollIntoView(), new Promise((done) => setTimeout(() => done(true), 1200))`, shot.panel)
+		b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+		p.must(err)
+		p.must(writePNG(shot.name, b))
+	}
+}
+
+// writePNG writes those that README.md shows to docs, and all others where
+// nothing is kept. It makes them smaller than the browser does.
+func writePNG(name string, b []byte) error {
+	dir := "../../dist/screenshots"
+	if readme, err := os.ReadFile("../../README.md"); err == nil && bytes.Contains(readme, []byte("docs/screenshots/"+name+".png")) {
+		dir = "../../docs/screenshots"
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, name+".png"))
+	if err != nil {
+		return err
+	}
+	return errors.Join((&png.Encoder{CompressionLevel: png.BestCompression}).Encode(f, img), f.Close())
+}
+
+func (p *tab) fillConsole() {
+	p.click("#token form:first-child button")
+	p.sees("#token .status", "Issued")
+	p.click("#token form:nth-child(2) button")
+	p.sees("#token .status", "Valid")
+	p.click("#console form button")
+	p.sees("#console .log", "connected")
+	p.click("#console form button:not([type])")
+	p.sees("#console .log", "received")
+}
