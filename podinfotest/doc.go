@@ -1,0 +1,2 @@
+// Package podinfotest breaks a client in a Go test.
+package podinfotest
