@@ -3,7 +3,6 @@ package podinfotest
 import (
 	"context"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -289,26 +288,36 @@ func (s *Server) close() {
 // needed are the modules without which the package does nothing.
 var needed = []string{recorderName, repliesName, "faults", "http-server", "grpc-server"}
 
-// variables reads NAME=value entries.
-func variables(env []string) (map[string]string, error) {
-	vars := map[string]string{"PODINFO_SEED": "1"}
-	given := map[string]string{}
+// entries reads NAME=value entries.
+func entries(env []string) (map[string]string, error) {
+	vars := map[string]string{}
 	for _, kv := range env {
 		name, value, ok := strings.Cut(kv, "=")
 		if !ok || name == "" {
 			return nil, badEntry(kv, "want NAME=value")
 		}
-		given[name] = value
+		vars[name] = value
+	}
+	return vars, nil
+}
+
+// variables reads the entries for a server.
+func variables(env []string) (map[string]string, error) {
+	vars, err := entries(env)
+	if err != nil {
+		return nil, err
 	}
 	for name, instead := range map[string]string{
 		"PODINFO_PORT": "the port is a free one, see Server.URL", "PODINFO_GRPC_PORT": "the port is a free one, see Server.GRPCAddr",
 		"PODINFO_FAULTS_FILE": "use Server.ScenarioFile",
 	} {
-		if value, ok := given[name]; ok {
+		if value, ok := vars[name]; ok {
 			return nil, badEntry(name+"="+value, instead)
 		}
 	}
-	maps.Copy(vars, given)
+	if _, ok := vars["PODINFO_SEED"]; !ok {
+		vars["PODINFO_SEED"] = "1"
+	}
 	if list, ok := vars["PODINFO_MODULES"]; ok {
 		vars["PODINFO_MODULES"] = list + "," + strings.Join(needed, ",")
 	}

@@ -98,14 +98,18 @@ func answer(w http.ResponseWriter, _ *http.Request) {
 
 // route serves a path if nothing else does. It is for those who hold mu.
 func (s *Server) route(p pattern) error {
+	loose := strings.Contains(p.path, "*")
 	for _, rt := range s.App.Mounted() {
 		same := p.method == "" || rt.Method == "" || rt.Method == p.method || rt.Method == http.MethodGet && p.method == http.MethodHead
-		known := p.re.MatchString(rt.Path) || newPattern(rt.Path).re.MatchString(p.path)
+		known := newPattern(rt.Path).re.MatchString(p.path) // also of a wildcard in the same place
+		if loose {
+			known = p.re.MatchString(rt.Path)
+		}
 		if same && known {
 			return nil
 		}
 	}
-	if strings.Contains(p.path, "*") {
+	if loose {
 		return fmt.Errorf("no route matches")
 	}
 	return s.replies.add(s.App, registry.Route{Method: p.method, Path: p.path, Handler: answer})

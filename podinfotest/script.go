@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -187,9 +188,7 @@ type script struct {
 // step of the first script, and come before those of a scenario.
 func (s *Server) Script(path string, steps ...Step) {
 	s.t.Helper()
-	if s.faults == nil || s.grpc == nil {
-		s.t.Fatal("podinfotest: Script needs the stock modules faults and grpc-server")
-	}
+	s.needsFaults()
 	p := newPattern(path)
 	call := s.isRPC(p)
 	s.mu.Lock()
@@ -235,6 +234,7 @@ func (s *Server) ScenarioFile(name string) {
 
 func (s *Server) load(name string, text []byte) {
 	s.t.Helper()
+	s.needsFaults()
 	sc, err := scenario.Parse(name, text)
 	if err == nil {
 		s.mu.Lock()
@@ -244,6 +244,19 @@ func (s *Server) load(name string, text []byte) {
 	}
 	if err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// needsFaults ends the test when there is no engine.
+func (s *Server) needsFaults() {
+	s.t.Helper()
+	for _, m := range s.App.Modules() {
+		if m.Module == registry.Module(s.faults) && m.State == registry.On {
+			return
+		}
+		if m.Info.Name == "faults" {
+			s.t.Fatalf("podinfotest: scripts need the stock module faults, which is %s by %s", m.State, m.Why)
+		}
 	}
 }
 
