@@ -93,6 +93,8 @@ type call struct {
 	ctx     context.Context // as it came in
 	chain   []rpc.Middleware
 	handler func(context.Context) error
+
+	breakable *breakable // nil when nobody breaks connections
 }
 
 // call runs the chain around a handler.
@@ -102,7 +104,7 @@ func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, handler
 		service, _, _ := strings.Cut(method[1:], "/")
 		return status.Error(codes.Unimplemented, "unknown service "+service)
 	}
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method)}, ctx: ctx, chain: l.chain, handler: handler}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method)}, ctx: ctx, chain: l.chain, handler: handler, breakable: m.conns}
 	c.Client = c
 	if !c.Internal {
 		m.calls.Add(1)
@@ -159,5 +161,5 @@ func toStatus(err error) error {
 	case e.Cause != nil:
 		return e.Cause
 	}
-	return status.Error(codes.Code(e.Code), e.Message)
+	return withDetails(status.New(codes.Code(e.Code), e.Message), e.Details).Err()
 }

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -44,6 +45,7 @@ type Module struct {
 	health   *health
 	services []service
 	links    atomic.Pointer[links]
+	conns    *breakable   // nil when no module breaks connections
 	calls    atomic.Int64 // in flight, without health and reflection
 }
 
@@ -98,13 +100,19 @@ func (m *Module) Start(ctx context.Context) error {
 		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),
 	}
+	creds := insecure.NewCredentials()
 	if m.TLS {
 		conf, err := m.tlsConfig()
 		if err != nil {
 			return err
 		}
-		opts = append(opts, grpc.Creds(credentials.NewTLS(conf)))
+		creds = credentials.NewTLS(conf)
 	}
+	if len(registry.All[breaker](m.host)) > 0 {
+		m.conns = &breakable{TransportCredentials: creds}
+		creds = m.conns
+	}
+	opts = append(opts, grpc.Creds(creds))
 	m.server = grpc.NewServer(opts...)
 	if err := m.register(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -75,8 +76,9 @@ func (m *Module) rulesOf(get func(string) string, call bool) (rules []*scenario.
 		if err != nil {
 			return nil, err.Error()
 		}
-		if r.Fault != nil && r.Fault.Unready || r.Limit != nil {
-			return nil, ownHeader + ": want a delay or a fault of this request"
+		known := &scenario.Rule{Name: r.Name, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault}
+		if !reflect.DeepEqual(r, known) || r.Fault != nil && r.Fault.Unready {
+			return nil, ownHeader + ": want a delay or a fault of this request, and match.percent at most"
 		}
 		if r.Delay != nil || r.Fault.Kind(call) != "" {
 			m.share(r, r.Match.Percent)

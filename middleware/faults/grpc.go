@@ -1,8 +1,12 @@
 package faults
 
 import (
+	"cmp"
 	"context"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
@@ -36,31 +40,60 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	if len(d.Strikes) == 0 {
 		return next(ctx)
 	}
-	return m.strikeRPC(ctx, next, d)
+	return m.strikeRPC(ctx, call, next, d)
 }
 
-func (m *Module) strikeRPC(ctx context.Context, next func(context.Context) error, d *scenario.Decision) error {
+// wire is what lies below a call. The Client of a call may be one; that of the
+// gRPC port is.
+type wire interface {
+	// SetTrailer adds to the metadata that ends the call.
+	SetTrailer(name, value string)
+	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
+	// which calls go on. why is for people.
+	GoAway(why string)
+	// Reset ends the call without a status (HTTP/2 RST_STREAM).
+	Reset()
+	// Close closes the connection, with every call on it.
+	Close()
+}
+
+// nothing is the wire of a call that came over none.
+type nothing struct{}
+
+func (nothing) SetTrailer(_, _ string) {}
+func (nothing) GoAway(string)          {}
+func (nothing) Reset()                 {}
+func (nothing) Close()                 {}
+
+func wireOf(call *rpc.Call) wire {
+	if w, ok := call.Client.(wire); ok {
+		return w
+	}
+	return nothing{}
+}
+
+// BreaksConnections says that calls are broken below gRPC too, for the port to be ready
+// for it.
+func (*Module) BreaksConnections() {}
+
+func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {
 	held := true
 	if wait := d.Delay(); wait > 0 || d.Chunked() {
 		if held = m.engine.Hold(); held {
 			defer m.engine.Release()
 		}
 	}
+	w := wireOf(call)
+	if m.header != "" { // as a header it would keep clients from trying again
+		w.SetTrailer(strings.ToLower(m.header), d.Names())
+	}
 	m.report(ctx, d, true, held)
 	if held && !registry.Sleep(ctx, d.Delay()) {
 		return rpc.FromContext(ctx)
 	}
-	var broken *rpc.Error
-	after := 0
-	if s := d.Broken(); s != nil {
-		g := s.Fault.GRPC
-		broken = &rpc.Error{Code: g.Code, Message: g.Message}
-		if broken.Message == "" {
-			broken.Message = "fault " + s.Rule
-		}
-		if after = g.After; after == 0 {
-			return broken
-		}
+	broken, after := breakCall(w, d.Broken())
+	if broken != nil && after == 0 {
+		return broken
 	}
 	if broken == nil && !(held && d.Chunked()) {
 		return next(ctx)
@@ -73,6 +106,56 @@ func (m *Module) strikeRPC(ctx context.Context, next func(context.Context) error
 		return broken
 	}
 	return nil
+}
+
+// breakCall does to a call what a strike says, which may be nil. Its error is
+// what the client sees, after that many messages.
+func breakCall(w wire, s *scenario.Strike) (broken *rpc.Error, after int) {
+	if s == nil {
+		return nil, 0
+	}
+	why := "fault " + s.Rule
+	switch s.Fault.Kind(true) {
+	case "grpc":
+		g := s.Fault.GRPC
+		broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, why), Details: details(s)}
+		if wait := broken.Details.RetryDelay; wait != nil {
+			w.SetTrailer(pushback, strconv.FormatInt((*wait+time.Millisecond-1).Milliseconds(), 10))
+		}
+		return broken, g.After
+	case "reset": // clients make these codes of it themselves
+		w.Reset()
+		return &rpc.Error{Code: rpc.Internal, Message: why}, 0
+	case "empty":
+		w.Close()
+		return &rpc.Error{Code: rpc.Unavailable, Message: why}, 0
+	case "goaway":
+		w.GoAway(why)
+	}
+	return nil, 0
+}
+
+// pushback is when the client's library is to try again, in milliseconds
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+const pushback = "grpc-retry-pushback-ms"
+
+// details are what a strike tells beside its code. Above a limit that is when
+// to come back.
+func details(s *scenario.Strike) *rpc.Details {
+	from := cmp.Or(s.Fault.GRPC.Details, new(scenario.Details))
+	out := &rpc.Details{
+		Fields: from.BadRequest, Quotas: from.QuotaFailure, Help: from.Help,
+		Messages: from.LocalizedMessage, Debug: from.DebugInfo,
+	}
+	if i := from.ErrorInfo; i != nil {
+		out.Info = &rpc.ErrorInfo{Reason: i.Reason, Domain: i.Domain, Metadata: i.Metadata}
+	}
+	if r := from.RetryInfo; r != nil {
+		out.RetryDelay = (*time.Duration)(&r.Delay)
+	} else if s.Retry > 0 {
+		out.RetryDelay = &s.Retry
+	}
+	return out
 }
 
 // messages waits before the messages of a call, and ends it after some.

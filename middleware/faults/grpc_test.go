@@ -120,6 +120,9 @@ func TestCallsAskByMetadata(t *testing.T) {
 		{client{"x-envoy-fault-abort-request": "503"}, rpc.OK},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {grpc: NOT_FOUND}}"}, 5},
 		{client{"x-podinfo-fault": "fault"}, 3},
+		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay is for calls
+		{client{"x-podinfo-fault": "{fault: {reset: true}}"}, rpc.Internal},
+		{client{"x-podinfo-fault": "{fault: {grpc: ABORTED}, when: {first: 1}}"}, 3},
 	} {
 		for _, internal := range []bool{false, true} {
 			want := c.code

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -92,4 +93,34 @@ func rules(text string, more ...string) map[string]string {
 
 func newApp(env map[string]string) (*registry.App, error) {
 	return registry.New([]registry.Module{new(faults.Module)}, registry.Env(env))
+}
+
+// recorder notes how calls end, as the metrics and the access log do.
+type recorder struct {
+	mu   sync.Mutex
+	seen []rpc.Code
+}
+
+func (*recorder) Info() registry.Info {
+	return registry.Info{Name: "recorder", Phase: registry.Observe}
+}
+
+func (*recorder) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) { next(w, r) }
+
+func (e *recorder) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
+	err := next(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = append(e.seen, rpc.CodeOf(err))
+	return err
+}
+
+// codes waits until n calls are recorded.
+func (e *recorder) codes(n int) (out []rpc.Code) {
+	for deadline := time.Now().Add(10 * time.Second); len(out) < n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		out = slices.Clone(e.seen)
+		e.mu.Unlock()
+	}
+	return out
 }

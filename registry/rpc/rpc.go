@@ -75,7 +75,8 @@ type Lister interface {
 type Error struct {
 	Code    Code
 	Message string
-	Cause   error // the handler's own error, given on untouched
+	Details *Details // nil for none
+	Cause   error    // the handler's own error, given on untouched
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }

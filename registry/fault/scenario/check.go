@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -192,6 +193,9 @@ func (d *decoder) checkFault(f *Fault) {
 	if f.Stall != nil && f.Stall.For <= 0 {
 		d.wrong("fault.stall", "want a duration above zero")
 	}
+	if g := f.GRPC; g != nil && g.Details != nil && reflect.DeepEqual(g.Details, new(Details)) {
+		d.wrong("fault.grpc.details", "want at least one of %s", strings.Join(keysOf(reflect.TypeFor[Details]()), ", "))
+	}
 	if w := f.WebSocket; w != nil {
 		if w.Close == 0 && w.Drop == nil && w.Delay == nil {
 			d.wrong("fault.websocket", "want close, drop or delay")
@@ -224,8 +228,8 @@ func (d *decoder) checkSides(r *Rule) {
 		}
 	case web && f.Kind(false) == "":
 		d.wrong("fault", "want a fault for HTTP beside match.path, methods, host and query")
-	case r.Match.GRPC != "" && f.GRPC == nil:
-		d.wrong("fault", "want grpc: CODE beside match.grpc")
+	case r.Match.GRPC != "" && f.Kind(true) == "":
+		d.wrong("fault", "want grpc: CODE, reset, empty or goaway beside match.grpc")
 	}
 }
 

@@ -111,7 +111,7 @@ func bring(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	}
 	l.shed()
 	l.web = m.GRPC == "" && (r.Fault == nil || r.Fault.Kind(false) != "")
-	l.calls = !m.web() && (r.Fault == nil || r.Fault.GRPC != nil)
+	l.calls = !m.web() && (r.Fault == nil || r.Fault.Kind(true) != "")
 	w := &r.When
 	l.timed = r.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
 	return l

@@ -151,14 +151,15 @@ type Pareto struct {
 	Shape float64  `json:"shape" required:"true" min:"0.01" doc:"how fast the tail falls; smaller is heavier"`
 }
 
-// Fault is one way for a request to break, and one for a call.
+// Fault is one way for a request to break. GRPC, which may stand beside the
+// others, is the one for a call then.
 type Fault struct {
 	Status  int               `json:"status,omitempty" min:"400" max:"599" doc:"answer with this status"`
 	Headers map[string]string `json:"headers,omitempty" doc:"headers of that answer"`
 	Body    string            `json:"body,omitempty" doc:"body of that answer"`
 
-	Empty     bool   `json:"empty,omitempty" doc:"close the connection without an answer"`
-	Reset     bool   `json:"reset,omitempty" doc:"reset the connection (TCP RST, HTTP/2 RST_STREAM); with truncate, after those bytes"`
+	Empty     bool   `json:"empty,omitempty" doc:"close the connection without an answer; of a gRPC call, with all the calls on it"`
+	Reset     bool   `json:"reset,omitempty" doc:"reset the connection (TCP RST), over HTTP/2 and gRPC the stream (RST_STREAM); with truncate, after those bytes"`
 	Truncate  *int   `json:"truncate,omitempty" min:"0" max:"1048576" doc:"send N bytes of the body, fewer than its Content-Length, and close"`
 	BadChunk  bool   `json:"bad-chunk,omitempty" doc:"break off with a chunk that is none"`
 	Garbage   bool   `json:"garbage,omitempty" doc:"send something that is not HTTP"`
@@ -190,7 +191,31 @@ type WebSocket struct {
 type GRPC struct {
 	Code    rpc.Code `json:"code" required:"true" doc:"a status code, never OK"`
 	Message string   `json:"message,omitempty" doc:"text beside the code"`
+	Details *Details `json:"details,omitempty" doc:"what else the client is told, in the forms of google/rpc/error_details.proto"`
 	After   int      `json:"after,omitempty" min:"1" doc:"messages sent before, for mid-stream; the end of the handler comes first"`
+}
+
+// Details are what a client is told beside a code.
+type Details struct {
+	RetryInfo        *RetryInfo        `json:"retry-info,omitempty" scalar:"delay" doc:"when to try again; beside a limit it is there by itself"`
+	ErrorInfo        *ErrorInfo        `json:"error-info,omitempty" scalar:"reason" doc:"the reason, for programs"`
+	BadRequest       map[string]string `json:"bad-request,omitempty" doc:"what is wrong with each field of the request"`
+	QuotaFailure     map[string]string `json:"quota-failure,omitempty" doc:"what is exceeded, by the subject of the quota"`
+	Help             map[string]string `json:"help,omitempty" doc:"URLs, by what they are of"`
+	LocalizedMessage map[string]string `json:"localized-message,omitempty" doc:"what to show to people, by locale: en-US"`
+	DebugInfo        string            `json:"debug-info,omitempty" doc:"what to show to developers"`
+}
+
+// RetryInfo says when to try again.
+type RetryInfo struct {
+	Delay Duration `json:"delay" required:"true" doc:"how long to wait before"`
+}
+
+// ErrorInfo is why something failed, for programs.
+type ErrorInfo struct {
+	Reason   string            `json:"reason" required:"true" doc:"UPPER_SNAKE_CASE"`
+	Domain   string            `json:"domain,omitempty" doc:"what the reason belongs to, such as podinfo.example.com"`
+	Metadata map[string]string `json:"metadata,omitempty" doc:"what else is known"`
 }
 
 // Duration is written as Go writes it: 50µs, 1.5s, 2m.
@@ -222,10 +247,8 @@ func (f *Fault) Kind(call bool) string {
 	switch {
 	case f == nil:
 		return ""
-	case call && f.GRPC != nil:
-		return "grpc"
 	case call:
-		return ""
+		return f.callKind()
 	case f.Status != 0:
 		return "status"
 	case f.Truncate != nil:
@@ -248,6 +271,20 @@ func (f *Fault) Kind(call bool) string {
 		return "websocket"
 	case f.Unready:
 		return "unready"
+	}
+	return ""
+}
+
+func (f *Fault) callKind() string {
+	switch {
+	case f.GRPC != nil:
+		return "grpc"
+	case f.Reset && f.Truncate == nil:
+		return "reset"
+	case f.Empty:
+		return "empty"
+	case f.GoAway:
+		return "goaway"
 	}
 	return ""
 }

@@ -21,6 +21,8 @@ rules:
 - { name: internal, match: { path: /healthz, internal: true }, when: { for: 1m, window: { from: 10s, to: 20s }, daily: { from: "22:30", to: "06:00:30" } }, fault: { status: 503, headers: { Retry-After: 1 }, body: x } }
 - { name: calls, match: { grpc: echo.EchoService/*, headers: { x: "*" } }, when: { every: 10, after: 5, first: 2 }, fault: { grpc: UNAVAILABLE }, ttl: 10m }
 - { name: mid-stream, match: { grpc: "*", per: "header:x" }, fault: { grpc: { code: data_loss, message: gone, after: 3 } } }
+- { name: told, fault: { grpc: { code: ABORTED, details: { retry-info: 2s, error-info: { reason: R, domain: d, metadata: { k: v } }, bad-request: { f: x }, quota-failure: { s: x }, help: { docs: "https://example.com" }, localized-message: { en: x }, debug-info: x } } } }
+- { name: told-shortly, fault: { grpc: { code: ABORTED, details: { retry-info: { delay: 1s }, error-info: R } } } }
 - { name: both, fault: { status: 503, grpc: { code: Unavailable } }, combine: true }
 - { name: f1, match: { server: "*-0" }, fault: { reset: true, truncate: 0 } }
 - { name: f2, fault: { empty: true }, delay: 50µs }
@@ -108,7 +110,11 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "match: {path: '/a{b}'}"), `want {name} to be a whole segment`},
 		{rule(fault + "match: {path: '/{}'}"), `want {name} to be a whole segment`},
 		{rule(fault + "match: {grpc: echo}"), `match.grpc: "echo": want service/method`},
-		{rule(fault + "match: {grpc: a/b}"), `fault: want grpc: CODE beside match.grpc`},
+		{rule("fault: {garbage: true}\n  match: {grpc: a/b}"), `fault: want grpc: CODE, reset, empty or goaway beside match.grpc`},
+		{rule("fault: {grpc: {code: ABORTED, details: {}}}"), `f.yaml:3:42: rule "r": fault.grpc.details: want at least one of retry-info, error-info`},
+		{rule("fault: {grpc: {code: ABORTED, details: {retry-info: soon}}}"), `fault.grpc.details.retry-info: "soon": want a duration`},
+		{rule("fault: {grpc: {code: ABORTED, details: {error-info: {domain: x}}}}"), `fault.grpc.details.error-info: want reason`},
+		{rule("fault: {grpc: {code: ABORTED, details: {retryinfo: 1s}}}"), `unknown key "retryinfo" (did you mean "retry-info"?)`},
 		{rule("fault: {grpc: ABORTED}\n  match: {grpc: a/b, path: /a}"), `match.grpc: want no path`},
 		{rule("fault: {grpc: ABORTED}\n  match: {path: /a}"), `fault: want a fault for HTTP`},
 		{rule(fault + "match: {percent: 101}"), `match.percent: "101": want a number from 0 to 100`},

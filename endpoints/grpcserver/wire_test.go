@@ -1,0 +1,154 @@
+package grpcserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// scripted is a connection whose client sends what there is to read, and whose
+// reads end at a deadline in the past.
+type scripted struct {
+	net.Conn
+	rnd     *rand.Rand
+	toRead  []byte
+	written bytes.Buffer
+	late    bool
+}
+
+func (c *scripted) Write(b []byte) (int, error) { return c.written.Write(b) }
+func (c *scripted) SetReadDeadline(t time.Time) error {
+	c.late = !t.IsZero()
+	return nil
+}
+
+func (c *scripted) Read(b []byte) (int, error) {
+	if c.late {
+		return 0, os.ErrDeadlineExceeded
+	}
+	if len(c.toRead) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), 1+c.rnd.IntN(40))], c.toRead)
+	c.toRead = c.toRead[n:]
+	return n, nil
+}
+
+// traffic is n frames of all kinds, some with a header block in parts.
+func traffic(rnd *rand.Rand, n int) []byte {
+	var b bytes.Buffer
+	fr := http2.NewFramer(&b, nil)
+	bytes := func() []byte { return make([]byte, rnd.IntN(60)) }
+	for i := range n {
+		stream := uint32(2*i + 1)
+		switch rnd.IntN(4) {
+		case 0:
+			fr.WriteData(stream, rnd.IntN(2) == 0, bytes())
+		case 1:
+			fr.WritePing(false, [8]byte{})
+		case 2:
+			fr.WriteSettings()
+		case 3:
+			parts := rnd.IntN(3)
+			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: bytes(), EndHeaders: parts == 0})
+			for k := range parts {
+				fr.WriteContinuation(stream, k == parts-1, bytes())
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+// list is the frames in b, without and with those that were put between. The
+// framer refuses any that is within a header block.
+func list(t *testing.T, b []byte, added http2.FrameType, n int) (others []string) {
+	t.Helper()
+	fr := http2.NewFramer(nil, bytes.NewReader(b))
+	for {
+		f, err := fr.ReadFrame()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		stream, bad := err, http2.StreamError{}
+		if err != nil && !errors.As(stream, &bad) {
+			t.Fatal(err)
+		}
+		if err != nil || f.Header().Type == added {
+			n--
+			continue
+		}
+		others = append(others, fmt.Sprint(f.Header()))
+	}
+	if n != 0 {
+		t.Errorf("%d frames are missing", n)
+	}
+	return others
+}
+
+// However the bytes come, what is put between frames is put between frames,
+// and at once when it can be.
+func TestFramesArePutBetweenOthers(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		sent := traffic(rnd, 20)
+		conn := &scripted{rnd: rnd}
+		c := &wire{Conn: conn}
+		at := rnd.IntN(len(sent))
+		for rest := sent; len(rest) > 0; {
+			if len(sent)-len(rest) >= at {
+				c.goAway("because")
+			}
+			n := min(len(rest), 1+rnd.IntN(40))
+			if k, err := c.Write(rest[:n]); k != n || err != nil {
+				t.Fatalf("%d of %d: %v", k, n, err)
+			}
+			rest = rest[n:]
+		}
+		c.goAway("because") // the others told already, or there was no time
+		if !slices.Equal(list(t, conn.written.Bytes(), http2.FrameGoAway, 1), list(t, sent, http2.FrameGoAway, 0)) {
+			t.Errorf("%d: other frames were sent", seed)
+		}
+
+		got := readAll(t, rnd, sent)
+		if !slices.Equal(list(t, got, http2.FrameWindowUpdate, 3), list(t, sent, http2.FrameWindowUpdate, 0)) {
+			t.Errorf("%d: other frames were read", seed)
+		}
+	}
+}
+
+// readAll reads what a client sends, with three mistakes put between.
+func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
+	c := &wire{in: frames{left: preface}, Conn: &scripted{rnd: rnd, toRead: append([]byte(http2.ClientPreface), sent...)}}
+	mistakes := 3
+	for {
+		if mistakes > 0 && (len(got) > preface && rnd.IntN(8) == 0) {
+			c.receive(mistake(1))
+			mistakes--
+		}
+		b := make([]byte, 1+rnd.IntN(50))
+		n, err := c.Read(b)
+		got = append(got, b[:n]...)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ; mistakes > 0; mistakes-- { // it ended before
+		got = append(got, mistake(1)...)
+	}
+	if string(got[:preface]) != http2.ClientPreface {
+		t.Fatalf("%q", got[:preface])
+	}
+	return got[preface:]
+}
