@@ -295,7 +295,7 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 	defer func() {
 		m.end(rec, func() {
 			rec.Code = codes.Code(rpc.CodeOf(err))
-			rec.Left = ctx.Err() != nil
+			rec.Left = ctx.Err() != nil && (rec.Code == codes.Canceled || rec.Code == codes.DeadlineExceeded)
 		})
 	}()
 	return next(context.WithValue(ctx, requestKey{}, rec))

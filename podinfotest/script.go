@@ -25,6 +25,7 @@ type Step struct {
 	reply  *reply // in place of the handler's, nil for the handler's
 	repeat bool
 	per    string
+	wrong  string // how it was made
 }
 
 // reply is an answer of the script's own.
@@ -50,10 +51,10 @@ func FailGRPC(code codes.Code, times int) Step {
 func Delay(d time.Duration) Step { return Step{name: "delay", times: 1, delay: d} }
 
 // Reset resets the connection without an answer: TCP RST, which is
-// syscall.ECONNRESET at the client, or RST_STREAM over HTTP/2.
+// syscall.ECONNRESET at the client, or RST_STREAM over HTTP/2 and gRPC.
 func Reset() Step { return broke("reset", scenario.Fault{Reset: true}) }
 
-// Empty closes the connection without an answer.
+// Empty closes the connection without an answer, and with all the calls on it.
 func Empty() Step { return broke("empty", scenario.Fault{Empty: true}) }
 
 // Garbage answers with something that is not HTTP, and closes.
@@ -76,7 +77,7 @@ func Stall(after int, d time.Duration) Step {
 func Bandwidth(bytes int) Step { return broke("bandwidth", scenario.Fault{Bandwidth: bytes}) }
 
 // GoAway answers as usual and has the client leave the connection: GOAWAY over
-// HTTP/2, Connection: close over HTTP/1.1.
+// HTTP/2 and gRPC, Connection: close over HTTP/1.1.
 func GoAway() Step { return broke("goaway", scenario.Fault{GoAway: true}) }
 
 // CloseWebSocket closes a WebSocket with a code (RFC 6455, 7.4) once so many
@@ -139,12 +140,24 @@ func (s Step) Body(body string) Step {
 
 // Message is the step of FailGRPC with a message beside the code.
 func (s Step) Message(text string) Step {
-	if s.fault != nil && s.fault.GRPC != nil {
-		f, g := *s.fault, *s.fault.GRPC
-		g.Message = text
-		f.GRPC = &g
-		s.fault = &f
+	return s.status(func(g *scenario.GRPC) { g.Message = text })
+}
+
+// Details is the step of FailGRPC with details beside the code.
+func (s Step) Details(d scenario.Details) Step {
+	return s.status(func(g *scenario.GRPC) { g.Details = &d })
+}
+
+// status is a copy whose code of a call is changed.
+func (s Step) status(change func(*scenario.GRPC)) Step {
+	if s.fault == nil || s.fault.GRPC == nil {
+		s.wrong = "Message and Details are for FailGRPC"
+		return s
 	}
+	f, g := *s.fault, *s.fault.GRPC
+	change(&g)
+	f.GRPC = &g
+	s.fault = &f
 	return s
 }
 
@@ -312,11 +325,13 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 			return out, fmt.Errorf("step %d: Repeat has to be the last", i+1)
 		case s.repeat:
 			repeat = true
+		case s.wrong != "":
+			return out, fmt.Errorf("step %d: %s", i+1, s.wrong)
 		case s.times < 1:
 			return out, fmt.Errorf("step %d: %d times, want at least 1", i+1, s.times)
-		case call && (s.reply != nil || s.fault != nil && s.fault.GRPC == nil && !s.fault.GoAway):
-			return out, fmt.Errorf("step %d: %s is not for calls, want FailGRPC, Delay, GoAway or OK", i+1, s.name)
-		case !call && s.fault.Kind(false) == "" && s.fault != nil:
+		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(true) == ""):
+			return out, fmt.Errorf("step %d: %s is not for calls, want FailGRPC, Delay, Reset, Empty, GoAway or OK", i+1, s.name)
+		case !call && s.fault != nil && s.fault.Kind(false) == "":
 			return out, fmt.Errorf("step %d: %s is for calls, and the server has no such RPC", i+1, s.name)
 		default:
 			attempts = append(attempts, s)

@@ -16,12 +16,14 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
 // both runs a test over TCP, and in memory in a bubble.
@@ -46,7 +48,7 @@ func get(c *http.Client, url string) (int, string, error) {
 const echoMethod = "/echo.EchoService/Echo"
 
 func echo(ctx context.Context, conn *grpc.ClientConn, text string) (string, error) {
-	out, err := echopb.NewEchoServiceClient(conn).Echo(ctx, &echopb.Message{Body: text})
+	out, err := echopb.NewEchoServiceClient(conn).Echo(ctx, &echopb.Message{Body: text}, grpc.WaitForReady(true))
 	return out.GetBody(), err
 }
 
@@ -170,7 +172,8 @@ var errAny = errors.New("any")
 func TestScriptOfACall(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t)
-		srv.Script(echoMethod, FailGRPC(codes.Unavailable, 2).Message("warming up"), Delay(20*time.Millisecond), FailGRPC(codes.Aborted, 1).Delay(20*time.Millisecond), OK())
+		srv.Script(echoMethod, FailGRPC(codes.Unavailable, 2).Message("warming up"), Delay(20*time.Millisecond), FailGRPC(codes.Aborted, 1).Delay(20*time.Millisecond),
+			Reset(), Empty(), GoAway(), OK())
 		conn := srv.GRPC()
 		for i, want := range []struct {
 			code  codes.Code
@@ -178,7 +181,10 @@ func TestScriptOfACall(t *testing.T) {
 			least time.Duration
 		}{
 			{codes.Unavailable, "warming up", 0}, {codes.Unavailable, "warming up", 0}, {codes.OK, "", 20 * time.Millisecond},
-			{codes.Aborted, "fault script1.3.Aborted", 20 * time.Millisecond}, {codes.OK, "", 0},
+			{codes.Aborted, "fault script1.3.Aborted", 20 * time.Millisecond},
+			{codes.Internal, "stream terminated by RST_STREAM with error code: PROTOCOL_ERROR", 0},
+			{codes.Unavailable, "error reading from server: EOF", 0},
+			{codes.OK, "", 0}, {codes.OK, "", 0},
 		} {
 			began := time.Now()
 			_, err := echo(t.Context(), conn, "x")
@@ -186,7 +192,9 @@ func TestScriptOfACall(t *testing.T) {
 				t.Errorf("call %d: %v after %v", i+1, err, time.Since(began))
 			}
 		}
-		srv.Requests(echoMethod).WantAnswers(t, "Unavailable", "Unavailable", "OK", "Aborted", "OK")
+		rs := srv.WaitAnswered(t.Context(), echoMethod, 8)
+		rs.WantAnswers(t, "Unavailable", "Unavailable", "OK", "Aborted", "Internal", "Unavailable", "OK", "OK")
+		rs.WantConnections(t, 3)
 	})
 }
 
@@ -245,6 +253,20 @@ func TestScenarioBehindScripts(t *testing.T) {
 	srv.ScenarioFile("../examples/scenarios/broken-wire.yaml")
 	if got := srv.Requests("/version"); len(got) != 3 || got[1].Rules[0] != "file" {
 		t.Error(got)
+	}
+}
+
+// What a call is told beside its code.
+func TestDetails(t *testing.T) {
+	srv := StartInMemory(t)
+	srv.Script(echoMethod, FailGRPC(codes.ResourceExhausted, 1).Details(scenario.Details{RetryInfo: &scenario.RetryInfo{Delay: scenario.Duration(time.Second)}}))
+	_, err := echo(t.Context(), srv.GRPC(), "x")
+	details := status.Convert(err).Details()
+	if len(details) != 1 {
+		t.Fatal(err, details)
+	}
+	if info, ok := details[0].(*errdetails.RetryInfo); !ok || info.GetRetryDelay().AsDuration() != time.Second {
+		t.Error(details)
 	}
 }
 
