@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,8 +36,10 @@ func TestStockModulesKeepTheContract(t *testing.T) {
 // heard is a testing.TB that keeps what it is told.
 type heard struct {
 	testing.TB
-	mu   sync.Mutex
-	said []string
+	out      io.Writer
+	cleanups []func()
+	mu       sync.Mutex
+	said     []string
 }
 
 func (h *heard) Helper()                      {}
@@ -46,6 +50,16 @@ func (h *heard) Fatal(args ...any)            { h.say(fmt.Sprint(args...)); runt
 func (h *heard) Errorf(f string, args ...any) { h.say(fmt.Sprintf(f, args...)) }
 func (h *heard) Fatalf(f string, args ...any) { h.say(fmt.Sprintf(f, args...)); runtime.Goexit() }
 
+func (h *heard) Cleanup(f func())  { h.cleanups = append(h.cleanups, f) }
+func (h *heard) Output() io.Writer { return h.out }
+
+// end is the end of the test.
+func (h *heard) end() {
+	for _, f := range slices.Backward(h.cleanups) {
+		f()
+	}
+}
+
 func (h *heard) say(s string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,10 +67,14 @@ func (h *heard) say(s string) {
 }
 
 // listen is what f tells a testing.TB, in one text.
-func listen(t *testing.T, f func(testing.TB)) string {
+func listen(t testing.TB, f func(testing.TB)) string {
 	h := &heard{TB: t}
 	done := make(chan struct{})
-	go func() { defer close(done); f(h) }()
+	go func() {
+		defer close(done)
+		defer h.end()
+		f(h)
+	}()
 	<-done
 	return strings.Join(h.said, "\n")
 }

@@ -67,6 +67,7 @@ type Server struct {
 // entrance is a port, or what stands for one.
 type entrance struct {
 	net.Listener
+	addr string
 	dial func(context.Context) (net.Conn, error)
 }
 
@@ -98,9 +99,8 @@ func (c Config) Start(t testing.TB, env ...string) *Server {
 		if err != nil {
 			t.Fatal(err)
 		}
-		open[i] = entrance{l, func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
-		}}
+		addr := l.Addr().String()
+		open[i] = entrance{l, addr, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", addr) }}
 	}
 	return c.start(t, open, env)
 }
@@ -109,8 +109,12 @@ func (c Config) Start(t testing.TB, env ...string) *Server {
 func (c Config) StartInMemory(t testing.TB, env ...string) *Server {
 	t.Helper()
 	l, r := newMemory(9898), newMemory(9999)
-	return c.start(t, [2]entrance{{l, l.dial}, {r, r.dial}}, env)
+	return c.start(t, [2]entrance{{l, name + ":9898", l.dial}, {r, name + ":9999", r.dial}}, env)
 }
+
+// name is what servers in memory are called: nobody else is (RFC 6761, 6.2), so
+// that a client which does not use DialContext fails at once.
+const name = "podinfo.test"
 
 // longest is the longest time a fault may hold a request, and most how many it
 // may hold: scripts are to be taken at their word.
@@ -122,7 +126,7 @@ const (
 func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 	t.Helper()
 	s := &Server{t: t, entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
-	s.URL, s.GRPCAddr = "http://"+open[web].Addr().String(), open[rpcs].Addr().String()
+	s.URL, s.GRPCAddr = "http://"+open[web].addr, open[rpcs].addr
 	s.transport = &http.Transport{DialContext: s.DialContext}
 	closeListeners := func() {
 		for _, e := range open {

@@ -396,3 +396,33 @@ func TestBodies(t *testing.T) {
 		}
 	}
 }
+
+// The log goes to the test when a level is asked for, and nowhere else.
+func TestLog(t *testing.T) {
+	for level, want := range map[string]bool{"PODINFO_LEVEL=info": true, "PODINFO_UI_MESSAGE=x": false} {
+		var b bytes.Buffer
+		h := &heard{TB: t, out: &b}
+		StartInMemory(h, level)
+		h.end()
+		if got := strings.Contains(b.String(), "Starting HTTP Server."); got != want {
+			t.Errorf("%s: %s", level, b.String())
+		}
+	}
+}
+
+// What a server costs a test, from its start to its end.
+func BenchmarkServer(b *testing.B) {
+	for name, start := range map[string]func(testing.TB, ...string) *Server{"tcp": Start, "memory": StartInMemory} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				listen(b, func(tb testing.TB) {
+					srv := start(tb)
+					if _, _, err := get(srv.Client(), srv.URL+"/version"); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+		})
+	}
+}
