@@ -2,6 +2,7 @@ package podinfotest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -50,7 +51,7 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 	}
 	c.settings()
 	c.routes()
-	if app := c.assemble(c.copy(), nil); app == nil {
+	if app := c.assemble(c.copy()); app == nil {
 		return
 	}
 	if c.lifecycle() {
@@ -194,15 +195,19 @@ func (c *checker) routes() {
 	}
 }
 
-// assemble puts a module beside the stock ones. more are variables that beat
-// the others.
-func (c *checker) assemble(m registry.Module, more map[string]string) (app *registry.App) {
-	c.t.Helper()
+// build puts a module beside the stock ones. more are variables that beat the
+// others.
+func (c *checker) build(m registry.Module, more map[string]string) (*registry.App, error) {
 	beside := []registry.Module{new(stressed), &grpcserver.Module{Listener: newMemory(9999)}}
+	return podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(beside, m)...))
+}
+
+// assemble is build that complains.
+func (c *checker) assemble(m registry.Module) (app *registry.App) {
+	c.t.Helper()
 	c.safely("assembling", func() {
 		var err error
-		app, err = podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(beside, m)...))
-		if err != nil {
+		if app, err = c.build(m, nil); err != nil {
 			c.errorf("it cannot be assembled with the stock modules: %v", err)
 		}
 	})
@@ -235,7 +240,7 @@ func (c *checker) lifecycle() bool {
 // once starts and stops the module.
 func (c *checker) once(what string, start, stop context.Context) {
 	m := c.copy()
-	app := c.assemble(m, nil)
+	app := c.assemble(m)
 	if app == nil {
 		return
 	}
@@ -297,22 +302,20 @@ func (c *checker) isolation() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		first := c.copy()
-		a := c.assemble(first, nil)
+		a := c.assemble(first)
 		if a == nil || a.Start(ctx) != nil {
 			return
 		}
 		defer a.Stop(ctx)
 		values, before := fields(first), c.answers(a)
-		b := c.assemble(c.copy(), other)
-		if b == nil {
-			return
-		}
-		err := b.Start(ctx)
-		if err != nil { // with another value for the name of a file, say
-			if b = c.assemble(c.copy(), nil); b == nil {
-				return
-			}
+		b, err := c.build(c.copy(), other)
+		if err == nil {
 			err = b.Start(ctx)
+		}
+		if err != nil { // with another value for the name of a file, say
+			if b, err = c.build(c.copy(), nil); err == nil {
+				err = b.Start(ctx)
+			}
 		}
 		if err != nil {
 			c.errorf("a second one does not start beside the first: %v", err)
@@ -356,14 +359,21 @@ func (c *checker) different() map[string]string {
 		}
 		for _, other := range []string{value + "1", value + "x", "true", "false", "1", "1m"} {
 			out[s.Key] = other
-			_, err := podinfo.New(registry.Env(c.vars), registry.Flags(out), registry.With(c.copy()))
-			if err == nil && other != value {
+			if other != value && c.accepts(out) {
 				break
 			}
 			delete(out, s.Key)
 		}
 	}
 	return out
+}
+
+// accepts reports whether the module takes settings. It is by itself, so its
+// peers may be missing.
+func (c *checker) accepts(settings map[string]string) bool {
+	_, err := registry.New([]registry.Module{c.copy()}, registry.Env(c.vars), registry.Flags(settings))
+	_, refused := errors.AsType[*registry.SettingError](err)
+	return !refused
 }
 
 // answers are what the module's plain routes answer.

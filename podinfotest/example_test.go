@@ -212,7 +212,11 @@ func ExampleServer_Requests() {
 func ExampleServer_WaitAnswered() {
 	test(func(t testing.TB) {
 		srv := podinfotest.StartInMemory(t)
-		go srv.Client().Post(srv.URL+"/store", "text/plain", strings.NewReader("in the background"))
+		go func() {
+			if res, err := srv.Client().Post(srv.URL+"/store", "text/plain", strings.NewReader("in the background")); err == nil {
+				res.Body.Close()
+			}
+		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		got := srv.WaitAnswered(ctx, "POST /store", 1)

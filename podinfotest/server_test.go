@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -424,5 +425,134 @@ func BenchmarkServer(b *testing.B) {
 				})
 			}
 		})
+	}
+}
+
+// Every stock route that needs no peer answers in a bubble, and what waits
+// does so on its clock.
+func TestStockRoutesInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t, "PODINFO_CACHE_TTL=1h", "PODINFO_ACCESS_LOG_LEVEL=info")
+		send := func(method, path, body string) int {
+			req, err := http.NewRequest(method, srv.URL+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := srv.Client().Do(req)
+			if err != nil {
+				t.Fatal(path, err)
+			}
+			defer res.Body.Close()
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Error(path, err)
+			}
+			return res.StatusCode
+		}
+		for _, c := range []struct {
+			method, path string
+			code         int
+			took         time.Duration
+		}{
+			{"GET", "/", 200, 0}, {"GET", "/metrics", 200, 0}, {"GET", "/healthz", 200, 0}, {"GET", "/readyz", 200, 0},
+			{"GET", "/env", 200, 0}, {"GET", "/headers", 200, 0}, {"GET", "/swagger.json", 200, 0}, {"GET", "/swagger/index.html", 200, 0},
+			{"POST", "/token", 200, 0}, {"POST", "/store", 202, 0}, {"GET", "/configs", 200, 0}, {"GET", "/status/418", 418, 0},
+			{"POST", "/cache/k", 202, 0}, {"GET", "/cache/k", 200, 0}, {"GET", "/delay/3600", 200, time.Hour}, {"GET", "/cache/k", 404, 0},
+			{"GET", "/chunked/60", 200, time.Minute}, {"GET", "/nothing", 404, 0},
+		} {
+			began := time.Now()
+			if code := send(c.method, c.path, "x"); code != c.code || time.Since(began) != c.took {
+				t.Errorf("%s %s: %d after %v, want %d after %v", c.method, c.path, code, time.Since(began), c.code, c.took)
+			}
+		}
+	})
+}
+
+func TestScriptOfAWebSocket(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		srv := start(t)
+		srv.Script("/ws/echo", Fail(503, 1), CloseWebSocket(1011, 0), OK())
+		dial := func() (net.Conn, error) {
+			dialer := ws.Dialer{NetDial: srv.DialContext}
+			conn, _, _, err := dialer.Dial(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http")+"/ws/echo")
+			return conn, err
+		}
+		if _, err := dial(); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Error(err)
+		}
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := wsutil.WriteClientText(conn, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		_, err = wsutil.ReadServerText(conn)
+		if closed, ok := errors.AsType[wsutil.ClosedError](err); !ok || closed.Code != 1011 {
+			t.Error(err)
+		}
+		srv.Requests("/ws/echo").WantAnswers(t, "503", "101")
+	})
+}
+
+// Over HTTP/2 one stream is broken, and the others on the connection are not.
+func TestScriptOverHTTP2(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		srv := start(t)
+		srv.Script("POST /api/pay", Reset(), Truncate(3).Body("0123456789"), GoAway(), OK())
+		h2 := &http.Transport{DialContext: srv.DialContext, Protocols: new(http.Protocols)}
+		h2.Protocols.SetUnencryptedHTTP2(true)
+		defer h2.CloseIdleConnections()
+		var got []string
+		for range 4 {
+			res, err := (&http.Client{Transport: h2}).Post(srv.URL+"/api/pay", "", strings.NewReader("42"))
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				res.Body.Close()
+			}
+			if err != nil {
+				got = append(got, err.Error())
+			} else {
+				got = append(got, res.Proto+" "+res.Status)
+			}
+		}
+		if !strings.Contains(got[0], "INTERNAL_ERROR") || !strings.Contains(got[1], "INTERNAL_ERROR") || got[2] != "HTTP/2.0 200 OK" || got[3] != "HTTP/2.0 200 OK" {
+			t.Errorf("%q", got)
+		}
+		rs := srv.WaitAnswered(t.Context(), "/api/pay", 4)
+		rs.WantAnswers(t, "cut", "cut", "200", "200")
+		rs.WantConnections(t, 2)
+	})
+}
+
+// The attempts of many clients at once are, together, those of the script.
+func TestScriptUnderManyClients(t *testing.T) {
+	srv := StartInMemory(t)
+	srv.Script("/api/pay", Fail(503, 100), Fail(500, 50), OK())
+	srv.Script("/round", Fail(503, 2), OK(), Repeat())
+	counts := map[int]int{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			for range 15 {
+				for _, path := range []string{"/api/pay", "/round"} {
+					code, _, err := get(srv.Client(), srv.URL+path)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					if path == "/round" {
+						code = -code
+					}
+					counts[code]++
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	all.Wait()
+	if diff := cmp.Diff(map[int]int{503: 100, 500: 50, 200: 150, -503: 200, -200: 100}, counts); diff != "" {
+		t.Error(diff)
 	}
 }
