@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed-4591fe7d/podinfo"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
@@ -141,7 +142,7 @@ func (e *early) Provision(*registry.Host) error {
 	return nil
 }
 func (*conflicting) Routes() []registry.Route {
-	return []registry.Route{{Method: "GET", Path: "/version", Handler: nothing}, {Method: "GET", Path: "/status/{x}", Handler: nothing}}
+	return []registry.Route{{Method: "GET", Path: "/version", Handler: nothing}, {Method: "GET", Path: "/own", Params: map[string]string{"id": "whose"}, Handler: nothing}}
 }
 func (m *moving) Routes() []registry.Route {
 	if m.n == nil {
@@ -173,38 +174,41 @@ func (g *global) Routes() []registry.Route {
 func nothing(http.ResponseWriter, *http.Request) {}
 
 func TestCheckFindsEachViolation(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel) // when all of those below are done
+	type made func(end context.Context) registry.Module
+	is := func(m registry.Module) made { return func(context.Context) registry.Module { return m } }
 	for _, c := range []struct {
-		module registry.Module
-		want   []string
+		what   string
+		module made
+		want   []string // none for a good one
 	}{
-		{value{}, []string{"podinfotest_test.value: want a pointer to a struct"}},
-		{new(misnamed), []string{`name "Mis_named": want lower case words`, `Doc "nothing": want one sentence`}},
-		{new(fickle), []string{"Info is not the same each time"}},
-		{&configured{"figured"}, []string{"Info depends on the module's fields"}},
-		{new(explosive), []string{"podinfotest_test.explosive: Info panics: boom"}},
-		{new(undocumented), []string{"setting PODINFO_GOOD_SECRET: want a doc tag", "field Loose: want an env tag"}},
-		{&early{end: ctx}, []string{"a stop without a start leaves goroutines", "check_test.go:"}},
-		{new(conflicting), []string{"both serve GET /version"}},
-		{&moving{n: new(atomic.Int64)}, []string{"Routes are not the same each time"}},
-		{new(misspelt), []string{"method Stop is func(*podinfotest_test.misspelt) error"}},
-		{&leaking{end: ctx}, []string{"a start and a stop leaves goroutines", "check_test.go:"}},
-		{&deaf{end: ctx}, []string{"a start and a stop has not returned after 5s"}},
-		{&once{started: new(atomic.Bool)}, []string{"another start and stop: module good: already started"}},
-		{&global{last: new(atomic.Pointer[string])}, []string{"GET /global is answered as another App with map[PODINFO_GOOD_WORD:a1] does: 200 a1, before that 200 a"}},
+		{"good", is(new(good)), nil},
+		{"value", is(value{}), []string{"podinfotest_test.value: want a pointer to a struct"}},
+		{"name", is(new(misnamed)), []string{`name "Mis_named": want lower case words`, `Doc "nothing": want one sentence`}},
+		{"fickle info", is(new(fickle)), []string{"Info is not the same each time"}},
+		{"configured info", is(&configured{"figured"}), []string{"Info depends on the module's fields"}},
+		{"panic", is(new(explosive)), []string{"podinfotest_test.explosive: Info panics: boom"}},
+		{"settings", is(new(undocumented)), []string{"setting PODINFO_GOOD_SECRET: want a doc tag", "field Loose: want an env tag"}},
+		{"route of another", is(new(conflicting)), []string{"both serve GET /version", `route /own: it documents a wildcard "id" that it does not have`}},
+		{"fickle routes", is(&moving{n: new(atomic.Int64)}), []string{"Routes are not the same each time"}},
+		{"signature", is(new(misspelt)), []string{"method Stop is func(*podinfotest_test.misspelt) error"}},
+		{"early goroutine", func(end context.Context) registry.Module { return &early{end: end} }, []string{"a stop without a start leaves goroutines", "check_test.go:"}},
+		{"late goroutine", func(end context.Context) registry.Module { return &leaking{end: end} }, []string{"a start and a stop leaves goroutines", "check_test.go:"}},
+		{"hangs", func(end context.Context) registry.Module { return &deaf{end: end} }, []string{"a start and a stop has not returned after 10s"}},
+		{"starts once", is(&once{started: new(atomic.Bool)}), []string{"another start and stop: module good: already started"}},
+		{"global", is(&global{last: new(atomic.Pointer[string])}), []string{"GET /global is answered as another App with map[PODINFO_GOOD_WORD:a1] does: 200 a1, before that 200 a"}},
 	} {
-		t.Run(fmt.Sprintf("%T", c.module), func(t *testing.T) {
-			t.Parallel()
-			got := listen(t, func(tb testing.TB) { Check(tb, c.module) })
+		synctest.Test(t, func(t *testing.T) {
+			end, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			got := listen(t, func(tb testing.TB) { Check(tb, c.module(end)) })
 			for _, want := range c.want {
 				if !strings.Contains(got, want) {
-					t.Errorf("%q is not in\n%s", want, got)
+					t.Errorf("%s: %q is not in\n%s", c.what, want, got)
 				}
 			}
+			if c.want == nil && got != "" {
+				t.Errorf("%s: %s", c.what, got)
+			}
 		})
-	}
-	if got := listen(t, func(tb testing.TB) { Check(tb, new(good)) }); got != "" {
-		t.Errorf("a good module: %s", got)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,8 +20,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
-
-func badEntry(entry, problem string) error { return fmt.Errorf("podinfotest: %s: %s", entry, problem) }
 
 // What is kept of the requests.
 const (
