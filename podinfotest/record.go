@@ -103,7 +103,8 @@ func (m *recorder) begin(r *Request, remote string) {
 func (m *recorder) end(r *Request, f func()) {
 	m.change(func() {
 		f()
-		r.Took, r.Done = time.Since(r.At), true
+		r.finish()
+		r.Done = true
 		m.pending--
 	})
 }
@@ -278,6 +279,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		status = http.StatusSwitchingProtocols
 	}
 	w.note(status)
+	w.m.change(w.rec.finish) // the handler may wait until the client has closed too
 	return conn, rw, nil
 }
 

@@ -38,17 +38,27 @@ type Request struct {
 	Code   codes.Code    // of a call, once it is Done
 	Reply  http.Header   // of the answer, as the handlers set it
 	Left   bool          // the client left before the end of the answer
-	Took   time.Duration // from At to the end of the handler
+	Took   time.Duration // from At to the end of the handler, or to when the connection was cut
 	Done   bool          // it has ended
 	Rules  []string      // which hit it
+
+	ended time.Time // what Took counts to
 }
 
 // end is when the request was over; now, while it is not.
 func (r *Request) end() time.Time {
-	if !r.Done {
+	if r.ended.IsZero() {
 		return time.Now()
 	}
-	return r.At.Add(r.Took)
+	return r.ended
+}
+
+// finish notes that the request is over, once.
+func (r *Request) finish() {
+	if r.ended.IsZero() {
+		r.ended = time.Now()
+		r.Took = r.ended.Sub(r.At)
+	}
 }
 
 // answer says how the request was answered.
@@ -122,11 +132,11 @@ func (s *Server) waitFor(ctx context.Context, path string, n int, what string, c
 }
 
 // Gaps are the times between the end of each request and the arrival of the
-// next: what a client that retries waits. They are negative when two overlap.
+// next: what a client that retries waits. Those of requests that overlap are 0.
 func (rs Requests) Gaps() []time.Duration {
 	var out []time.Duration
 	for i := 1; i < len(rs); i++ {
-		out = append(out, rs[i].At.Sub(rs[i-1].end()))
+		out = append(out, max(0, rs[i].At.Sub(rs[i-1].end())))
 	}
 	return out
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 // both runs a test over TCP, and in memory in a bubble.
@@ -191,6 +192,32 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 		srv.WaitRequests(t.Context(), "/held", 3)
 		srv.WaitRequests(t.Context(), echoMethod, 3)
+	})
+}
+
+// stuck is a module whose handler goes by nothing but its own channel.
+type stuck struct {
+	good
+	quit chan struct{}
+}
+
+func (m *stuck) Routes() []registry.Route {
+	return []registry.Route{{Method: "GET", Path: "/stuck", Handler: func(http.ResponseWriter, *http.Request) { <-m.quit }}}
+}
+
+// A handler that does not end fails the test, by name.
+func TestStuckHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &stuck{quit: make(chan struct{})}
+		got := listen(t, func(tb testing.TB) {
+			srv := Config{Modules: []registry.Module{m}}.StartInMemory(tb)
+			go get(srv.Client(), srv.URL+"/stuck")
+			srv.WaitRequests(t.Context(), "/stuck", 1)
+		})
+		if !strings.Contains(got, "still being handled 10s after the server was closed") || !strings.Contains(got, "GET /stuck") {
+			t.Error(got)
+		}
+		close(m.quit)
 	})
 }
 
