@@ -33,6 +33,7 @@ func TestMisuse(t *testing.T) {
 		{"OK call", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.OK, 1)) }, "OK is no fault"},
 		{"status of a call", "", func(s *Server) { s.Script(echoMethod, Fail(503, 1)) }, "503 is not for calls"},
 		{"details", "", func(s *Server) { s.Script("/a", Fail(503, 1).Message("x")) }, "step 1: Message and Details are for FailGRPC"},
+		{"body", "", func(s *Server) { s.Script("/a", Reset().Body("x")) }, "step 1: reset has no header and no body"},
 		{"path", "", func(s *Server) { s.Script("pay", OK()) }, `path "pay" is not clean and absolute`},
 		{"conflict", "", func(s *Server) { s.Script("POST /token/{id}", OK()) }, "conflict"},
 		{"nothing there", "", func(s *Server) { s.Script("/nothing/*", OK()) }, "no route matches"},

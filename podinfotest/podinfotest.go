@@ -75,7 +75,8 @@ const (
 	rpcs
 )
 
-// Start serves on loopback ports until the test ends. env are the variables to
+// Start serves on loopback ports until the test ends: HTTP/1.1 and, for clients
+// that know, HTTP/2 without TLS on one, gRPC on the other. env are the variables to
 // configure from, each as NAME=value; the process's own environment is not
 // looked at. PODINFO_SEED is 1 when it is not given.
 func Start(t testing.TB, env ...string) *Server { t.Helper(); return Config{}.Start(t, env...) }
@@ -235,6 +236,14 @@ func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, conn)
 	return conn
+}
+
+// Connections is how many connections were made to the server, on both of its
+// ports, those without a request too.
+func (s *Server) Connections() int {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	return s.record.opened
 }
 
 // Exit is an end of the process that was asked for.

@@ -94,6 +94,9 @@ func TestServesEachProtocol(t *testing.T) {
 		}
 		srv.WaitAnswered(t.Context(), "*", 4).WantAnswers(t, "200", "OK", "200", "101")
 		srv.Requests("*").WantConnections(t, 4)
+		if n := srv.Connections(); n != 4 {
+			t.Errorf("%d connections", n)
+		}
 	})
 }
 
@@ -192,6 +195,27 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 		srv.WaitRequests(t.Context(), "/held", 3)
 		srv.WaitRequests(t.Context(), echoMethod, 3)
+	})
+}
+
+// A request that is cut is over then, also when its client does not close.
+func TestCutEndsTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/a", Empty())
+		conn, err := srv.DialContext(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+		if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+			t.Errorf("%q, %v", b, err)
+		}
+		time.Sleep(time.Minute)
+		if r := srv.WaitAnswered(t.Context(), "/a", 1)[0]; r.Took != 0 {
+			t.Errorf("took %v", r.Took)
+		}
 	})
 }
 

@@ -116,7 +116,7 @@ func (s Step) Header(name, value string) Step {
 		s.fault = &f
 		return s
 	}
-	s.reply = s.own()
+	s = s.replying()
 	s.reply.header = with(s.reply.header, name, value)
 	return s
 }
@@ -129,7 +129,7 @@ func (s Step) Body(body string) Step {
 		s.fault = &f
 		return s
 	}
-	s.reply = s.own()
+	s = s.replying()
 	s.reply.body = body
 	return s
 }
@@ -160,13 +160,18 @@ func (s Step) status(change func(*scenario.GRPC)) Step {
 // failure reports that the step is an answer with a status by the engine.
 func (s Step) failure() bool { return s.fault != nil && s.fault.Status != 0 }
 
-// own is a copy of the step's reply, 200 when it has none.
-func (s Step) own() *reply {
-	if s.reply == nil {
-		return &reply{status: 200}
+// replying is the step with a copy of its reply, 200 when it has none.
+func (s Step) replying() Step {
+	switch s.fault.Kind(false) {
+	case "reset", "empty", "garbage", "websocket":
+		s.wrong = s.name + " has no header and no body"
 	}
-	r := *s.reply
-	return &r
+	r := reply{status: 200}
+	if s.reply != nil {
+		r = *s.reply
+	}
+	s.reply = &r
+	return s
 }
 
 func with(m map[string]string, name, value string) map[string]string {

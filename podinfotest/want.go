@@ -14,6 +14,16 @@ func (rs Requests) complain(t testing.TB, format string, args ...any) {
 	t.Errorf("%s\n%v", fmt.Sprintf(format, args...), rs)
 }
 
+// some fails the test unless there are at least n requests: an assertion about
+// none would always hold.
+func (rs Requests) some(t testing.TB, n int) bool {
+	t.Helper()
+	if len(rs) < n {
+		rs.complain(t, "%d requests, want at least %d", len(rs), n)
+	}
+	return len(rs) >= n
+}
+
 // WantCount fails the test unless there are n requests.
 func (rs Requests) WantCount(t testing.TB, n int) {
 	t.Helper()
@@ -35,10 +45,13 @@ func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	}
 }
 
-// WantGaps fails the test unless every gap between two requests is at least
-// least and at most most.
+// WantGaps fails the test unless there are gaps between requests, and every one
+// is at least least and at most most.
 func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
 	t.Helper()
+	if !rs.some(t, 2) {
+		return
+	}
 	for i, gap := range rs.Gaps() {
 		if gap < least || gap > most {
 			rs.complain(t, "request %d came %v after the one before, want %v to %v", i+2, gap, least, most)
@@ -96,10 +109,13 @@ func retryAfter(r *Request) (time.Duration, bool) {
 	return max(0, at.Sub(r.end())), err == nil
 }
 
-// WantSame fails the test unless every request has the header, with the same
-// value: an Idempotency-Key, say, that is to outlive a retry.
+// WantSame fails the test unless there are requests and every one has the
+// header, with the same value: an Idempotency-Key, say, that is to outlive a retry.
 func (rs Requests) WantSame(t testing.TB, header string) {
 	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
 	for i, v := range rs.Values(header) {
 		if v == "" {
 			rs.complain(t, "request %d has no %s", i+1, header)
@@ -112,10 +128,13 @@ func (rs Requests) WantSame(t testing.TB, header string) {
 	}
 }
 
-// WantHeader fails the test unless every request has the header with this
-// value.
+// WantHeader fails the test unless there are requests and every one has the
+// header with this value.
 func (rs Requests) WantHeader(t testing.TB, header, value string) {
 	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
 	for i := range rs {
 		if got := rs[i].Header.Values(header); !slices.Contains(got, value) {
 			rs.complain(t, "request %d has %s %q, want %q", i+1, header, got, value)
@@ -124,9 +143,13 @@ func (rs Requests) WantHeader(t testing.TB, header, value string) {
 	}
 }
 
-// WantPeak fails the test when more than most requests were handled at once.
+// WantPeak fails the test when more than most requests were handled at once, or
+// none at all.
 func (rs Requests) WantPeak(t testing.TB, most int) {
 	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
 	if peak := rs.Peak(); peak > most {
 		rs.complain(t, "%d requests at once, want at most %d", peak, most)
 	}
