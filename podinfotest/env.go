@@ -44,4 +44,4 @@ func variables(env []string) (map[string]string, error) {
 	return vars, nil
 }
 
-func badEntry(entry, problem string) error { return fmt.Errorf("podinfotest: %s: %s", entry, problem) }
+func badEntry(entry, problem string) error { return fmt.Errorf("%s: %s", entry, problem) }

@@ -128,29 +128,24 @@ func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 	s := &Server{t: t, entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
 	s.URL, s.GRPCAddr = "http://"+open[web].addr, open[rpcs].addr
 	s.transport = &http.Transport{DialContext: s.DialContext}
-	closeListeners := func() {
+	vars, err := variables(env)
+	if err == nil {
+		err = s.assemble(c, vars)
+	}
+	if err == nil {
+		err = s.App.Start(context.Background())
+	}
+	if err != nil {
 		for _, e := range open {
 			e.Close()
 		}
-	}
-	vars, err := variables(env)
-	if err != nil {
-		closeListeners()
-		t.Fatal(err)
-	}
-	app, err := s.assemble(c, vars)
-	if err == nil {
-		err = app.Start(context.Background())
-	}
-	if err != nil {
-		closeListeners()
 		t.Fatalf("podinfotest: %v", err)
 	}
 	t.Cleanup(s.close)
 	return s
 }
 
-func (s *Server) assemble(c Config, vars map[string]string) (*registry.App, error) {
+func (s *Server) assemble(c Config, vars map[string]string) error {
 	given := []registry.Module{
 		&faults.Module{MaxDelay: longest, MaxHeld: most},
 		&store.Module{Path: s.t.TempDir()},
@@ -169,7 +164,7 @@ func (s *Server) assemble(c Config, vars map[string]string) (*registry.App, erro
 	mods := append([]registry.Module{s.record}, podinfo.Modules()...) // the recorder is outermost
 	app, err := registry.New(mods, append(opts, c.Options...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.App = app
 	s.faults, _ = app.Get("faults").(*faults.Module)
@@ -182,7 +177,7 @@ func (s *Server) assemble(c Config, vars map[string]string) (*registry.App, erro
 			s.given, s.seed = sc.Rules, sc.Seed
 		}
 	}
-	return app, nil
+	return nil
 }
 
 // logger logs to the test when a level is asked for.

@@ -135,6 +135,13 @@ func (m *recorder) find(p pattern) (Requests, <-chan struct{}) {
 	return out, m.changed
 }
 
+// lost is how many requests are not kept any more.
+func (m *recorder) lost() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dropped
+}
+
 // wait waits until nothing is being handled, and returns what still is when
 // ctx is done.
 func (m *recorder) wait(ctx context.Context) (left Requests) {

@@ -30,7 +30,7 @@ func TestRecordIsBounded(t *testing.T) {
 			t.Fatalf("a body of %d bytes", len(r.Body))
 		}
 	}
-	if sum > maxBodies || cut != maxRequests || m.bodies != sum || m.dropped != n-maxRequests {
-		t.Errorf("%d bytes, counted as %d; %d cut; %d dropped", sum, m.bodies, cut, m.dropped)
+	if sum > maxBodies || cut != maxRequests || m.bodies != sum || m.lost() != n-maxRequests {
+		t.Errorf("%d bytes, counted as %d; %d cut; %d dropped", sum, m.bodies, cut, m.lost())
 	}
 }

@@ -92,6 +92,9 @@ type Requests []Request
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
 	out, _ := s.record.find(newPattern(path))
+	if n := s.record.lost(); n > 0 {
+		s.t.Logf("podinfotest: the first %d requests to the server are not kept any more", n)
+	}
 	return out
 }
 
