@@ -45,7 +45,7 @@ readme: ## write the generated tables of README.md
 	$(GO) test -run TestReadme -update .
 
 bench: ## every figure beside bare net/http, in one run
-	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing
+	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario
 
 fuzz: ## each fuzz target for FUZZTIME
 	hack/fuzz $(or $(FUZZTIME),1m)

@@ -9,29 +9,43 @@ import (
 
 var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
+// lookup finds a method of one name. The name has to stand in the call as a
+// constant: the linker then keeps the methods of that name, and without that
+// every exported method of the program, which is a third of its size.
+type lookup func(reflect.Type) (reflect.Method, bool)
+
+// capability is an interface with one method.
+type capability struct {
+	reflect.Type
+	method lookup
+}
+
+func capabilities() []capability {
+	return []capability{
+		{reflect.TypeFor[Middleware](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeHTTP") }},
+		{reflect.TypeFor[Binder](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }},
+		{reflect.TypeFor[Selective](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Covers") }},
+		{reflect.TypeFor[Endpoint](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }},
+		{reflect.TypeFor[Validator](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }},
+		{reflect.TypeFor[Provisioner](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Provision") }},
+		{reflect.TypeFor[Starter](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Start") }},
+		{reflect.TypeFor[Drainer](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Drain") }},
+		{reflect.TypeFor[Stopper](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Stop") }},
+		{reflect.TypeFor[Checker](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Ready") }},
+		{reflect.TypeFor[Listener](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Addr") }},
+	}
+}
+
 // checkModule catches what the compiler cannot: a name that makes no variable,
-// and the one weakness of optional interfaces, a method with a capability's
-// name and another signature, which would never be called.
+// and the weaknesses of optional interfaces.
 func checkModule(m Module) error {
 	info := m.Info()
 	if !moduleName.MatchString(info.Name) {
 		return fmt.Errorf("name %q is not lower case words joined by hyphens", info.Name)
 	}
-	t := reflect.TypeOf(m)
-	for _, c := range []reflect.Type{
-		reflect.TypeFor[Middleware](), reflect.TypeFor[Binder](), reflect.TypeFor[Selective](), reflect.TypeFor[Endpoint](),
-		reflect.TypeFor[Validator](), reflect.TypeFor[Provisioner](), reflect.TypeFor[Starter](), reflect.TypeFor[Drainer](),
-		reflect.TypeFor[Stopper](), reflect.TypeFor[Checker](), reflect.TypeFor[Listener](),
-	} {
-		name := c.Method(0).Name
-		if got, ok := t.MethodByName(name); ok && !t.Implements(c) {
-			return fmt.Errorf("method %s is %v, which is not registry.%s: want %v", name, got.Type, c.Name(), c.Method(0).Type)
-		}
-		if t.Kind() != reflect.Pointer {
-			continue
-		}
-		if _, ok := t.Elem().MethodByName(name); !ok && reflect.PointerTo(t).Implements(c) && !t.Implements(c) {
-			return fmt.Errorf("method %s is not on %v", name, t)
+	for _, c := range capabilities() {
+		if err := Misspelt(m, c.Type, c.method); err != nil {
+			return err
 		}
 	}
 	_, middleware := m.(Middleware)
@@ -40,4 +54,23 @@ func checkModule(m Module) error {
 		return errors.New("middleware needs a Phase")
 	}
 	return nil
+}
+
+// Misspelt refuses a module with a method that has the name of an interface's
+// and would never be called: it has another signature, or needs a pointer that
+// m is not. method looks the name up, which has to be a constant there.
+func Misspelt(m Module, want reflect.Type, method func(reflect.Type) (reflect.Method, bool)) error {
+	t := reflect.TypeOf(m)
+	if t.Implements(want) {
+		return nil
+	}
+	if reflect.PointerTo(t).Implements(want) {
+		return fmt.Errorf("%v is not %v, but a pointer to it is", t, want)
+	}
+	got, ok := method(t)
+	if !ok {
+		return nil
+	}
+	asked, _ := method(want)
+	return fmt.Errorf("method %s is %v, which is not %v: want %v", got.Name, got.Type, want, asked.Type)
 }

@@ -201,17 +201,20 @@ func TestSwitch(t *testing.T) {
 
 // bad modules, each with one fault that New has to name.
 type (
-	misspelt struct{ plain }
-	badName  struct{ plain }
-	loop     struct{ plain }
-	needs    struct{ plain }
-	knows    interface{ Knows() }
-	knower   struct{ plain }
+	misspelt  struct{ plain }
+	badName   struct{ plain }
+	pointless struct{}
+	loop      struct{ plain }
+	needs     struct{ plain }
+	knows     interface{ Knows() }
+	knower    struct{ plain }
 )
 
-func (*misspelt) Stop() error { return nil }
-func (*loop) Knows()          {}
-func (*knower) Knows()        {}
+func (*misspelt) Stop() error                  { return nil }
+func (pointless) Info() registry.Info          { return registry.Info{Name: "p"} }
+func (*pointless) Ready(context.Context) error { return nil }
+func (*loop) Knows()                           {}
+func (*knower) Knows()                         {}
 func (l *loop) Provision(h *registry.Host) error {
 	_, err := registry.Use[knows](h)
 	return err
@@ -230,6 +233,7 @@ func TestNewRefuses(t *testing.T) {
 		want []string
 	}{
 		{mods(&misspelt{named("m")}), "", []string{"module m", "Stop", "registry.Stopper"}},
+		{mods(pointless{}), "", []string{"module p", "pointless is not registry.Checker, but a pointer to it is"}},
 		{mods(&badName{named("Bad_Name")}), "", []string{"Bad_Name"}},
 		{mods(phaseless), "", []string{"phaseless", "Phase"}},
 		{mods(&loop{named("l")}), "", []string{"l depends on itself"}},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // core holds the settings of the App itself.
@@ -95,10 +97,10 @@ func unknown(vals values, settings []Setting) (errs []error, warning string) {
 			continue
 		}
 		if g.source == FromFile {
-			errs = append(errs, fmt.Errorf("config file: unknown key %q%s", flagName(k), Suggest(flagName(k), flagNames(keys))))
+			errs = append(errs, fmt.Errorf("config file: unknown key %q%s", flagName(k), suggest.Word(flagName(k), flagNames(keys))))
 			continue
 		}
-		strays = append(strays, k+Suggest(k, keys))
+		strays = append(strays, k+suggest.Word(k, keys))
 	}
 	if len(strays) == 0 {
 		return errs, ""
@@ -113,40 +115,4 @@ func flagNames(keys []string) []string {
 		out[i] = flagName(k)
 	}
 	return out
-}
-
-// Suggest is ` (did you mean "x"?)` for the likeliest of words, or "" when
-// none is near.
-func Suggest(word string, words []string) string {
-	best, far := "", max(1, len(word)/3)+1
-	for _, w := range words {
-		if d := distance(word, w); d < far {
-			best, far = w, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// distance is Levenshtein's: how many letters to add, drop or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // State is what was decided about a module.
@@ -103,7 +105,7 @@ func checkTerms(vals values, names []string) error {
 		}
 		key := EnvPrefix + "MODULES"
 		return &SettingError{key, vals[key].value, vals[key].source,
-			fmt.Sprintf("names of modules, and %q is none%s", name, Suggest(name, names))}
+			fmt.Sprintf("names of modules, and %q is none%s", name, suggest.Word(name, names))}
 	}
 	return nil
 }

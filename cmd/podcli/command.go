@@ -18,7 +18,8 @@ type command struct {
 	more       string // further paragraphs of the help text
 	examples   []string
 	hidden     bool
-	rawArgs    bool // flags are not its own: it gets them all as arguments
+	rawArgs    bool              // flags are not its own: it gets them all as arguments
+	below      func() []*command // of a group: makes sub when it is asked for
 	sub        []*command
 	flags      *pflag.FlagSet
 	do         func(ctx context.Context, args []string) error
@@ -37,18 +38,23 @@ func newCommand(word, args, doc string) *command {
 	return &command{word: word, args: args, doc: doc, flags: f}
 }
 
-func group(word, doc string, sub ...*command) *command {
+// group is a command with others below it, which are made when they are needed:
+// a probe does not wait for those that it does not use.
+func group(word, doc string, below func() []*command) *command {
 	c := newCommand(word, "COMMAND", doc)
-	c.sub = sub
+	c.path, c.below = word, below
 	return c
 }
 
-// name gives a command, and those below it, their paths.
-func (c *command) name(above string) {
-	c.path = strings.TrimSpace(above + " " + c.word)
-	for _, s := range c.sub {
-		s.name(c.path)
+// subs are the commands below a group.
+func (c *command) subs() []*command {
+	if c.sub == nil && c.below != nil {
+		c.sub = c.below()
+		for _, s := range c.sub {
+			s.path = c.path + " " + s.word
+		}
 	}
+	return c.sub
 }
 
 // errorf is the error of a command line that is not accepted.
@@ -58,7 +64,7 @@ func (c *command) errorf(format string, args ...any) error {
 
 // run finds the command that args name, and runs it.
 func (c *command) run(ctx context.Context, args []string) error {
-	if len(c.sub) > 0 {
+	if c.below != nil {
 		at := c.firstWord(args)
 		if at < 0 {
 			return c.runGroup(args)
@@ -130,7 +136,7 @@ func (c *command) takesValue(arg string) bool {
 	if f != nil {
 		return f.NoOptDefVal == ""
 	}
-	for _, s := range c.sub {
+	for _, s := range c.subs() {
 		if s.takesValue(arg) {
 			return true
 		}
@@ -139,7 +145,7 @@ func (c *command) takesValue(arg string) bool {
 }
 
 func (c *command) find(word string) *command {
-	for _, s := range c.sub {
+	for _, s := range c.subs() {
 		if s.word == word {
 			return s
 		}
@@ -148,7 +154,7 @@ func (c *command) find(word string) *command {
 }
 
 func (c *command) words() (names []string) {
-	for _, s := range c.sub {
+	for _, s := range c.subs() {
 		if !s.hidden {
 			names = append(names, s.word)
 		}

@@ -63,7 +63,7 @@ func completeCommand(all *command) *command {
 
 // next is what may follow a command: the commands below it, or its flags.
 func (c *command) next() []string {
-	if len(c.sub) > 0 {
+	if c.below != nil {
 		return c.words()
 	}
 	if strings.Contains(c.args, "|") {

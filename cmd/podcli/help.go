@@ -45,7 +45,7 @@ func (c *command) help(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %s\n", e)
 	}
-	for i, s := range c.sub {
+	for i, s := range c.subs() {
 		if i == 0 {
 			b.WriteString("\nCommands:\n")
 		}
@@ -56,7 +56,7 @@ func (c *command) help(w io.Writer) error {
 	if c.flags.HasFlags() {
 		fmt.Fprintf(&b, "\nFlags:\n%s", c.flags.FlagUsages())
 	}
-	if len(c.sub) > 0 {
+	if c.below != nil {
 		fmt.Fprintf(&b, "\n%s COMMAND --help tells more.\n", c.path)
 	}
 	_, err := io.WriteString(w, b.String())

@@ -60,7 +60,7 @@ func (l *loader) print(out io.Writer, t openloop.Totals, latency openloop.Latenc
 			fmt.Fprintf(w, "  %g%%\t%s\n", q.Percent, short(q.Time))
 		}
 		fmt.Fprintf(w, "  max\t%s\n\n", short(latency.Max))
-		bars(w, latency.Buckets)
+		bars(w, upTo(latency.Buckets))
 	}
 	return w.Flush()
 }
@@ -72,14 +72,29 @@ func counts(w io.Writer, title string, by map[string]int64) {
 	}
 }
 
-func bars(w io.Writer, buckets []openloop.Bucket) {
+// bar is a line of a histogram.
+type bar struct {
+	label string
+	count int64
+}
+
+// upTo are the bars of buckets.
+func upTo(buckets []openloop.Bucket) (out []bar) {
+	for _, b := range buckets {
+		out = append(out, bar{"up to " + short(b.Le), b.Count})
+	}
+	return out
+}
+
+func bars(w io.Writer, all []bar) {
 	const longest = 50
 	most := int64(1)
-	for _, b := range buckets {
-		most = max(most, b.Count)
+	for _, b := range all {
+		most = max(most, b.count)
 	}
-	for _, b := range buckets {
-		fmt.Fprintf(w, "  up to %s\t%d\t%s\n", short(b.Le), b.Count, strings.Repeat("#", int(b.Count*longest/most)))
+	for _, b := range all {
+		line := fmt.Sprintf("  %s\t%d\t%s", b.label, b.count, strings.Repeat("#", int(b.count*longest/most)))
+		fmt.Fprintln(w, strings.TrimSuffix(line, "\t"))
 	}
 }
 

@@ -61,7 +61,7 @@ func TestLoadHTTP(t *testing.T) {
 		t.Errorf("%v", latency)
 	}
 	r = run(t, args...)
-	for _, want := range []string{"Target  PUT http://127", "100 a second over 3 connections: 40 requests", " answered, 0 failed", "418: ", "99.99%", "up to", "####"} {
+	for _, want := range []string{"PUT http://127", "100 a second over 3 connections: 40 requests", " answered, 0 failed", "418: ", "99.99%", "up to", "####"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("want %q in %s", want, r.out)
 		}

@@ -1,5 +1,6 @@
 // Command podcli checks that something answers over HTTP, TCP, gRPC, WebSocket
-// or TLS, talks to a WebSocket, and puts a steady load on an address.
+// or TLS, talks to a WebSocket, puts a steady load on an address, and checks,
+// tries and runs rules of faults.
 //
 // It runs as an exec probe, every few seconds and on a small share of a core,
 // so it is made to start fast: no package that works much before main.
@@ -35,15 +36,16 @@ func main() {
 
 // root is every command there is.
 func root() *command {
-	all := group("podcli", "Probe and client commands.",
-		group("check", "Check that something answers.",
-			checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()),
-		wsCommand(),
-		loadCommand(),
-		versionCommand(),
-	)
-	all.sub = append(all.sub, completionCommand(), completeCommand(all), helpCommand(all))
-	all.name("")
+	var all *command
+	all = group("podcli", "Probe and client commands.", func() []*command {
+		return []*command{
+			group("check", "Check that something answers.", func() []*command {
+				return []*command{checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()}
+			}),
+			wsCommand(), loadCommand(), faultCommand(), versionCommand(),
+			completionCommand(), completeCommand(all), helpCommand(all),
+		}
+	})
 	return all
 }
 

@@ -150,7 +150,7 @@ func TestCommandLine(t *testing.T) {
 		{"help check", 0, "Check that something answers.…", ""},
 		{"help check http", 0, "Check that an HTTP…", ""},
 		{"help chick", 1, "", "podcli help: no command \"chick\" in podcli\n"},
-		{"bogus", 1, "", "podcli: unknown command \"bogus\": want check, ws, load, version, completion, help\n"},
+		{"bogus", 1, "", "podcli: unknown command \"bogus\": want check, ws, load, fault, version, completion, help\n"},
 		{"check", 0, "Check that something answers.…", ""},
 		{"check bogus", 1, "", "podcli check: unknown command \"bogus\": want http, tcp, grpc, ws, cert\n"},
 		{"check http", 1, "", "podcli check http: want one ADDR, got 0; for example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
@@ -175,6 +175,28 @@ func TestCommandLine(t *testing.T) {
 		{"load a --rate 0", 1, "", "podcli load: --rate (at most 1000000), --duration, --connections and --timeout want more than 0\n"},
 		{"load a:1 --grpc nope", 1, "", "podcli load: --grpc \"nope\": want echo, health or package.Service/Method\n"},
 		{"load a:1 --tls", 1, "", "podcli load: --tls is for --grpc; over HTTP the address says https://\n"},
+		{"fault list --timeout 0", 1, "", "podcli fault list: --timeout wants more than 0\n"},
+		{"fault list --server ftp://a", 1, "", "podcli fault list: address \"ftp://a\": want a host, and http:// or https://\n"},
+		{"fault list --token a --token-file b", 1, "", "podcli fault list: want one of --token and --token-file\n"},
+		{"fault list --token-file /nowhere", 1, "", "podcli fault list: --token-file: open /nowhere: no such file or directory\n"},
+		{"fault list --token-file /dev/null", 1, "", "podcli fault list: --token-file: /dev/null is empty\n"},
+		{"fault list --cert a", 1, "", "podcli fault list: --cert and --key go together\n"},
+		{"fault list a", 1, "", "podcli fault list: takes no arguments, got \"a\"\n"},
+		{"fault apply", 1, "", "podcli fault apply: want one FILE, got 0; for example: podcli fault apply examples/scenarios/brown-out.yaml\n"},
+		{"fault apply /nowhere", 1, "", "/nowhere: no such file or directory\n"},
+		{"fault rm", 1, "", "podcli fault rm: want names of rules, or --all; for example: podcli fault rm checkout-is-slow\n"},
+		{"fault rm a --all", 1, "", "podcli fault rm: want names of rules, or --all; for example: podcli fault rm checkout-is-slow\n"},
+		{"fault watch --interval 0", 1, "", "podcli fault watch: --interval wants more than 0, --duration and --count 0 or more\n"},
+		{"fault check", 1, "", "podcli fault check: want at least one FILE; for example: podcli fault check examples/scenarios/*.yaml\n"},
+		{"fault simulate /dev/null", 1, "", "podcli fault simulate: /dev/null has no rules\n"},
+		{"fault simulate x -n 0", 1, "", "podcli fault simulate: --requests wants 1 to 10000000, --keys 1 to 16777216\n"},
+		{"fault simulate x --rate 0", 1, "", "podcli fault simulate: --rate (at most 1000000) and --max-delay want more than 0, --took 0 or more\n"},
+		{"fault simulate x --rate 1e-5", 1, "", "podcli fault simulate: --requests at that --rate take more than 10000h0m0s\n"},
+		{"fault simulate x --start noon", 1, "", "podcli fault simulate: --start \"noon\": want a time of the day such as 22:30\n"},
+		{"fault simulate x --query a", 1, "", "podcli fault simulate: invalid argument \"a\" for \"--query\" flag: want name=value\n"},
+		{"fault simulate x --grpc a", 1, "", "podcli fault simulate: --grpc \"a\": want service/method, such as echo.EchoService/Echo\n"},
+		{"fault simulate x --grpc a/b --path /", 1, "", "podcli fault simulate: --grpc wants no --path, --method, --query, --host or --websocket beside it\n"},
+		{"fault simulate x --path a", 1, "", "podcli fault simulate: --path \"a\": want a path that begins with /, and --query for what comes after a ?\n"},
 		{"ws", 1, "", "podcli ws: want one URL, got 0; for example: podcli ws localhost:9898/ws/echo\n"},
 		{"ws a --timeout 0", 1, "", "podcli ws: --timeout wants more than 0, --wait 0 or more\n"},
 		{"completion csh", 1, "", "podcli completion: unknown shell \"csh\": want bash, zsh or fish\n"},
@@ -196,10 +218,10 @@ func TestHelp(t *testing.T) {
 		if err := c.help(&text); err != nil || !strings.Contains(text.String(), "Usage:\n  "+c.path) {
 			t.Errorf("%s: %v %s", c.path, err, &text)
 		}
-		if c.args != "" && len(c.sub) == 0 && len(c.examples) == 0 && !c.hidden {
+		if c.args != "" && c.below == nil && len(c.examples) == 0 && !c.hidden {
 			t.Errorf("%s has no example", c.path)
 		}
-		for _, s := range c.sub {
+		for _, s := range c.subs() {
 			visit(s)
 		}
 	}
@@ -208,8 +230,9 @@ func TestHelp(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	for words, want := range map[string][]string{
-		"":                     {"check", "ws", "load", "version", "completion", "help"},
+		"":                     {"check", "ws", "load", "fault", "version", "completion", "help"},
 		"check":                {"http", "tcp", "grpc", "ws", "cert"},
+		"fault":                {"list", "apply", "rm", "pause", "resume", "watch", "check", "simulate"},
 		"completion":           {"bash", "zsh", "fish"},
 		"check tcp":            {"--retry", "--delay", "--timeout", "--output", "--help"},
 		"check tcp --retry 2":  {"--retry", "--delay", "--timeout", "--output", "--help"},
@@ -256,15 +279,21 @@ COMP_WORDS=(podcli ch); COMP_CWORD=1; _podcli; echo "${COMPREPLY[@]}"`)
 	}
 }
 
-// TestLight holds the packages out that would make each start slower.
+// TestLight holds the packages out that would make each start slower. Of the
+// server it takes the engine of faults alone.
 func TestLight(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+	const root = "github.com/seed-4591fe7d/podinfo/"
+	engine := []string{root + "registry/fault/scenario", root + "registry/rpc", root + "registry/suggest"}
 	for dep := range strings.Lines(string(out)) {
 		dep = strings.TrimSpace(dep)
-		for _, heavy := range []string{"google.golang.org/", "github.com/sirupsen/", "github.com/spf13/cobra", "github.com/seed-4591fe7d/podinfo"} {
+		if slices.Contains(engine, dep) {
+			continue
+		}
+		for _, heavy := range []string{"google.golang.org/", "github.com/sirupsen/", "github.com/spf13/cobra", root} {
 			if strings.HasPrefix(dep, heavy) && !strings.Contains(dep, "/cmd/podcli") {
 				t.Errorf("podcli links %s", dep)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/faultinjection"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
 )
@@ -30,6 +31,9 @@ func BenchmarkUnary(b *testing.B) {
 		{"alone", func(b *testing.B) *grpc.ClientConn { return grpctest.Serve(b, env, new(grpctest.Service)).Conn }},
 		{"default", func(b *testing.B) *grpc.ClientConn {
 			return grpctest.Serve(b, env, new(recovery.Module), new(metrics.Module), new(accesslog.Module), new(faultinjection.Module), new(grpctest.Service)).Conn
+		}},
+		{"faults without rules", func(b *testing.B) *grpc.ClientConn {
+			return grpctest.Serve(b, map[string]string{"PODINFO_FAULTS_ENABLED": "true"}, new(faults.Module), new(grpctest.Service)).Conn
 		}},
 	} {
 		b.Run(s.name, func(b *testing.B) {

@@ -187,7 +187,7 @@ func TestRefusesModules(t *testing.T) {
 		{[]registry.Module{new(grpctest.Service), new(twin)}, "modules test-service and twin both serve grpc.testing.TestService"},
 		{[]registry.Module{new(impostor)}, "module impostor: string is not a grpc_testing.TestServiceServer"},
 		{[]registry.Module{new(doctor)}, "module doctor: grpc.health.v1.Health is served already"},
-		{[]registry.Module{new(typo)}, "module typo: method RegisterGRPC is func(*grpcserver_test.typo, *grpc.Server), want func(grpc.ServiceRegistrar)"},
+		{[]registry.Module{new(typo)}, "module typo: method RegisterGRPC is func(*grpcserver_test.typo, *grpc.Server), which is not grpcserver.Service: want func(grpc.ServiceRegistrar)"},
 		{[]registry.Module{new(typoToo)}, "module typo-too: method ServeRPC is func("},
 	} {
 		if err := start(t, nil, c.mods...); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -72,7 +72,7 @@ func collect(h *registry.Host) ([]service, error) {
 			continue
 		}
 		s.module = m.Info.Name
-		s.errs = append(s.errs, misspelt[Service](m), misspelt[rpc.Middleware](m))
+		s.errs = append(s.errs, misspelt(m)...)
 		if x, ok := m.Module.(Service); ok {
 			x.RegisterGRPC(s)
 		}
@@ -80,15 +80,18 @@ func collect(h *registry.Host) ([]service, error) {
 	return s.services, errors.Join(s.errs...)
 }
 
-// misspelt refuses a method with the name of T's and another signature. It
-// would never be called.
-func misspelt[T any](m registry.Status) error {
-	want := reflect.TypeFor[T]().Method(0)
-	got, ok := reflect.TypeOf(m.Module).MethodByName(want.Name)
-	if _, is := m.Module.(T); is || !ok {
-		return nil
+// misspelt refuses methods that have the name of a capability and would never
+// be called.
+func misspelt(m registry.Status) (errs []error) {
+	for _, err := range []error{
+		registry.Misspelt(m.Module, reflect.TypeFor[Service](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("RegisterGRPC") }),
+		registry.Misspelt(m.Module, reflect.TypeFor[rpc.Middleware](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeRPC") }),
+	} {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("module %s: %w", m.Info.Name, err))
+		}
 	}
-	return fmt.Errorf("module %s: method %s is %v, want %v", m.Info.Name, want.Name, got.Type, want.Type)
+	return errs
 }
 
 // RPCs lists the full methods of the modules' services, for a guard.

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // scripted is a connection whose client sends what there is to read, and whose
@@ -121,6 +124,52 @@ func TestFramesArePutBetweenOthers(t *testing.T) {
 		got := readAll(t, rnd, sent)
 		if !slices.Equal(list(t, got, http2.FrameWindowUpdate, 3), list(t, sent, http2.FrameWindowUpdate, 0)) {
 			t.Errorf("%d: other frames were read", seed)
+		}
+	}
+}
+
+// breaks is a module that breaks connections.
+type breaks struct{}
+
+func (breaks) Info() registry.Info { return registry.Info{Name: "breaks"} }
+func (breaks) BreaksConnections()  {}
+
+// A connection that ended is forgotten, however little of it there was.
+func TestConnectionsAreForgotten(t *testing.T) {
+	port := ""
+	for port == "" { // below those that outgoing connections are given
+		try := fmt.Sprint(20000 + rand.IntN(10000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+try); err == nil {
+			l.Close()
+			port = try
+		}
+	}
+	m := new(Module)
+	registrytest.New(t, map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}, breaks{}, m)
+	open := func() (n int) {
+		m.conns.conns.Range(func(_, _ any) bool { n++; return true })
+		return n
+	}
+	var conns []net.Conn
+	for _, hello := range []string{"", "GET / HTTP/1.1\r\n\r\n", http2.ClientPreface, http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"} {
+		conn, err := net.Dial("tcp", m.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, hello)
+		io.ReadFull(conn, make([]byte, 9)) // the server's settings: it was taken
+		conns = append(conns, conn)
+	}
+	if open() < 3 {
+		t.Errorf("%d connections are known", open())
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	for deadline := time.Now().Add(10 * time.Second); open() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are remembered", open())
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
@@ -45,12 +48,17 @@ func (*doctor) Readyz() http.Handler  { return say(503, "not yet") }
 // process may take the port in between, then there is another try.
 func start(t *testing.T, mods ...registry.Module) (app *registry.App, url string) {
 	t.Helper()
+	return startWith(t, nil, mods...)
+}
+
+func startWith(t *testing.T, env map[string]string, mods ...registry.Module) (app *registry.App, url string) {
+	t.Helper()
 	for {
 		port := freePort(t)
 		m := new(metricsserver.Module)
-		app, err := registry.New(append(mods, m), registry.Env(map[string]string{
-			"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT_METRICS": fmt.Sprint(port), "PODINFO_PREFIX": "/foo",
-		}))
+		vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT_METRICS": fmt.Sprint(port), "PODINFO_PREFIX": "/foo"}
+		maps.Copy(vars, env)
+		app, err := registry.New(append(mods, m), registry.Env(vars))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +124,43 @@ func TestServes(t *testing.T) {
 		if res, body := get(t, c.url); res.StatusCode != c.code || !strings.HasPrefix(body, c.body) {
 			t.Errorf("%s: %d %q", c.url, res.StatusCode, body)
 		}
+	}
+}
+
+// The API of faults is there and nowhere else, behind its token.
+func TestServesTheFaultsAPI(t *testing.T) {
+	app, url := startWith(t, map[string]string{"PODINFO_FAULTS": "rules: [{name: r, fault: {reset: true}}]", "PODINFO_FAULTS_ADMIN": "true", "PODINFO_FAULTS_ADMIN_TOKEN": "s3cret"}, new(faults.Module))
+	for _, c := range []struct {
+		method, path, token, body string
+		code                      int
+		has                       string
+	}{
+		{"GET", "/faults", "", "", 401, "authorization bearer header required"},
+		{"GET", "/faults", "s3cret", "", 200, `"name": "r"`},
+		{"GET", "/faults/openapi.json", "s3cret", "", 200, `"openapi": "3.1.1"`},
+		{"GET", "/faults/schema.json", "s3cret", "", 200, `"$schema"`},
+		{"PUT", "/faults/rules/q", "s3cret", "delay: 1ms", 200, `"name": "q"`},
+		{"PUT", "/faults/rules/q", "s3cret", "delay: 1", 400, "want a duration"},
+		{"POST", "/faults/pause", "s3cret", "", 200, `"paused": true`},
+		{"DELETE", "/faults/rules/r", "s3cret", "", 200, `"rules": [`},
+		{"PATCH", "/faults", "s3cret", "", 405, "Method Not Allowed"},
+		{"GET", "/foo/faults", "s3cret", "", 404, "not found"},
+	} {
+		req, err := http.NewRequest(c.method, url+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.token != "" {
+			req.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		if res, body := registrytest.Do(t, req); res.StatusCode != c.code || !strings.Contains(body, c.has) {
+			t.Errorf("%s %s: %d %q", c.method, c.path, res.StatusCode, body)
+		}
+	}
+	rec := httptest.NewRecorder()
+	app.ServeHTTP(rec, httptest.NewRequest("GET", "/foo/faults", nil))
+	if rec.Code != 404 {
+		t.Errorf("on the main port: %d", rec.Code)
 	}
 }
 

@@ -1,12 +1,12 @@
 package swagger
 
 import (
-	"net/http"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/apidoc"
 )
 
 // The parts of a Swagger 2.0 document
@@ -17,7 +17,7 @@ type (
 		Info        information                     `json:"info"`
 		BasePath    string                          `json:"basePath"`
 		Paths       map[string]map[string]operation `json:"paths"` // by path and method
-		Definitions map[string]schema               `json:"definitions,omitempty"`
+		Definitions map[string]apidoc.Schema        `json:"definitions,omitempty"`
 	}
 	information struct {
 		Title   string  `json:"title"`
@@ -37,29 +37,29 @@ type (
 		Responses  map[string]response `json:"responses"` // by status
 	}
 	parameter struct {
-		Name        string  `json:"name"`
-		In          string  `json:"in"`
-		Description string  `json:"description,omitempty"`
-		Required    bool    `json:"required,omitempty"`
-		Type        string  `json:"type,omitempty"`
-		Schema      *schema `json:"schema,omitempty"`
+		Name        string         `json:"name"`
+		In          string         `json:"in"`
+		Description string         `json:"description,omitempty"`
+		Required    bool           `json:"required,omitempty"`
+		Type        string         `json:"type,omitempty"`
+		Schema      *apidoc.Schema `json:"schema,omitempty"`
 	}
 	response struct {
-		Description string  `json:"description"`
-		Schema      *schema `json:"schema,omitempty"`
+		Description string         `json:"description"`
+		Schema      *apidoc.Schema `json:"schema,omitempty"`
 	}
 )
 
 // describe documents the routes that have a summary.
 func describe(routes []registry.Mounted, version, prefix string) document {
-	types := schemas{definitions: map[string]schema{}}
+	types := apidoc.Schemas{Base: "#/definitions/", Named: map[string]apidoc.Schema{}}
 	doc := document{
 		Swagger: "2.0",
 		Info: information{"Podinfo API", version,
 			license{"Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"}},
 		BasePath:    prefix,
 		Paths:       map[string]map[string]operation{},
-		Definitions: types.definitions,
+		Definitions: types.Named,
 	}
 	if prefix == "" {
 		doc.BasePath = "/"
@@ -93,18 +93,18 @@ func methods(rt registry.Route) []string {
 	return []string{"get"}
 }
 
-func describeRoute(rt registry.Route, method string, types *schemas) operation {
+func describeRoute(rt registry.Route, method string, types *apidoc.Schemas) operation {
 	op := operation{Summary: rt.Summary, Parameters: pathParameters(rt), Responses: map[string]response{}}
 	if rt.Tag != "" {
 		op.Tags = []string{rt.Tag}
 	}
 	if rt.Body != "" && method != "get" {
 		op.Consumes = []string{"text/plain"}
-		op.Parameters = append(op.Parameters, parameter{Name: "body", In: "body", Description: rt.Body, Schema: &schema{Type: "string"}})
+		op.Parameters = append(op.Parameters, parameter{Name: "body", In: "body", Description: rt.Body, Schema: &apidoc.Schema{Type: "string"}})
 	}
 	for code, sample := range rt.Returns {
 		status, media := describeReply(code, sample, types)
-		op.Responses[decimal(code)] = status
+		op.Responses[strconv.Itoa(code)] = status
 		if media != "" && !slices.Contains(op.Produces, media) {
 			op.Produces = append(op.Produces, media)
 		}
@@ -117,30 +117,18 @@ func describeRoute(rt registry.Route, method string, types *schemas) operation {
 }
 
 // describeReply documents a reply, and says what its media type is.
-func describeReply(code int, sample any, types *schemas) (res response, media string) {
-	res.Description = http.StatusText(code)
-	if res.Description == "" {
-		res.Description = "status " + decimal(code)
+func describeReply(code int, sample any, types *apidoc.Schemas) (res response, media string) {
+	res.Description = apidoc.Status(code)
+	if sample != nil {
+		s := types.Of(sample)
+		res.Schema = &s
 	}
-	if sample == nil {
-		return res, ""
-	}
-	s := types.of(sample)
-	res.Schema = &s
-	switch sample.(type) {
-	case []byte:
-		return res, "application/octet-stream"
-	case string:
-		return res, "text/plain"
-	}
-	return res, "application/json"
+	return res, apidoc.Media(sample)
 }
 
-var wildcard = regexp.MustCompile(`\{([A-Za-z0-9_]+)(\.\.\.)?\}`)
-
 func pathParameters(rt registry.Route) (out []parameter) {
-	for _, m := range wildcard.FindAllStringSubmatch(rt.Path, -1) {
-		out = append(out, parameter{Name: m[1], In: "path", Description: rt.Params[m[1]], Required: true, Type: "string"})
+	for _, name := range apidoc.Wildcards(rt.Path) {
+		out = append(out, parameter{Name: name, In: "path", Description: rt.Params[name], Required: true, Type: "string"})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package scenarios_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -33,6 +34,7 @@ type site struct {
 	app     *registry.App
 	faults  *faults.Module
 	headers []string // of the requests
+	told    int      // calls whose client was told to go away
 }
 
 // anything answers every path.
@@ -90,22 +92,39 @@ func (s *site) many(n int, method, path string) (map[string]int, time.Duration) 
 func (s *site) ready() bool { return s.app.Ready(s.t.Context()) == nil }
 
 func (s *site) call(method string, headers ...string) rpc.Code {
-	md := client{}
-	for i := 0; i+1 < len(headers); i += 2 {
-		md[headers[i]] = headers[i+1]
-	}
-	return rpc.CodeOf(s.faults.ServeRPC(s.t.Context(), &rpc.Call{FullMethod: method, Client: md}, func(context.Context) error { return nil }))
+	code, _ := s.detailed(method, headers...)
+	return code
 }
 
-type client map[string]string
+// detailed is call with what the client is told beside the code.
+func (s *site) detailed(method string, headers ...string) (rpc.Code, *rpc.Details) {
+	c := &client{site: s, headers: headers}
+	err := s.faults.ServeRPC(s.t.Context(), &rpc.Call{FullMethod: method, Client: c}, func(context.Context) error { return nil })
+	if e, ok := errors.AsType[*rpc.Error](err); ok {
+		return e.Code, e.Details
+	}
+	return rpc.CodeOf(err), nil
+}
 
-func (client) Peer() string { return "192.0.2.1:1" }
-func (c client) Metadata(key string) []string {
-	if v, ok := c[key]; ok {
-		return []string{v}
+// client is a caller, and notes what would be done to its connection.
+type client struct {
+	site    *site
+	headers []string
+}
+
+func (*client) Peer() string { return "192.0.2.1:1" }
+func (c *client) Metadata(key string) []string {
+	for i := 0; i+1 < len(c.headers); i += 2 {
+		if c.headers[i] == key {
+			return c.headers[i+1 : i+2]
+		}
 	}
 	return nil
 }
+func (*client) SetTrailer(_, _ string) {}
+func (c *client) GoAway(string)        { c.site.told++ }
+func (c *client) Reset()               {}
+func (c *client) Close()               {}
 
 func (s *site) between(what string, x, lo, hi int) {
 	s.t.Helper()
@@ -230,6 +249,13 @@ var runs = map[string]func(*site){
 		counts, _ := s.many(2000, "GET", "/")
 		s.between("broken", counts["cut"]+counts["200"], 2000, 2000)
 		s.between("cut", counts["cut"], 90, 145) // 117 are expected
+		calls := map[rpc.Code]int{}
+		for range 2000 {
+			calls[s.call("/a.B/C")]++
+		}
+		s.between("streams that are reset", calls[rpc.Internal], 8, 33)
+		s.between("connections that end", calls[rpc.Unavailable], 8, 33)
+		s.is("other calls", calls[rpc.OK], 2000-calls[rpc.Internal]-calls[rpc.Unavailable])
 	},
 	"slow-network": func(s *site) {
 		_, stalled := s.many(200, "GET", "/")
@@ -260,6 +286,36 @@ var runs = map[string]func(*site){
 			got += h.Get("X-Podinfo-Fault") + " "
 		}
 		s.is("connections", got, "loses-and-delays loses-and-delays hangs-up ")
+		s.headers = append(s.headers, "User-Agent", "Mobile Safari")
+		_, _, h := s.send("GET", "/ws/echo")
+		s.is("a phone", h.Get("X-Podinfo-Fault"), "phones")
+	},
+	"quota": func(s *site) {
+		code, told := s.detailed("/echo.EchoService/Echo")
+		s.is("without a key", code, rpc.Unauthenticated)
+		s.is("the reason", told.Info.Reason, "API_KEY_MISSING")
+		for _, key := range []string{"a", "b"} {
+			for i := range 7 {
+				code, told = s.detailed("/echo.EchoService/Echo", "x-api-key", key)
+				s.is(fmt.Sprint("refused ", i), code == rpc.ResourceExhausted, i >= 5)
+			}
+		}
+		s.is("when to come back", *told.RetryDelay, 500*time.Millisecond)
+		s.is("the reason", told.Info.Reason, "RATE_LIMIT_EXCEEDED")
+		time.Sleep(*told.RetryDelay)
+		s.is("then", s.call("/echo.EchoService/Echo", "x-api-key", "b"), rpc.OK)
+	},
+	"rebalancing": func(s *site) {
+		left := 0
+		for range 250 {
+			out, _, h := s.send("GET", "/")
+			s.is("a request", out, "200")
+			if h.Get("Connection") == "close" {
+				left++
+			}
+			s.is("a call", s.call("/a.B/C"), rpc.OK)
+		}
+		s.is("told to leave", left+s.told, 5)
 	},
 	"maintenance": func(s *site) { // a bubble begins at midnight UTC
 		s.headers = []string{"x-user", "beta"}

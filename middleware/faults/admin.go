@@ -40,28 +40,41 @@ func (m *Module) AdminRoutes() []registry.Route {
 	if !m.Admin {
 		return nil
 	}
-	const tag = "Faults"
-	name := map[string]string{"name": "name of the rule"}
-	refused := map[int]any{http.StatusUnauthorized: registry.Error{}, http.StatusBadRequest: registry.Error{}, http.StatusPreconditionFailed: registry.Error{}}
-	one := map[int]any{http.StatusOK: state{}, http.StatusNotFound: registry.Error{}, http.StatusUnauthorized: registry.Error{}}
-	all := map[int]any{http.StatusOK: list{}, http.StatusUnauthorized: registry.Error{}}
-	changed := map[int]any{http.StatusOK: list{}}
-	for code, body := range refused {
-		changed[code] = body
+	routes := m.adminRoutes()
+	for i := range routes {
+		routes[i].Handler = m.allowed(routes[i].Handler)
 	}
+	return routes
+}
+
+// adminRoutes are the API without the token.
+func (m *Module) adminRoutes() []registry.Route {
+	const (
+		bad, absent, changed, large = http.StatusBadRequest, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
+	)
+	returns := func(ok any, refusals ...int) map[int]any {
+		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: registry.Error{}}
+		for _, code := range refusals {
+			out[code] = registry.Error{}
+		}
+		return out
+	}
+	name := map[string]string{"name": "name of the rule"}
+	document := map[string]any{}
 	routes := []registry.Route{
-		{Method: http.MethodGet, Path: "/faults", Handler: m.getAll, Summary: "The rules and what they have done", Returns: all},
-		{Method: http.MethodPut, Path: "/faults", Handler: m.putAll, Summary: "Replace the scenario", Body: "a scenario, YAML or JSON", Returns: changed},
-		{Method: http.MethodDelete, Path: "/faults", Handler: m.deleteAll, Summary: "Remove every rule", Returns: changed},
-		{Method: http.MethodGet, Path: "/faults/rules/{name}", Handler: m.getOne, Params: name, Summary: "A rule and what it has done", Returns: one},
-		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it behind the others", Body: "a rule, YAML or JSON", Returns: changed},
-		{Method: http.MethodDelete, Path: "/faults/rules/{name}", Handler: m.deleteOne, Params: name, Summary: "Remove a rule", Returns: changed},
-		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Stop all rules for now", Returns: all},
-		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Let the rules go on", Returns: all},
-		{Method: http.MethodGet, Path: "/faults/schema.json", Handler: m.schema, Summary: "JSON Schema of a scenario", Returns: map[int]any{http.StatusOK: map[string]any{}}},
+		{Method: http.MethodGet, Path: "/faults", Handler: m.getAll, Summary: "The rules and what they have done", Returns: returns(list{})},
+		{Method: http.MethodPut, Path: "/faults", Handler: m.putAll, Summary: "Replace the scenario", Body: "a scenario, YAML or JSON", Returns: returns(list{}, bad, changed, large)},
+		{Method: http.MethodDelete, Path: "/faults", Handler: m.deleteAll, Summary: "Remove every rule", Returns: returns(list{}, changed)},
+		{Method: http.MethodGet, Path: "/faults/rules/{name}", Handler: m.getOne, Params: name, Summary: "A rule and what it has done", Returns: returns(state{}, absent)},
+		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it behind the others", Body: "a rule, YAML or JSON", Returns: returns(list{}, bad, changed, large)},
+		{Method: http.MethodDelete, Path: "/faults/rules/{name}", Handler: m.deleteOne, Params: name, Summary: "Remove a rule", Returns: returns(list{}, absent, changed)},
+		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Stop all rules for now", Returns: returns(list{})},
+		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Let the rules go on", Returns: returns(list{})},
+		{Method: http.MethodGet, Path: "/faults/schema.json", Handler: m.schema, Summary: "JSON Schema of a scenario", Returns: returns(document)},
+		{Method: http.MethodGet, Path: "/faults/openapi.json", Handler: m.openAPI, Summary: "This API, as OpenAPI", Returns: returns(document)},
 	}
 	for i := range routes {
-		routes[i].Tag, routes[i].Internal, routes[i].Handler = tag, true, m.allowed(routes[i].Handler)
+		routes[i].Tag, routes[i].Internal = "Faults", true
 	}
 	return routes
 }

@@ -13,7 +13,8 @@ import (
 
 // The headers that ask for a fault. Those of Envoy mean what they mean there
 // (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/fault_filter),
-// but an abort is never a success.
+// but an abort is never a success, a code is one that gRPC knows, and what
+// cannot be understood is refused.
 const (
 	ownHeader    = "x-podinfo-fault" // a rule: {delay: 200ms, fault: {reset: true}}
 	envoyDelay   = "x-envoy-fault-delay-request"
@@ -64,7 +65,11 @@ func (m *Module) askedRPC(call *rpc.Call, d *scenario.Decision) (*scenario.Decis
 	return m.engine.Once(d, rules...), nil
 }
 
-const invalidArgument rpc.Code = 3
+const (
+	invalidArgument  rpc.Code = 3
+	permissionDenied rpc.Code = 7
+	unimplemented    rpc.Code = 12
+)
 
 // rulesOf makes rules of headers, or says why it cannot.
 func (m *Module) rulesOf(get func(string) string, call bool) (rules []*scenario.Rule, problem string) {
@@ -101,23 +106,9 @@ func (m *Module) envoy(get func(string) string, call bool) (rules []*scenario.Ru
 		m.share(r, pc)
 		rules = append(rules, r)
 	}
-	f := new(scenario.Fault)
-	if text := get(envoyAbort); text != "" && !call {
-		code, err := strconv.Atoi(text)
-		if err != nil || code < 400 || code > 599 {
-			return nil, envoyAbort + ": want a status from 400 to 599"
-		}
-		f.Status = code
-	}
-	if text := get(envoyGRPC); text != "" && call {
-		code, err := strconv.Atoi(text)
-		if err != nil || code < 1 || code >= len(rpc.Codes()) {
-			return nil, envoyGRPC + ": want the number of a gRPC status code, not 0"
-		}
-		f.GRPC = &scenario.GRPC{Code: rpc.Code(code)}
-	}
-	if f.Kind(call) == "" {
-		return rules, ""
+	f, problem := envoyFault(get, call)
+	if f == nil || problem != "" {
+		return rules, problem
 	}
 	pc, ok := percent(get(envoyAbortPC))
 	if !ok {
@@ -126,6 +117,44 @@ func (m *Module) envoy(get func(string) string, call bool) (rules []*scenario.Ru
 	r := &scenario.Rule{Name: envoyAbort, Fault: f}
 	m.share(r, pc)
 	return append(rules, r), ""
+}
+
+// envoyFault is the abort that is asked for, nil for none. The status counts
+// more than the code of gRPC, which only a call can have.
+func envoyFault(get func(string) string, call bool) (f *scenario.Fault, problem string) {
+	if text := get(envoyAbort); text != "" {
+		status, err := strconv.Atoi(text)
+		if err != nil || status < 400 || status > 599 {
+			return nil, envoyAbort + ": want a status from 400 to 599"
+		}
+		return &scenario.Fault{Status: status, GRPC: &scenario.GRPC{Code: codeOf(status)}}, ""
+	}
+	if text := get(envoyGRPC); text != "" && call {
+		code, err := strconv.Atoi(text)
+		if err != nil || code < 1 || code >= len(rpc.Codes()) {
+			return nil, envoyGRPC + ": want the number of a gRPC status code, not 0"
+		}
+		return &scenario.Fault{GRPC: &scenario.GRPC{Code: rpc.Code(code)}}, ""
+	}
+	return nil, ""
+}
+
+// codeOf is what a gRPC client makes of an HTTP status
+// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+func codeOf(status int) rpc.Code {
+	switch status {
+	case http.StatusBadRequest:
+		return rpc.Internal
+	case http.StatusUnauthorized:
+		return rpc.Unauthenticated
+	case http.StatusForbidden:
+		return permissionDenied
+	case http.StatusNotFound:
+		return unimplemented
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return rpc.Unavailable
+	}
+	return rpc.Unknown
 }
 
 func percent(text string) (*float64, bool) {

@@ -26,7 +26,7 @@ type Module struct {
 	MaxDelay   time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest time that faults make a request wait" accepts:"a duration above zero"`
 	MaxHeld    int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"requests that faults make wait at once; the others do not wait" accepts:"a whole number above zero"`
 	MaxKeys    int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys that a rule counts for; those seen last are kept" accepts:"a whole number, at least 2"`
-	Header     string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header that names the rules that hit, - for none" accepts:"the name of a header, or -"`
+	Header     string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -"`
 	ByHeader   bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults by the headers x-podinfo-fault and x-envoy-fault-*"`
 	MaxPercent float64       `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"share of the requests that ask for a fault that get one" accepts:"a number from 0 to 100"`
 	Admin      bool          `env:"FAULTS_ADMIN" doc:"serve the API of faults on the metrics port"`
@@ -159,6 +159,7 @@ func (m *Module) apply(s *scenario.Scenario) {
 func (m *Module) swap(s *scenario.Scenario) {
 	m.current = s
 	m.version++
+	m.labels.Clear() // of rules that are gone
 	m.engine.Apply(s)
 }
 

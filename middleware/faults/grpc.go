@@ -72,8 +72,8 @@ func wireOf(call *rpc.Call) wire {
 	return nothing{}
 }
 
-// BreaksConnections says that calls are broken below gRPC too, for the port to be ready
-// for it.
+// BreaksConnections says that calls are broken below gRPC too, for the port to
+// be ready for it.
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,10 @@ rules:
 		if diff := cmp.Diff(want, s.Codes(t.Context())); diff != "" {
 			t.Errorf("%d: %s", i, diff)
 		}
+	}
+	once := grpctest.Serve(t, rules("rules: [{name: r, match: {grpc: '*', per: client}, when: {first: 1}, fault: {grpc: ABORTED}}]"), new(faults.Module), new(grpctest.Service))
+	if a, b := status.Code(once.Call(t.Context(), "UnaryCall")), status.Code(once.Call(t.Context(), "FullDuplexCall")); a != codes.Aborted || b != codes.OK {
+		t.Errorf("the first of a client: %v, %v", a, b)
 	}
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-user", "beta")
 	if st := status.Convert(s.Call(ctx, "UnaryCall")); st.Code() != codes.DataLoss || st.Message() != "gone" {
@@ -107,6 +112,24 @@ func TestMessages(t *testing.T) {
 }
 
 func TestCallsAskByMetadata(t *testing.T) {
+	s := grpctest.Serve(t, rules("true", "BY_HEADER", "true"), new(faults.Module), new(grpctest.Service))
+	for header, want := range map[string]codes.Code{ // over the wire
+		"":                                    codes.OK,
+		"x-envoy-fault-abort-grpc-request 14": codes.Unavailable,
+		"x-envoy-fault-abort-request 403":     codes.PermissionDenied,
+		"x-envoy-fault-delay-request 1":       codes.OK,
+		"x-podinfo-fault {fault: {grpc: {code: ABORTED, message: asked for}}}": codes.Aborted,
+		"x-podinfo-fault {fault: {reset: true}}":                               codes.Internal,
+	} {
+		name, value, _ := strings.Cut(header, " ")
+		ctx := t.Context()
+		if name != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, name, value)
+		}
+		if got := status.Code(s.Call(ctx, "UnaryCall")); got != want {
+			t.Errorf("%s: %v", header, got)
+		}
+	}
 	m := new(faults.Module)
 	registrytest.New(t, rules("true", "BY_HEADER", "true"), m)
 	for _, c := range []struct {
@@ -117,7 +140,16 @@ func TestCallsAskByMetadata(t *testing.T) {
 		{client{"x-envoy-fault-abort-grpc-request": "14"}, rpc.Unavailable},
 		{client{"x-envoy-fault-abort-grpc-request": "0"}, 3},
 		{client{"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "0"}, rpc.OK},
-		{client{"x-envoy-fault-abort-request": "503"}, rpc.OK},
+		{client{"x-envoy-fault-abort-grpc-request": "17"}, 3},
+		{client{"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "x"}, 3},
+		{client{"x-envoy-fault-abort-request": "503"}, rpc.Unavailable},
+		{client{"x-envoy-fault-abort-request": "403", "x-envoy-fault-abort-grpc-request": "14"}, 7},
+		{client{"x-envoy-fault-abort-request": "404"}, 12},
+		{client{"x-envoy-fault-abort-request": "500"}, rpc.Unknown},
+		{client{"x-envoy-fault-abort-request": "200"}, 3},
+		{client{"x-envoy-fault-delay-request": "1"}, rpc.OK},
+		{client{"x-envoy-fault-delay-request": "1s"}, 3},
+		{client{"x-envoy-fault-delay-request-percentage": "50"}, rpc.OK},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {grpc: NOT_FOUND}}"}, 5},
 		{client{"x-podinfo-fault": "fault"}, 3},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay is for calls

@@ -1,10 +1,16 @@
 package faults_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -12,6 +18,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
@@ -70,60 +77,182 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// Of many messages a share is lost, and which is repeated by the seed.
+// clumsy is a module that takes the connection over to refuse it.
+type clumsy struct{}
+
+func (clumsy) Info() registry.Info { return registry.Info{Name: "clumsy"} }
+func (clumsy) Routes() []registry.Route {
+	return []registry.Route{{Path: "/ws/echo", Handler: func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		rw.WriteString("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+		rw.Flush()
+		rw.WriteString("Nope")
+		rw.Flush()
+	}}}
+}
+
+// A refusal is no message, however it is written.
+func TestRefusedHandshake(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {drop: 100, direction: both}}}]"), new(faults.Module), clumsy{})
+	got, err := exchange(t, s.Listener.Addr().String(), "GET /ws/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if err != nil || !strings.HasSuffix(got, "\r\n\r\nNope") {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+// Of many messages a share is lost, and which is repeated by the seed. They
+// come in parts, as they may.
 func TestDroppedFrames(t *testing.T) {
 	const n = 400
-	var runs []string
-	for range 2 {
-		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {drop: 25}}}]"), new(faults.Module), new(wsecho.Module))
-		messages := strings.Split(strings.Repeat("x", n), "")
-		for i := range messages {
-			messages[i] = string(rune(0x1000 + i))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		conn, _, _, err := ws.Dial(ctx, strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, m := range messages {
-			if err := wsutil.WriteClientText(conn, []byte(m)); err != nil {
-				t.Fatal(err)
+	// The 1 % bounds of the binomial distribution around 75 % of n, or 75 % of
+	// those.
+	for way, bounds := range map[string][2]int{"out": {278, 322}, "in": {278, 322}, "both": {200, 250}} {
+		var runs []string
+		for range 2 {
+			s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {drop: 25, direction: "+way+"}}}]"), new(faults.Module), new(wsecho.Module))
+			got := exchangeMessages(t, s.URL, n)
+			if len(got) < bounds[0] || len(got) > bounds[1] {
+				t.Errorf("%s: %d of %d came", way, len(got), n)
 			}
+			runs = append(runs, strings.Join(got, ""))
 		}
-		wsutil.WriteClientMessage(conn, ws.OpPing, []byte("done")) // control frames are never lost
-		for {
-			h, err := ws.ReadHeader(conn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			payload := make([]byte, h.Length)
-			if _, err := io.ReadFull(conn, payload); err != nil {
-				t.Fatal(err)
-			}
-			if h.OpCode == ws.OpPong && string(payload) == "done" {
-				break
-			}
-			if _, m, ok := strings.Cut(string(payload), `"msg":"`); ok {
-				got = append(got, strings.TrimSuffix(m, "\"}\n"))
-			}
+		if runs[0] != runs[1] {
+			t.Errorf("%s: the same seed lost others", way)
 		}
-		conn.Close()
-		cancel()
-		// 300 are expected; the 1 % bounds of the binomial distribution.
-		if len(got) < 278 || len(got) > 322 {
-			t.Errorf("%d of %d came", len(got), n)
-		}
-		runs = append(runs, strings.Join(got, ""))
 	}
-	if runs[0] != runs[1] {
-		t.Error("the same seed lost others")
+}
+
+// exchangeMessages sends n messages, each in two parts with a ping between, and
+// returns those that came back. No ping is lost.
+func exchangeMessages(t *testing.T, url string, n int) (got []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, _, err := ws.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"/ws/echo")
+	must(t, err)
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() {
+		for i := range n {
+			var b bytes.Buffer
+			for _, f := range []ws.Frame{
+				ws.NewFrame(ws.OpText, false, []byte(strings.Repeat("x", i%200))),
+				ws.NewPingFrame([]byte(fmt.Sprint(i))),
+				ws.NewFrame(ws.OpContinuation, true, []byte(string(rune(0x1000+i)))),
+			} {
+				ws.WriteFrame(&b, ws.MaskFrame(f))
+			}
+			for _, cut := range []int{1, 3, 130} { // the header may come in parts too
+				conn.Write(b.Next(cut))
+			}
+			conn.Write(b.Bytes())
+		}
+	}()
+	for pongs := 0; pongs < n; {
+		h, err := ws.ReadHeader(conn)
+		must(t, err)
+		payload := make([]byte, h.Length)
+		_, err = io.ReadFull(conn, payload)
+		must(t, err)
+		if h.OpCode == ws.OpPong && string(payload) == fmt.Sprint(pongs) {
+			pongs++
+		} else if _, m, ok := strings.Cut(string(payload), `"msg":"`); ok {
+			got = append(got, strings.TrimSuffix(m, "\"}\n"))
+		}
+	}
+	return got
+}
+
+// queue is a pipe with room for what was written and not yet read, as TCP has
+// it.
+type queue struct {
+	net.Conn
+	waiting chan []byte
+}
+
+func queued(conn net.Conn) *queue {
+	q := &queue{conn, make(chan []byte, 100)}
+	go func() {
+		for b := range q.waiting {
+			conn.Write(b)
+		}
+	}()
+	return q
+}
+
+func (q *queue) Write(b []byte) (int, error) {
+	q.waiting <- bytes.Clone(b)
+	return len(b), nil
+}
+
+func (q *queue) Close() error {
+	close(q.waiting)
+	return q.Conn.Close()
+}
+
+// When what a client sends is echoed, on the bubble's clock.
+func TestDelayedFrames(t *testing.T) {
+	for rule, want := range map[string]string{
+		"delay: 10s":                             "10 20 30 ",
+		"delay: 10s, direction: out":             "10 20 30 ",
+		"delay: 10s, direction: in":              "10 20 30 ",
+		"delay: 10s, direction: in, after: 1":    "0 10 20 ",
+		"delay: 50s, direction: in":              "50 100 150 ", // pings go on
+		"drop: 100, direction: in":               "3600 7200 ",  // what the server says by itself
+		"drop: 100, direction: out":              "",
+		"close: 1011, direction: in, after: 2":   "0 0 closed 1011",
+		"close: 1011, direction: both, after: 0": "closed 1011",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			env := rules("rules: [{name: r, fault: {websocket: {" + rule + "}}}]")
+			env["PODINFO_WS_ECHO_STATUS_INTERVAL"] = "1h"
+			app, _ := registrytest.New(t, env, new(faults.Module), new(wsecho.Module))
+			l := make(pipes)
+			srv := &http.Server{Handler: app}
+			go srv.Serve(l)
+			defer srv.Close()
+			client, server := net.Pipe()
+			l <- server
+			d := ws.Dialer{NetDial: func(context.Context, string, string) (net.Conn, error) { return queued(client), nil }}
+			conn, _, _, err := d.Dial(t.Context(), "ws://x/ws/echo")
+			must(t, err)
+			defer conn.Close()
+			began := time.Now()
+			for range 3 {
+				must(t, wsutil.WriteClientText(conn, []byte("x")))
+			}
+			conn.SetReadDeadline(time.Now().Add(150 * time.Minute))
+			got := ""
+			for len(got) < max(1, len(want)) {
+				_, err = wsutil.ReadServerText(conn)
+				if closed, ok := errors.AsType[wsutil.ClosedError](err); ok {
+					got += fmt.Sprint("closed ", int(closed.Code))
+				}
+				if err != nil {
+					break
+				}
+				got += fmt.Sprintf("%.0f ", time.Since(began).Seconds())
+			}
+			if got != want {
+				t.Errorf("%s: %q, want %q: %v", rule, got, want, err)
+			}
+		})
 	}
 }
 
 // The end of the server ends a message that waits.
 func TestStopEndsDelayedFrames(t *testing.T) {
-	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {delay: 1h, after: 1}}}]", "MAX_DELAY", "1h"), new(faults.Module), new(wsecho.Module))
+	for _, way := range []string{"out", "in"} {
+		t.Run(way, func(t *testing.T) { stopDelayed(t, way) })
+	}
+}
+
+func stopDelayed(t *testing.T, way string) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {delay: 1h, after: 1, direction: "+way+"}}}]", "MAX_DELAY", "1h"), new(faults.Module), new(wsecho.Module))
 	conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
 	if err != nil {
 		t.Fatal(err)

@@ -148,24 +148,38 @@ func TestReadiness(t *testing.T) {
 	})
 }
 
-// The same requests fare the same, whoever sends them.
+// The same requests fare the same, whoever sends them: over real connections,
+// each client its own.
 func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
-	const n = 1920
+	const n = 640
 	run := func(seed string, clients int) map[string]int {
-		e := new(endpoint)
-		env := rules("rules: [{name: a, match: {percent: 30}, fault: {status: 503}}, {name: b, match: {percent: 20}, when: {every: 2}, fault: {status: 504}}]")
+		env := rules(`
+rules:
+- { name: keyed, match: { path: /api/*, per: "header:x", percent: 50 }, when: { every: 2 }, fault: { truncate: 5 } }
+- { name: a, match: { path: /a, percent: 30 }, fault: { status: 503 } }
+- { name: b, match: { path: /a, percent: 20 }, when: { after: 100 }, delay: { uniform: { max: 200us } }, fault: { status: 504 } }
+`)
 		env["PODINFO_SEED"] = seed
-		app, _ := registrytest.New(t, env, new(faults.Module), e)
+		s := registrytest.Serve(t, env, new(faults.Module), new(endpoint))
 		var mu sync.Mutex
 		out := map[string]int{}
 		var all sync.WaitGroup
-		for range clients {
+		for c := range clients {
 			all.Go(func() {
-				for range n / clients {
-					rec := httptest.NewRecorder()
-					app.ServeHTTP(rec, httptest.NewRequest("GET", "/a", nil))
+				client := &http.Client{Transport: new(http.Transport)}
+				defer client.CloseIdleConnections()
+				for i := c; i < n; i += clients {
+					path := []string{"/a", "/api/info"}[i/64%2]
+					req, _ := http.NewRequest("POST", s.URL+path, nil) // which is not tried again
+					req.Header.Set("x", fmt.Sprint(i%3))
+					saw := "no answer"
+					if res, err := client.Do(req); err == nil {
+						b, err := io.ReadAll(res.Body)
+						res.Body.Close()
+						saw = fmt.Sprint(res.StatusCode, " ", res.Header.Get("X-Podinfo-Fault"), " ", len(b), " ", err)
+					}
 					mu.Lock()
-					out[fmt.Sprint(rec.Code, rec.Header().Get("X-Podinfo-Fault"))]++
+					out[saw]++
 					mu.Unlock()
 				}
 			})
@@ -179,7 +193,7 @@ func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
 			t.Errorf("%d clients: %s", clients, diff)
 		}
 	}
-	if cmp.Equal(want, run("8", 1)) || len(want) != 3 {
+	if cmp.Equal(want, run("8", 1)) || len(want) != 4 {
 		t.Errorf("another seed gave the same: %v", want)
 	}
 }

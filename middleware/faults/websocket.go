@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net"
@@ -38,24 +39,33 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	ctx, cancel := context.WithCancel(h.m.closing)
 	c := &socket{Conn: conn, strike: h.strike, ctx: ctx, cancel: cancel}
-	return c, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(c)), nil
+	reader := rw.Reader
+	if h.strike.Fault.WebSocket.Direction.Has(scenario.In) {
+		come, _ := reader.Peek(reader.Buffered()) // with the handshake
+		c.reading = &incoming{buf: make([]byte, 4<<10), raw: bytes.Clone(come), changed: make(chan struct{})}
+		reader = bufio.NewReader(c)
+	}
+	return c, bufio.NewReadWriter(reader, bufio.NewWriter(c)), nil
 }
 
-// socket is a connection that looks for WebSocket frames (RFC 6455, 5.2) in
-// what the server sends. The handshake and control frames pass.
+// socket is a connection that looks for WebSocket frames in what goes over it.
+// The handshake and control frames pass.
 type socket struct {
 	net.Conn
 	strike *scenario.Strike
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	pending  []byte        // what is not yet a whole frame, or handshake
-	open     bool          // the handshake was sent
-	messages int           // begun
-	dropping bool          // the message being sent is lost
-	patience time.Duration // of the one that writes; 0 for ever
-	ended    bool
+	reading *incoming // nil when nothing is done to what the client sends
+
+	mu        sync.Mutex
+	handshake []byte // the part of it that was written; nil once all was sent
+	open      bool   // it was sent
+	refused   bool   // it was an error
+	out       flow
+	patience  time.Duration // of the one that writes; 0 for ever
+	leave     bool          // close behind the frame that is being written
+	ended     bool
 }
 
 // Close also ends a wait.
@@ -86,6 +96,14 @@ func (c *socket) CloseWrite() error {
 	return nil
 }
 
+// SetDeadline implements net.Conn.
+func (c *socket) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
 // SetWriteDeadline notes how long a write may take, as a wait comes before it.
 func (c *socket) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
@@ -97,95 +115,93 @@ func (c *socket) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// maxFrame is the size of a frame that is waited for until it is whole.
-// Larger ones pass as they come.
-const maxFrame = 16 << 20
-
+// Write implements net.Conn.
 func (c *socket) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending = append(c.pending, b...)
-	for len(c.pending) > 0 && !c.ended {
-		n, frame := c.whole()
-		if n == 0 {
-			return len(b), nil
-		}
-		part := c.pending[:n]
-		c.pending = c.pending[n:]
-		if frame && c.hits(part) {
-			continue
-		}
-		if _, err := c.Conn.Write(part); err != nil {
-			return 0, err
-		}
+	if !c.open {
+		return c.begin(b)
 	}
-	c.pending = nil
-	return len(b), nil
+	if c.refused {
+		return c.Conn.Write(b)
+	}
+	return len(b), c.send(b)
 }
 
-// whole is the length of the frame or handshake that pending begins with, 0
-// when more of it has to come.
-func (c *socket) whole() (n int, frame bool) {
-	p := c.pending
-	if !c.open {
-		for i := 3; i < len(p); i++ {
-			if p[i] == '\n' && p[i-2] == '\n' {
-				c.open = true
-				return i + 1, false
+// begin sends the handshake, which is an answer without a body.
+func (c *socket) begin(b []byte) (int, error) {
+	c.handshake = append(c.handshake, b...)
+	end := bytes.Index(c.handshake, []byte("\r\n\r\n"))
+	if end < 0 {
+		return len(b), nil
+	}
+	all := c.handshake
+	c.open, c.handshake = true, nil
+	if !bytes.HasPrefix(all, []byte("HTTP/1.1 101 ")) { // there will be no frames
+		c.refused = true
+		_, err := c.Conn.Write(all)
+		return len(b), err
+	}
+	if _, err := c.Conn.Write(all[:end+4]); err != nil {
+		return 0, err
+	}
+	return len(b), c.send(all[end+4:])
+}
+
+// send writes the frames that are not lost, each when it is due.
+func (c *socket) send(b []byte) error {
+	var ready []byte
+	flush := func() error {
+		if len(ready) == 0 {
+			return nil
+		}
+		_, err := c.Conn.Write(ready)
+		ready = ready[:0]
+		return err
+	}
+	for len(b) > 0 && !c.ended {
+		part, rest, begins := c.out.next(b)
+		b = rest
+		if begins {
+			wait, end := c.out.judge(part, c.strike.Frame)
+			if end || wait > 0 {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			if end {
+				c.end()
+				return nil
+			}
+			if !c.pause(wait) {
+				return nil
 			}
 		}
-		return 0, false
+		if !c.out.lost {
+			ready = append(ready, part...)
+		}
+		if c.leave && c.out.between() {
+			err := flush()
+			c.end()
+			return err
+		}
 	}
-	if len(p) < 2 {
-		return 0, true
-	}
-	size, head := uint64(p[1]&0x7f), 2
-	switch {
-	case size == 126 && len(p) >= 4:
-		size, head = uint64(binary.BigEndian.Uint16(p[2:])), 4
-	case size == 127 && len(p) >= 10:
-		size, head = binary.BigEndian.Uint64(p[2:]), 10
-	case size >= 126:
-		return 0, true
-	}
-	if size > maxFrame {
-		return len(p), false
-	}
-	if uint64(len(p)) < uint64(head)+size {
-		return 0, true
-	}
-	return head + int(size), true
+	return flush()
 }
 
-// hits does to a frame what the rule says. It is true when the frame is not to
-// be sent.
-func (c *socket) hits(frame []byte) bool {
-	const final, opcode, control = 0x80, 0x0f, 0x08
-	if frame[0]&control != 0 {
+// pause waits before a frame. It is false when the connection ended.
+func (c *socket) pause(wait time.Duration) bool {
+	if wait <= 0 {
+		return true
+	}
+	if !registry.Sleep(c.ctx, wait) {
+		c.ended = true
 		return false
 	}
-	if frame[0]&opcode == 0 { // it goes on with a message
-		return c.dropping
+	if c.patience > 0 {
+		c.Conn.SetWriteDeadline(time.Now().Add(c.patience))
 	}
-	wait, drop, end := c.strike.Frame(c.messages)
-	c.messages++
-	c.dropping = drop
-	switch {
-	case end:
-		c.end()
-		return true
-	case drop:
-		return true
-	case wait > 0:
-		if !registry.Sleep(c.ctx, wait) {
-			c.ended = true
-			return true
-		}
-		if c.patience > 0 {
-			c.Conn.SetWriteDeadline(time.Now().Add(c.patience))
-		}
-	}
-	return false
+	return true
 }
 
 // end sends a close frame. The client closes then, as the one who got it has
@@ -196,4 +212,16 @@ func (c *socket) end() {
 	body = append(body, w.Reason...)
 	c.Conn.Write(append([]byte{0x88, byte(len(body))}, body...))
 	c.ended = true
+}
+
+// endSoon is end for the one that reads: between the frames that are written.
+func (c *socket) endSoon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.leave {
+		return
+	}
+	if c.leave = true; c.out.between() {
+		c.end()
+	}
 }

@@ -2,17 +2,19 @@ package faults_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
@@ -156,37 +158,45 @@ func TestTLSAndHTTP2(t *testing.T) {
 
 // A client that is told to go away comes back over another connection.
 func TestGoAway(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
-		app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {goaway: true}}]"), new(faults.Module), new(endpoint))
-		conns := 0
-		srv := httptest.NewUnstartedServer(app)
-		srv.EnableHTTP2 = h2
-		srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-			if s == http.StateNew {
-				conns++ // by the only goroutine that accepts
-			}
+	const rule = "rules: [{name: r, match: {path: /a}, fault: {goaway: true}}]"
+	app, _ := registrytest.New(t, rules(rule), new(faults.Module), new(endpoint))
+	conns := 0
+	srv := httptest.NewUnstartedServer(app)
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns++ // by the only goroutine that accepts
 		}
-		srv.StartTLS()
-		client := srv.Client()
-		client.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-		for range 3 {
-			res, err := client.Get(srv.URL + "/a")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if b, err := io.ReadAll(res.Body); string(b) != text || err != nil {
-				t.Errorf("%q %v", b, err)
-			}
-			res.Body.Close()
-			if h2 { // GOAWAY comes behind the answer
-				client.CloseIdleConnections()
-			}
+	}
+	srv.Start()
+	for _, path := range []string{"/api/x", "/api/x", "/a", "/a", "/api/x", "/api/x"} {
+		res, err := srv.Client().Get(srv.URL + path)
+		must(t, err)
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(b) != text || err != nil {
+			t.Errorf("%s: %q %v", path, b, err)
 		}
-		client.CloseIdleConnections()
-		srv.Close()
-		if conns != 3 {
-			t.Errorf("HTTP/2 %v: %d connections", h2, conns)
-		}
+	}
+	srv.Close()
+	if conns != 3 {
+		t.Errorf("%d connections", conns)
+	}
+
+	app, _ = registrytest.New(t, rules(rule), new(faults.Module), new(endpoint))
+	srv = httptest.NewUnstartedServer(app)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	c := dialRaw(t, srv.Listener.Addr().String(), srv.Client().Transport.(*http.Transport).TLSClientConfig)
+	defer c.conn.Close()
+	want := []string{"DATA 1", "DATA 3", "GOAWAY 3 NO_ERROR ", "HEADERS 1", "HEADERS 3"}
+	for i, path := range []string{"/api/x", "/a"} {
+		c.headers(uint32(2*i+1), true, ":method", "GET", ":scheme", "https", ":path", path, ":authority", "example.com")
+	}
+	got := c.frames(len(want))
+	slices.Sort(got) // the streams mix
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -223,6 +233,35 @@ rules:
 	}
 	if res, _ := s.Call(t, "GET", "/nowhere", ""); res.StatusCode != 404 {
 		t.Error(res.StatusCode)
+	}
+}
+
+// What rules look at in a real request.
+func TestMatchOverHTTP(t *testing.T) {
+	for match, want := range map[string]int{
+		"path: '/api/{name}', methods: [POST]":         200,
+		"path: '/api/{name}', methods: [PUT, GET]":     500,
+		"query: { q: '1' }":                            500,
+		"query: { q: '2*' }":                           500,
+		"query: { q: '3' }":                            200,
+		"query: { r: '' }":                             500,
+		"headers: { x-user: b* }":                      500,
+		"headers: { x-user: beta, user-agent: curl* }": 200,
+		"host: 127.0.0.1":                              500,
+		"host: example.com":                            200,
+		"per: client":                                  500,
+		"per: route":                                   500,
+		"per: 'query:q'":                               500,
+		"per: 'query:r'":                               200,
+		"per: 'header:X-USER'":                         500,
+		"server: '*'":                                  500,
+		"server: nowhere":                              200,
+		"grpc: '*'":                                    200,
+	} {
+		s := registrytest.Serve(t, rules("rules: [{name: r, match: {"+match+"}, fault: {status: 500, grpc: ABORTED}}]"), new(faults.Module), new(endpoint))
+		if res, _ := s.Call(t, "GET", "/api/info?q=1&q=22&a=%26", "", "x-user", "beta"); res.StatusCode != want {
+			t.Errorf("%s: %d", match, res.StatusCode)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // Exit codes of Run.
@@ -125,7 +126,7 @@ func pick(words []string) (command, error) {
 	if slices.Contains(names, words[0]) {
 		return command{}, fmt.Errorf("%s takes no arguments, got %q", words[0], words[1])
 	}
-	return command{}, fmt.Errorf("unknown command %q: want %s%s", words[0], strings.Join(names, ", "), registry.Suggest(words[0], names))
+	return command{}, fmt.Errorf("unknown command %q: want %s%s", words[0], strings.Join(names, ", "), suggest.Word(words[0], names))
 }
 
 // app assembles the modules from flags, environment and config file.
@@ -199,7 +200,7 @@ func (p *Program) flagError(err error, flags *pflag.FlagSet) error {
 	}
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-	return fmt.Errorf("%w%s", err, registry.Suggest("--"+unknown.GetSpecifiedName(), names))
+	return fmt.Errorf("%w%s", err, suggest.Word("--"+unknown.GetSpecifiedName(), names))
 }
 
 // lookup is the value of a variable before there is an App to ask.

@@ -40,14 +40,14 @@ func start(t *testing.T, h http.HandlerFunc) *serve.Server {
 	return s
 }
 
-// TestDrainLosesNothing has hundreds of keep-alive clients send requests
+// TestDrainLosesNothing has a hundred keep-alive clients send requests
 // without a pause while the server drains. A client may only fail to connect.
 func TestDrainLosesNothing(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
 	var served, lost atomic.Int64
 	var all sync.WaitGroup
-	warm := make(chan struct{}, 400)
-	for range 400 {
+	warm := make(chan struct{}, 100)
+	for range 100 {
 		all.Go(func() {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
@@ -73,7 +73,7 @@ func TestDrainLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	for range 400 {
+	for range 100 {
 		<-warm
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -5,26 +5,36 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
 
+// lazy compiles an expression when it is used first: a program that links this
+// package need not wait for it.
+func lazy(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 // ruleName is what a rule may be called.
-var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 // token is the name of a header (RFC 9110, 5.6.2), or a method.
-var token = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-// check finds the mistakes that are not in one value alone.
+// check finds the mistakes that are not in one value alone, in the rules that
+// could be read.
 func (d *decoder) check(s *Scenario) {
 	names := map[string]bool{}
-	for _, r := range s.Rules {
+	for i, r := range s.Rules {
 		d.rule = strconv.Quote(r.Name)
-		if names[r.Name] {
+		if r.Name != "" && names[r.Name] {
 			d.wrong("name", "another rule has this name")
 		}
 		names[r.Name] = true
-		d.checkRule(r)
+		if !d.bad[i] {
+			d.checkRule(r)
+		}
 	}
 }
 
@@ -44,7 +54,7 @@ func (d *decoder) wrong(field, format string, args ...any) {
 
 func (d *decoder) checkRule(r *Rule) {
 	d.rule = strconv.Quote(r.Name)
-	if !ruleName.MatchString(r.Name) {
+	if !ruleName().MatchString(r.Name) {
 		d.wrong("name", "want letters, digits, - _ and ., at most 63")
 	}
 	if r.Delay == nil && r.Fault == nil && r.Limit == nil {
@@ -77,12 +87,12 @@ func (d *decoder) checkMatch(m *Match) {
 		d.wrong("match.grpc", "want no path, methods, host or query beside it")
 	}
 	for _, name := range m.Methods {
-		if !token.MatchString(name) {
+		if !token().MatchString(name) {
 			d.wrong("match.methods", "%q: want HTTP methods", name)
 		}
 	}
 	for name := range m.Headers {
-		if !token.MatchString(name) {
+		if !token().MatchString(name) {
 			d.wrong("match.headers", "%q is no name of a header", name)
 		}
 	}
@@ -90,7 +100,7 @@ func (d *decoder) checkMatch(m *Match) {
 		kind, name, named := strings.Cut(m.Per, ":")
 		switch {
 		case !named && (kind == "client" || kind == "route"):
-		case named && kind == "header" && token.MatchString(name):
+		case named && kind == "header" && token().MatchString(name):
 		case named && kind == "query" && name != "":
 		default:
 			d.wrong("match.per", "%q: want header:NAME, query:NAME, client or route", m.Per)
@@ -186,7 +196,7 @@ func (d *decoder) checkFault(f *Fault) {
 		d.wrong("fault", "want status beside headers and body")
 	}
 	for name, value := range f.Headers {
-		if !token.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !token().MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			d.wrong("fault.headers", "%q: want the name of a header and a value in one line", name)
 		}
 	}

@@ -1,21 +1,14 @@
 package scenario
 
 import (
-	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // Limits of a file.
@@ -63,14 +56,6 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	return s, errors.Join(d.errs...)
 }
 
-// read makes a scenario of a document and notes its mistakes.
-func (d *decoder) read(root *yaml.Node, s *Scenario) {
-	d.value(root, reflect.ValueOf(s).Elem(), "", "")
-	if len(d.errs) == 0 {
-		d.check(s)
-	}
-}
-
 // Checked is a copy of a scenario that code made, if it is one that Parse would
 // have accepted. The error joins an [*Error] for every mistake.
 func (s *Scenario) Checked() (*Scenario, error) {
@@ -86,6 +71,12 @@ func (s *Scenario) Checked() (*Scenario, error) {
 	d.unplaced = true
 	d.read(root, out)
 	return out, errors.Join(d.errs...)
+}
+
+// read makes a scenario of a document and notes its mistakes.
+func (d *decoder) read(root *yaml.Node, s *Scenario) {
+	d.value(root, reflect.ValueOf(s).Elem(), "", "")
+	d.check(s)
 }
 
 // ParseRule reads a single rule, such as the body of a request or the value of
@@ -117,22 +108,23 @@ type decoder struct {
 	named    string // the name of the only rule, which need not say it
 	rule     string // the one being read
 	errs     []error
+	bad      map[int]bool          // the rules, by their place, that could not be read
 	unplaced bool                  // lines and columns would tell nobody anything
 	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
+var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
-	d := &decoder{file: file, at: map[string]*yaml.Node{}}
+	d := &decoder{file: file, bad: map[int]bool{}, at: map[string]*yaml.Node{}}
 	if len(b) > MaxBytes {
 		return d, nil, &Error{File: file, Problem: fmt.Sprintf("larger than %d bytes", MaxBytes)}
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
-		e := &Error{File: file, Problem: yamlLine.ReplaceAllString(text, "")}
-		if m := yamlLine.FindStringSubmatch(text); m != nil && m[1] != "" {
+		e := &Error{File: file, Problem: yamlLine().ReplaceAllString(text, "")}
+		if m := yamlLine().FindStringSubmatch(text); m != nil && m[1] != "" {
 			e.Line, _ = strconv.Atoi(m[1])
 			e.Column = 1
 		}
@@ -150,319 +142,4 @@ func (d *decoder) fail(n *yaml.Node, field, format string, args ...any) {
 		e.Line, e.Column = n.Line, n.Column
 	}
 	d.errs = append(d.errs, e)
-}
-
-// value reads n into v. field is the path to it and limits are its tags.
-func (d *decoder) value(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if v.Kind() == reflect.Pointer {
-		v.Set(reflect.New(v.Type().Elem()))
-		v = v.Elem()
-	}
-	if scalar := limits.Get("scalar"); scalar != "" && n.Kind == yaml.ScalarNode {
-		f, _ := fieldOf(v.Type(), scalar)
-		d.value(n, v.FieldByIndex(f.Index), field, f.Tag)
-		return
-	}
-	if d.special(n, v, field) {
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		d.structure(n, v, field)
-	case reflect.Map:
-		d.mapping(n, v, field)
-	case reflect.Slice:
-		d.list(n, v, field)
-	default:
-		d.scalar(n, v, field, limits)
-	}
-}
-
-// special reads the types that are written in a way of their own.
-func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
-	switch p := v.Addr().Interface().(type) {
-	case *Duration:
-		x, err := time.ParseDuration(n.Value)
-		if n.Kind != yaml.ScalarNode || err != nil || x < 0 {
-			d.fail(n, field, "%s: want a duration such as 50µs, 200ms or 1.5s", shown(n))
-		}
-		*p = Duration(x)
-	case *Clock:
-		x, err := time.Parse("15:04:05", n.Value)
-		if err != nil {
-			x, err = time.Parse("15:04", n.Value)
-		}
-		if n.Kind != yaml.ScalarNode || err != nil {
-			d.fail(n, field, "%s: want a time of the day such as 22:30", shown(n))
-			return true
-		}
-		*p = Clock(x.Sub(x.Truncate(24 * time.Hour)))
-	case *Outcome:
-		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
-	case *At:
-		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
-	case encoding.TextUnmarshaler:
-		if n.Kind != yaml.ScalarNode || p.UnmarshalText([]byte(n.Value)) != nil {
-			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), registry.Suggest(n.Value, screaming()))
-		} else if c, ok := p.(*rpc.Code); ok && *c == rpc.OK {
-			d.fail(n, field, "OK is no fault")
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-// screaming are the codes as protocol buffers write them: NOT_FOUND.
-func screaming() (out []string) {
-	for _, c := range rpc.Codes() {
-		var b strings.Builder
-		for i, r := range c {
-			if i > 0 && r >= 'A' && r <= 'Z' && c != "OK" {
-				b.WriteByte('_')
-			}
-			b.WriteRune(r)
-		}
-		out = append(out, strings.ToUpper(b.String()))
-	}
-	return out
-}
-
-func (d *decoder) word(n *yaml.Node, field string, words ...string) string {
-	for _, w := range words {
-		if n.Kind == yaml.ScalarNode && n.Value == w {
-			return w
-		}
-	}
-	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), registry.Suggest(n.Value, words))
-	return ""
-}
-
-// shown is a value for an error.
-func shown(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a map"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	return strconv.Quote(n.Value)
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-func keyOf(f reflect.StructField) string {
-	key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return key
-}
-
-func fieldOf(t reflect.Type, key string) (found reflect.StructField, ok bool) {
-	for f := range t.Fields() {
-		if keyOf(f) == key {
-			return f, true
-		}
-	}
-	return found, false
-}
-
-func keysOf(t reflect.Type) (out []string) {
-	for f := range t.Fields() {
-		out = append(out, keyOf(f))
-	}
-	return out
-}
-
-var percentile = regexp.MustCompile(`^p(\d{1,3}(\.\d+)?)$`)
-
-func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
-	if n.Kind != yaml.MappingNode {
-		d.fail(n, field, "%s: want a map of %s", shown(n), strings.Join(keysOf(v.Type()), ", "))
-		return
-	}
-	if v.Type() == reflect.TypeFor[Rule]() {
-		d.begin(n)
-		defer func() { d.rule = "" }()
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, x := n.Content[i], n.Content[i+1]
-		at := join(field, k.Value)
-		if seen[k.Value] {
-			d.fail(k, at, "given twice")
-		}
-		seen[k.Value] = true
-		f, ok := fieldOf(v.Type(), k.Value)
-		if !ok && d.inline(k, x, v, field) {
-			continue
-		}
-		if !ok {
-			d.fail(k, field, "unknown key %q%s", k.Value, registry.Suggest(k.Value, keysOf(v.Type())))
-			continue
-		}
-		d.at[d.rule+"\x00"+at] = x
-		if x.Kind == yaml.ScalarNode && x.Tag == "!!null" {
-			if f.Type.Kind() != reflect.Slice { // a list may be empty
-				d.fail(x, at, "want a value")
-			}
-			continue
-		}
-		d.value(x, v.FieldByIndex(f.Index), at, f.Tag)
-	}
-	for f := range v.Type().Fields() {
-		if k := keyOf(f); f.Tag.Get("required") != "" && !seen[k] && (k != "name" || d.named == "") {
-			d.fail(n, field, "want %s: %s", k, f.Tag.Get("doc"))
-		}
-	}
-}
-
-// begin notes which rule is being read.
-func (d *decoder) begin(n *yaml.Node) {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "name" && n.Content[i+1].Kind == yaml.ScalarNode {
-			d.rule = strconv.Quote(n.Content[i+1].Value)
-		}
-	}
-}
-
-// inline reads p50: 80ms beside the names of distributions.
-func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
-	if !percentile.MatchString(k.Value) {
-		return false
-	}
-	for f := range v.Type().Fields() {
-		if f.Tag.Get("percentiles") == "" {
-			continue
-		}
-		m := v.FieldByIndex(f.Index)
-		if m.IsNil() {
-			m.Set(reflect.MakeMap(m.Type()))
-		}
-		d.entry(k, x, m, join(field, k.Value))
-		return true
-	}
-	return false
-}
-
-func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
-	if n.Kind != yaml.MappingNode {
-		d.fail(n, field, "%s: want a map", shown(n))
-		return
-	}
-	v.Set(reflect.MakeMap(v.Type()))
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k := n.Content[i]
-		if v.MapIndex(reflect.ValueOf(k.Value)).IsValid() {
-			d.fail(k, join(field, k.Value), "given twice")
-		}
-		d.entry(k, n.Content[i+1], v, join(field, k.Value))
-	}
-}
-
-func (d *decoder) entry(k, x *yaml.Node, m reflect.Value, field string) {
-	elem := reflect.New(m.Type().Elem()).Elem()
-	d.value(x, elem, field, "")
-	m.SetMapIndex(reflect.ValueOf(k.Value), elem)
-}
-
-func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
-	if n.Kind != yaml.SequenceNode {
-		d.fail(n, field, "%s: want a list", shown(n))
-		return
-	}
-	if rules := v.Type() == reflect.TypeFor[[]*Rule](); rules && len(n.Content) > MaxRules {
-		d.fail(n, field, "more than %d rules", MaxRules)
-		return
-	}
-	for i, x := range n.Content {
-		elem := reflect.New(v.Type().Elem()).Elem()
-		at := fmt.Sprintf("%s[%d]", field, i)
-		if v.Type() == reflect.TypeFor[[]*Rule]() {
-			d.rule, at = fmt.Sprintf("#%d", i+1), ""
-		}
-		d.value(x, elem, at, "")
-		v.Set(reflect.Append(v, elem))
-	}
-}
-
-// scalar reads texts, numbers and true or false. A number may stand where a
-// text is wanted.
-func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
-	if n.Kind != yaml.ScalarNode {
-		d.fail(n, field, "%s: want %s", shown(n), wants(v.Kind()))
-		return
-	}
-	var err error
-	var number float64
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(n.Value)
-		return
-	case reflect.Bool:
-		var b bool
-		if n.Tag != "!!bool" {
-			err = strconv.ErrSyntax
-		} else {
-			b, err = strconv.ParseBool(n.Value)
-		}
-		v.SetBool(b)
-	case reflect.Int:
-		var x int64
-		x, err = strconv.ParseInt(n.Value, 10, 64)
-		v.SetInt(x)
-		number = float64(x)
-	case reflect.Uint64:
-		var x uint64
-		x, err = strconv.ParseUint(n.Value, 10, 64)
-		v.SetUint(x)
-		number = float64(x)
-	case reflect.Float64:
-		number, err = strconv.ParseFloat(n.Value, 64)
-		if math.IsNaN(number) || math.IsInf(number, 0) {
-			err = strconv.ErrRange
-		}
-		v.SetFloat(number)
-	}
-	if err != nil {
-		d.fail(n, field, "%s: want %s", shown(n), wants(v.Kind()))
-		return
-	}
-	d.within(n, number, field, limits)
-}
-
-func (d *decoder) within(n *yaml.Node, x float64, field string, limits reflect.StructTag) {
-	lo, hasLo := bound(limits, "min")
-	hi, hasHi := bound(limits, "max")
-	switch {
-	case hasLo && hasHi && (x < lo || x > hi):
-		d.fail(n, field, "%s: want a number from %v to %v", shown(n), limits.Get("min"), limits.Get("max"))
-	case hasLo && x < lo:
-		d.fail(n, field, "%s: want a number, at least %v", shown(n), limits.Get("min"))
-	}
-}
-
-func bound(tag reflect.StructTag, name string) (float64, bool) {
-	x, err := strconv.ParseFloat(tag.Get(name), 64)
-	return x, err == nil
-}
-
-func wants(k reflect.Kind) string {
-	switch k {
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Uint64:
-		return "a whole number, not negative"
-	case reflect.Float64:
-		return "a number"
-	}
-	return "a text"
 }

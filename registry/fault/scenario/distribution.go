@@ -91,7 +91,7 @@ func (d table) Quantile(u float64) float64 {
 func points(m map[string]Duration) (out []point, ok bool) {
 	for name, at := range m {
 		p, err := strconv.ParseFloat(strings.TrimPrefix(name, "p"), 64)
-		if err != nil || !percentile.MatchString(name) || p > 100 {
+		if err != nil || !percentile().MatchString(name) || p > 100 {
 			return nil, false
 		}
 		out = append(out, point{p / 100, float64(at)})

@@ -2,8 +2,6 @@ package scenario
 
 import (
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +20,7 @@ type Engine struct {
 	limits Limits
 	seed   uint64 // where a scenario has none
 	server string // the host's name
+	now    func() time.Time
 
 	set   atomic.Pointer[set] // nil when no rule could hit anything
 	held  atomic.Int64
@@ -42,8 +41,12 @@ type set struct {
 // NewEngine returns an engine without rules. seed is for scenarios that have
 // none, and server the host's name, for rules that are about one.
 func NewEngine(seed uint64, server string, limits Limits) *Engine {
-	return &Engine{seed: seed, server: server, limits: limits}
+	return &Engine{seed: seed, server: server, now: time.Now, limits: limits}
 }
+
+// SetClock replaces time.Now as what tells the time, for a simulation. It is to
+// be called before anything else.
+func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
 // Idle reports that there are no rules. It is one atomic load.
 func (e *Engine) Idle() bool { return e.set.Load() == nil }
@@ -61,7 +64,7 @@ func (e *Engine) Apply(s *Scenario) {
 	for _, l := range e.rules {
 		old[l.Name] = l
 	}
-	now := time.Now()
+	now := e.now()
 	e.rules = nil
 	for _, r := range s.Rules {
 		fresh := bring(r, seed, now, e.limits)
@@ -78,7 +81,7 @@ func (e *Engine) Pause(paused bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.paused = paused
-	e.arrange(time.Now())
+	e.arrange(e.now())
 }
 
 // arrange makes the set anew, without the rules that have had their time.
@@ -114,29 +117,6 @@ func (e *Engine) expire(now time.Time) {
 	e.arrange(now)
 }
 
-// Decision is what happens to one request. Done must be called when it ended.
-type Decision struct {
-	Strikes []Strike // in the order of the rules; none when the request only takes a place below a limit
-
-	engine *Engine
-	places []*tally
-	one    [1]Strike
-}
-
-// Strike is a rule that hits a request.
-type Strike struct {
-	Rule  string
-	N     uint64        // which request of the rule, or of its key, it is
-	Delay time.Duration // before the reply
-	Fault *Fault        // nil for none; it is not to be changed
-	Retry time.Duration // above a limit: when to come back
-
-	draws  draws
-	chunks Distribution
-	frames Distribution
-	most   time.Duration
-}
-
 // Decide says what happens to a request: nil when nothing does.
 func (e *Engine) Decide(req *Request) *Decision {
 	s := e.set.Load()
@@ -162,7 +142,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 			continue
 		}
 		if l.timed && now.IsZero() {
-			now = time.Now()
+			now = e.now()
 		}
 		if l.timed && l.expired(now) {
 			e.expire(now)
@@ -207,18 +187,6 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 		d.Strikes = append(d.Strikes, l.strike(e, n, draws))
 	}
 	return d
-}
-
-// strike is the rule's hit of its n-th request.
-func (l *live) strike(e *Engine, n uint64, draws draws) Strike {
-	s := Strike{Rule: l.Name, N: n, Fault: l.Fault, draws: draws, frames: l.frames, most: e.limits.Delay}
-	if l.delay != nil && l.Delay.At != Chunks {
-		s.Delay = s.draw(l.delay, drawDelay, 0)
-	}
-	if l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both) {
-		s.chunks = l.delay
-	}
-	return s
 }
 
 // try counts a request that matches and says whether the rule hits it. One
@@ -269,100 +237,6 @@ func (l *Limit) over(t *tally, now time.Time) (wait time.Duration, over bool) {
 	return wait, !ok
 }
 
-func (s *Strike) draw(from Distribution, what, i uint64) time.Duration {
-	return bounded(from.Quantile(s.draws.uniform(what, i)), s.most)
-}
-
-// Chunked reports whether there are delays between chunks.
-func (s *Strike) Chunked() bool { return s.chunks != nil }
-
-// Chunk is the delay before the i-th chunk or message, counted from 0. There
-// is none before the first.
-func (s *Strike) Chunk(i int) time.Duration {
-	if s.chunks == nil || i == 0 {
-		return 0
-	}
-	return s.draw(s.chunks, drawChunk, uint64(i))
-}
-
-// Frame says what happens to the i-th message over a WebSocket, counted from
-// 0.
-func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
-	w := s.Fault.WebSocket
-	if w.Close != 0 && i >= w.After {
-		return 0, false, true
-	}
-	if i < w.After {
-		return 0, false, false
-	}
-	if s.frames != nil {
-		wait = s.draw(s.frames, drawFrameDelay, uint64(i))
-	}
-	return wait, w.Drop != nil && s.draws.uniform(drawFrame, uint64(i)) < *w.Drop/100, false
-}
-
-// Garbage is n bytes that begin no message of any protocol in use.
-func (s *Strike) Garbage(n int) []byte {
-	out := make([]byte, n)
-	for i := range out {
-		out[i] = byte(s.draws.at(drawGarbage, uint64(i))) | 0x80
-	}
-	return out
-}
-
-// Delay is the wait before the reply, of all rules together.
-func (d *Decision) Delay() time.Duration {
-	var sum time.Duration
-	for i := range d.Strikes {
-		sum += d.Strikes[i].Delay // each is at most the limit
-	}
-	return min(sum, d.engine.limits.Delay)
-}
-
-// Broken is the strike that has the fault, nil for none.
-func (d *Decision) Broken() *Strike {
-	for i := range d.Strikes {
-		if d.Strikes[i].Fault != nil {
-			return &d.Strikes[i]
-		}
-	}
-	return nil
-}
-
-// Chunk is the delay before the i-th chunk, of all rules together.
-func (d *Decision) Chunk(i int) time.Duration {
-	var sum time.Duration
-	for j := range d.Strikes {
-		sum += d.Strikes[j].Chunk(i)
-	}
-	return min(sum, d.engine.limits.Delay)
-}
-
-// Chunked reports whether there are delays between chunks.
-func (d *Decision) Chunked() bool {
-	return slices.ContainsFunc(d.Strikes, func(s Strike) bool { return s.Chunked() })
-}
-
-// Names are those of the rules, joined by commas.
-func (d *Decision) Names() string {
-	if len(d.Strikes) == 1 {
-		return d.Strikes[0].Rule
-	}
-	var names []string
-	for _, s := range d.Strikes {
-		names = append(names, s.Rule)
-	}
-	return strings.Join(names, ",")
-}
-
-// Done gives back what the request took.
-func (d *Decision) Done() {
-	for _, t := range d.places {
-		t.running.Add(-1)
-	}
-	d.places = nil
-}
-
 // Hold takes a place among the requests that wait. When it is false there is
 // none, and the request is not to wait. Otherwise Release must follow.
 func (e *Engine) Hold() bool {
@@ -388,7 +262,7 @@ func (e *Engine) Unready() string {
 	if s == nil || len(s.unready) == 0 {
 		return ""
 	}
-	now := time.Now()
+	now := e.now()
 	for _, l := range s.unready {
 		if _, open := l.When.open(l.born, now); open && !l.expired(now) {
 			return l.Name
@@ -411,7 +285,7 @@ type State struct {
 func (e *Engine) Rules() []State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.now()
 	var out []State
 	for _, l := range e.rules {
 		if l.expired(now) {

@@ -9,6 +9,8 @@ const (
 	drawFrame
 	drawFrameDelay
 	drawGarbage
+	drawFrameIn
+	drawFrameInDelay
 )
 
 // draws are the random numbers of one request: a function of the seed, the

@@ -5,9 +5,11 @@
 // What the n-th request of a rule, or of one of its keys, gets is a function
 // of the seed, the rule's name, the key and n alone, whatever the number of
 // clients. Only what is about time (when, ttl, limit) depends on the clock too.
+// A rule does not count the requests that a rule above it hit.
 package scenario
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -167,7 +169,7 @@ type Fault struct {
 	Bandwidth int    `json:"bandwidth,omitempty" min:"1" doc:"send the body at N bytes a second"`
 	GoAway    bool   `json:"goaway,omitempty" doc:"answer, and tell the client to leave the connection (HTTP/2 GOAWAY, Connection: close)"`
 
-	WebSocket *WebSocket `json:"websocket,omitempty" doc:"what happens to the messages the server sends over a WebSocket"`
+	WebSocket *WebSocket `json:"websocket,omitempty" doc:"what happens to the messages over a WebSocket"`
 	GRPC      *GRPC      `json:"grpc,omitempty" scalar:"code" doc:"end the call with this code"`
 	Unready   bool       `json:"unready,omitempty" doc:"fail readiness for as long as when says; without match"`
 }
@@ -178,14 +180,29 @@ type Stall struct {
 	For   Duration `json:"for" required:"true" doc:"how long"`
 }
 
-// WebSocket breaks an open WebSocket.
+// WebSocket breaks an open WebSocket. Each direction has its own messages.
 type WebSocket struct {
-	Close  int      `json:"close,omitempty" min:"1000" max:"4999" doc:"close the connection with this code (RFC 6455, 7.4)"`
-	Reason string   `json:"reason,omitempty" doc:"text beside the code, at most 123 bytes"`
-	After  int      `json:"after,omitempty" min:"0" doc:"messages sent before"`
-	Drop   *float64 `json:"drop,omitempty" min:"0" max:"100" doc:"share of messages that are lost, 0 to 100"`
-	Delay  *Delay   `json:"delay,omitempty" scalar:"fixed" doc:"how long each message waits"`
+	Close     int       `json:"close,omitempty" min:"1000" max:"4999" doc:"close the connection with this code (RFC 6455, 7.4)"`
+	Reason    string    `json:"reason,omitempty" doc:"text beside the code, at most 123 bytes"`
+	After     int       `json:"after,omitempty" min:"0" doc:"messages before"`
+	Drop      *float64  `json:"drop,omitempty" min:"0" max:"100" doc:"share of messages that are lost, 0 to 100"`
+	Delay     *Delay    `json:"delay,omitempty" scalar:"fixed" doc:"how long each message waits, and all behind it"`
+	Direction Direction `json:"direction,omitempty" doc:"whose messages: out, the server's, which is so when it is missing; in, the client's; or both"`
 }
+
+// Direction is a way that messages go, seen from the server.
+type Direction string
+
+// The directions.
+const (
+	Out     Direction = "out"
+	In      Direction = "in"
+	BothWay Direction = "both"
+)
+
+// Has reports whether d, which may be empty for Out, is about one of Out and
+// In.
+func (d Direction) Has(one Direction) bool { return cmp.Or(d, Out) == one || d == BothWay }
 
 // GRPC ends a call.
 type GRPC struct {

@@ -33,6 +33,7 @@ rules:
 - { name: f7, fault: { bandwidth: 1024 }, delay: { exponential: { mean: 10ms } } }
 - { name: f8, fault: { goaway: true }, delay: { pareto: { min: 1ms, shape: 1.5 } } }
 - { name: f9, fault: { websocket: { close: 1011, reason: x, after: 2, drop: 10, delay: 10ms } }, delay: { table: { p0: 0s, p99.9: 10ms, p100: 1s }, at: chunks } }
+- { name: f9in, fault: { websocket: { drop: 10, direction: in } } }
 - { name: f10, when: { flap: { hit: 1s, pass: 2s } }, fault: { unready: true } }
 - { name: shed, limit: { concurrency: 10 } }
 - { name: bucket, match: { per: "query:a" }, limit: { rate: 2.5, burst: 10 }, when: { ramp: { from: 0, to: 50, over: 5m }, outcomes: [hit, pass], cycle: true } }
@@ -73,6 +74,8 @@ func TestMistakes(t *testing.T) {
 		{"rules: []\nrules: []", "f.yaml:2:1: rules: given twice"},
 		{"rules: [{fault: {reset: true}}]", "f.yaml:1:9: rule #1: want name: what metrics"},
 		{rule("faults: {}"), `f.yaml:3:3: rule "r": unknown key "faults" (did you mean "fault"?)`},
+		{rule("fault: {x: 500}"), `fault: unknown key "x": want status, headers, body`},
+		{rule("fault: {grpc: '7'}"), `"7": want a gRPC status code such as UNAVAILABLE`},
 		{rule("fault: {statsu: 500}"), `f.yaml:3:11: rule "r": fault: unknown key "statsu" (did you mean "status"?)`},
 		{rule("delay: {p50: 80ms, p99: fast}"), `f.yaml:3:27: rule "r": delay.p99: "fast": want a duration`},
 		{rule("delay: 100"), `f.yaml:3:10: rule "r": delay: "100": want a duration such as 50µs, 200ms or 1.5s`},
@@ -102,6 +105,7 @@ func TestMistakes(t *testing.T) {
 		{rule("fault: {truncate: 2000000}"), `want a number from 0 to 1048576`},
 		{rule("fault: {stall: 0s}"), `fault.stall: want a duration above zero`},
 		{rule("fault: {websocket: {close: 1006}}"), `1006 is no code to send`},
+		{rule("fault: {websocket: {drop: 1, direction: inn}}"), `fault.websocket.direction: "inn": want out or in or both (did you mean "in"?)`},
 		{rule("fault: {websocket: {after: 1}}"), `want close, drop or delay`},
 		{rule("fault: {unready: true}\n  match: {path: /a}"), `fault.unready: want nothing beside it`},
 		{rule("fault: {unready: true}\n  when: {first: 3}"), `fault.unready: want nothing beside it`},
@@ -142,6 +146,16 @@ func TestMistakes(t *testing.T) {
 	}
 	_, err := scenario.Parse("f", []byte("rules:\n- {name: a, delay: 1}\n- {name: b, fault: {grpc: NO, x: 1}}\n- {delya: 1s}"))
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
+		t.Errorf("%d mistakes: %v", n, err)
+	}
+	// What could be read is checked beside what could not.
+	_, err = scenario.Parse("f", []byte("rules:\n- {delya: 1s}\n- {delay: 1}\n- {name: b, fault: {}}\n- {name: b, delay: 1}"))
+	for _, want := range []string{`#1: want name`, `unknown key "delya"`, `#2: delay: "1": want`, `"b": fault: want one`, `"b": name: another`, `"b": delay: "1"`} {
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("want %q in %v", want, err)
+		}
+	}
+	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 7 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
 	for _, empty := range []string{"", "rules:", "{}", "# nothing"} {

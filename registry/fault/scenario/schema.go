@@ -47,6 +47,8 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"enum": []Outcome{Hit, Pass}}
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
+	case reflect.TypeFor[Direction]():
+		return object{"enum": []Direction{Out, In, BothWay}}
 	case reflect.TypeFor[rpc.Code]():
 		return object{"type": "string", "examples": screaming()[1:]}
 	}
@@ -56,7 +58,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	case reflect.Map:
 		s := object{"type": "object", "additionalProperties": schemaOf(t.Elem(), "")}
 		if t.Elem() == reflect.TypeFor[Duration]() {
-			s = object{"type": "object", "patternProperties": object{percentile.String(): schemaOf(t.Elem(), "")}, "additionalProperties": false}
+			s = object{"type": "object", "patternProperties": object{percentile().String(): schemaOf(t.Elem(), "")}, "additionalProperties": false}
 		}
 		return s
 	case reflect.Slice:
@@ -64,7 +66,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	case reflect.String:
 		s := object{"type": []string{"string", "number", "boolean"}} // 1 is as good as "1"
 		if tag.Get("accepts") == "name" {
-			s = object{"type": "string", "pattern": ruleName.String()}
+			s = object{"type": "string", "pattern": ruleName().String()}
 		}
 		return s
 	case reflect.Bool:
@@ -99,7 +101,7 @@ func structSchema(t reflect.Type) object {
 			required = append(required, keyOf(f))
 		}
 		if f.Tag.Get("percentiles") != "" {
-			s["patternProperties"] = object{percentile.String(): schemaOf(reflect.TypeFor[Duration](), "")}
+			s["patternProperties"] = object{percentile().String(): schemaOf(reflect.TypeFor[Duration](), "")}
 		}
 	}
 	if len(required) > 0 {

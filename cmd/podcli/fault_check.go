@@ -1,0 +1,176 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// faultFile is a file with a scenario or, when rule is not nil, a single rule.
+type faultFile struct {
+	name     string
+	text     []byte
+	scenario *scenario.Scenario
+	rule     *scenario.Rule
+	warnings []*scenario.Error
+}
+
+// mistakes are what is wrong with a file, in the order of its lines.
+type mistakes []*scenario.Error
+
+func (m mistakes) Error() string { return plural(len(m), "mistake") }
+
+// readFaults reads a file, or the standard input for "-". rule names a single
+// rule that need not say its name. The error is mistakes.
+func readFaults(name, rule string) (*faultFile, error) {
+	f := &faultFile{name: name, scenario: new(scenario.Scenario)}
+	if name == "-" {
+		f.name = "stdin"
+	}
+	var err error
+	if f.text, err = readInput(name); err != nil {
+		if path, ok := errors.AsType[*os.PathError](err); ok {
+			err = path.Err
+		}
+		return f, mistakesOf(f.name, err)
+	}
+	if isRule(f.text) {
+		f.rule, err = scenario.ParseRule(f.name, rule, f.text)
+		f.scenario.Rules = []*scenario.Rule{f.rule}
+	} else {
+		f.scenario, f.warnings, err = scenario.Lint(f.name, f.text)
+	}
+	return f, mistakesOf(f.name, err)
+}
+
+// readInput reads a byte more than there may be, so that more is noticed.
+func readInput(name string) ([]byte, error) {
+	in := os.Stdin
+	if name != "-" {
+		var err error
+		if in, err = os.Open(name); err != nil {
+			return nil, err
+		}
+		defer in.Close()
+	}
+	return io.ReadAll(io.LimitReader(in, scenario.MaxBytes+1))
+}
+
+// isRule reports whether there is a rule by itself: it has keys of a rule, and
+// none of a scenario.
+func isRule(text []byte) bool {
+	var keys map[string]yaml.Node
+	if len(text) > scenario.MaxBytes || yaml.Unmarshal(text, &keys) != nil {
+		return false
+	}
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { _, ok := keys[name]; return ok })
+	}
+	return has("name", "match", "when", "limit", "delay", "fault") && !has("seed", "rules")
+}
+
+// mistakesOf takes the error of a parser apart.
+func mistakesOf(file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	var out mistakes
+	for _, err := range all {
+		m, ok := errors.AsType[*scenario.Error](err)
+		if !ok {
+			m = &scenario.Error{File: file, Problem: err.Error()}
+		}
+		out = append(out, m)
+	}
+	slices.SortStableFunc(out, func(a, b *scenario.Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Problem, b.Problem))
+	})
+	return out
+}
+
+// explain prints mistakes, one a line, and leaves other errors to the caller.
+func explain(err error) error {
+	m, ok := errors.AsType[mistakes](err)
+	if !ok {
+		return err
+	}
+	for _, e := range m {
+		fmt.Fprintln(os.Stderr, oneLine(e.Error()))
+	}
+	return errFailed
+}
+
+// warn prints what is accepted and hardly meant.
+func (f *faultFile) warn() {
+	for _, w := range f.warnings {
+		e := *w
+		e.Problem = "warning: " + e.Problem
+		fmt.Fprintln(os.Stderr, oneLine(e.Error()))
+	}
+}
+
+func faultCheck() *command {
+	c := newCommand("check", "FILE...", "Check files with scenarios, and tell every mistake.")
+	c.more = `It needs no server. FILE is a scenario or a single rule, in YAML or JSON; - is
+the standard input. A mistake is told as FILE:LINE:COLUMN, the rule, the field
+and what is accepted. Rules that can never hit, as earlier ones hit all that they
+match, are warned of. It exits with 1 when there is a mistake.`
+	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", `kubectl get configmap faults -o jsonpath="{.data.scenario\.yaml}" | podcli fault check -`}
+	out := addOutput(c.flags, "o")
+	c.do = func(_ context.Context, files []string) error {
+		if len(files) == 0 {
+			return c.errorf("want at least one FILE; for example: %s", c.examples[0])
+		}
+		var failed error
+		for _, name := range files {
+			if err := checkFaults(name, out.json); err != nil {
+				failed = err
+			}
+		}
+		return c.ended(failed)
+	}
+	return c
+}
+
+func checkFaults(name string, asJSON bool) error {
+	f, err := readFaults(name, "")
+	if asJSON {
+		m, wrong := errors.AsType[mistakes](err)
+		o := map[string]any{"file": f.name, "ok": !wrong, "rules": len(f.scenario.Rules), "errors": mistakeObjects(m), "warnings": mistakeObjects(f.warnings)}
+		if err := printJSON(o); err != nil || !wrong {
+			return err
+		}
+		return errFailed
+	}
+	if err != nil {
+		return explain(err)
+	}
+	f.warn()
+	fmt.Printf("%s: %s\n", oneLine(f.name), plural(len(f.scenario.Rules), "rule"))
+	return nil
+}
+
+func mistakeObjects(list []*scenario.Error) []map[string]any {
+	out := []map[string]any{}
+	for _, e := range list {
+		rule, err := strconv.Unquote(e.Rule)
+		if err != nil {
+			rule = e.Rule // "#3"
+		}
+		out = append(out, map[string]any{"line": e.Line, "column": e.Column, "rule": rule, "field": e.Field, "problem": e.Problem})
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// widest is how much of a rule a cell of the table shows, in characters.
+const widest = 48
+
+func faultList() *command {
+	c := newCommand("list", "", "List the rules of a server and what they have done.")
+	c.more = "SEEN are the requests that a rule matched, HITS those of them that it delayed or\nbroke."
+	c.examples = []string{"podcli fault list --server localhost:9797 --token-file token"}
+	api := addFaultAPI(c.flags)
+	out := addOutput(c.flags, "o")
+	return api.command(c, func(ctx context.Context, _ []string) error {
+		rules, err := api.ask(ctx, "GET", "", "", nil)
+		if err != nil {
+			return err
+		}
+		if out.json {
+			return printJSON(rules)
+		}
+		return rules.print(os.Stdout, time.Now())
+	})
+}
+
+// print is the table for people.
+func (r *faultRules) print(out io.Writer, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if len(r.Rules) > 0 {
+		fmt.Fprintln(w, "NAME\tMATCH\tDOES\tWHEN\tSEEN\tHITS\tEXPIRES")
+	}
+	for _, s := range r.Rules {
+		match, does, when := summary(s.Rule)
+		expires := "never"
+		if s.Expires != nil {
+			expires = "in " + s.Expires.Sub(now).Round(time.Second).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.name), cell(match, "all"), cell(does, ""), cell(when, "always"), s.Seen, s.Hits, expires)
+	}
+	fmt.Fprintln(w, strings.Join(r.state(), ", "))
+	return w.Flush()
+}
+
+// state is about all rules together.
+func (r *faultRules) state() []string {
+	out := []string{plural(len(r.Rules), "rule")}
+	if r.Paused {
+		out = append(out, "paused")
+	}
+	if r.Held > 0 {
+		out = append(out, plural(r.Held, "request")+" waiting")
+	}
+	if r.Seed != nil {
+		out = append(out, fmt.Sprintf("seed %d", *r.Seed))
+	}
+	return append(out, "etag "+oneLine(r.ETag))
+}
+
+// summary is a rule, or what a server of another version calls one, as a file
+// would say it.
+func summary(rule []byte) (match, does, when string) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(rule, &doc); err != nil || len(doc.Content) == 0 {
+		return "", string(rule), ""
+	}
+	rest := &yaml.Node{Kind: yaml.MappingNode}
+	for pair := range slices.Chunk(doc.Content[0].Content, 2) {
+		switch pair[0].Value {
+		case "name", "ttl":
+		case "match":
+			match = flow(pair[1])
+		case "when":
+			when = flow(pair[1])
+		default:
+			rest.Content = append(rest.Content, pair...)
+		}
+	}
+	return match, flow(rest), when
+}
+
+// flow is a map in one line, without the braces around it.
+func flow(n *yaml.Node) string {
+	plain(n)
+	b, err := yaml.Marshal(n)
+	if err != nil {
+		return err.Error()
+	}
+	text := oneLine(string(b))
+	return strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
+}
+
+// plain takes the quotes off that YAML does not need.
+func plain(n *yaml.Node) {
+	n.Style = 0
+	if n.Kind != yaml.ScalarNode {
+		n.Style = yaml.FlowStyle
+	}
+	for _, x := range n.Content {
+		plain(x)
+	}
+}
+
+func cell(text, empty string) string {
+	if short := firstRunes(text, widest); short != text {
+		return short + "..."
+	}
+	return cmp.Or(text, empty)
+}

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+)
+
+// podinfoBinary builds the server once.
+var podinfoBinary = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(filepath.Dir(binary), "podinfo")
+	out, err := exec.Command("go", "build", "-o", bin, "../podinfo").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	return bin, err
+})
+
+// podinfo is a server with the API of faults, as a process.
+type podinfo struct{ url, admin string }
+
+const secret = "s3cret"
+
+func servePodinfo(t *testing.T, env ...string) *podinfo {
+	t.Helper()
+	bin, err := podinfoBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, metrics := grpctest.FreePort(t), grpctest.FreePort(t)
+	cmd := exec.Command(bin)
+	cmd.Env = append([]string{
+		"PODINFO_HOST=127.0.0.1", fmt.Sprint("PODINFO_PORT=", port), fmt.Sprint("PODINFO_PORT_METRICS=", metrics), "PODINFO_DATA_PATH=" + t.TempDir(),
+		"PODINFO_FAULTS_ENABLED=true", "PODINFO_FAULTS_ADMIN=true", "PODINFO_FAULTS_ADMIN_TOKEN=" + secret, "PODINFO_SHUTDOWN_GRACE=0s",
+	}, env...)
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+	p := &podinfo{fmt.Sprint("http://127.0.0.1:", port), fmt.Sprint("127.0.0.1:", metrics)}
+	for began := time.Now(); time.Since(began) < patience; {
+		if res, err := http.Get("http://" + p.admin + "/readyz"); err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK {
+			return p
+		}
+		select {
+		case <-ended:
+			t.Fatalf("podinfo ended: %s", &log)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	t.Fatal("podinfo is not ready")
+	return nil
+}
+
+// status is how the server answers.
+func (p *podinfo) status(t *testing.T, path string) int {
+	t.Helper()
+	res, err := http.Get(p.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "faults.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Every step goes through the binary to a server, and the server then does it.
+func TestFaultAPI(t *testing.T) {
+	p := servePodinfo(t)
+	token := writeFile(t, secret+"\n")
+	const two = "seed: 42\nrules:\n- {name: a, match: {path: /version}, fault: {status: 503}}\n- {name: b, match: {path: '/env*', headers: {x-user: beta}}, when: {first: 2}, delay: 1ms, ttl: 1h, combine: true}\n"
+	for _, c := range []struct {
+		args, stdin string
+		code        int
+		out, err    string
+		status      int // of /version afterwards
+	}{
+		{"list", "", 0, "0 rules, etag 1-", "", 200},
+		{"apply -", two, 0, "+ a\n+ b\n2 rules now: 2 added, 0 changed, 0 removed, 0 as before\n", "", 503},
+		{"list", "", 0, `
+NAME  MATCH                                 DOES                                WHEN      SEEN  HITS  EXPIRES
+a     path: /version                        fault: {status: 503}                always    1     1     never
+b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  first: 2  0     0     in `[1:], "", 503},
+		{"apply -", strings.Replace(two, "503", "500", 1), 0, "~ a\n2 rules now: 0 added, 1 changed, 0 removed, 1 as before\n", "", 500},
+		{"apply -", two[:strings.Index(two, "- {name: b")] + "- {name: c, delay: 1}", 1, "", `stdin:4:20: rule "c": delay: "1": want a duration`, 500},
+		{"apply - --rule a", two, 0, "~ a\n", "", 503},
+		{"apply - --rule d", two, 1, "", `podcli fault apply: stdin has no rule "d" (did you mean "a"?)`, 503},
+		{"apply -", "name: c\ndelay: 1ms", 0, "+ c\n3 rules now: 1 added, 0 changed, 0 removed, 2 as before\n", "", 503},
+		{"apply - --rule c", "delay: 2ms", 0, "~ c\n", "", 503},
+		{"apply - --rule c", "name: d\ndelay: 2ms", 1, "", `stdin has no rule "c"`, 503},
+		{"apply - -o json", two, 0, `"added":[],"changed":[],"removed":["c"],"kept":["a","b"]}`, "", 503},
+		{"apply - --if-match 1-0", two, 1, "", "were changed by somebody else in the meantime; nothing was applied", 503},
+		{"apply - --if-match *", two, 0, "2 as before", "", 503},
+		{"pause", "", 0, "paused: 2 rules\n", "", 200},
+		{"list", "", 0, "2 rules, paused, seed 42, etag ", "", 200},
+		{"resume -o json", "", 0, `{"paused":false,"rules":2}`, "", 503},
+		{"rm aa b", "", 1, "", `has no rule "aa" (did you mean "a"?)`, 503},
+		{"rm b a b", "", 0, "- a\n- b\n0 rules now: 0 added, 0 changed, 2 removed, 0 as before\n", "", 200},
+		{"apply -", two, 0, "+ a", "", 503},
+		{"rm --all -o json", "", 0, `"removed":["a","b"]`, "", 200},
+	} {
+		args := append([]string{"fault"}, strings.Fields(c.args)...)
+		r := runWith(t, c.stdin, append(args, "--server", p.admin, "--token-file", token)...)
+		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) || (r.err == "") != (c.err == "") {
+			t.Errorf("%s: %+v\nwant %+v", c.args, r, c)
+		}
+		if got := p.status(t, "/version"); got != c.status {
+			t.Errorf("%s: the server answers %d, want %d", c.args, got, c.status)
+		}
+	}
+}
+
+func TestFaultListJSON(t *testing.T) {
+	p := servePodinfo(t, `PODINFO_FAULTS={seed: 7, rules: [{name: r, match: {path: /version, per: client}, fault: {status: 503}, ttl: 1h}]}`)
+	p.status(t, "/version")
+	o := run(t, "fault", "list", "-o=json", "--server=http://"+p.admin+"/", "--token="+secret).object(t)
+	rule := o["rules"].([]any)[0].(map[string]any)
+	ends, err := time.Parse(time.RFC3339Nano, fmt.Sprint(rule["expires"]))
+	if err != nil || time.Until(ends) > time.Hour || time.Until(ends) < time.Hour-patience {
+		t.Error(rule["expires"], err)
+	}
+	delete(rule, "expires")
+	etag := o["etag"].(string)
+	want := map[string]any{"etag": etag, "paused": false, "held": 0.0, "seed": 7.0, "rules": []any{map[string]any{
+		"rule": map[string]any{"name": "r", "match": map[string]any{"path": "/version", "per": "client"}, "fault": map[string]any{"status": 503.0}, "ttl": "1h0m0s"},
+		"seen": 1.0, "hits": 1.0, "keys": 1.0,
+	}}}
+	if diff := cmp.Diff(want, o); diff != "" || etag == "" || strings.Contains(etag, `"`) {
+		t.Error(diff)
+	}
+	// What list tells is what apply takes.
+	if r := runWith(t, "name: s\ndelay: 1ms", "fault", "apply", "-", "--if-match", etag, "--server", p.admin, "--token", secret); r.code != 0 || r.err != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestFaultFailures(t *testing.T) {
+	p := servePodinfo(t)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		io.WriteString(w, "{}")
+	}))
+	defer other.Close()
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"list", "--server", p.admin}, "podcli fault list: http://" + p.admin + " wants a token: give --token-file"},
+		{[]string{"rm", "--all", "--server", p.admin, "--token", "x"}, " does not accept the token: wrong token"},
+		{[]string{"pause", "--server", p.url}, "has no API of faults: want the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true"},
+		{[]string{"list", "--server", refused(t)}, "connect: connection refused"},
+		{[]string{"watch", "--server", silent(t), "--timeout=50ms"}, ": no answer within 50ms"},
+		{[]string{"list", "--server", other.URL}, " answers, and not as the API of faults does"},
+		{[]string{"pause", "--server", other.URL}, " answers 302: Found"},
+		{[]string{"list", "--server", "https://" + p.admin}, "server gave HTTP response to HTTPS client"},
+	} {
+		r := run(t, append([]string{"fault"}, c.args...)...)
+		r.expect(t, 1, "podcli fault "+c.args[0]+": ", c.want)
+		if r.out != "" || strings.Contains(r.err, secret) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// Somebody else changes the rules between the looks and the changes of podcli:
+// a proxy does, over TLS. Nothing of theirs is lost.
+func TestFaultConflict(t *testing.T) {
+	p := servePodinfo(t)
+	api := &url.URL{Scheme: "http", Host: p.admin}
+	direct := func(method, path, body string) {
+		req, _ := http.NewRequest(method, api.JoinPath(path).String(), strings.NewReader(body))
+		req.Header.Set("Authorization", "Bearer "+secret)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusOK {
+			t.Error(res, err)
+		}
+	}
+	direct("PUT", "/faults", "rules: [{name: a, delay: 1ms}, {name: b, delay: 1ms}]")
+	ca, conf, _ := localhost(t)
+	meddle := false
+	proxy := httputil.NewSingleHostReverseProxy(api)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "GET" && meddle {
+			direct("PUT", "/faults/rules/theirs", "fault: {status: 503}")
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	s.TLS = conf
+	s.StartTLS()
+	defer s.Close()
+	flags := []string{"--server", s.URL, "--cacert", ca.file, "--token", secret}
+	meddle = true
+	runWith(t, "rules: []", append([]string{"fault", "apply", "-"}, flags...)...).
+		expect(t, 1, "podcli fault apply: "+s.URL, "changed by somebody else in the meantime; nothing was applied")
+	run(t, append([]string{"fault", "rm", "a", "b"}, flags...)...).
+		expect(t, 1, "podcli fault rm: removing a: the rules on the server were changed by somebody else")
+	meddle = false
+	if r := run(t, append([]string{"fault", "list"}, flags...)...); !strings.Contains(r.out, "3 rules") || !strings.Contains(r.out, "\ntheirs ") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestFaultWatch(t *testing.T) {
+	p := servePodinfo(t, "PODINFO_FAULTS={rules: [{name: r, match: {path: /version}, fault: {status: 503}}]}")
+	p.status(t, "/version") // from before, which is not told
+	for _, format := range []string{"text", "json"} {
+		cmd := podcli(t, "fault", "watch", "--interval=5ms", "--count=2", "-o", format, "--server", p.admin, "--token", secret)
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := make(chan string)
+		go func() {
+			defer close(lines)
+			for in := bufio.NewScanner(pipe); in.Scan(); {
+				lines <- in.Text()
+			}
+		}()
+		var got []string
+		for open := true; open; {
+			select {
+			case line, more := <-lines:
+				if open = more; open {
+					got = append(got, line)
+				}
+			default:
+				p.status(t, "/version")
+			}
+		}
+		if code := exitCode(t, cmd.Wait()); code != 0 || len(got) != 2 {
+			t.Fatalf("%d %q", code, got)
+		}
+		for _, line := range got {
+			if format == "text" {
+				var day, clock, rule string
+				var more, hits, seen int
+				if _, err := fmt.Sscanf(line, "%s %s %s +%d hits=%d seen=%d", &day, &clock, &rule, &more, &hits, &seen); err != nil || rule != "r" || more < 1 || hits <= more || seen < hits {
+					t.Errorf("%q: %v", line, err)
+				}
+				continue
+			}
+			var o struct {
+				Time             time.Time
+				Rule             string
+				More, Hits, Seen int
+			}
+			if err := json.Unmarshal([]byte(line), &o); err != nil || o.Time.IsZero() || o.Rule != "r" || o.More < 1 || o.Hits <= o.More || o.Seen < o.Hits {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	}
+	if r := run(t, "fault", "watch", "--duration=20ms", "--interval=5ms", "--server", p.admin, "--token", secret); r != (ran{}) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFaultWatchInterrupted asks once the server has been asked.
+func TestFaultWatchInterrupted(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		io.WriteString(w, `{"rules": []}`)
+		asked <- struct{}{}
+	}))
+	defer s.Close()
+	cmd := podcli(t, "fault", "watch", "--interval=1h", "--server", s.URL)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	cmd.Process.Signal(syscall.SIGINT)
+	if code := exitCode(t, cmd.Wait()); code != 0 {
+		t.Error(code)
+	}
+}
+
+// A rule that was replaced counts from 0 again; one that is new has hit all
+// that it has.
+func TestWatcher(t *testing.T) {
+	w := new(watcher)
+	look := func(hits ...uint64) (more []uint64) {
+		rules := new(faultRules)
+		for i, n := range hits {
+			rules.Rules = append(rules.Rules, faultState{name: fmt.Sprint("r", i), Hits: n})
+		}
+		for _, g := range w.grown(rules) {
+			more = append(more, g.more)
+		}
+		return more
+	}
+	for i, c := range []struct{ hits, more []uint64 }{
+		{[]uint64{5}, nil}, {[]uint64{5}, nil}, {[]uint64{6}, []uint64{1}}, {[]uint64{2}, []uint64{2}}, {[]uint64{2, 1}, []uint64{1}}, {nil, nil}, {[]uint64{2, 0}, []uint64{2}},
+	} {
+		if diff := cmp.Diff(c.more, look(c.hits...)); diff != "" {
+			t.Errorf("%d: %s", i, diff)
+		}
+	}
+}
+
+// What a simulation says is what a server then does.
+func TestFaultSimulateIsTrue(t *testing.T) {
+	const rules = "{seed: 5, rules: [{name: a, match: {path: /version, percent: 30}, fault: {status: 500}}, {name: b, match: {path: /version}, when: {every: 3, after: 4}, fault: {status: 503}}]}"
+	p := servePodinfo(t, "PODINFO_FAULTS="+rules)
+	const n = 200
+	got := map[int]float64{}
+	for range n {
+		got[p.status(t, "/version")]++
+	}
+	o := runWith(t, rules, "fault", "simulate", "-", "--path=/version", fmt.Sprint("-n=", n), "-o=json").object(t)
+	hits := func(i int) float64 { return o["rules"].([]any)[i].(map[string]any)["hits"].(float64) }
+	if want := map[int]float64{200: o["passed"].(float64), 500: hits(0), 503: hits(1)}; !cmp.Equal(got, want) || len(got) != 3 {
+		t.Errorf("the server gave %v, the simulation %v", got, want)
+	}
+}

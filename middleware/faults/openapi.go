@@ -1,0 +1,85 @@
+package faults
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/apidoc"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// object is a part of a document.
+type object map[string]any
+
+// schemaBase is where the schemas of an OpenAPI document are.
+const schemaBase = "#/components/schemas/"
+
+func reference(name string) object { return object{"$ref": schemaBase + name} }
+
+// openAPI serves the OpenAPI document (https://spec.openapis.org/oas/v3.1.1) of
+// the API. A schema there is JSON Schema, as that of a scenario is.
+func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
+	types := apidoc.Schemas{Base: schemaBase, Named: map[string]apidoc.Schema{"scenario.Rule": {}}}
+	paths := map[string]object{}
+	for _, rt := range m.adminRoutes() {
+		if paths[rt.Path] == nil {
+			paths[rt.Path] = object{}
+		}
+		paths[rt.Path][strings.ToLower(rt.Method)] = operation(rt, &types)
+	}
+	schemas := object{}
+	for name, s := range types.Named {
+		schemas[name] = s
+	}
+	schemas["scenario.Scenario"], schemas["scenario.Rule"] = scenarioSchemas()
+	registry.WriteJSON(w, http.StatusOK, object{
+		"openapi":    "3.1.1",
+		"info":       object{"title": "podinfo fault rules", "version": m.host.Build().Version},
+		"paths":      paths,
+		"security":   []object{{"token": []string{}}, {}}, // the token is a setting
+		"components": object{"schemas": schemas, "securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}},
+	})
+}
+
+// scenarioSchemas are the schemas of a scenario and of a rule, which the one
+// refers to.
+func scenarioSchemas() (all, rule object) {
+	if err := json.Unmarshal(scenario.Schema(), &all); err != nil {
+		panic(err) // it was made from the same types
+	}
+	delete(all, "$schema")
+	rules := all["properties"].(map[string]any)["rules"].(map[string]any)
+	rule = rules["items"].(map[string]any)
+	rules["items"] = reference("scenario.Rule")
+	return all, rule
+}
+
+func operation(rt registry.Route, types *apidoc.Schemas) object {
+	parameters, responses := []object{}, object{}
+	for _, name := range apidoc.Wildcards(rt.Path) {
+		parameters = append(parameters, object{"name": name, "in": "path", "required": true, "description": rt.Params[name], "schema": object{"type": "string"}})
+	}
+	if _, checked := rt.Returns[http.StatusPreconditionFailed]; checked {
+		parameters = append(parameters, object{"name": "If-Match", "in": "header", "description": "the ETag of what is to be changed", "schema": object{"type": "string"}})
+	}
+	for code, sample := range rt.Returns {
+		res := object{"description": apidoc.Status(code), "content": object{apidoc.Media(sample): object{"schema": types.Of(sample)}}}
+		switch sample.(type) {
+		case list, state:
+			res["headers"] = object{"ETag": object{"description": "names the scenario as it is", "schema": object{"type": "string"}}}
+		}
+		responses[strconv.Itoa(code)] = res
+	}
+	op := object{"tags": []string{rt.Tag}, "summary": rt.Summary, "parameters": parameters, "responses": responses}
+	if rt.Body != "" {
+		content := object{"schema": reference("scenario.Scenario")}
+		if len(rt.Params) > 0 {
+			content = object{"schema": reference("scenario.Rule")}
+		}
+		op["requestBody"] = object{"description": rt.Body, "required": true, "content": object{"application/yaml": content, "application/json": content}}
+	}
+	return op
+}

@@ -1,0 +1,130 @@
+package faults_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
+	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
+)
+
+// What the client saw is what the access log, the trace and the metrics say,
+// and each names the rule.
+func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
+	// The statuses and codes. A delay changes but the time, goaway the next
+	// connection.
+	web := map[string]string{
+		"delay: 1ms": "200", "fault: {goaway: true}": "200", "fault: {status: 503}": "503", "fault: {reset: true}": "444", "fault: {empty: true}": "444",
+		"fault: {truncate: 3}": "444", "fault: {truncate: 3, reset: true}": "444", "fault: {bad-chunk: true}": "444", "fault: {garbage: true}": "444",
+	}
+	calls := map[string]string{
+		"delay: 1ms": "OK", "fault: {goaway: true}": "OK", "fault: {grpc: NOT_FOUND}": "NotFound", "fault: {reset: true}": "Internal", "fault: {empty: true}": "Unavailable",
+	}
+	text, want := "rules:\n", map[string]string{} // by rule
+	add := func(what, match, outcome string) (rule string) {
+		rule = fmt.Sprint("r", len(want))
+		text += fmt.Sprintf("- { name: %s, match: { %s, headers: { x: %s } }, %s }\n", rule, match, rule, what)
+		want["faults/"+rule] = outcome
+		return rule
+	}
+	requests, rpcs := map[string]string{}, map[string]string{} // outcomes by rule
+	for what, outcome := range web {
+		requests[add(what, "path: /a", outcome)] = outcome
+	}
+	for what, outcome := range calls {
+		rpcs[add(what, "grpc: '*'", outcome)] = outcome
+	}
+	collector := otlptest.Start(t)
+	counts := new(metrics.Module)
+	s := grpctest.Serve(t, rules(text),
+		&tracing.Module{ServiceName: "svc", Environ: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC, "OTEL_LOGS_EXPORTER": "none"}},
+		counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
+	srv := httptest.NewServer(s.App)
+	defer srv.Close()
+	for rule, outcome := range requests {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/a", nil) // which is not tried again
+		must(t, err)
+		req.Header.Set("x", rule)
+		status := "444"
+		if res, err := srv.Client().Do(req); err == nil {
+			if _, err = io.Copy(io.Discard, res.Body); err == nil {
+				status = fmt.Sprint(res.StatusCode)
+			}
+			res.Body.Close()
+		}
+		if status != outcome {
+			t.Errorf("%s: the client got %s, want %s\n%s", rule, status, outcome, text)
+		}
+	}
+	for rule, outcome := range rpcs {
+		err := s.Call(metadata.AppendToOutgoingContext(t.Context(), "x", rule), "UnaryCall")
+		if got := status.Code(err).String(); got != outcome {
+			t.Errorf("%s: the client got %v, want %s\n%s", rule, err, outcome, text)
+		}
+	}
+	srv.Close()
+	must(t, s.App.Stop(context.Background())) // so that all was recorded
+
+	logged, traced := map[string]string{}, map[string]string{}
+	for line := range strings.SplitSeq(s.Log.String(), "\n") {
+		var entry struct {
+			Fault, Code string
+			Status      int
+		}
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Fault != "" {
+			logged[entry.Fault] = cmp.Or(entry.Code, fmt.Sprint(entry.Status))
+		}
+	}
+	for _, span := range collector.Spans() {
+		outcome := fmt.Sprint(cmp.Or(span.Attributes["http.response.status_code"], span.Attributes["rpc.response.status_code"]))
+		for _, e := range span.Events {
+			traced[fmt.Sprint(e.Attributes["podinfo.fault"])] = outcome
+		}
+	}
+	if diff := gocmp.Diff(want, logged); diff != "" {
+		t.Errorf("the access log: %s", diff)
+	}
+	upper := map[string]string{"NotFound": "NOT_FOUND", "Internal": "INTERNAL", "Unavailable": "UNAVAILABLE"} // as OpenTelemetry has them
+	for rule, outcome := range want {
+		want[rule] = cmp.Or(upper[outcome], outcome)
+	}
+	if diff := gocmp.Diff(want, traced); diff != "" {
+		t.Errorf("the trace: %s", diff)
+	}
+	rec := httptest.NewRecorder()
+	counts.Metrics().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{
+		`http_requests_total{status="200"} 2`, `http_requests_total{status="503"} 1`, `http_requests_total{status="444"} 6`,
+		`grpc_code="OK"} 2`, `grpc_code="NotFound"} 1`, `grpc_code="Internal"} 1`, `grpc_code="Unavailable"} 1`,
+	} {
+		if !strings.Contains(rec.Body.String(), line+"\n") {
+			t.Errorf("no %s in the metrics", line)
+		}
+	}
+	for rule := range want {
+		if line := fmt.Sprintf("podinfo_faults_injected_total{fault=%q} 1\n", rule); !strings.Contains(rec.Body.String(), line) {
+			t.Errorf("no %s in the metrics", line)
+		}
+		if line := fmt.Sprintf("podinfo_fault_hits_total{rule=%q,kind=", strings.TrimPrefix(rule, "faults/")); !strings.Contains(rec.Body.String(), line) {
+			t.Errorf("no %s in the metrics", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(rec.Body.String())
+	}
+}

@@ -1,0 +1,121 @@
+package scenario
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Lint is [Parse] that also warns of what is accepted and hardly meant: rules
+// that can never hit, as earlier ones hit everything that they match. It names
+// only those that are sure.
+func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
+	s = new(Scenario)
+	d, root, err := open(file, b)
+	if err != nil || root == nil {
+		return s, nil, err
+	}
+	if d.read(root, s); len(d.errs) > 0 {
+		return s, nil, errors.Join(d.errs...)
+	}
+	var greedy []*live
+	for _, r := range s.Rules {
+		l := bring(r, 0, time.Time{}, Limits{})
+		if by := l.shadowedBy(greedy); len(by) > 0 {
+			d.rule = strconv.Quote(r.Name)
+			d.wrong("", "it never hits, as all that it matches is hit by rule %s first", strings.Join(by, " and "))
+		}
+		if l.greedy() {
+			greedy = append(greedy, l)
+		}
+	}
+	for _, w := range d.errs {
+		warnings = append(warnings, w.(*Error))
+	}
+	return s, warnings, nil
+}
+
+// greedy reports whether a rule hits every request that it matches. A setting
+// that is none of these may let some pass.
+func (l *live) greedy() bool {
+	m := l.Match
+	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
+	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Combine: l.Combine}
+	return reflect.DeepEqual(rule, *l.Rule) && l.percent == 1 && (l.Fault == nil || !l.Fault.Unready)
+}
+
+// shadowedBy is the names of the greedy rules that leave l no request and no
+// call, none when some may be left.
+func (l *live) shadowedBy(greedy []*live) (names []string) {
+	if l.Fault != nil && l.Fault.Unready {
+		return nil
+	}
+	for call, about := range map[bool]bool{false: l.web, true: l.calls} {
+		if !about {
+			continue
+		}
+		at := slices.IndexFunc(greedy, func(a *live) bool { return a.covers(l, call) })
+		if at < 0 {
+			return nil
+		}
+		names = append(names, strconv.Quote(greedy[at].Name))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// covers reports whether a greedy rule takes from b all requests, or all calls,
+// that b is about. A rule that combines takes them only for its fault.
+func (l *live) covers(b *live, call bool) bool {
+	if l.Combine && (l.Fault == nil || b.Fault == nil) || b.Match.Internal && !l.Match.Internal ||
+		l.Match.Server != "" && !newPattern(l.Match.Server, false).covers(newPattern(b.Match.Server, false)) ||
+		!conditionsCover(l.headers, b.headers) {
+		return false
+	}
+	if call {
+		return l.calls && (l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.covers(b.rpc))
+	}
+	return l.web && l.coversWeb(b)
+}
+
+func (l *live) coversWeb(b *live) bool {
+	m, other := &l.Match, &b.Match
+	if len(m.Methods) > 0 && len(other.Methods) == 0 || l.Fault != nil && l.Fault.WebSocket != nil && (b.Fault == nil || b.Fault.WebSocket == nil) {
+		return false
+	}
+	for _, method := range other.Methods {
+		if len(m.Methods) > 0 && !slices.Contains(m.Methods, method) {
+			return false
+		}
+	}
+	return (m.Path == "" || other.Path != "" && l.path.covers(b.path)) &&
+		(m.Host == "" || other.Host != "" && l.host.covers(b.host)) &&
+		conditionsCover(l.query, b.query)
+}
+
+// conditionsCover reports whether values that meet all of bs meet all of as.
+func conditionsCover(as, bs []condition) bool {
+	for _, a := range as {
+		if !slices.ContainsFunc(bs, func(b condition) bool {
+			return a.canonical == b.canonical && (a.text == "") == (b.text == "") && a.covers(b.pattern)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether p matches every text that q matches. It may be false
+// when it does. q's wildcards stand for themselves here: a * of p takes them,
+// whatever they are, and a segment of p a segment, but not a *, which may hold
+// a slash or nothing.
+func (p pattern) covers(q pattern) bool {
+	if p.text == q.text {
+		return true
+	}
+	unsure := strings.Contains(p.text, "\x00") && strings.Contains(q.text, "*")
+	return !unsure && p.match(q.text)
+}

@@ -1,0 +1,140 @@
+package scenario_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+func TestLint(t *testing.T) {
+	const never = `f:3:12: rule "b": it never hits, as all that it matches is hit by rule "a" first`
+	for _, c := range []struct {
+		a, b string
+		sure bool
+	}{
+		{"delay: 1s", "delay: 1s", true},
+		{"fault: {reset: true}", "fault: {reset: true}, match: {path: /a}, when: {first: 3}, ttl: 1m", true},
+		{"match: {percent: 100}, delay: 1s", "delay: 1s", true},
+		{"match: {path: /a}, delay: 1s", "match: {path: /a}, delay: 1s", true},
+		{"match: {path: /a/*}, delay: 1s", "match: {path: /a/b}, delay: 1s", true},
+		{"match: {path: /a/*}, delay: 1s", "match: {path: '/a/{x}/*'}, delay: 1s", true},
+		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/{y}'}, delay: 1s", true},
+		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/b'}, delay: 1s", true},
+		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: /a/b, host: h, methods: [GET]}, delay: 1s", true},
+		{"match: {methods: [GET, PUT]}, delay: 1s", "match: {methods: [GET]}, delay: 1s", true},
+		{"match: {headers: {X-A: '*'}}, delay: 1s", "match: {headers: {x-a: b, c: d}}, delay: 1s", true},
+		{"match: {query: {a: ''}}, delay: 1s", "match: {query: {a: ''}}, delay: 1s", true},
+		{"match: {host: '*.com'}, delay: 1s", "match: {host: 'X.Com'}, delay: 1s", true},
+		{"match: {grpc: a.B/*}, fault: {grpc: ABORTED}", "match: {grpc: a.B/C}, delay: 1s", true},
+		{"fault: {grpc: ABORTED}", "match: {grpc: '*'}, delay: 1s", true},
+		{"match: {server: 'x-*'}, delay: 1s", "match: {server: x-0}, delay: 1s", true},
+		{"delay: 1s", "limit: {rate: 1}", true},
+		{"combine: true, fault: {reset: true}", "fault: {empty: true}", true},
+		{"fault: {websocket: {close: 1000}}", "fault: {websocket: {drop: 1}}", true},
+		{"match: {path: /a, internal: true}, delay: 1s", "match: {path: /a, internal: true}, delay: 1s", true},
+
+		{"match: {percent: 99}, delay: 1s", "delay: 1s", false},
+		{"when: {every: 1}, delay: 1s", "delay: 1s", false},
+		{"ttl: 1h, delay: 1s", "delay: 1s", false},
+		{"limit: {rate: 1}", "delay: 1s", false},
+		{"match: {per: client}, delay: 1s", "delay: 1s", false},
+		{"combine: true, delay: 1s", "delay: 1s", false},
+		{"combine: true, fault: {reset: true}", "delay: 1s", false},
+		{"fault: {unready: true}", "delay: 1s", false},
+		{"delay: 1s", "fault: {unready: true}", false},
+		{"fault: {status: 500}", "delay: 1s", false}, // which calls have too
+		{"fault: {grpc: ABORTED}", "fault: {status: 500}", false},
+		{"match: {path: /a}, delay: 1s", "match: {path: /b}, delay: 1s", false},
+		{"match: {path: /a}, delay: 1s", "delay: 1s", false},
+		{"match: {path: /a/b}, delay: 1s", "match: {path: /a/*}, delay: 1s", false},
+		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: /a/*}, delay: 1s", false},
+		{"match: {path: '/{x}/b'}, delay: 1s", "match: {path: '*/b'}, delay: 1s", false},
+		{"match: {methods: [GET]}, delay: 1s", "match: {path: /a}, delay: 1s", false},
+		{"match: {methods: [GET]}, delay: 1s", "match: {methods: [GET, PUT]}, delay: 1s", false},
+		{"match: {headers: {a: '*'}}, delay: 1s", "match: {headers: {a: ''}}, delay: 1s", false},
+		{"match: {headers: {a: ''}}, delay: 1s", "match: {headers: {a: '*'}}, delay: 1s", false},
+		{"match: {headers: {a: b}}, delay: 1s", "match: {headers: {b: b}}, delay: 1s", false},
+		{"match: {query: {a: b}}, delay: 1s", "match: {query: {A: b}}, delay: 1s", false},
+		{"match: {host: a}, delay: 1s", "match: {host: b}, delay: 1s", false},
+		{"match: {grpc: a.B/*}, fault: {grpc: ABORTED}", "fault: {grpc: ABORTED}", false},
+		{"match: {grpc: a.B/C}, fault: {grpc: ABORTED}", "match: {grpc: a.B/D}, fault: {grpc: ABORTED}", false},
+		{"match: {server: x}, delay: 1s", "delay: 1s", false},
+		{"fault: {websocket: {close: 1000}}", "fault: {reset: true}", false},
+		{"delay: 1s", "match: {path: /a, internal: true}, delay: 1s", false},
+	} {
+		s, warnings, err := scenario.Lint("f", []byte("rules:\n- {name: a, "+c.a+"}\n- {name:   b, "+c.b+"}"))
+		if err != nil || len(s.Rules) != 2 || (len(warnings) == 1) != c.sure || c.sure && warnings[0].Error() != never {
+			t.Errorf("%s\n%s\n%v %v", c.a, c.b, warnings, err)
+		}
+	}
+	_, warnings, _ := scenario.Lint("f", []byte(`rules: [{name: z, fault: {grpc: ABORTED}}, {name: a, fault: {status: 500}}, {name: b, delay: 1s}]`))
+	if len(warnings) != 1 || warnings[0].Problem != `it never hits, as all that it matches is hit by rule "a" and "z" first` {
+		t.Error(warnings)
+	}
+	if _, warnings, err := scenario.Lint("f", []byte("rules: [{name: a, delay: 1}]")); err == nil || warnings != nil {
+		t.Error(warnings, err)
+	}
+	if s, _, err := scenario.Lint("f", nil); err != nil || len(s.Rules) != 0 {
+		t.Error(err)
+	}
+}
+
+// TestLintIsSure holds Lint against the engine: of many pairs of rules, the one
+// that it warns of hits none of many requests.
+func TestLintIsSure(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	// pick is mostly nothing, so that rules are about much.
+	pick := func(from ...string) string {
+		if random.IntN(3) > 0 {
+			return ""
+		}
+		return from[random.IntN(len(from))] + ", "
+	}
+	does := []string{"delay: 1ms", "fault: {status: 500}", "fault: {grpc: ABORTED}", "fault: {status: 500, grpc: ABORTED}", "fault: {websocket: {drop: 1}}", "limit: {concurrency: 1}"}
+	rule := func(name string) string {
+		return "- {name: " + name + ", match: {" +
+			pick("path: /a", "path: /a/b", "path: /a/*", "path: '/{x}'", "path: '/a/{x}'", "path: '*'", "path: '*/b'", "path: '/{x}/*'", "grpc: '*'", "grpc: a.B/*", "grpc: a.B/C") +
+			pick("methods: [GET]", "methods: [GET, PUT]") + pick("host: h", "host: '*'") +
+			pick("headers: {a: b}", "headers: {A: 'b*'}", "headers: {a: '*'}", "headers: {a: ''}") +
+			pick("query: {q: ''}", "query: {q: b}", "query: {q: '*'}") +
+			pick("percent: 50", "percent: 100") + pick("server: pod-*", "server: pod-0") + "}, " +
+			pick("combine: true", "when: {every: 2}") + does[random.IntN(len(does))] + "}\n"
+	}
+	var requests []*scenario.Request
+	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/x", "/x/b"} {
+		for _, method := range []string{"GET", "PUT", "POST"} {
+			for _, host := range []string{"h", "i"} {
+				for _, v := range []values{nil, {"A": {"b"}, "?q": {"b"}}, {"A": {"", "bc"}, "?q": {"c"}}, {"A": {"x"}, "?q": {""}}} {
+					requests = append(requests, &scenario.Request{Method: method, Path: path, Host: host, WebSocket: method == "GET" && host == "i", Values: v})
+				}
+			}
+		}
+	}
+	for _, method := range []string{"/a.B/C", "/a.B/D", "/b.B/C"} {
+		for _, v := range []values{nil, {"a": {"b"}}, {"a": {"bc"}}, {"a": {"x"}}} {
+			requests = append(requests, &scenario.Request{RPC: method, Values: v})
+		}
+	}
+	warned := 0
+	for range 4000 {
+		file := "rules:\n" + rule("a") + rule("b")
+		s, warnings, err := scenario.Lint("f", []byte(file))
+		if err != nil || len(warnings) == 0 {
+			continue
+		}
+		warned++
+		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
+		e.Apply(s)
+		for _, req := range requests {
+			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // no Done: a limit is soon reached
+				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())
+			}
+		}
+	}
+	if warned < 100 {
+		t.Errorf("only %d pairs were warned of", warned)
+	}
+}
