@@ -45,8 +45,15 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 	}
 	c.settings()
 	c.routes()
-	if app := c.assemble(c.copy()); app == nil {
+	app := c.assemble(c.copy())
+	if app == nil {
 		return
+	}
+	for _, s := range app.Modules() {
+		if s.Info.Name == c.name && s.State != registry.On {
+			c.errorf("it is %s by %s: there is nothing to check", s.State, s.Why)
+			return
+		}
 	}
 	if c.lifecycle() {
 		c.isolation()

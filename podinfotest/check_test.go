@@ -34,6 +34,13 @@ func TestStockModulesKeepTheContract(t *testing.T) {
 	}
 }
 
+func TestCheckOfWhatIsOff(t *testing.T) {
+	got := listen(t, func(tb testing.TB) { Check(tb, new(good), "PODINFO_GOOD_ENABLED=false") })
+	if want := "module good: it is off by PODINFO_GOOD_ENABLED: there is nothing to check"; got != want {
+		t.Error(got)
+	}
+}
+
 // heard is a testing.TB that keeps what it is told.
 type heard struct {
 	testing.TB

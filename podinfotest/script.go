@@ -27,7 +27,9 @@ type script struct {
 // the one before; of two that are about the same request the first wins.
 //
 // Scripts are rules of the faults module, named script1.2.reset for the second
-// step of the first script, and come before those of a scenario.
+// step of the first script, and come before those of a scenario. As with those,
+// the header X-Podinfo-Fault of an answer, or the trailer of a call, names the
+// rule.
 func (s *Server) Script(path string, steps ...Step) {
 	s.t.Helper()
 	s.needsFaults()
