@@ -26,6 +26,11 @@ import (
 
 // Module is grpc-server.
 type Module struct {
+	// Listener, when there is one, stands for the gRPC port: a harness has the
+	// real server serve on it. Host and Port are not used then. It is closed
+	// with the server.
+	Listener net.Listener `env:"-"`
+
 	Host        string `env:"HOST" doc:"address to listen on, empty for all"`
 	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port, 0 for none" accepts:"a port number, 0 to 65535"`
 	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"name of the whole in gRPC health checks"`
@@ -63,7 +68,7 @@ func (*Module) Info() registry.Info {
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
-	if m.Port < 1 || m.Port > 65535 {
+	if m.Listener == nil && (m.Port < 1 || m.Port > 65535) {
 		errs = append(errs, registry.Invalid("Port", "a port number, 1 to 65535, when grpc-server is on"))
 	}
 	if m.MaxMessage < 1024 {
@@ -112,9 +117,12 @@ func (m *Module) Start(ctx context.Context) error {
 	if err := m.register(); err != nil {
 		return err
 	}
-	l, err := serve.Listen(ctx, m.Host, m.Port)
-	if err != nil {
-		return err
+	l := m.Listener
+	if l == nil {
+		var err error
+		if l, err = serve.Listen(ctx, m.Host, m.Port); err != nil {
+			return err
+		}
 	}
 	m.listener = l
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")

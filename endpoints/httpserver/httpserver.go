@@ -17,6 +17,11 @@ import (
 
 // Module is http-server.
 type Module struct {
+	// Listener, when there is one, stands for the HTTP port: a harness has the
+	// real server serve on it. Host and Port are not used then. It is closed
+	// with the server.
+	Listener net.Listener `env:"-"`
+
 	Host       string        `env:"HOST" doc:"address to listen on, empty for all"`
 	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port, 0 for none" accepts:"a port number, 0 to 65535"`
 	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port, 0 for none" accepts:"a port number, 0 to 65535"`
@@ -57,7 +62,9 @@ func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
 
 // Start opens the ports.
 func (m *Module) Start(ctx context.Context) error {
-	if m.Port > 0 {
+	if m.Listener != nil {
+		m.serve(m.Listener, nil, "Starting HTTP Server.")
+	} else if m.Port > 0 {
 		if err := m.listen(ctx, m.Port, nil, "Starting HTTP Server."); err != nil {
 			return err
 		}
@@ -82,6 +89,11 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 	if err != nil {
 		return err
 	}
+	m.serve(l, conf, message)
+	return nil
+}
+
+func (m *Module) serve(l net.Listener, conf *tls.Config, message string) {
 	s := serve.New(m.server(conf), l)
 	m.servers = append(m.servers, s)
 	m.host.Log.WithField("addr", s.Addr().String()).Info(message)
@@ -90,7 +102,6 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 			m.host.Fail(err)
 		}
 	})
-	return nil
 }
 
 func (m *Module) server(conf *tls.Config) *http.Server {

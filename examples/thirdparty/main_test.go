@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 
 	"example.com/thirdparty/hello"
@@ -37,4 +38,10 @@ func TestModules(t *testing.T) {
 			t.Errorf("%+v: %d %s", c, rec.Code, rec.Body)
 		}
 	}
+}
+
+// Both keep to what the registry wants of a module.
+func TestContract(t *testing.T) {
+	podinfotest.Check(t, new(hello.Module), "PODINFO_HELLO_NAME=you")
+	podinfotest.Check(t, new(tea.Module))
 }

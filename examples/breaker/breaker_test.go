@@ -1,0 +1,50 @@
+package breaker
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+)
+
+func TestCircuitOpensAndCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/prices",
+			Fail(500, 4),
+			Reset().Times(2), // one failure: net/http tries once more by itself when a connection in use breaks
+			Fail(503, 1), OK())
+		prices := NewPrices(srv.URL+"/prices", srv.Client())
+
+		for range 5 { // these open it
+			if err := prices.Get(); err == nil || errors.Is(err, gobreaker.ErrOpenState) {
+				t.Error(err)
+			}
+		}
+		for range 100 { // and now the server has peace
+			if err := prices.Get(); !errors.Is(err, gobreaker.ErrOpenState) {
+				t.Error(err)
+			}
+		}
+		srv.Requests("/prices").WantCount(t, 6)
+
+		time.Sleep(time.Minute + time.Second) // one may try, and fails: open for another minute
+		if err := prices.Get(); err == nil || errors.Is(err, gobreaker.ErrOpenState) {
+			t.Error(err)
+		}
+		if err := prices.Get(); !errors.Is(err, gobreaker.ErrOpenState) {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute + time.Second) // the next one succeeds, and closes it
+		for range 3 {
+			if err := prices.Get(); err != nil {
+				t.Error(err)
+			}
+		}
+		srv.Requests("/prices").WantAnswers(t, "500", "500", "500", "500", "cut", "cut", "503", "200", "200", "200")
+	})
+}

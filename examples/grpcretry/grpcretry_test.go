@@ -1,0 +1,46 @@
+package grpcretry
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
+	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+)
+
+const method = "/echo.EchoService/Echo"
+
+func TestRetriesWhatIsUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script(method, FailGRPC(codes.Unavailable, 4), OK())
+		client := echopb.NewEchoServiceClient(srv.GRPC(DialOptions()...))
+		if _, err := client.Echo(t.Context(), &echopb.Message{Body: "hello"}); err != nil {
+			t.Fatal(err)
+		}
+		calls := srv.Requests(method)
+		calls.WantAnswers(t, "Unavailable", "Unavailable", "Unavailable", "Unavailable", "OK")
+		for i, want := range []time.Duration{time.Second, 10 * time.Second, 100 * time.Second, 10 * time.Minute} {
+			calls[i:i+2].WantGaps(t, want*8/10, want*12/10) // grpc-go adds or takes up to a fifth
+		}
+	})
+}
+
+// Other codes are not tried again, and no call is after the fifth attempt.
+func TestGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script(method, FailGRPC(codes.FailedPrecondition, 1), FailGRPC(codes.Unavailable, 5), OK())
+		client := echopb.NewEchoServiceClient(srv.GRPC(DialOptions()...))
+		for _, want := range []codes.Code{codes.FailedPrecondition, codes.Unavailable, codes.OK} {
+			if _, err := client.Echo(t.Context(), &echopb.Message{}); status.Code(err) != want {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		srv.Requests(method).WantCount(t, 7)
+	})
+}

@@ -1,0 +1,47 @@
+package podinfotest
+
+import (
+	"fmt"
+	"strings"
+)
+
+// needed are the modules without which the package does nothing.
+var needed = []string{recorderName, repliesName, "faults", "http-server", "grpc-server"}
+
+// entries reads NAME=value entries.
+func entries(env []string) (map[string]string, error) {
+	vars := map[string]string{}
+	for _, kv := range env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" {
+			return nil, badEntry(kv, "want NAME=value")
+		}
+		vars[name] = value
+	}
+	return vars, nil
+}
+
+// variables reads the entries for a server.
+func variables(env []string) (map[string]string, error) {
+	vars, err := entries(env)
+	if err != nil {
+		return nil, err
+	}
+	for name, instead := range map[string]string{
+		"PODINFO_PORT": "the port is a free one, see Server.URL", "PODINFO_GRPC_PORT": "the port is a free one, see Server.GRPCAddr",
+		"PODINFO_FAULTS_FILE": "use Server.ScenarioFile",
+	} {
+		if value, ok := vars[name]; ok {
+			return nil, badEntry(name+"="+value, instead)
+		}
+	}
+	if _, ok := vars["PODINFO_SEED"]; !ok {
+		vars["PODINFO_SEED"] = "1"
+	}
+	if list, ok := vars["PODINFO_MODULES"]; ok {
+		vars["PODINFO_MODULES"] = list + "," + strings.Join(needed, ",")
+	}
+	return vars, nil
+}
+
+func badEntry(entry, problem string) error { return fmt.Errorf("%s: %s", entry, problem) }

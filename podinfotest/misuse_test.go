@@ -1,0 +1,100 @@
+package podinfotest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// What cannot be done ends the test with a line that says why.
+func TestMisuse(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		env  string
+		f    func(*Server)
+		want string
+	}{
+		{"entry", "PODINFO_SEED", nil, "PODINFO_SEED: want NAME=value"},
+		{"value", "PODINFO_SEED=x", nil, `PODINFO_SEED="x": want a whole number`},
+		{"port", "PODINFO_PORT=9898", nil, "PODINFO_PORT=9898: the port is a free one, see Server.URL"},
+		{"file", "PODINFO_FAULTS_FILE=x", nil, "use Server.ScenarioFile"},
+		{"no steps", "", func(s *Server) { s.Script("/a") }, "script of /a: no steps"},
+		{"status", "", func(s *Server) { s.Script("/a", Fail(200, 1)) }, "fault.status"},
+		{"times", "", func(s *Server) { s.Script("/a", OK(), Fail(503, 0)) }, "step 2: 0 times, want at least 1"},
+		{"repeat", "", func(s *Server) { s.Script("/a", Repeat(), OK()) }, "step 1: Repeat has to be the last"},
+		{"only repeat", "", func(s *Server) { s.Script("/a", Repeat()) }, "no steps"},
+		{"call", "", func(s *Server) { s.Script("/a", FailGRPC(codes.Aborted, 1)) }, "Aborted is for calls, and the server has no such RPC"},
+		{"OK call", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.OK, 1)) }, "OK is no fault"},
+		{"status of a call", "", func(s *Server) { s.Script(echoMethod, Fail(503, 1)) }, "503 is not for calls"},
+		{"details", "", func(s *Server) { s.Script("/a", Fail(503, 1).Message("x")) }, "step 1: Message and Details are for FailGRPC"},
+		{"body", "", func(s *Server) { s.Script("/a", Reset().Body("x")) }, "step 1: reset has no header and no body"},
+		{"path", "", func(s *Server) { s.Script("pay", OK()) }, `path "pay" is not clean and absolute`},
+		{"conflict", "", func(s *Server) { s.Script("POST /token/{id}", OK()) }, "conflict"},
+		{"nothing there", "", func(s *Server) { s.Script("/nothing/*", OK()) }, "no route matches"},
+		{"delay", "PODINFO_FAULTS_MAX_DELAY=1s", func(s *Server) { s.Script("/a", Delay(time.Minute)) }, "a delay of 1m0s is more than PODINFO_FAULTS_MAX_DELAY=1s"},
+		{"no header", "PODINFO_FAULTS_RESPONSE_HEADER=-", func(s *Server) { s.Script("/a", Reply(200, "")) }, "PODINFO_FAULTS_RESPONSE_HEADER"},
+		{"off", "PODINFO_FAULTS_ENABLED=false", func(s *Server) { s.Script("/a", OK()) }, "off by PODINFO_FAULTS_ENABLED"},
+		{"scenario", "", func(s *Server) { s.Scenario("rules: [{name: x, fault: {status: 200}}]") }, "scenario:1:"},
+		{"no file", "", func(s *Server) { s.ScenarioFile("missing.yaml") }, "missing.yaml: no such file"},
+	} {
+		got := listen(t, func(tb testing.TB) {
+			var env []string
+			if c.env != "" {
+				env = append(env, c.env)
+			}
+			srv := StartInMemory(tb, env...)
+			if c.f != nil {
+				c.f(srv)
+			}
+		})
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q without %q", c.what, got, c.want)
+		}
+	}
+}
+
+// A script that could not be leaves the server as it was.
+func TestBadScriptChangesNothing(t *testing.T) {
+	listen(t, func(tb testing.TB) {
+		srv := StartInMemory(tb)
+		srv.Script("/a", Fail(503, 2))
+		done := make(chan struct{})
+		go func() { defer close(done); srv.Script("/token/{id}", OK()) }()
+		<-done
+		srv.Script("/b", Fault(scenario.Fault{Status: 418}))
+		for path, want := range map[string]int{"/a": 503, "/b": 418} {
+			if code, _, err := get(srv.Client(), srv.URL+path); code != want {
+				t.Errorf("%s: %d %v", path, code, err)
+			}
+		}
+	})
+}
+
+// A prefix is not part of a script's path, and a short list of modules does not
+// take away what the package needs.
+func TestPrefixAndModules(t *testing.T) {
+	srv := Config{Modules: []registry.Module{new(good)}}.StartInMemory(t, "PODINFO_PREFIX=/shop", "PODINFO_MODULES=none,version,good")
+	srv.Script("/version", Fail(503, 1))
+	srv.Script("/pay", Fail(500, 1))
+	var got []int
+	for _, path := range []string{"/shop/version", "/shop/version", "/shop/pay", "/shop/pay", "/shop/env", "/pay"} {
+		code, _, err := get(srv.Client(), srv.URL+path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, code)
+	}
+	for i, want := range []int{503, 200, 500, 200, 404, 404} {
+		if got[i] != want {
+			t.Errorf("%v", got)
+		}
+	}
+	srv.Requests("/version").WantCount(t, 2)
+	srv.Requests("/shop/version").WantCount(t, 0)
+}

@@ -1,0 +1,179 @@
+package podinfotest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+)
+
+// attempts sends a request each so long after the one before.
+func attempts(t *testing.T, srv *Server, gaps []time.Duration, edit func(i int, r *http.Request)) Requests {
+	t.Helper()
+	for i, gap := range append([]time.Duration{0}, gaps...) {
+		time.Sleep(gap)
+		req, err := http.NewRequest("POST", srv.URL+"/api/pay", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if edit != nil {
+			edit(i, req)
+		}
+		if res, err := srv.Client().Do(req); err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+	}
+	synctest.Wait()
+	return srv.Requests("/api/pay")
+}
+
+func TestTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/api/pay", Fail(503, 1), Delay(1500*time.Millisecond), Reset())
+		got := attempts(t, srv, []time.Duration{time.Second, 2 * time.Second, 10 * time.Minute}, nil).String()
+		want := strings.Join([]string{
+			"  #  at       gap    request        conn  answer  took  rules",
+			"  1  0s              POST /api/pay  1     503     0s    script1.1.503",
+			"  2  1s       1s     POST /api/pay  1     200     1.5s  script1.2.delay",
+			"  3  4.5s     2s     POST /api/pay  1     cut     0s    script1.3.reset",
+			"  4  10m4.5s  10m0s  POST /api/pay  2     200     0s",
+		}, "\n")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// Each assertion passes what it should and says what is wrong with the rest.
+func TestAssertions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/api/pay", Fail(429, 1).Header("Retry-After", "2"), Fail(503, 1))
+		rs := attempts(t, srv, []time.Duration{2 * time.Second, 4 * time.Second}, func(i int, r *http.Request) {
+			r.Header.Set("Idempotency-Key", "k1")
+			r.Header.Set("X-Attempt", string(rune('1'+i)))
+		})
+		for what, c := range map[string]struct {
+			f    func(testing.TB)
+			want string // "" for no complaint
+		}{
+			"count":          {func(t testing.TB) { rs.WantCount(t, 3) }, ""},
+			"count off":      {func(t testing.TB) { rs.WantCount(t, 4) }, "3 requests, want 4"},
+			"answers":        {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200") }, ""},
+			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, `answers are ["429" "503" "200"], want ["200"]`},
+			"gaps":           {func(t testing.TB) { rs.WantGaps(t, 2*time.Second, 4*time.Second) }, ""},
+			"gaps short":     {func(t testing.TB) { rs.WantGaps(t, 3*time.Second, time.Minute) }, "request 2 came 2s after the one before, want 3s to 1m0s"},
+			"gaps long":      {func(t testing.TB) { rs.WantGaps(t, 0, 3*time.Second) }, "request 3 came 4s after the one before, want 0s to 3s"},
+			"backoff":        {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second, 4*time.Second) }, ""},
+			"backoff off":    {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second, 3*time.Second) }, "request 3 came 4s after the one before, want 3s and at most 0s more"},
+			"backoff number": {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second) }, "2 gaps between requests, want 1"},
+			"retry after":    {func(t testing.TB) { rs.WantRetryAfter(t, 0) }, ""},
+			"none":           {func(t testing.TB) { rs[1:].WantRetryAfter(t, 0) }, "no request follows an answer with Retry-After"},
+			"same":           {func(t testing.TB) { rs.WantSame(t, "Idempotency-Key") }, ""},
+			"not the same":   {func(t testing.TB) { rs.WantSame(t, "X-Attempt") }, `request 2 has X-Attempt "2", the first has "1"`},
+			"not there":      {func(t testing.TB) { rs.WantSame(t, "X-Other") }, "request 1 has no X-Other"},
+			"header":         {func(t testing.TB) { rs.WantHeader(t, "idempotency-key", "k1") }, ""},
+			"header off":     {func(t testing.TB) { rs.WantHeader(t, "X-Attempt", "1") }, `request 2 has X-Attempt ["2"], want "1"`},
+			"peak":           {func(t testing.TB) { rs.WantPeak(t, 1) }, ""},
+			"connections":    {func(t testing.TB) { rs.WantConnections(t, 1) }, ""},
+			"more of them":   {func(t testing.TB) { rs.WantConnections(t, 2) }, "1 connections, want 2"},
+			"no gaps":        {func(t testing.TB) { rs[:1].WantGaps(t, 0, time.Hour) }, "1 requests, want at least 2"},
+			"same of none":   {func(t testing.TB) { rs[:0].WantSame(t, "X-Attempt") }, "0 requests, want at least 1\n  no requests"},
+			"header of none": {func(t testing.TB) { rs[:0].WantHeader(t, "X-Attempt", "1") }, "0 requests, want at least 1"},
+			"peak of none":   {func(t testing.TB) { rs[:0].WantPeak(t, 1) }, "0 requests, want at least 1"},
+		} {
+			got := listen(t, c.f)
+			switch {
+			case c.want == "" && got != "":
+				t.Errorf("%s: %s", what, got)
+			case c.want != "" && (!strings.Contains(got, c.want) || !strings.Contains(got, "POST /api/pay") && !strings.HasSuffix(what, "none")):
+				t.Errorf("%s: %q without %q and the table", what, got, c.want)
+			}
+		}
+	})
+}
+
+// A Retry-After that is a date, and one that the client did not keep to.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		at := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
+		srv.Script("/api/pay", Fail(503, 1).Header("Retry-After", at), Fail(503, 1).Header("Retry-After", "60"))
+		rs := attempts(t, srv, []time.Duration{30 * time.Second, 59 * time.Second}, nil)
+		rs[:2].WantRetryAfter(t, 0)
+		if got := listen(t, func(tb testing.TB) { rs.WantRetryAfter(tb, 0) }); !strings.Contains(got, "request 3 came 59s after an answer with Retry-After: 60, want 1m0s") {
+			t.Error(got)
+		}
+	})
+}
+
+func TestPeak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/api/pay", Delay(time.Minute).Times(3), OK())
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { get(srv.Client(), srv.URL+"/api/pay") })
+		}
+		all.Wait()
+		rs := attempts(t, srv, nil, nil)
+		if rs.Peak() != 3 || rs.Connections() != 3 {
+			t.Errorf("%d at once, %d connections\n%v", rs.Peak(), rs.Connections(), rs)
+		}
+		if got := listen(t, func(tb testing.TB) { rs.WantPeak(tb, 2) }); !strings.Contains(got, "3 requests at once, want at most 2") {
+			t.Error(got)
+		}
+	})
+}
+
+func TestWaiting(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		srv := start(t)
+		srv.Script("/slow", Delay(20*time.Millisecond).Times(2), OK())
+		for range 2 {
+			go get(srv.Client(), srv.URL+"/slow")
+		}
+		srv.WaitRequests(t.Context(), "/slow", 2)
+		srv.WaitAnswered(t.Context(), "GET /slow", 2).WantAnswers(t, "200", "200")
+		got := listen(t, func(tb testing.TB) {
+			srv := start(tb)
+			get(srv.Client(), srv.URL+"/version")
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("too long"))
+			defer cancel()
+			srv.WaitRequests(ctx, "/version", 2)
+		})
+		if !strings.Contains(got, "/version: 1 of 2 requests arrived: too long") || !strings.Contains(got, "GET /version") {
+			t.Error(got)
+		}
+	})
+}
+
+func TestMetadata(t *testing.T) {
+	srv := StartInMemory(t)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "idempotency-key", "k1")
+	for range 2 {
+		if _, err := echo(ctx, srv.GRPC(grpc.WithUserAgent("tester")), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rs := srv.Requests("/echo.EchoService/*")
+	rs.WantCount(t, 2)
+	rs.WantSame(t, "Idempotency-Key")
+	rs.WantConnections(t, 2)
+	if r := rs[0]; !r.RPC || r.Method != "" || !strings.HasPrefix(r.Header.Get("User-Agent"), "tester") {
+		t.Errorf("%+v", r)
+	}
+}

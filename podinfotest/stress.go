@@ -1,0 +1,13 @@
+package podinfotest
+
+import (
+	"context"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
+)
+
+// stressed is the stress module with its settings and without its stress.
+type stressed struct{ stress.Module }
+
+// Start does nothing.
+func (*stressed) Start(context.Context) error { return nil }

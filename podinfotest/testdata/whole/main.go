@@ -1,0 +1,6 @@
+// Command whole is the program.
+package main
+
+import "github.com/seed-4591fe7d/podinfo"
+
+func main() { podinfo.Main() }

@@ -1,0 +1,164 @@
+package podinfotest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func (rs Requests) complain(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Errorf("%s\n%v", fmt.Sprintf(format, args...), rs)
+}
+
+// some fails the test unless there are at least n requests: an assertion about
+// none would always hold.
+func (rs Requests) some(t testing.TB, n int) bool {
+	t.Helper()
+	if len(rs) < n {
+		rs.complain(t, "%d requests, want at least %d", len(rs), n)
+	}
+	return len(rs) >= n
+}
+
+// WantCount fails the test unless there are n requests.
+func (rs Requests) WantCount(t testing.TB, n int) {
+	t.Helper()
+	if len(rs) != n {
+		rs.complain(t, "%d requests, want %d", len(rs), n)
+	}
+}
+
+// WantAnswers fails the test unless the answers are these, each a status as
+// "503", a code as "Unavailable", "cut", "client left" or "none yet".
+func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
+	t.Helper()
+	var got []string
+	for i := range rs {
+		got = append(got, rs[i].answer())
+	}
+	if !slices.Equal(got, answers) {
+		rs.complain(t, "answers are %q, want %q", got, answers)
+	}
+}
+
+// WantGaps fails the test unless there are gaps between requests, and every one
+// is at least least and at most most.
+func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
+	t.Helper()
+	if !rs.some(t, 2) {
+		return
+	}
+	for i, gap := range rs.Gaps() {
+		if gap < least || gap > most {
+			rs.complain(t, "request %d came %v after the one before, want %v to %v", i+2, gap, least, most)
+			return
+		}
+	}
+}
+
+// WantBackoff fails the test unless the gaps between the requests are these,
+// each at most slack longer. In a bubble of testing/synctest slack may be 0.
+func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.Duration) {
+	t.Helper()
+	got := rs.Gaps()
+	if len(got) != len(gaps) {
+		rs.complain(t, "%d gaps between requests, want %d", len(got), len(gaps))
+		return
+	}
+	for i, gap := range got {
+		if gap < gaps[i] || gap > gaps[i]+slack {
+			rs.complain(t, "request %d came %v after the one before, want %v and at most %v more", i+2, gap, gaps[i], slack)
+			return
+		}
+	}
+}
+
+// WantRetryAfter fails the test unless each request after an answer with a
+// Retry-After header (RFC 9110, 10.2.3) kept to it and came at most slack
+// later, or if there is no such answer.
+func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
+	t.Helper()
+	told := 0
+	for i, gap := range rs.Gaps() {
+		wait, ok := retryAfter(&rs[i])
+		if !ok {
+			continue
+		}
+		told++
+		if gap < wait || gap > wait+slack {
+			rs.complain(t, "request %d came %v after an answer with Retry-After: %s, want %v and at most %v more",
+				i+2, gap, rs[i].Reply.Get("Retry-After"), wait, slack)
+			return
+		}
+	}
+	if told == 0 {
+		rs.complain(t, "no request follows an answer with Retry-After")
+	}
+}
+
+func retryAfter(r *Request) (time.Duration, bool) {
+	text := r.Reply.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(text)
+	return max(0, at.Sub(r.end())), err == nil
+}
+
+// WantSame fails the test unless there are requests and every one has the
+// header, with the same value: an Idempotency-Key, say, that is to outlive a retry.
+func (rs Requests) WantSame(t testing.TB, header string) {
+	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
+	for i, v := range rs.Values(header) {
+		if v == "" {
+			rs.complain(t, "request %d has no %s", i+1, header)
+			return
+		}
+		if first := rs[0].Header.Get(header); v != first {
+			rs.complain(t, "request %d has %s %q, the first has %q", i+1, header, v, first)
+			return
+		}
+	}
+}
+
+// WantHeader fails the test unless there are requests and every one has the
+// header with this value.
+func (rs Requests) WantHeader(t testing.TB, header, value string) {
+	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
+	for i := range rs {
+		if got := rs[i].Header.Values(header); !slices.Contains(got, value) {
+			rs.complain(t, "request %d has %s %q, want %q", i+1, header, got, value)
+			return
+		}
+	}
+}
+
+// WantPeak fails the test when more than most requests were handled at once, or
+// none at all.
+func (rs Requests) WantPeak(t testing.TB, most int) {
+	t.Helper()
+	if !rs.some(t, 1) {
+		return
+	}
+	if peak := rs.Peak(); peak > most {
+		rs.complain(t, "%d requests at once, want at most %d", peak, most)
+	}
+}
+
+// WantConnections fails the test unless the requests came on n connections.
+func (rs Requests) WantConnections(t testing.TB, n int) {
+	t.Helper()
+	if got := rs.Connections(); got != n {
+		rs.complain(t, "%d connections, want %d", got, n)
+	}
+}
