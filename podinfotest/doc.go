@@ -48,9 +48,9 @@
 //
 //	embedding                               packages   MB
 //	registry and one middleware                  12    7.1
-//	modules that speak HTTP alone, served        38    8.7
-//	podinfo.New: all modules, as a handler      370   30.1
-//	podinfo.Main: the program                   370   30.5
+//	modules that speak HTTP alone, served        39    8.7
+//	podinfo.New: all modules, as a handler      372   30.3
+//	podinfo.Main: the program                   372   30.7
 //
 // The first two have no gRPC, no OpenTelemetry and no Redis in them. Of the
 // endpoints those that are an RPC too link gRPC: delay, echo, env, headers, info,
