@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/negroni/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
@@ -296,6 +297,9 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 	md, _ := metadata.FromIncomingContext(ctx)
 	for name, values := range md {
 		rec.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	if msg, ok := call.Request.(proto.Message); ok {
+		rec.Message = proto.Clone(msg) // handlers may change it
 	}
 	m.begin(rec, call.Peer())
 	defer func() {

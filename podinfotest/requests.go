@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -26,9 +27,10 @@ type Request struct {
 	Path    string // below the server's prefix, or "/service/method"
 	Query   string // without the question mark
 	Host    string
-	Header  http.Header // of a call its metadata, with names as HTTP writes them
-	Body    []byte      // of a request, at most 64 KiB
-	BodyCut bool        // there was more
+	Header  http.Header   // of a call its metadata, with names as HTTP writes them
+	Body    []byte        // of a request, at most 64 KiB
+	BodyCut bool          // there was more
+	Message proto.Message // of a unary call, as it came
 
 	// Status is what the client saw: 444 (registry.StatusCut) when the
 	// connection broke before the whole reply, 499 (registry.StatusClientLeft)

@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
 )
 
@@ -175,5 +177,8 @@ func TestMetadata(t *testing.T) {
 	rs.WantConnections(t, 2)
 	if r := rs[0]; !r.RPC || r.Method != "" || !strings.HasPrefix(r.Header.Get("User-Agent"), "tester") {
 		t.Errorf("%+v", r)
+	}
+	if diff := cmp.Diff(&echopb.Message{Body: "x"}, rs[0].Message, protocmp.Transform()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -48,7 +48,7 @@ func (m *Module) linked() *links {
 }
 
 func (m *Module) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	err = m.call(ctx, info.FullMethod, rpc.Unary, func(ctx context.Context) (err error) {
+	err = m.call(ctx, info.FullMethod, rpc.Unary, req, func(ctx context.Context) (err error) {
 		reply, err = handler(ctx, req)
 		return err
 	})
@@ -63,7 +63,7 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	case info.IsClientStream:
 		kind = rpc.ClientStream
 	}
-	return m.call(stream.Context(), info.FullMethod, kind, func(ctx context.Context) error {
+	return m.call(stream.Context(), info.FullMethod, kind, nil, func(ctx context.Context) error {
 		return handler(srv, &streamWith{stream, ctx})
 	})
 }
@@ -98,13 +98,13 @@ type call struct {
 }
 
 // call runs the chain around a handler.
-func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, handler func(context.Context) error) error {
+func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any, handler func(context.Context) error) error {
 	l := m.linked()
 	if l.dark[method] { // as grpc-go answers for what was never there
 		service, _, _ := strings.Cut(method[1:], "/")
 		return status.Error(codes.Unimplemented, "unknown service "+service)
 	}
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method)}, ctx: ctx, chain: l.chain, handler: handler, breakable: m.conns}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method), Request: req}, ctx: ctx, chain: l.chain, handler: handler, breakable: m.conns}
 	c.Client = c
 	if !c.Internal {
 		m.calls.Add(1)

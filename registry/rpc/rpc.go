@@ -35,6 +35,7 @@ type Call struct {
 	FullMethod string // "/echo.EchoService/Echo"
 	Kind       Kind
 	Internal   bool // health and reflection: no fault and no guard touches them
+	Request    any  // the message of a unary call; nil for others, whose messages come later
 	Client
 }
 
