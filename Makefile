@@ -3,7 +3,8 @@
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 
-test: deps unit examples packaging browser ## everything, on a bare Debian machine too
+test: deps unit ## everything, on a bare Debian machine too
+	@$(MAKE) --jobs=2 --output-sync=target examples packaging browser
 
 deps: ## real servers and a browser for the tests
 	hack/deps
