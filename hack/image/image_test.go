@@ -129,9 +129,10 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// limit is of all files together, in bytes, and README.md states it. Go's linker keeps every method of every type
-// as soon as one is looked up by a name that is not a constant: text/template
-// and reflect's Method do so. That costs 9 MB, which is how it would show here.
+// limit is of all files together, in bytes, and README.md states it. Go's
+// linker keeps every method of every type as soon as one is looked up by a name
+// that is not a constant: text/template and reflect's Method do so. That costs
+// 9 MB, which is how it would show here.
 const limit int64 = 31_000_000
 
 // TestFiles looks at everything in the image: what is there, who owns it and
