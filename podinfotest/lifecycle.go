@@ -129,14 +129,9 @@ func (c *checker) isolation() {
 		}
 		defer a.Stop(ctx)
 		values, before := fields(first), c.answers(a)
-		b, err := c.build(c.copy(), other)
-		if err == nil {
-			err = b.Start(ctx)
-		}
+		b, err := c.beside(ctx, other)
 		if err != nil { // with another value for the name of a file, say
-			if b, err = c.build(c.copy(), nil); err == nil {
-				err = b.Start(ctx)
-			}
+			b, err = c.beside(ctx, nil)
 		}
 		if err != nil {
 			c.errorf("a second one does not start beside the first: %v", err)
@@ -147,12 +142,45 @@ func (c *checker) isolation() {
 			c.errorf("another App changed its settings: %v, then %v", values, now)
 		}
 		theirs := c.answers(b)
+		suspects := map[string]string{}
 		for path, now := range c.answers(a) {
 			if was, ok := before[path]; ok && now != was && now == theirs[path] {
-				c.errorf("GET %s is answered as another App with %v does: %s, before that %s", path, other, now, before[path])
+				suspects[path] = now
 			}
 		}
+		for _, path := range c.turned(ctx, a, before, suspects) {
+			c.errorf("GET %s is answered as another App with %v does: %s, before that %s", path, other, suspects[path], before[path])
+		}
 	})
+}
+
+// beside starts another of the module.
+func (c *checker) beside(ctx context.Context, more map[string]string) (*registry.App, error) {
+	app, err := c.build(c.copy(), more)
+	if err == nil {
+		err = app.Start(ctx)
+	}
+	return app, err
+}
+
+// turned are those of the suspects whose answers come back when there is an App
+// with a's own settings. What does not come back changes by itself, such as a
+// count of goroutines.
+func (c *checker) turned(ctx context.Context, a *registry.App, before, suspects map[string]string) (paths []string) {
+	if len(suspects) == 0 {
+		return nil
+	}
+	twin, err := c.beside(ctx, nil)
+	if err != nil {
+		return nil
+	}
+	defer twin.Stop(ctx)
+	for path, again := range c.answers(a) {
+		if _, suspect := suspects[path]; suspect && again == before[path] {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // fields are the values of the module's settings.
