@@ -34,11 +34,11 @@ func (m *Module) load() {
 	s, changed, err := m.read()
 	switch {
 	case err != nil:
-		m.fileOK.Store(false)
-		m.counts.loaded(false)
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			m.host.Log.WithField("file", m.File).Errorf("the scenario is bad, the rules stay as they were: %s", line)
 		}
+		m.counts.loaded(false)
+		m.fileOK.Store(false) // last: who sees it finds the rest
 	case changed:
 		m.apply(s)
 		m.fileOK.Store(true)
