@@ -146,6 +146,14 @@ func Use[T any](h *Host) (t T, err error) {
 	return on[0].Module.(T), nil
 }
 
+// Optional is Use for a module that may be missing: the zero T then.
+func Optional[T any](h *Host) (t T, err error) {
+	if t, err = Use[T](h); errors.Is(err, ErrAbsent) {
+		err = nil
+	}
+	return t, err
+}
+
 // All returns every enabled module that is a T, in list order. It does not
 // wait for them to be provisioned: use what it returns in Start or later.
 func All[T any](h *Host) []T {

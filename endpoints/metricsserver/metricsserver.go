@@ -55,19 +55,11 @@ func (m *Module) Validate() error {
 // Provision finds what is served. It may be missing.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
-	if m.metrics, err = optional[metrics](h); err != nil {
+	if m.metrics, err = registry.Optional[metrics](h); err != nil {
 		return err
 	}
-	m.health, err = optional[health](h)
+	m.health, err = registry.Optional[health](h)
 	return err
-}
-
-func optional[T any](h *registry.Host) (T, error) {
-	t, err := registry.Use[T](h)
-	if errors.Is(err, registry.ErrAbsent) {
-		err = nil
-	}
-	return t, err
 }
 
 // Start opens the port.

@@ -48,8 +48,12 @@ type peers struct {
 	own      map[string]bool // metrics labels of what only this module serves
 }
 
-func findPeers(h *registry.Host) (p peers, err error) {
-	err = errors.Join(find(h, &p.measurer), find(h, &p.prober), find(h, &p.injector), find(h, &p.ruler))
+func findPeers(h *registry.Host) (p peers, _ error) {
+	var errs [4]error
+	p.measurer, errs[0] = registry.Optional[measurer](h)
+	p.prober, errs[1] = registry.Optional[prober](h)
+	p.injector, errs[2] = registry.Optional[injector](h)
+	p.ruler, errs[3] = registry.Optional[ruler](h)
 	p.own = map[string]bool{}
 	for _, rt := range h.Declared() {
 		if rt.Path == "/api/info" {
@@ -67,15 +71,7 @@ func findPeers(h *registry.Host) (p peers, err error) {
 			delete(p.own, rt.Label)
 		}
 	}
-	return p, err
-}
-
-// find is registry.Use for a module that may be missing.
-func find[T any](h *registry.Host, to *T) (err error) {
-	if *to, err = registry.Use[T](h); errors.Is(err, registry.ErrAbsent) {
-		return nil
-	}
-	return err
+	return p, errors.Join(errs[:]...)
 }
 
 // state is what the page shows that changes while the server runs.

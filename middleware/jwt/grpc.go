@@ -2,7 +2,6 @@ package jwt
 
 import (
 	"context"
-	"errors"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/bearer"
@@ -19,11 +18,8 @@ func rpcRoute(name string) registry.Route {
 // declaredRPCs are the gRPC methods of every enabled module, as routes, none
 // when no gRPC port is open.
 func declaredRPCs(h *registry.Host) (out []registry.Route, err error) {
-	l, err := registry.Use[rpc.Lister](h)
-	if errors.Is(err, registry.ErrAbsent) {
-		return nil, nil
-	}
-	if err != nil {
+	l, err := registry.Optional[rpc.Lister](h)
+	if l == nil || err != nil {
 		return nil, err
 	}
 	for _, name := range l.RPCs() {
