@@ -45,12 +45,13 @@ func (s *signal) take() bool {
 	return false
 }
 
-// sent notes how the export of n ended.
+// sent notes how the export of n ended. What is lost counts as such before it
+// makes room, so that at no moment it counts as nothing.
 func (s *signal) sent(n int, err error) {
-	s.waiting.Add(-int64(n))
 	if err != nil {
 		s.dropped.Add(lost(err, n))
 	}
+	s.waiting.Add(-int64(n))
 	s.tell(err, time.Now())
 }
 

@@ -3,7 +3,9 @@ package tracing
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,4 +42,33 @@ func TestTellsNowAndThen(t *testing.T) {
 	if lines() != 3 || !strings.Contains(log.String(), "dropped=3") {
 		t.Errorf("%s", &log)
 	}
+}
+
+// What was taken waits, or is lost, at every moment: exports that fail beside
+// what looks never leave a gap.
+func TestAlwaysAccountedFor(t *testing.T) {
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	var s signal
+	s.init("traces", 1<<30, logger.WithField("module", "tracing"))
+	defer s.cut()
+	const n, batch = 200_000, 10
+	for range n {
+		s.take()
+	}
+	down := errors.New("down")
+	var export sync.WaitGroup
+	export.Go(func() {
+		for range n / batch {
+			s.sent(batch, down)
+		}
+	})
+	for s.dropped.Load() < n {
+		waiting := s.waiting.Load()
+		if sum := waiting + s.dropped.Load(); sum < n {
+			t.Errorf("%d of %d", sum, n)
+			break
+		}
+	}
+	export.Wait()
 }
