@@ -251,25 +251,22 @@ func TestTLS(t *testing.T) {
 	overHTTP.TLS = conf.Clone()
 	overHTTP.StartTLS()
 	defer overHTTP.Close()
-	for _, c := range []struct {
-		vars string
-		ok   bool
-	}{
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=https://" + collector.GRPC, true},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.GRPC, true}, // TLS unless told otherwise
-		{"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT=" + overHTTP.URL, true},
+	for _, to := range []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://" + collector.GRPC,
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.GRPC, // TLS unless told otherwise
+		"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT=" + overHTTP.URL,
 	} {
-		c.vars += " OTEL_EXPORTER_OTLP_TIMEOUT=500"
+		const briefly = " OTEL_EXPORTER_OTLP_TIMEOUT=500" // gRPC tries again until then
 		trusted := " OTEL_EXPORTER_OTLP_CERTIFICATE=" + cert
 		mine := " OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + cert + " OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key
-		if err := send(t, vars(c.vars+trusted+mine)); err != nil {
-			t.Errorf("%s: %v", c.vars, err)
+		if err := send(t, vars(to+trusted+mine)); err != nil {
+			t.Errorf("%s: %v", to, err)
 		}
-		if err := send(t, vars(c.vars+trusted)); err == nil {
-			t.Errorf("%s: sent without the client's certificate", c.vars)
+		if err := send(t, vars(to+briefly+trusted)); err == nil {
+			t.Errorf("%s: sent without the client's certificate", to)
 		}
-		if err := send(t, vars(c.vars+mine)); err == nil {
-			t.Errorf("%s: sent to a server that is not trusted", c.vars)
+		if err := send(t, vars(to+briefly+mine)); err == nil {
+			t.Errorf("%s: sent to a server that is not trusted", to)
 		}
 	}
 	for _, v := range []string{"CERTIFICATE=" + dir + "/none", "CERTIFICATE=" + key, "CLIENT_CERTIFICATE=" + key + " OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key} {
