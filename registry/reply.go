@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/urfave/negroni/v3"
 )
@@ -105,8 +106,19 @@ const StatusCut = 444
 const cutKey = ":cut"
 
 // Cut has those who record the request see that its client got no whole reply,
-// whatever was written. Call it when the header is sent or never will be.
-func Cut(w http.ResponseWriter) { w.Header()[cutKey] = nil }
+// and of the body no more than sent bytes, whatever was written. Call it when
+// the header is sent or never will be. The last call counts.
+func Cut(w http.ResponseWriter, sent int) { w.Header()[cutKey] = []string{strconv.Itoa(sent)} }
+
+// Sent is how many bytes of a reply's body were sent, for those that record
+// the request.
+func Sent(w negroni.ResponseWriter) int {
+	if cut := w.Header()[cutKey]; len(cut) > 0 {
+		n, _ := strconv.Atoi(cut[0])
+		return n
+	}
+	return w.Size()
+}
 
 // Outcome is the status that the client of a request saw, for those that
 // record it. A reply that was cut counts as 444. A handler that wrote nothing

@@ -28,7 +28,7 @@ func TestHalfIsNotSeen(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		events, errs := make(chan fsnotify.Event), make(chan error)
 		done := make(chan struct{})
-		go func() { watch.Follow(ctx, events, errs, m.load, m.missed); close(done) }()
+		go func() { watch.Follow(ctx, "dir", events, errs, m.load, m.missed); close(done) }()
 
 		write := func(content string) {
 			if err := os.WriteFile(file, []byte(content), 0o644); err != nil {

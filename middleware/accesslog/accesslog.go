@@ -65,7 +65,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		c.record.duration = time.Since(began)
 		c.record.status = registry.Outcome(rw, r, returned)
 		if r.Method != http.MethodHead { // net/http drops what is written
-			c.record.bytes = rw.Size()
+			c.record.bytes = registry.Sent(rw)
 		}
 		m.write(c)
 	}()

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -39,9 +40,13 @@ func (m *Module) AdminRoutes() []registry.Route {
 	if !m.Admin {
 		return nil
 	}
+	own := http.NewCrossOriginProtection()
+	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		registry.WriteError(w, http.StatusForbidden, "pages of other sites may not change the rules")
+	}))
 	routes := m.adminRoutes()
 	for i := range routes {
-		routes[i].Handler = bearer.Require(m.AdminToken, routes[i].Handler)
+		routes[i].Handler = own.Handler(bearer.Require(m.AdminToken, routes[i].Handler)).ServeHTTP
 	}
 	return routes
 }
@@ -49,7 +54,7 @@ func (m *Module) AdminRoutes() []registry.Route {
 // adminRoutes are the API without the token.
 func (m *Module) adminRoutes() []registry.Route {
 	const (
-		bad, absent, changed, large = http.StatusBadRequest, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
+		bad, foreign, absent, changed, large = http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
 	)
 	returns := func(ok any, refusals ...int) map[int]any {
 		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: registry.Error{}}
@@ -62,13 +67,13 @@ func (m *Module) adminRoutes() []registry.Route {
 	document := map[string]any{}
 	routes := []registry.Route{
 		{Method: http.MethodGet, Path: "/faults", Handler: m.getAll, Summary: "The rules and what they have done", Returns: returns(list{})},
-		{Method: http.MethodPut, Path: "/faults", Handler: m.putAll, Summary: "Replace the scenario", Body: "a scenario, YAML or JSON", Returns: returns(list{}, bad, changed, large)},
-		{Method: http.MethodDelete, Path: "/faults", Handler: m.deleteAll, Summary: "Remove every rule", Returns: returns(list{}, changed)},
+		{Method: http.MethodPut, Path: "/faults", Handler: m.putAll, Summary: "Replace the scenario", Body: "a scenario, YAML or JSON", Returns: returns(list{}, foreign, bad, changed, large)},
+		{Method: http.MethodDelete, Path: "/faults", Handler: m.deleteAll, Summary: "Remove every rule", Returns: returns(list{}, foreign, changed)},
 		{Method: http.MethodGet, Path: "/faults/rules/{name}", Handler: m.getOne, Params: name, Summary: "A rule and what it has done", Returns: returns(state{}, absent)},
-		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it behind the others", Body: "a rule, YAML or JSON", Returns: returns(list{}, bad, changed, large)},
-		{Method: http.MethodDelete, Path: "/faults/rules/{name}", Handler: m.deleteOne, Params: name, Summary: "Remove a rule", Returns: returns(list{}, absent, changed)},
-		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Stop all rules for now", Returns: returns(list{})},
-		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Let the rules go on", Returns: returns(list{})},
+		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it behind the others", Body: "a rule, YAML or JSON", Returns: returns(list{}, foreign, bad, changed, large)},
+		{Method: http.MethodDelete, Path: "/faults/rules/{name}", Handler: m.deleteOne, Params: name, Summary: "Remove a rule", Returns: returns(list{}, foreign, absent, changed)},
+		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Stop all rules for now", Returns: returns(list{}, foreign)},
+		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Let the rules go on", Returns: returns(list{}, foreign)},
 		{Method: http.MethodGet, Path: "/faults/schema.json", Handler: m.schema, Summary: "JSON Schema of a scenario", Returns: returns(document)},
 		{Method: http.MethodGet, Path: "/faults/openapi.json", Handler: m.openAPI, Summary: "This API, as OpenAPI", Returns: returns(document)},
 	}
@@ -80,7 +85,7 @@ func (m *Module) adminRoutes() []registry.Route {
 
 // etag names the scenario as it is. It is for those who hold mu.
 func (m *Module) etag() string {
-	b, err := json.Marshal(m.current)
+	b, err := json.Marshal(m.alive())
 	if err != nil {
 		panic(err) // it was read from JSON or YAML
 	}
@@ -96,47 +101,65 @@ func (m *Module) list() list {
 	return out
 }
 
-// answer shows all rules. It is for those who hold mu.
-func (m *Module) answer(w http.ResponseWriter) {
-	w.Header().Set("ETag", m.etag())
-	registry.WriteJSON(w, http.StatusOK, m.list())
+// answer is what a client of the API gets. It is written without mu, as a
+// client may be slow to take it.
+type answer struct {
+	etag string // "" for none
+	code int
+	body any
 }
 
-func (m *Module) getAll(w http.ResponseWriter, _ *http.Request) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.answer(w)
+func (a answer) write(w http.ResponseWriter) {
+	if a.etag != "" {
+		w.Header().Set("ETag", a.etag)
+	}
+	registry.WriteJSON(w, a.code, a.body)
 }
 
-func (m *Module) getOne(w http.ResponseWriter, r *http.Request) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func refusal(code int, why string) answer {
+	return answer{code: code, body: registry.Error{Code: code, Message: why}}
+}
+
+// all shows all rules. It is for those who hold mu.
+func (m *Module) all() answer { return answer{m.etag(), http.StatusOK, m.list()} }
+
+// one shows a rule. It is for those who hold mu.
+func (m *Module) one(name string) answer {
 	for _, s := range m.engine.Rules() {
-		if s.Rule.Name == r.PathValue("name") {
-			w.Header().Set("ETag", m.etag())
-			registry.WriteJSON(w, http.StatusOK, state(s))
-			return
+		if s.Rule.Name == name {
+			return answer{m.etag(), http.StatusOK, state(s)}
 		}
 	}
-	registry.WriteError(w, http.StatusNotFound, "no such rule")
+	return refusal(http.StatusNotFound, "no such rule")
+}
+
+// locked is what f returns, which holds mu.
+func (m *Module) locked(f func() answer) answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return f()
+}
+
+func (m *Module) getAll(w http.ResponseWriter, _ *http.Request) { m.locked(m.all).write(w) }
+
+func (m *Module) getOne(w http.ResponseWriter, r *http.Request) {
+	m.locked(func() answer { return m.one(r.PathValue("name")) }).write(w)
 }
 
 // change replaces the scenario by what edit makes of it, all or nothing.
 func (m *Module) change(w http.ResponseWriter, r *http.Request, edit func(scenario.Scenario) (*scenario.Scenario, int, error)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etag()) {
-		registry.WriteError(w, http.StatusPreconditionFailed, "the scenario is not the one of If-Match any more")
-		return
-	}
-	s, code, err := edit(*m.current)
-	if err != nil {
-		registry.WriteError(w, code, err.Error())
-		return
-	}
-	m.swap(s)
-	m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("scenario changed over the API")
-	m.answer(w)
+	m.locked(func() answer {
+		if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etag()) {
+			return refusal(http.StatusPreconditionFailed, "the scenario is not the one of If-Match any more")
+		}
+		s, code, err := edit(m.alive())
+		if err != nil {
+			return refusal(code, err.Error())
+		}
+		m.swap(s, true)
+		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("scenario changed over the API")
+		return m.all()
+	}).write(w)
 }
 
 // body reads what a client sends. The port of the API limits nothing itself.
@@ -154,10 +177,15 @@ func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	m.change(w, r, func(scenario.Scenario) (*scenario.Scenario, int, error) {
-		s, err := scenario.Parse("body", b)
-		return s, http.StatusBadRequest, err
-	})
+	s, err := scenario.Parse("body", b)
+	if len(bytes.TrimSpace(b)) == 0 { // an empty file is fine, but this is a slip
+		err = errors.New("body: want a scenario; rules: [] removes them all")
+	}
+	if err != nil {
+		registry.WriteError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	m.change(w, r, func(scenario.Scenario) (*scenario.Scenario, int, error) { return s, 0, nil })
 }
 
 func (m *Module) deleteAll(w http.ResponseWriter, r *http.Request) {
@@ -173,14 +201,15 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("name")
+	rule, err := scenario.ParseRule("body", name, b)
+	if err == nil && rule.Name != name {
+		err = fmt.Errorf("the rule calls itself %q", rule.Name)
+	}
+	if err != nil {
+		registry.WriteError(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	m.change(w, r, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
-		rule, err := scenario.ParseRule("body", name, b)
-		if err == nil && rule.Name != name {
-			err = fmt.Errorf("the rule calls itself %q", rule.Name)
-		}
-		if err != nil {
-			return nil, http.StatusBadRequest, err
-		}
 		next, err := with(s, rule)
 		return next, http.StatusBadRequest, err
 	})
@@ -227,10 +256,10 @@ func indexOf(rules []*scenario.Rule, name string) int {
 
 func (m *Module) pause(paused bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.engine.Pause(paused)
-		m.answer(w)
+		m.locked(func() answer {
+			m.engine.Pause(paused)
+			return m.all()
+		}).write(w)
 	}
 }
 

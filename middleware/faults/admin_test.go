@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -122,5 +124,95 @@ func TestAdminToken(t *testing.T) {
 		if s.Key == "PODINFO_FAULTS_ADMIN_TOKEN" && !s.Secret {
 			t.Error("the token is no secret")
 		}
+	}
+}
+
+// A rule that has removed itself is gone from the API, and begins again when it
+// is put again.
+func TestAdminAfterTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(faults.Module)
+		app, _ := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
+		h := admin(m)
+		const all = "rules: [{name: r, ttl: 1m, fault: {status: 500}}]"
+		for _, put := range []struct{ path, body string }{{"/faults", all}, {"/faults", all}, {"/faults/rules/r", "ttl: 1m\nfault: {status: 500}"}} {
+			if rec := ask(h, "PUT", put.path, put.body); rec.Code != 200 {
+				t.Fatal(rec.Body)
+			}
+			tag := ask(h, "GET", "/faults", "").Header().Get("ETag")
+			if got := statusOf(app, "/a"); got != 500 {
+				t.Errorf("%d after PUT %s", got, put.path)
+			}
+			time.Sleep(time.Minute)
+			for _, method := range []string{"GET", "DELETE"} {
+				if rec := ask(h, method, "/faults/rules/r", ""); rec.Code != 404 {
+					t.Errorf("%s of what is gone: %d", method, rec.Code)
+				}
+			}
+			if got := statusOf(app, "/a"); got != 200 || ask(h, "GET", "/faults", "").Header().Get("ETag") == tag {
+				t.Errorf("%d after its time, ETag %s as before", got, tag)
+			}
+		}
+	})
+}
+
+// stuck is a client that takes nothing until it is let.
+type stuck struct {
+	httptest.ResponseRecorder
+	let chan struct{}
+}
+
+func (s *stuck) Write(b []byte) (int, error) { <-s.let; return len(b), nil }
+
+// A client that is slow to take its answer keeps nobody waiting.
+func TestAdminSlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(faults.Module)
+		registrytest.New(t, rules(fail(500), "ADMIN", "true"), m)
+		h := admin(m)
+		let, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			for _, path := range []string{"/faults", "/faults/rules/r", "/faults/rules/x"} {
+				h.ServeHTTP(&stuck{*httptest.NewRecorder(), let}, httptest.NewRequest("GET", path, nil))
+			}
+			close(done)
+		}()
+		for range 3 {
+			synctest.Wait()
+			if rec := ask(h, "PUT", "/faults", fail(501)); rec.Code != 200 {
+				t.Error(rec.Body)
+			}
+			let <- struct{}{}
+		}
+		<-done
+	})
+}
+
+func TestAdminRefusesOtherSites(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules("true", "ADMIN", "true"), m)
+	for _, c := range []struct {
+		method  string
+		headers []string
+		want    int
+	}{
+		{"POST", []string{"Origin", "http://evil.example"}, 403},
+		{"POST", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
+		{"POST", []string{"Origin", "http://example.com"}, 200}, // the server's own
+		{"POST", nil, 200},
+	} {
+		rec := ask(admin(m), c.method, "/faults/pause", "", c.headers...)
+		if rec.Code != c.want || !strings.Contains(rec.Header().Get("Content-Type"), "json") {
+			t.Errorf("%v: %d %s", c.headers, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestAdminEmptyBody(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules(fail(500), "ADMIN", "true"), m)
+	if rec := ask(admin(m), "PUT", "/faults", " \n"); rec.Code != 400 || len(m.Rules()) != 1 {
+		t.Errorf("%d, %d rules left", rec.Code, len(m.Rules()))
 	}
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +39,7 @@ func (m *Module) asked(w http.ResponseWriter, r *http.Request, d *scenario.Decis
 		registry.WriteError(w, http.StatusBadRequest, problem)
 		return nil, false
 	}
+	rules = slices.DeleteFunc(rules, func(rule *scenario.Rule) bool { return !rule.Meets(upgrades(r)) })
 	if len(rules) == 0 {
 		return d, true
 	}
@@ -81,9 +83,9 @@ func (m *Module) rulesOf(get func(string) string, call bool) (rules []*scenario.
 		if err != nil {
 			return nil, err.Error()
 		}
-		known := &scenario.Rule{Name: r.Name, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault}
+		known := &scenario.Rule{Name: ownHeader, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault}
 		if !reflect.DeepEqual(r, known) || r.Fault != nil && r.Fault.Unready {
-			return nil, ownHeader + ": want a delay or a fault of this request, and match.percent at most"
+			return nil, ownHeader + ": want a delay or a fault of this request, match.percent at most, and no name"
 		}
 		if r.Delay != nil || r.Fault.Kind(call) != "" {
 			m.share(r, r.Match.Percent)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,7 +85,10 @@ func (m *Module) Validate() error {
 
 // inlined reports whether there is a scenario in the setting, which may also
 // be a mere true.
-func (m *Module) inlined() bool { return m.Inline != "" && m.Inline != "true" && m.Inline != "1" }
+func (m *Module) inlined() bool {
+	_, mere := strconv.ParseBool(m.Inline)
+	return m.Inline != "" && mere != nil
+}
 
 func (m *Module) inline() (*scenario.Scenario, error) {
 	if !m.inlined() {
@@ -121,7 +126,8 @@ func (m *Module) Start(context.Context) error {
 
 // Apply replaces the whole scenario with a copy of s, while requests are under
 // way: each is decided by the old rules or by the new ones. A rule that stays
-// as it was goes on counting where it was. s is checked as a file is; on an
+// as it was goes on counting where it was, or stays away when it has removed
+// itself. s is checked as a file is; on an
 // error, which joins a [*scenario.Error] for every mistake, the rules stay as
 // they were. The next change of the file of the setting File, or over the API,
 // replaces what Apply set. It may be called once the App was made.
@@ -138,16 +144,16 @@ func (m *Module) Apply(s *scenario.Scenario) error {
 }
 
 // PutRule is Apply for one rule: it takes the place of the rule of its name, or
-// comes behind the others. It is not checked again: get it from
+// comes behind the others. One that had removed itself begins again. It is not checked again: get it from
 // [scenario.ParseRule].
 func (m *Module) PutRule(r *scenario.Rule) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, err := with(*m.current, r)
+	s, err := with(m.alive(), r)
 	if err != nil {
 		return err
 	}
-	m.swap(s)
+	m.swap(s, true)
 	return nil
 }
 
@@ -156,9 +162,9 @@ func (m *Module) PutRule(r *scenario.Rule) error {
 func (m *Module) RemoveRule(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := without(*m.current, name)
+	s, ok := without(m.alive(), name)
 	if ok {
-		m.swap(s)
+		m.swap(s, true)
 	}
 	return ok
 }
@@ -178,15 +184,28 @@ func (m *Module) Paused() bool { return m.engine.Paused() }
 func (m *Module) apply(s *scenario.Scenario) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.swap(s)
+	m.swap(s, false)
 }
 
-// swap is apply for those who hold mu.
-func (m *Module) swap(s *scenario.Scenario) {
+// swap is apply for those who hold mu. With anew, rules that have removed
+// themselves begin again.
+func (m *Module) swap(s *scenario.Scenario, anew bool) {
 	m.current = s
 	m.version++
 	m.labels.Clear() // of rules that are gone
-	m.engine.Apply(s)
+	m.engine.Apply(s, anew)
+}
+
+// alive is the scenario without the rules that have removed themselves. It is
+// for those who hold mu.
+func (m *Module) alive() scenario.Scenario {
+	names := map[string]bool{}
+	for _, s := range m.engine.Rules() {
+		names[s.Rule.Name] = true
+	}
+	s := *m.current
+	s.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r *scenario.Rule) bool { return !names[r.Name] })
+	return s
 }
 
 // Ready fails while a rule says so.
@@ -197,22 +216,19 @@ func (m *Module) Ready(context.Context) error {
 	return nil
 }
 
-// report tells everybody what hit a request. The delays do not count when
-// there was no room to wait.
-func (m *Module) report(ctx context.Context, d *scenario.Decision, call, held bool) {
+// report tells everybody what hit a request.
+func (m *Module) report(ctx context.Context, d *scenario.Decision, call bool) {
 	for i := range d.Strikes {
 		s := &d.Strikes[i]
 		delayed := s.Delay > 0 || s.Chunked()
-		if delayed && held {
+		if delayed {
 			m.counts.add(s.Rule, "delay")
-		} else if delayed {
-			m.counts.add(s.Rule, "skipped")
 		}
 		kind := s.Fault.Kind(call)
 		if kind != "" {
 			m.counts.add(s.Rule, kind)
 		}
-		if delayed && held || kind != "" {
+		if delayed || kind != "" {
 			m.observers.Report(ctx, m.label(s.Rule))
 		}
 	}

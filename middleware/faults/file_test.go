@@ -167,3 +167,26 @@ func TestVersionsAreNotMixed(t *testing.T) {
 		}
 	}
 }
+
+// A directory that is gone is not followed any more, which is said.
+func TestDirectoryGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "faults")
+	must(t, os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "f.yaml"), []byte("rules: []"), 0o644))
+	_, log := registrytest.New(t, map[string]string{"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS_FILE": filepath.Join(dir, "f.yaml")}, new(faults.Module))
+	must(t, os.RemoveAll(dir))
+	until(t, "a warning", func() bool { return strings.Contains(log.String(), "the watch is lost") })
+}
+
+// The setting turns the module on as any other does.
+func TestMereTrue(t *testing.T) {
+	for value, on := range map[string]bool{"true": true, "TRUE": true, "T": true, "1": true, "false": false, "rules: []": true} {
+		app, err := newApp(map[string]string{"PODINFO_FAULTS": value})
+		if err != nil {
+			t.Errorf("%s: %v", value, err)
+			continue
+		}
+		if got := app.Modules()[0].State == registry.On; got != on {
+			t.Errorf("%s: on %v", value, got)
+		}
+	}
+}

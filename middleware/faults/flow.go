@@ -149,6 +149,10 @@ func (c *socket) look() {
 // await waits until then, the read deadline or the end of the connection. The
 // deadline is also how a reader is woken from outside.
 func (c *socket) await(then time.Time) error {
+	if time.Until(then) <= 0 || !c.hold() {
+		return nil
+	}
+	defer c.m.engine.Release()
 	in := c.reading
 	for {
 		wait := time.Until(then)

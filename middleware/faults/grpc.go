@@ -77,28 +77,31 @@ func wireOf(call *rpc.Call) wire {
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {
-	held := true
-	if wait := d.Delay(); wait > 0 || d.Chunked() {
-		if held = m.engine.Hold(); held {
-			defer m.engine.Release()
-		}
+	leave := m.hold(d, true)
+	defer leave()
+	if len(d.Strikes) == 0 { // they were waits, and there was no room
+		return next(ctx)
 	}
 	w := wireOf(call)
 	if m.header != "" { // as a header it would keep clients from trying again
 		w.SetTrailer(strings.ToLower(m.header), d.Names())
 	}
-	m.report(ctx, d, true, held)
-	if held && !registry.Sleep(ctx, d.Delay()) {
+	m.report(ctx, d, true)
+	if !registry.Sleep(ctx, d.Delay()) {
 		return rpc.FromContext(ctx)
+	}
+	slow := d.Slow(true)
+	if !slow {
+		leave() // what the handler takes is its own
 	}
 	broken, after := breakCall(w, d.Broken())
 	if broken != nil && after == 0 {
 		return broken
 	}
-	if broken == nil && !(held && d.Chunked()) {
+	if broken == nil && !slow {
 		return next(ctx)
 	}
-	s := &messages{decision: d, held: held, broken: broken, after: after}
+	s := &messages{decision: d, broken: broken, after: after}
 	if err := next(fault.WithMessages(ctx, s)); err != nil {
 		return err
 	}
@@ -161,7 +164,6 @@ func details(s *scenario.Strike) *rpc.Details {
 // messages waits before the messages of a call, and ends it after some.
 type messages struct {
 	decision *scenario.Decision
-	held     bool
 	broken   *rpc.Error // nil for none
 	after    int
 
@@ -178,7 +180,7 @@ func (s *messages) Send(ctx context.Context) error {
 	if s.broken != nil && n >= s.after {
 		return s.broken
 	}
-	if s.held && !registry.Sleep(ctx, s.decision.Chunk(n)) {
+	if !registry.Sleep(ctx, s.decision.Chunk(n)) {
 		return rpc.FromContext(ctx)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/urfave/negroni/v3"
 
@@ -56,7 +57,13 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 		next(w, r)
 		return
 	}
-	defer d.Done()
+	if d.Limited() && upgrades(r) {
+		t := &tenant{ResponseWriter: wrapped(w), leave: sync.OnceFunc(d.Done)}
+		defer t.done()
+		w = t
+	} else {
+		defer d.Done()
+	}
 	if len(d.Strikes) == 0 { // it only takes a place below a limit
 		next(w, r)
 		return
@@ -115,36 +122,34 @@ func upgrades(r *http.Request) bool {
 }
 
 func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, d *scenario.Decision) {
-	broken := d.Broken()
-	var f *scenario.Fault
-	if broken != nil {
-		f = broken.Fault
-	}
-	held := true
-	if waits(d, f) {
-		if held = m.engine.Hold(); held {
-			defer m.engine.Release()
-		}
+	leave := m.hold(d, false)
+	defer leave()
+	if len(d.Strikes) == 0 { // they were waits, and there was no room
+		next(w, r)
+		return
 	}
 	if m.header != "" {
 		w.Header().Set(m.header, d.Names())
 	}
-	m.report(r.Context(), d, false, held)
+	m.report(r.Context(), d, false)
 	left := d.Delay()
-	if held && left > 0 {
+	if left > 0 {
 		wait.ExtendAll(w, r, left)
 		if !registry.Sleep(r.Context(), left) {
 			return
 		}
 	}
-	if held && (d.Chunked() || f != nil && (f.Stall != nil || f.Bandwidth > 0)) {
+	broken := d.Broken()
+	var f *scenario.Fault
+	if broken != nil {
+		f = broken.Fault
+	}
+	if d.Slow(false) {
 		s := &slow{ResponseWriter: wrapped(w), r: r, decision: d, fault: f, left: m.MaxDelay - left}
 		w = s
 		defer s.finish()
-	}
-	if f == nil {
-		next(w, r)
-		return
+	} else {
+		leave() // what the handler takes is its own
 	}
 	switch f.Kind(false) {
 	case "status":
@@ -161,11 +166,6 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 	default:
 		next(w, r)
 	}
-}
-
-// waits reports whether a request is going to be held.
-func waits(d *scenario.Decision, f *scenario.Fault) bool {
-	return d.Delay() > 0 || d.Chunked() || f != nil && (f.Stall != nil || f.Bandwidth > 0)
 }
 
 // wrapped is w as the writers in a chain are.

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
@@ -272,4 +273,74 @@ func stopDelayed(t *testing.T, way string) {
 	if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Error(err)
 	}
+}
+
+// Faults of a body do nothing to a WebSocket, so they do not hit one.
+func TestFaultsOfABodyPassWebSockets(t *testing.T) {
+	for _, rule := range []string{"fault: {truncate: 1}", "fault: {bad-chunk: true}", "fault: {stall: 1h}", "fault: {bandwidth: 1}", "fault: {goaway: true}", "delay: {fixed: 1h, at: chunks}"} {
+		m, e := new(faults.Module), new(endpoint)
+		s := registrytest.Serve(t, rules("rules: [{name: r, "+rule+"}]"), m, e, new(wsecho.Module))
+		if got, err := talk(t, s.URL, 2, "a", "b"); strings.Join(got, "") != "ab" {
+			t.Errorf("%s: %q %v", rule, got, err)
+		}
+		if seen, outcomes := e.seen(1); len(seen) != 0 || outcomes[0] != 200 || m.Rules()[0].Hits != 0 {
+			t.Errorf("%s: %v, recorded as %v", rule, seen, outcomes)
+		}
+	}
+}
+
+// An open WebSocket is under way until it is closed, by whoever.
+func TestConcurrencyOfWebSockets(t *testing.T) {
+	for _, fault := range []string{"", "- {name: slow, fault: {websocket: {delay: 1us}}}"} {
+		s := registrytest.Serve(t, rules("rules:\n- {name: r, match: {path: /ws/*}, limit: {concurrency: 1}}\n"+fault), new(faults.Module), new(wsecho.Module))
+		dial := func() (net.Conn, error) {
+			conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
+			return conn, err
+		}
+		for range 3 {
+			var conn net.Conn
+			until(t, "the place", func() (ok bool) {
+				var err error
+				conn, err = dial()
+				return err == nil
+			})
+			if _, err := dial(); err == nil || !strings.Contains(err.Error(), "503") {
+				t.Errorf("a second one: %v", err)
+			}
+			must(t, wsutil.WriteClientText(conn, []byte("x")))
+			if _, err := wsutil.ReadServerText(conn); err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		}
+	}
+}
+
+// Messages that wait are among those that the setting caps.
+func TestDelayedFramesAreCapped(t *testing.T) {
+	for _, way := range []string{"in", "out"} {
+		m := new(faults.Module)
+		set := metrics.NewSet()
+		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {delay: 1h, direction: "+way+"}}}]", "MAX_DELAY", "1h", "MAX_HELD", "1"), m, new(wsecho.Module))
+		m.RegisterMetrics(set)
+		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
+		must(t, err)
+		must(t, wsutil.WriteClientText(conn, []byte("x")))
+		until(t, "one to wait", func() bool { return strings.Contains(page(set), "podinfo_fault_held_requests 1") })
+		if got, err := talk(t, s.URL, 1, "a"); strings.Join(got, "") != "a" {
+			t.Errorf("%s: without a place: %q %v", way, got, err)
+		}
+		if !strings.Contains(page(set), `{rule="r",kind="skipped"} 1`) {
+			t.Error(page(set))
+		}
+		conn.Close()
+		stopNow(s)
+	}
+}
+
+// stopNow stops a server without patience for its WebSockets.
+func stopNow(s *registrytest.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	s.App.Stop(ctx)
 }

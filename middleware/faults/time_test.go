@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
@@ -157,7 +158,7 @@ func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
 rules:
 - { name: keyed, match: { path: /api/*, per: "header:x", percent: 50 }, when: { every: 2 }, fault: { truncate: 5 } }
 - { name: a, match: { path: /a, percent: 30 }, fault: { status: 503 } }
-- { name: b, match: { path: /a, percent: 20 }, when: { after: 100 }, delay: { uniform: { max: 200us } }, fault: { status: 504 } }
+- { name: b, match: { path: /a, percent: 20 }, when: { after: 20 }, delay: { uniform: { max: 200us } }, fault: { status: 504 } }
 `)
 		env["PODINFO_SEED"] = seed
 		s := registrytest.Serve(t, env, new(faults.Module), new(endpoint))
@@ -196,4 +197,57 @@ rules:
 	if cmp.Equal(want, run("8", 1)) || len(want) != 4 {
 		t.Errorf("another seed gave the same: %v", want)
 	}
+}
+
+// A request takes up a place only while a fault makes it wait, not while its
+// handler works. What finds no place is not hit, and nothing says so.
+func TestPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(faults.Module)
+		e := new(endpoint)
+		app, _ := registrytest.New(t, rules("rules: [{name: quick, match: {path: /a}, delay: 1s}, {name: stalls, match: {path: /api/*}, fault: {stall: 1m}}, {name: both, match: {path: /three}, delay: 1s, fault: {status: 503}}]", "MAX_HELD", "1"),
+			m, e, working{})
+		held := make(chan struct{})
+		go func() {
+			app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/a?work=1h", nil))
+			close(held)
+		}()
+		time.Sleep(10 * time.Second) // of the handler
+		send := func(path string) *httptest.ResponseRecorder {
+			rec := httptest.NewRecorder()
+			app.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+			return rec
+		}
+		began := time.Now()
+		if send("/a"); time.Since(began) != time.Second {
+			t.Error("the place is taken by one that does not wait")
+		}
+		stalls := make(chan struct{})
+		go func() { send("/api/x"); close(stalls) }()
+		synctest.Wait()
+		e.faults = nil
+		began = time.Now()
+		for path, want := range map[string]string{"/a": "200 ", "/api/x": "200 ", "/three": "503 both"} {
+			rec := send(path)
+			if got := fmt.Sprint(rec.Code, " ", rec.Header().Get("X-Podinfo-Fault")); got != want {
+				t.Errorf("%s without a place: %s, want %s", path, got, want)
+			}
+		}
+		if d := time.Since(began); d != 0 || !slices.Equal(e.faults, []string{"faults/both"}) {
+			t.Errorf("%v, observed %v", d, e.faults)
+		}
+		<-stalls
+		<-held
+	})
+}
+
+// working is a middleware that works for as long as a request says.
+type working struct{}
+
+func (working) Info() registry.Info { return registry.Info{Name: "working", Phase: registry.Fault} }
+func (working) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if d, err := time.ParseDuration(r.URL.Query().Get("work")); err == nil {
+		time.Sleep(d)
+	}
+	next(w, r)
 }

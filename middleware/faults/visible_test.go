@@ -56,13 +56,15 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 		counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
 	srv := httptest.NewServer(s.App)
 	defer srv.Close()
+	sizes := map[string]int{} // of the bodies that clients got, by rule
 	for rule, outcome := range requests {
 		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/a", nil) // which is not tried again
 		must(t, err)
 		req.Header.Set("x", rule)
 		status := "444"
 		if res, err := srv.Client().Do(req); err == nil {
-			if _, err = io.Copy(io.Discard, res.Body); err == nil {
+			n, err := io.Copy(io.Discard, res.Body)
+			if sizes["faults/"+rule] = int(n); err == nil {
 				status = fmt.Sprint(res.StatusCode)
 			}
 			res.Body.Close()
@@ -83,11 +85,14 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 	logged, traced := map[string]string{}, map[string]string{}
 	for line := range strings.SplitSeq(s.Log.String(), "\n") {
 		var entry struct {
-			Fault, Code string
-			Status      int
+			Fault, Code   string
+			Status, Bytes int
 		}
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Fault != "" {
 			logged[entry.Fault] = cmp.Or(entry.Code, fmt.Sprint(entry.Status))
+			if b, ok := sizes[entry.Fault]; ok && b != entry.Bytes {
+				t.Errorf("%s: %d bytes are logged, the client got %d\n%s", entry.Fault, entry.Bytes, b, text)
+			}
 		}
 	}
 	for _, span := range collector.Spans() {

@@ -38,7 +38,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return conn, rw, err
 	}
 	ctx, cancel := context.WithCancel(h.m.closing)
-	c := &socket{Conn: conn, strike: h.strike, ctx: ctx, cancel: cancel}
+	c := &socket{leaving: leaving{conn, cancel}, m: h.m, strike: h.strike, ctx: ctx}
 	reader := rw.Reader
 	if h.strike.Fault.WebSocket.Direction.Has(scenario.In) {
 		come, _ := reader.Peek(reader.Buffered()) // with the handshake
@@ -51,10 +51,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // socket is a connection that looks for WebSocket frames in what goes over it.
 // The handshake and control frames pass.
 type socket struct {
-	net.Conn
+	leaving
+	m      *Module
 	strike *scenario.Strike
-	ctx    context.Context
-	cancel context.CancelFunc
+	ctx    context.Context // until it is closed
 
 	reading *incoming // nil when nothing is done to what the client sends
 
@@ -66,34 +66,6 @@ type socket struct {
 	patience  time.Duration // of the one that writes; 0 for ever
 	leave     bool          // close behind the frame that is being written
 	ended     bool
-}
-
-// Close also ends a wait.
-func (c *socket) Close() error {
-	c.cancel()
-	return c.Conn.Close()
-}
-
-// NetConn is for those who close it in a hurry, below TLS.
-func (c *socket) NetConn() net.Conn { return &under{raw(c.Conn), c.cancel} }
-
-// under is the connection below TLS. Closing it ends a wait above.
-type under struct {
-	net.Conn
-	cancel context.CancelFunc
-}
-
-func (c *under) Close() error {
-	c.cancel()
-	return c.Conn.Close()
-}
-
-// CloseWrite closes the server's side, where the connection can.
-func (c *socket) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
 }
 
 // SetDeadline implements net.Conn.
@@ -189,11 +161,21 @@ func (c *socket) send(b []byte) error {
 	return flush()
 }
 
+// hold takes a place among those that wait, for a message that is to.
+func (c *socket) hold() bool {
+	ok := c.m.engine.Hold()
+	if !ok {
+		c.m.counts.add(c.strike.Rule, "skipped")
+	}
+	return ok
+}
+
 // pause waits before a frame. It is false when the connection ended.
 func (c *socket) pause(wait time.Duration) bool {
-	if wait <= 0 {
+	if wait <= 0 || !c.hold() {
 		return true
 	}
+	defer c.m.engine.Release()
 	if !registry.Sleep(c.ctx, wait) {
 		c.ended = true
 		return false

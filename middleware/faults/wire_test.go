@@ -113,7 +113,7 @@ func TestTLSAndHTTP2(t *testing.T) {
 			{"empty: true", "INTERNAL_ERROR", ""},
 			{"garbage: true", "INTERNAL_ERROR", ""},
 			{"truncate: 10", "INTERNAL_ERROR", text[:10]},
-			{"bad-chunk: true", "INTERNAL_ERROR", text},
+			{"bad-chunk: true", "INTERNAL_ERROR", text[:18]},
 		} {
 			e := new(endpoint)
 			app, _ := registrytest.New(t, rules("rules: [{name: r, match: {path: /a}, fault: {"+c.fault+"}}]"), new(faults.Module), e)
@@ -314,6 +314,8 @@ func TestByHeader(t *testing.T) {
 		{[]string{"x-envoy-fault-delay-request", "1", "x-envoy-fault-abort-request", "504"}, 504, ""},
 		{[]string{"x-envoy-fault-delay-request", "soon"}, 400, "milliseconds"},
 		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
+		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "and no name"},
+		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // it asks for none
 		{[]string{"x-podinfo-fault", "{fault: {statsu: 502}}"}, 400, `unknown key \"statsu\" (did you mean \"status\"?)`},
 		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "of this request"},
 		{[]string{"x-podinfo-fault", "{fault: {status: 502}} #" + strings.Repeat("x", 1024)}, 400, "too long"},

@@ -36,14 +36,15 @@ func Directory(dir string) (follow func(ctx context.Context, changed func(), mis
 	}
 	return func(ctx context.Context, changed func(), missed func(error)) {
 		defer w.Close()
-		Follow(ctx, w.Events, w.Errors, changed, missed)
+		Follow(ctx, filepath.Clean(dir), w.Events, w.Errors, changed, missed)
 	}, nil
 }
 
 // Follow calls changed, until ctx ends, when the events of a watched directory
 // say so: at once when the kubelet swaps a volume, and else when the directory
-// has settled. missed is told when a change may go unseen.
-func Follow(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, changed func(), missed func(error)) {
+// has settled. missed is told when a change may go unseen, the last time with
+// [ErrLost] when dir itself is gone.
+func Follow(ctx context.Context, dir string, events <-chan fsnotify.Event, errs <-chan error, changed func(), missed func(error)) {
 	var quiet <-chan time.Time
 	for {
 		select {
@@ -51,6 +52,11 @@ func Follow(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error
 			return
 		case e, ok := <-events:
 			if !ok {
+				missed(ErrLost)
+				return
+			}
+			if e.Name == dir && (e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)) {
+				changed()
 				missed(ErrLost)
 				return
 			}

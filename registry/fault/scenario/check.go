@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"net/textproto"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +20,13 @@ func lazy(expr string) func() *regexp.Regexp {
 
 // ruleName is what a rule may be called.
 var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+// standardMethods are those of RFC 9110 and PATCH (RFC 5789).
+var standardMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"}
+
+// framing are the headers that say where a message ends, which a server says
+// itself.
+var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
 
 // token is the name of a header (RFC 9110, 5.6.2), or a method.
 var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -87,13 +96,19 @@ func (d *decoder) checkMatch(m *Match) {
 		d.wrong("match.grpc", "want no path, methods, host or query beside it")
 	}
 	for _, name := range m.Methods {
-		if !token().MatchString(name) {
+		switch upper := strings.ToUpper(name); {
+		case !token().MatchString(name):
 			d.wrong("match.methods", "%q: want HTTP methods", name)
+		case name != upper && slices.Contains(standardMethods, upper):
+			d.wrong("match.methods", "%q: methods have capital letters: want %s", name, upper)
 		}
 	}
 	for name := range m.Headers {
-		if !token().MatchString(name) {
+		switch {
+		case !token().MatchString(name):
 			d.wrong("match.headers", "%q is no name of a header", name)
+		case strings.EqualFold(name, "Host") && m.GRPC == "":
+			d.wrong("match.headers", "want match.host for the host")
 		}
 	}
 	if m.Per != "" {
@@ -198,6 +213,8 @@ func (d *decoder) checkFault(f *Fault) {
 	for name, value := range f.Headers {
 		if !token().MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			d.wrong("fault.headers", "%q: want the name of a header and a value in one line", name)
+		} else if slices.Contains(framing, textproto.CanonicalMIMEHeaderKey(name)) {
+			d.wrong("fault.headers", "%s is of the server: want truncate or bad-chunk to break a body", name)
 		}
 	}
 	if f.Stall != nil && f.Stall.For <= 0 {
@@ -232,8 +249,7 @@ func (d *decoder) checkSides(r *Rule) {
 	case f == nil:
 	case f.Unready:
 		w := r.When
-		counts := w.After+w.Every+w.First > 0 || len(w.Outcomes) > 0 || w.Ramp != nil
-		if counts || r.Delay != nil || r.Limit != nil || f.GRPC != nil || !r.Match.empty() {
+		if w.counts() || w.Ramp != nil || r.Delay != nil || r.Limit != nil || f.GRPC != nil || !r.Match.empty() {
 			d.wrong("fault.unready", "want nothing beside it but match.server and when it is: for, window, daily or flap")
 		}
 	case web && f.Kind(false) == "":

@@ -122,9 +122,32 @@ func (d *Decision) Chunk(i int) time.Duration {
 	return min(sum, d.engine.limits.Delay)
 }
 
-// Chunked reports whether there are delays between chunks.
-func (d *Decision) Chunked() bool {
-	return slices.ContainsFunc(d.Strikes, func(s Strike) bool { return s.Chunked() })
+// Slow reports whether the reply of a request, or of a call, is sent with
+// pauses.
+func (d *Decision) Slow(call bool) bool {
+	return slices.ContainsFunc(d.Strikes, func(s Strike) bool { return s.Chunked() || !call && s.Fault.slows() })
+}
+
+// Hurry takes out of the decision what would make the request, or the call,
+// wait. It returns the rules that this came from.
+func (d *Decision) Hurry(call bool) (rules []string) {
+	left := d.Strikes[:0]
+	for _, s := range d.Strikes {
+		slows := !call && s.Fault.slows()
+		if s.Delay > 0 || s.Chunked() || slows {
+			rules = append(rules, s.Rule)
+			s.Delay, s.chunks = 0, nil
+			if slows {
+				s.Fault = nil
+			}
+			if s.Fault.Kind(call) == "" {
+				continue
+			}
+		}
+		left = append(left, s)
+	}
+	d.Strikes = left
+	return rules
 }
 
 // Names are those of the rules, joined by commas.
@@ -138,6 +161,10 @@ func (d *Decision) Names() string {
 	}
 	return strings.Join(names, ",")
 }
+
+// Limited reports whether the request takes a place below a concurrency, until
+// Done.
+func (d *Decision) Limited() bool { return len(d.places) > 0 }
 
 // Done gives back what the request took.
 func (d *Decision) Done() {

@@ -1,9 +1,11 @@
 package scenario
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,6 +17,8 @@ import (
 const (
 	MaxBytes = 1 << 20
 	MaxRules = 10000
+
+	maxAliased = 100_000 // values: a few aliases of aliases are a great many
 )
 
 // An Error is one mistake in a scenario.
@@ -110,6 +114,8 @@ type decoder struct {
 	errs     []error
 	bad      map[int]bool          // the rules, by their place, that could not be read
 	unplaced bool                  // lines and columns would tell nobody anything
+	inAlias  int                   // aliases that are being read
+	aliased  int                   // values read in aliases
 	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
 }
 
@@ -120,8 +126,13 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	if len(b) > MaxBytes {
 		return d, nil, &Error{File: file, Problem: fmt.Sprintf("larger than %d bytes", MaxBytes)}
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	err := dec.Decode(&doc)
+	if err == nil && dec.Decode(&more) != io.EOF {
+		return d, nil, &Error{File: file, Line: more.Line, Column: more.Column, Problem: "want one document, without --- between rules"}
+	}
+	if err != nil && err != io.EOF {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
 		e := &Error{File: file, Problem: yamlLine().ReplaceAllString(text, "")}
 		if m := yamlLine().FindStringSubmatch(text); m != nil && m[1] != "" {

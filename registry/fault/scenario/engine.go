@@ -52,8 +52,9 @@ func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 func (e *Engine) Idle() bool { return e.set.Load() == nil }
 
 // Apply replaces the scenario, which must have come from Parse, as a whole. A
-// rule that stays as it is goes on counting where it was.
-func (e *Engine) Apply(s *Scenario) {
+// rule that stays as it is goes on counting where it was. One that has removed
+// itself stays away, or else begins again when anew is true.
+func (e *Engine) Apply(s *Scenario, anew bool) {
 	seed := e.seed
 	if s.Seed != nil {
 		seed = *s.Seed
@@ -68,7 +69,7 @@ func (e *Engine) Apply(s *Scenario) {
 	e.rules = nil
 	for _, r := range s.Rules {
 		fresh := bring(r, seed, now, e.limits)
-		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) {
+		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(anew && l.expired(now)) {
 			fresh = l
 		}
 		e.rules = append(e.rules, fresh)
@@ -138,7 +139,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 	broken := false
 	for at := next(lists, -1); at >= 0; at = next(lists, at) {
 		l := s.rules[at]
-		if broken && l.Fault != nil || !l.matches(req) {
+		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) {
 			continue
 		}
 		if l.timed && now.IsZero() {
@@ -151,6 +152,9 @@ func (e *Engine) Decide(req *Request) *Decision {
 		strike, hit := Strike{}, false
 		if d, strike, hit = l.try(e, d, req, now); !hit {
 			continue
+		}
+		if broken {
+			strike.Fault = nil
 		}
 		if d == nil {
 			d = &Decision{engine: e}
@@ -173,7 +177,8 @@ func (e *Engine) Decide(req *Request) *Decision {
 func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 	n := e.asked.Add(1)
 	for _, r := range rules {
-		if d != nil && d.Broken() != nil && r.Fault != nil {
+		broken := d != nil && d.Broken() != nil
+		if broken && r.Fault != nil && r.Delay == nil {
 			continue
 		}
 		l := bring(r, e.seed, time.Time{}, e.limits)
@@ -184,7 +189,11 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 		if d == nil {
 			d = &Decision{engine: e}
 		}
-		d.Strikes = append(d.Strikes, l.strike(e, n, draws))
+		strike := l.strike(e, n, draws)
+		if broken {
+			strike.Fault = nil
+		}
+		d.Strikes = append(d.Strikes, strike)
 	}
 	return d
 }
@@ -192,21 +201,19 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 // try counts a request that matches and says whether the rule hits it. One
 // that has room below a concurrency takes a place there.
 func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Decision, _ Strike, hit bool) {
-	share := l.percent
+	share := 1.0
 	if l.timed {
-		s, ok := l.When.open(l.born, now)
-		if !ok {
+		var ok bool
+		if share, ok = l.When.open(l.born, now); !ok {
 			return d, Strike{}, false
 		}
-		share *= s
 	}
 	t, key := l.countFor(req)
 	if t == nil {
 		return d, Strike{}, false
 	}
-	n := t.n.Add(1)
-	draws := draws(mix(key + n))
-	if !l.When.picks(n) || share < 1 && draws.uniform(drawPercent, 0) >= share {
+	n, nth, draws := l.turn(t, key)
+	if nth == 0 || !l.When.picks(nth) || share < 1 && draws.uniform(drawPercent, 0) >= l.percent*share {
 		return d, Strike{}, false
 	}
 	if l.Limit == nil {
@@ -225,6 +232,30 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 		d.places = append(d.places, t)
 	}
 	return d, Strike{}, false
+}
+
+// turn counts a request: n is its number among those that match but for the
+// percent, by which it draws, and nth the one among those that match, 0 when it
+// does not. Both are taken in one step where the order of the hits depends on
+// it.
+func (l *live) turn(t *tally, key uint64) (n, nth uint64, d draws) {
+	if l.percent == 1 || !l.When.counts() {
+		n = t.n.Add(1)
+		d = draws(mix(key + n))
+		if l.percent < 1 && d.uniform(drawPercent, 0) >= l.percent {
+			return n, 0, d
+		}
+		return n, n, d
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n = t.n.Add(1)
+	d = draws(mix(key + n))
+	if d.uniform(drawPercent, 0) >= l.percent {
+		return n, 0, d
+	}
+	t.passed++
+	return n, t.passed, d
 }
 
 // over reports whether a request is above the limit, and when to come back
@@ -274,7 +305,7 @@ func (e *Engine) Unready() string {
 // State is a rule and what it has done.
 type State struct {
 	Rule    *Rule
-	Seen    uint64 // requests that matched
+	Seen    uint64 // requests that matched, whatever the percent
 	Hits    uint64
 	Keys    int        // that it counts for
 	Expires *time.Time // when it removes itself, nil for never

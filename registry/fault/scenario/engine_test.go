@@ -33,7 +33,7 @@ func apply(t testing.TB, e *scenario.Engine, rules string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Apply(s)
+	e.Apply(s, false)
 }
 
 // get is a request for a path.
@@ -167,7 +167,7 @@ func TestFirstMatchWinsAndCombine(t *testing.T) {
 		delay time.Duration
 	}{
 		{"/x/y", nil, "a,c", 501, 3 * time.Second},
-		{"/x/y", values{"H": {"1"}}, "a,b,d", 500, 5 * time.Second},
+		{"/x/y", values{"H": {"1"}}, "a,b,c", 500, 3 * time.Second},
 		{"/x/z", nil, "a,d,e", 502, 5 * time.Second},
 		{"/", nil, "d,e", 502, 4 * time.Second},
 	} {
@@ -175,6 +175,85 @@ func TestFirstMatchWinsAndCombine(t *testing.T) {
 		if d.Names() != c.want || d.Broken().Fault.Status != c.code || d.Delay() != c.delay {
 			t.Errorf("%s: %s %+v %v", c.path, d.Names(), d.Broken(), d.Delay())
 		}
+	}
+}
+
+// When goes by the number of those that the percent lets through: of 1000
+// requests the first two of a half are hit, whoever sends them.
+func TestWhenCountsWhatMatches(t *testing.T) {
+	for _, clients := range []int{1, 8} {
+		e := engine(t, "- {name: half, match: {percent: 50}, when: {after: 1, first: 2}, delay: 1s}")
+		var mu sync.Mutex
+		var hits []uint64
+		var all sync.WaitGroup
+		for range clients {
+			all.Go(func() {
+				for range 1000 / clients {
+					if d := e.Decide(get("/", nil)); d != nil {
+						mu.Lock()
+						hits = append(hits, d.Strikes[0].N)
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		all.Wait()
+		slices.Sort(hits)
+		// The second and the third of those that this hits.
+		var want []uint64
+		plain := engine(t, "- {name: half, match: {percent: 50}, delay: 1s}")
+		for len(want) < 3 {
+			if d := plain.Decide(get("/", nil)); d != nil {
+				want = append(want, d.Strikes[0].N)
+			}
+		}
+		if diff := gocmp.Diff(want[1:], hits); diff != "" {
+			t.Errorf("%d clients: %s", clients, diff)
+		}
+	}
+}
+
+// A rule that has removed itself stays away or begins again, as asked.
+func TestApplyAfterTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := engine(t, "- {name: r, ttl: 1m, delay: 1s}")
+		s, err := scenario.Parse("f", []byte("rules: [{name: r, ttl: 1m, delay: 1s}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		for _, anew := range []bool{false, true} {
+			e.Apply(s, anew)
+			if hit := names(e, get("/", nil)) != ""; hit != anew {
+				t.Errorf("anew %v: hit %v", anew, hit)
+			}
+		}
+	})
+}
+
+// A key that was forgotten while its requests are under way would have its
+// places again.
+func TestKeysUnderWayAreKept(t *testing.T) {
+	s, err := scenario.Parse("f", []byte("rules: [{name: r, match: {per: client}, limit: {concurrency: 1}}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: 1, Held: 1, Keys: 4})
+	e.Apply(s, false)
+	hit := func(client string) bool {
+		d := e.Decide(get("/", values{"client": {client}}))
+		return d != nil && len(d.Strikes) > 0
+	}
+	if hit("a") {
+		t.Error("the first request is above the limit")
+	}
+	for i := range 20 {
+		if d := e.Decide(get("/", values{"client": {fmt.Sprint(i)}})); d != nil {
+			d.Done()
+		}
+	}
+	if !hit("a") {
+		t.Error("a second request of the same client is below the limit")
 	}
 }
 
@@ -482,7 +561,7 @@ rules:
 			t.Fatal(err)
 		}
 		e := scenario.NewEngine(99, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 1000})
-		e.Apply(s)
+		e.Apply(s, false)
 		var mu sync.Mutex
 		var out []string
 		var all sync.WaitGroup

@@ -10,8 +10,8 @@ import (
 )
 
 // Lint is [Parse] that also warns of what is accepted and hardly meant: rules
-// that can never hit, as earlier ones hit everything that they match. It names
-// only those that are sure.
+// that can never hit, by what they say themselves or as earlier ones hit
+// everything that they match. It names only those that are sure.
 func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 	s = new(Scenario)
 	d, root, err := open(file, b)
@@ -24,6 +24,11 @@ func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 	var greedy []*live
 	for _, r := range s.Rules {
 		l := bring(r, 0, time.Time{}, Limits{})
+		if why := l.idle(); why != "" {
+			d.rule = strconv.Quote(r.Name)
+			d.wrong("", "it never hits: %s", why)
+			continue
+		}
 		if by := l.shadowedBy(greedy); len(by) > 0 {
 			d.rule = strconv.Quote(r.Name)
 			d.wrong("", "it never hits, as all that it matches is hit by rule %s first", strings.Join(by, " and "))
@@ -36,6 +41,28 @@ func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 		warnings = append(warnings, w.(*Error))
 	}
 	return s, warnings, nil
+}
+
+// idle is why a rule never hits, whatever the others, "" when it may.
+func (l *live) idle() string {
+	w := &l.When
+	begins := time.Duration(0)
+	if w.Window != nil {
+		begins = time.Duration(w.Window.From)
+	}
+	switch {
+	case l.percent == 0:
+		return "match.percent is 0"
+	case w.Ramp != nil && w.Ramp.From == 0 && w.Ramp.To == 0:
+		return "when.ramp stays at 0"
+	case len(w.Outcomes) > 0 && !slices.Contains(w.Outcomes, Hit):
+		return "when.outcomes has no hit"
+	case w.For > 0 && begins >= time.Duration(w.For):
+		return "when.for is over before when.window begins"
+	case l.TTL > 0 && begins >= time.Duration(l.TTL):
+		return "its ttl is over before when.window begins"
+	}
+	return ""
 }
 
 // greedy reports whether a rule hits every request that it matches. A setting
@@ -83,7 +110,7 @@ func (l *live) covers(b *live, call bool) bool {
 
 func (l *live) coversWeb(b *live) bool {
 	m, other := &l.Match, &b.Match
-	if len(m.Methods) > 0 && len(other.Methods) == 0 || l.Fault != nil && l.Fault.WebSocket != nil && (b.Fault == nil || b.Fault.WebSocket == nil) {
+	if len(m.Methods) > 0 && len(other.Methods) == 0 || b.Meets(true) && !l.Meets(true) || b.Meets(false) && !l.Meets(false) {
 		return false
 	}
 	for _, method := range other.Methods {

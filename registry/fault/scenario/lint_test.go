@@ -35,7 +35,9 @@ func TestLint(t *testing.T) {
 		{"combine: true, fault: {reset: true}", "fault: {empty: true}", true},
 		{"fault: {websocket: {close: 1000}}", "fault: {websocket: {drop: 1}}", true},
 		{"match: {path: /a, internal: true}, delay: 1s", "match: {path: /a, internal: true}, delay: 1s", true},
+		{"fault: {truncate: 1}", "fault: {bad-chunk: true}", true},
 
+		{"fault: {truncate: 1}", "fault: {reset: true}", false}, // which may hit a WebSocket
 		{"match: {percent: 99}, delay: 1s", "delay: 1s", false},
 		{"when: {every: 1}, delay: 1s", "delay: 1s", false},
 		{"ttl: 1h, delay: 1s", "delay: 1s", false},
@@ -82,6 +84,30 @@ func TestLint(t *testing.T) {
 	}
 }
 
+func TestLintIdle(t *testing.T) {
+	for _, c := range []struct{ rule, why string }{
+		{"match: {percent: 0}", "match.percent is 0"},
+		{"when: {ramp: {from: 0, to: 0, over: 1m}}", "when.ramp stays at 0"},
+		{"when: {outcomes: [pass, pass]}", "when.outcomes has no hit"},
+		{"when: {for: 30s, window: {from: 30s}}", "when.for is over before when.window begins"},
+		{"ttl: 1m, when: {window: {from: 2m}}", "its ttl is over before when.window begins"},
+		{"match: {percent: 0.01}", ""},
+		{"when: {ramp: {from: 1, to: 0, over: 1m}}", ""},
+		{"when: {outcomes: [pass, hit]}", ""},
+		{"when: {for: 30s, window: {from: 29s}}", ""},
+		{"ttl: 2m, when: {window: {from: 1m}}", ""},
+	} {
+		_, warnings, err := scenario.Lint("f", []byte("rules:\n- {name: a, delay: 1s, "+c.rule+"}"))
+		got := ""
+		if len(warnings) > 0 {
+			got = strings.TrimPrefix(warnings[0].Problem, "it never hits: ")
+		}
+		if got != c.why || err != nil {
+			t.Errorf("%s: %v %v", c.rule, warnings, err)
+		}
+	}
+}
+
 // TestLintIsSure holds Lint against the engine: of many pairs of rules, the one
 // that it warns of hits none of many requests.
 func TestLintIsSure(t *testing.T) {
@@ -93,7 +119,7 @@ func TestLintIsSure(t *testing.T) {
 		}
 		return from[random.IntN(len(from))] + ", "
 	}
-	does := []string{"delay: 1ms", "fault: {status: 500}", "fault: {grpc: ABORTED}", "fault: {status: 500, grpc: ABORTED}", "fault: {websocket: {drop: 1}}", "limit: {concurrency: 1}"}
+	does := []string{"delay: 1ms", "fault: {status: 500}", "fault: {grpc: ABORTED}", "fault: {status: 500, grpc: ABORTED}", "fault: {websocket: {drop: 1}}", "fault: {truncate: 1}", "delay: {fixed: 1ms, at: chunks}", "limit: {concurrency: 1}"}
 	rule := func(name string) string {
 		return "- {name: " + name + ", match: {" +
 			pick("path: /a", "path: /a/b", "path: /a/*", "path: '/{x}'", "path: '/a/{x}'", "path: '*'", "path: '*/b'", "path: '/{x}/*'", "grpc: '*'", "grpc: a.B/*", "grpc: a.B/C") +
@@ -127,7 +153,7 @@ func TestLintIsSure(t *testing.T) {
 		}
 		warned++
 		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
-		e.Apply(s)
+		e.Apply(s, false)
 		for _, req := range requests {
 			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // no Done: a limit is soon reached
 				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())

@@ -156,7 +156,7 @@ func (l *live) matchesWeb(req *Request) bool {
 	if m.Path != "" && !l.path.match(req.Path) ||
 		len(m.Methods) > 0 && !slices.Contains(m.Methods, req.Method) ||
 		m.Host != "" && !l.host.match(strings.ToLower(req.Host)) ||
-		l.Fault != nil && l.Fault.WebSocket != nil && !req.WebSocket {
+		!l.Meets(req.WebSocket) {
 		return false
 	}
 	for i := range l.query {
@@ -245,6 +245,9 @@ func (d *Daily) has(now time.Time) bool {
 	}
 	return d.From <= t || t < d.To
 }
+
+// counts reports whether it goes by the number of a request.
+func (w *When) counts() bool { return w.After+w.Every+w.First > 0 || len(w.Outcomes) > 0 }
 
 // picks reports whether the n-th request, counted from 1, is to be hit.
 func (w *When) picks(n uint64) bool {

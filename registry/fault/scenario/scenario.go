@@ -42,18 +42,18 @@ type Match struct {
 	Headers  map[string]string `json:"headers,omitempty" doc:"headers or gRPC metadata by name; * is any text, and nothing means without it"`
 	Query    map[string]string `json:"query,omitempty" doc:"query parameters by name; * is any text, and nothing means without it"`
 	GRPC     string            `json:"grpc,omitempty" doc:"service/method of a gRPC call; * is any text"`
-	Percent  *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"share of the requests, 0 to 100"`
+	Percent  *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"share of the requests, 0 to 100; when counts only these"`
 	Per      string            `json:"per,omitempty" doc:"count for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
 	Server   string            `json:"server,omitempty" doc:"host name of the server, which is the pod's; * is any text"`
 	Internal bool              `json:"internal,omitempty" doc:"touch an internal route, health or reflection; the path or method must be literal"`
 }
 
-// When picks among the requests that match, by their number and by time. All
+// When picks among the requests that match, by their number among those and by time. All
 // that is given must hold. Times count from when the rule was loaded.
 type When struct {
 	After    uint64    `json:"after,omitempty" min:"1" doc:"let the first N pass"`
 	Every    uint64    `json:"every,omitempty" min:"1" doc:"hit every Nth"`
-	First    uint64    `json:"first,omitempty" min:"1" doc:"hit N and no more"`
+	First    uint64    `json:"first,omitempty" min:"1" doc:"hit the first N and no more"`
 	Outcomes []Outcome `json:"outcomes,omitempty" doc:"hit or pass for each in turn; what comes after the last passes"`
 	Cycle    bool      `json:"cycle,omitempty" doc:"begin the outcomes again after the last"`
 
@@ -290,6 +290,23 @@ func (f *Fault) Kind(call bool) string {
 		return "unready"
 	}
 	return ""
+}
+
+// slows reports a fault that sends the body of a reply with pauses.
+func (f *Fault) slows() bool { return f != nil && (f.Stall != nil || f.Bandwidth > 0) }
+
+// Meets reports whether the rule can do something to a request that asks for a
+// WebSocket, or to one that does not. The answer to the first has no body.
+func (r *Rule) Meets(websocket bool) bool {
+	switch f := r.Fault; f.Kind(false) {
+	case "websocket":
+		return websocket
+	case "truncate", "bad-chunk", "stall", "bandwidth", "goaway":
+		return !websocket
+	case "":
+		return !websocket || r.Delay == nil || r.Delay.At != Chunks
+	}
+	return true
 }
 
 func (f *Fault) callKind() string {

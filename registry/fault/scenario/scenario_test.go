@@ -62,6 +62,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// aliases are rules that take their outcomes from another.
+func aliases(n int) (out string) {
+	for i := range n {
+		out += fmt.Sprintf("- {name: b%d, delay: 1s, when: {outcomes: *o}}\n", i)
+	}
+	return out
+}
+
 func TestMistakes(t *testing.T) {
 	rule := func(s string) string { return "rules:\n- name: r\n  " + s }
 	const fault = "fault: {reset: true}\n  "
@@ -137,6 +145,12 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "limit: {concurrency: 1, burst: 2}"), `limit.burst: want rate beside it`},
 		{rule(fault + "\n- name: r\n  delay: 1s"), `rule "r": name: another rule has this name`},
 		{"rules: [{name: a b, delay: 1s}]", `rule "a b": name: want letters, digits, - _ and ., at most 63`},
+		{rule(fault + "match: {methods: [get]}"), `match.methods: "get": methods have capital letters: want GET`},
+		{rule(fault + "match: {headers: {host: b}}"), `match.headers: want match.host for the host`},
+		{rule("fault: {status: 500, headers: {content-length: '3'}}"), `fault.headers: content-length is of the server`},
+		{"rules: []\n---\nrules: [{name: r, delay: 1s}]", `f.yaml:2:1: want one document`},
+		{"rules: []\n---\n[", `want one document`},
+		{"rules:\n- {name: a, delay: 1s, when: {outcomes: &o [" + strings.Repeat("hit,", 20000) + "]}}\n" + aliases(10), `rule "b4": when.outcomes[19995]: more than 100000 values through aliases`},
 		{strings.Repeat("#", scenario.MaxBytes+1), "larger than"},
 	} {
 		_, err := scenario.Parse("f.yaml", []byte(c.in))
@@ -175,7 +189,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: 1, Held: 1, Keys: 2})
-		e.Apply(s)
+		e.Apply(s, false)
 		for _, req := range []scenario.Request{{Method: "GET", Path: "/api/x", Host: "a", Values: values{}}, {RPC: "/a.B/C", Values: values{}}} {
 			if d := e.Decide(&req); d != nil {
 				d.Delay()

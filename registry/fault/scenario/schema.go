@@ -13,8 +13,9 @@ import (
 type object map[string]any
 
 // Schema is the JSON Schema (2020-12) of a scenario, made from the types, so
-// that an editor can complete one. It accepts all that Parse accepts; what
-// Parse refuses beyond it takes two fields together.
+// that an editor can complete one. It accepts all that Parse accepts but for
+// numbers that are written as texts; what Parse refuses beyond it takes two
+// fields together.
 func Schema() []byte {
 	s := schemaOf(reflect.TypeFor[Scenario](), "")
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "podinfo fault scenario"

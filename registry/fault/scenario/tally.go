@@ -8,10 +8,11 @@ import (
 
 // tally is what is counted of a rule, or of one of its keys.
 type tally struct {
-	n       atomic.Uint64 // requests that matched
+	n       atomic.Uint64 // requests that matched, whatever the percent
 	running atomic.Int64  // of those below a concurrency
 
 	mu     sync.Mutex
+	passed uint64  // requests that the percent let through, where they have an order
 	tokens float64 // of the bucket
 	filled time.Time
 }
@@ -43,8 +44,8 @@ func (t *tally) take(now time.Time, rate, burst float64) (ok bool, wait time.Dur
 }
 
 // keys holds a tally for each of the keys that were seen last: at least half
-// of limit and at most limit, of 90 bytes each. A key that was forgotten begins
-// anew.
+// of limit and at most limit, of 90 bytes each, and those that have requests
+// under way. A key that was forgotten begins anew.
 type keys struct {
 	limit int
 
@@ -64,13 +65,25 @@ func (k *keys) of(key uint64) *tally {
 		t = new(tally)
 	}
 	if len(k.recent) >= max(k.limit/2, 1) {
-		k.old, k.recent = k.recent, nil
+		k.rotate()
 	}
 	if k.recent == nil {
 		k.recent = map[uint64]*tally{}
 	}
 	k.recent[key] = t
 	return t
+}
+
+// rotate forgets the keys that were not seen lately, but for those that have
+// requests under way: they would have their concurrency again.
+func (k *keys) rotate() {
+	kept := map[uint64]*tally{}
+	for key, t := range k.old {
+		if k.recent[key] == nil && t.running.Load() > 0 {
+			kept[key] = t
+		}
+	}
+	k.old, k.recent = k.recent, kept
 }
 
 func (k *keys) len() int {

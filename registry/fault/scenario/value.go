@@ -20,6 +20,11 @@ import (
 func (d *decoder) value(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
+		d.inAlias++
+		defer func() { d.inAlias-- }()
+	}
+	if d.inAlias > 0 && d.tooMany(n, field) {
+		return
 	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
@@ -43,6 +48,16 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string, limits refl
 	default:
 		d.scalar(n, v, field, limits)
 	}
+}
+
+// tooMany counts the values that are read in aliases, of which a short file can
+// make more than there is time for.
+func (d *decoder) tooMany(n *yaml.Node, field string) bool {
+	d.aliased++
+	if d.aliased == maxAliased+1 {
+		d.fail(n, field, "more than %d values through aliases", maxAliased)
+	}
+	return d.aliased > maxAliased
 }
 
 // special reads the types that are written in a way of their own.

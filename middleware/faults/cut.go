@@ -1,0 +1,205 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/urfave/negroni/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// enough is how much of a body is kept for a chunk that breaks.
+const enough = 4 << 10
+
+var errCut = errors.New("the reply was cut")
+
+// capture keeps the beginning of a reply and counts the rest, until the handler
+// returns or sends what it has so far. From then on it is a stream.
+type capture struct {
+	http.ResponseWriter // the real one, whose deadlines are the handler's
+	r                   *http.Request
+	fault               *scenario.Fault
+	patience            time.Duration // for one write
+	stop                func()        // ends the handler's context
+
+	header      http.Header
+	status      int
+	keep, total int
+	body        bytes.Buffer
+
+	streams bool
+	conn    net.Conn // of a stream over HTTP/1, nil over HTTP/2
+	sent    int
+	over    bool
+}
+
+// cut lets the handler answer, sends the beginning of that and breaks off.
+func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike) {
+	ctx, stop := context.WithCancel(r.Context())
+	defer stop()
+	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, patience: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: enough}
+	if s.Fault.Truncate != nil {
+		c.keep = *s.Fault.Truncate
+	}
+	next(negroni.NewResponseWriter(c), r.WithContext(ctx))
+	if r.Context().Err() != nil && !c.streams {
+		return // the client left first
+	}
+	c.WriteHeader(http.StatusOK)
+	switch bodiless := r.Method == http.MethodHead || c.status == http.StatusNoContent || c.status == http.StatusNotModified; {
+	case c.streams:
+		c.end()
+	case bodiless: // nothing could be missing
+		m.abort(w, s)
+	default:
+		c.whole()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func (c *capture) Header() http.Header         { return c.header }
+func (c *capture) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *capture) WriteHeader(status int) {
+	if c.status == 0 && status >= 200 {
+		c.status = status
+	}
+}
+
+func (c *capture) Write(b []byte) (int, error) {
+	c.WriteHeader(http.StatusOK)
+	part := b[:min(len(b), max(0, c.keep-c.total))]
+	c.total += len(b)
+	if !c.streams {
+		c.body.Write(part)
+		return len(b), nil
+	}
+	if c.send(part); len(part) < len(b) {
+		c.end()
+	}
+	if c.over {
+		return len(part), errCut
+	}
+	return len(b), nil
+}
+
+// Flush makes a stream of the reply, as its client gets now what there is.
+func (c *capture) Flush() {
+	if c.streams || c.r.Method == http.MethodHead {
+		return
+	}
+	c.WriteHeader(http.StatusOK)
+	c.streams = true
+	c.begin("")
+	if c.send(c.body.Bytes()); c.total > c.keep || c.fault.BadChunk {
+		c.end()
+	}
+}
+
+// begin sends the header. Without a length what follows comes in chunks.
+func (c *capture) begin(length string) {
+	to := c.header
+	if c.r.ProtoMajor > 1 {
+		to = c.ResponseWriter.Header()
+		clear(to)
+		maps.Copy(to, c.header)
+	}
+	to.Del("Content-Length")
+	if length != "" {
+		to.Set("Content-Length", length)
+	}
+	if c.r.ProtoMajor > 1 {
+		c.ResponseWriter.WriteHeader(c.status)
+		http.NewResponseController(c.ResponseWriter).Flush()
+		return
+	}
+	registry.Cut(c.ResponseWriter, c.body.Len())
+	conn, _, err := http.NewResponseController(c.ResponseWriter).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if to.Get("Content-Type") == "" {
+		to.Set("Content-Type", http.DetectContentType(c.body.Bytes()))
+	}
+	to.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	to.Set("Connection", "close")
+	if length == "" {
+		to.Set("Transfer-Encoding", "chunked")
+	}
+	c.conn = conn
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", c.status, http.StatusText(c.status))
+	to.Write(&b)
+	b.WriteString("\r\n")
+	c.raw(b.Bytes())
+}
+
+// raw writes to the connection of a stream over HTTP/1.
+func (c *capture) raw(b []byte) {
+	c.conn.SetWriteDeadline(time.Now().Add(c.patience))
+	c.conn.Write(b)
+}
+
+// send sends a part of the body, unless it is over.
+func (c *capture) send(b []byte) {
+	if c.over || len(b) == 0 {
+		return
+	}
+	c.sent += len(b)
+	switch {
+	case c.conn == nil:
+		c.ResponseWriter.Write(b)
+		http.NewResponseController(c.ResponseWriter).Flush()
+	case c.header.Get("Transfer-Encoding") != "":
+		c.raw(fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b))
+	default:
+		c.raw(b)
+	}
+}
+
+// end breaks off, over HTTP/2 when the handler returns.
+func (c *capture) end() {
+	if c.over {
+		return
+	}
+	c.over = true
+	c.stop()
+	registry.Cut(c.ResponseWriter, c.sent)
+	if c.conn == nil {
+		return
+	}
+	if c.fault.BadChunk {
+		c.raw([]byte("no chunk\r\n"))
+	}
+	if c.fault.Reset {
+		reset(c.conn)
+	} else {
+		hangUp(c.conn)
+	}
+}
+
+// whole sends the beginning of a reply that the handler has finished, shorter
+// than it says.
+func (c *capture) whole() {
+	if c.fault.BadChunk {
+		c.body.Truncate(c.body.Len() / 2)
+	} else if c.total <= c.keep {
+		c.body.Truncate(max(0, c.total-1))
+	}
+	length := strconv.Itoa(max(1, c.total))
+	if c.fault.BadChunk && c.r.ProtoMajor == 1 {
+		length = ""
+	}
+	c.begin(length)
+	c.send(c.body.Bytes())
+	c.end()
+}

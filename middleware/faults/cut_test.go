@@ -1,0 +1,96 @@
+package faults_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+)
+
+// stream sends the digits in two parts, the second when the test says so or
+// when there is nobody to send it to.
+type stream struct {
+	more  chan struct{}
+	ended chan error // how the second part went
+}
+
+func (*stream) Info() registry.Info { return registry.Info{Name: "stream"} }
+
+func (s *stream) Routes() []registry.Route {
+	return []registry.Route{{Path: "/stream", Handler: func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "0123")
+		http.NewResponseController(w).Flush()
+		select {
+		case <-s.more:
+		case <-r.Context().Done():
+		}
+		_, err := io.WriteString(w, "456789")
+		s.ended <- err
+	}}}
+}
+
+// A stream that is cut comes as far as it does when it is written, and its
+// handler is told.
+func TestCutStreams(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, c := range []struct {
+			fault string
+			first string // comes before the handler goes on
+			all   string
+			fails bool // the second part
+		}{
+			{"truncate: 7", "0123", "0123456", true},
+			{"truncate: 4", "0123", "0123", true},
+			{"truncate: 2", "01", "01", true},
+			{"truncate: 10", "0123", "0123456789", false}, // what follows is missing: the end
+			{"truncate: 0", "", "", true},
+			{"bad-chunk: true", "0123", "0123", true},
+		} {
+			e, s := new(endpoint), &stream{make(chan struct{}), make(chan error, 1)}
+			app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {"+c.fault+"}}]"), new(faults.Module), e, s)
+			srv := httptest.NewUnstartedServer(app)
+			srv.EnableHTTP2 = h2
+			srv.StartTLS()
+			res, err := srv.Client().Get(srv.URL + "/stream")
+			must(t, err)
+			first := make([]byte, len(c.first))
+			_, err = io.ReadFull(res.Body, first)
+			must(t, err)
+			close(s.more)
+			rest, err := io.ReadAll(res.Body)
+			if got := string(first) + string(rest); got != c.all || err == nil {
+				t.Errorf("%s over HTTP/2 %v: %q, %v", c.fault, h2, got, err)
+			}
+			if res.ContentLength != -1 {
+				t.Errorf("%s: a stream of %d bytes", c.fault, res.ContentLength)
+			}
+			if err := <-s.ended; (err != nil) != c.fails {
+				t.Errorf("%s over HTTP/2 %v: the handler got %v", c.fault, h2, err)
+			}
+			if _, outcomes := e.seen(1); outcomes[0] != 444 {
+				t.Errorf("%s recorded as %v", c.fault, outcomes)
+			}
+			res.Body.Close()
+			srv.Close()
+		}
+	}
+}
+
+// A handler that waits for its client ends when the reply was cut.
+func TestCutStreamsEndTheirHandler(t *testing.T) {
+	s := &stream{make(chan struct{}), make(chan error, 1)}
+	app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {truncate: 2}}]"), new(faults.Module), s)
+	srv := httptest.NewServer(app)
+	defer srv.Close()
+	if got, err := exchange(t, srv.Listener.Addr().String(), "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil || !strings.HasSuffix(got, "\r\n\r\n2\r\n01\r\n") {
+		t.Errorf("%q %v", got, err)
+	}
+	if err := <-s.ended; err == nil {
+		t.Error("the handler was told nothing")
+	}
+}
