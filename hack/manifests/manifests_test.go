@@ -97,10 +97,49 @@ func TestComponentsMix(t *testing.T) {
 	}
 }
 
+// TestNamePrefix has an overlay rename podinfo, and the components in it, below
+// it or above it.
+func TestNamePrefix(t *testing.T) {
+	names := slices.DeleteFunc(folders(t, "components"), func(name string) bool { return name == "memcached" || name == "redis" })
+	below := overlay(t, "a-", kustomize+"/base")
+	for name, dir := range map[string]string{
+		"in it":        overlay(t, "a-", kustomize+"/base", names...),
+		"above":        overlay(t, "", below, names...),
+		"both":         overlay(t, "b-", below, names...),
+		"with a cache": overlay(t, "", below, "redis", "network-policy"),
+	} {
+		if err := checker.Check("1.35", render(t, dir)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, cache := range []string{"redis", "memcached"} { // as their comments say
+		err := checker.Check("1.35", render(t, overlay(t, "a-", kustomize+"/base", cache)))
+		if err == nil || !strings.Contains(err.Error(), "PODINFO_CACHE_SERVER: there is no service "+cache) {
+			t.Errorf("%s: %v", cache, err)
+		}
+	}
+}
+
+// TestSeveralServices: what leads to podinfo's Service does not choose among many.
+func TestSeveralServices(t *testing.T) {
+	for _, component := range []string{"gateway", "ingress"} {
+		_, err := build(overlay(t, "", kustomize+"/overlays/frontend-backend-cache", component))
+		if err == nil || !strings.Contains(err.Error(), "multiple matches for selector Service") {
+			t.Errorf("%s: %v", component, err)
+		}
+		frontend := overlay(t, "", kustomize+"/overlays/frontend-backend-cache/frontend", component)
+		if err := checker.Check("1.35", render(t, frontend)); err != nil {
+			t.Errorf("%s of one: %v", component, err)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	base := string(render(t, kustomize))
 	monitored := string(mix(t, "monitoring"))
 	routed := string(mix(t, "gateway", "ingress"))
+	secured := string(mix(t, "tls"))
+	cached := string(mix(t, "redis"))
 	flaky := string(render(t, kustomize+"/overlays/flaky"))
 	env := "- name: PODINFO_UI_COLOR\n          value: '#34577c'"
 	tests := map[string]struct {
@@ -144,6 +183,14 @@ func TestCheck(t *testing.T) {
 		"port of a PodMonitor":      {monitored, "port: http-metrics", "port: metrics", "a selected pod has no port metrics"},
 		"port of an Ingress":        {routed, "port:\n              name: http", "port:\n              name: https", "service podinfo has no port https"},
 		"service of a route":        {routed, "- name: podinfo\n      port: 9999", "- name: podcast\n      port: 9999", "there is no service podcast"},
+		"issuer":                    {secured, "kind: Issuer\nmetadata:\n  name: podinfo", "kind: Issuer\nmetadata:\n  name: podcast", "there is no Issuer podinfo"},
+		"issuer of the cluster":     {secured, "kind: Issuer\n    name: podinfo", "kind: ClusterIssuer\n    name: anyone", ""},
+		"server of the cache":       {cached, "tcp://redis:6379", "tcp://:secret@rediss:6379/1", "PODINFO_CACHE_SERVER: there is no service rediss"},
+		"servers of the cache":      {cached, "tcp://redis:6379", "memcached://one.elsewhere:11211,two:11211", "there is no service two"},
+		"cache elsewhere":           {cached, "tcp://redis:6379", "tcp://redis.elsewhere:6379", ""},
+		"value of a label":          {base, "app.kubernetes.io/name: podinfo\n  name: podinfo\n", "app.kubernetes.io/name: " + strings.Repeat("x", 64) + "\n  name: podinfo\n", "metadata.labels: Invalid value"},
+		"label of pods":             {base, "app.kubernetes.io/name: podinfo\n    spec:", "app.kubernetes.io/name: podinfo\n        team: '-'\n    spec:", "labels of its pods: Invalid value"},
+		"name of a service":         {base, "  name: podinfo\nspec:\n  ports:", "  name: " + strings.Repeat("x", 64) + "\nspec:\n  ports:", "metadata.name: must be no more than 63"},
 		"scenario":                  {flaky, "percent: 20", "percent: 200", "PODINFO_FAULTS:3:23: rule \"flaky\""},
 		"name of a scenario":        {flaky, "name: podinfo-faults", "name: podinfo-fault", "there is no ConfigMap podinfo-faults"},
 		"file of a scenario":        {flaky, "scenario.yaml: |", "scenario.yml: |", "ConfigMap podinfo-faults has no scenario.yaml"},
@@ -187,12 +234,18 @@ func folders(t *testing.T, kind string) (names []string) {
 // mix renders the base with components.
 func mix(t *testing.T, components ...string) []byte {
 	t.Helper()
+	return render(t, overlay(t, "", kustomize+"/base", components...))
+}
+
+// overlay makes an overlay of a kustomization with components.
+func overlay(t *testing.T, namePrefix, resource string, components ...string) (dir string) {
+	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := func(path ...string) string {
-		abs, err := filepath.Abs(filepath.Join(append([]string{kustomize}, path...)...))
+	from := func(path string) string {
+		abs, err := filepath.Abs(path)
 		if err == nil {
 			abs, err = filepath.Rel(dir, abs)
 		}
@@ -201,12 +254,11 @@ func mix(t *testing.T, components ...string) []byte {
 		}
 		return abs
 	}
-	k := map[string]any{"resources": []string{from("base")}}
 	var paths []string
 	for _, name := range components {
-		paths = append(paths, from("components", name))
+		paths = append(paths, from(filepath.Join(kustomize, "components", name)))
 	}
-	k["components"] = paths
+	k := map[string]any{"namePrefix": namePrefix, "resources": []string{from(resource)}, "components": paths}
 	if slices.Contains(components, "faults") { // whose scenario is the overlay's
 		copyFile(t, filepath.Join(dir, "scenario.yaml"), "../../examples/scenarios/brown-out.yaml")
 		k["configMapGenerator"] = []any{map[string]any{
@@ -220,7 +272,7 @@ func mix(t *testing.T, components ...string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return render(t, dir)
+	return dir
 }
 
 func copyFile(t *testing.T, to, from string) {
@@ -234,20 +286,24 @@ func copyFile(t *testing.T, to, from string) {
 	}
 }
 
-// render renders what kubectl would apply, in its order.
 func render(t *testing.T, dir string) []byte {
 	t.Helper()
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionLegacy
-	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := resources.AsYaml()
+	manifest, err := build(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return manifest
+}
+
+// build renders what kubectl would apply, in its order.
+func build(dir string) ([]byte, error) {
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		return nil, err
+	}
+	return resources.AsYaml()
 }
 
 func compare(t *testing.T, file string, got []byte) {

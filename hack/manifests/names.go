@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // manifest is a whole in which names and labels lead to something.
@@ -37,11 +41,34 @@ func checkNames(objects []*object) error {
 		}
 	}
 	for _, o := range objects {
-		if err := errors.Join(m.checkObject(o), m.checkPod(o)); err != nil {
+		if err := errors.Join(m.checkMetadata(o), m.checkObject(o), m.checkPod(o)); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// nameRules are those of kinds whose names become labels or names in DNS.
+var nameRules = map[string]func(string) []string{
+	"v1/Service":   validation.IsDNS1035Label,
+	"batch/v1/Job": validation.IsDNS1123Label,
+}
+
+// checkMetadata checks what no schema says of names and labels, such as their length.
+func (m *manifest) checkMetadata(o *object) error {
+	rule := nameRules[o.gvk()]
+	if rule == nil {
+		rule = validation.IsDNS1123Subdomain
+	}
+	var errs []error
+	if wrong := rule(o.Metadata.Name); wrong != nil {
+		errs = append(errs, fmt.Errorf("metadata.name: %s", strings.Join(wrong, ", ")))
+	}
+	wrong := metavalidation.ValidateLabels(o.Metadata.Labels, field.NewPath("metadata", "labels"))
+	if pod := m.pods[o]; pod != nil {
+		wrong = append(wrong, metavalidation.ValidateLabels(pod.Labels, field.NewPath("labels of its pods"))...)
+	}
+	return errors.Join(append(errs, wrong.ToAggregate())...)
 }
 
 func (m *manifest) checkObject(o *object) error {
@@ -62,6 +89,8 @@ func (m *manifest) checkObject(o *object) error {
 		return m.checkIngress(o)
 	case "gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/v1/GRPCRoute":
 		return m.checkRoute(o)
+	case "cert-manager.io/v1/Certificate":
+		return m.checkCertificate(o)
 	}
 	return nil
 }
@@ -234,6 +263,33 @@ func (m *manifest) checkRoute(o *object) error {
 	return errors.Join(errs...)
 }
 
+// checkCertificate looks for the issuer, unless that is of no namespace.
+func (m *manifest) checkCertificate(o *object) error {
+	var ref struct{ Kind, Name string }
+	if err := o.into(&ref, "spec", "issuerRef"); err != nil {
+		return err
+	}
+	if ref.Kind != "ClusterIssuer" && !has(m.objects, "cert-manager.io/v1/Issuer", ref.Name) {
+		return fmt.Errorf("there is no Issuer %s", ref.Name)
+	}
+	return nil
+}
+
+// checkCache looks for the services of a cache's servers. A host with a dot is
+// elsewhere.
+func checkCache(servers string, all []*object) error {
+	_, hosts, _ := strings.Cut(servers, "://")
+	hosts, _, _ = strings.Cut(hosts[strings.LastIndex(hosts, "@")+1:], "/")
+	var errs []error
+	for host := range strings.SplitSeq(hosts, ",") {
+		name, _, _ := strings.Cut(host, ":")
+		if validation.IsDNS1035Label(name) == nil && name != "localhost" && !has(all, "v1/Service", name) {
+			errs = append(errs, fmt.Errorf("PODINFO_CACHE_SERVER: there is no service %s", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // checkPod checks what a pod names: its own labels, volumes, ConfigMaps and
 // its service account.
 func (m *manifest) checkPod(o *object) error {
@@ -249,13 +305,13 @@ func (m *manifest) checkPod(o *object) error {
 		}
 		errs = append(errs, err)
 	}
-	if name := pod.Spec.ServiceAccountName; name != "" && name != "default" && !m.has("v1/ServiceAccount", name) {
+	if name := pod.Spec.ServiceAccountName; name != "" && name != "default" && !has(m.objects, "v1/ServiceAccount", name) {
 		errs = append(errs, fmt.Errorf("there is no ServiceAccount %s", name))
 	}
 	volumes := map[string]bool{}
 	for _, v := range pod.Spec.Volumes {
 		volumes[v.Name] = true
-		if c := v.ConfigMap; c != nil && !m.has("v1/ConfigMap", c.Name) {
+		if c := v.ConfigMap; c != nil && !has(m.objects, "v1/ConfigMap", c.Name) {
 			errs = append(errs, fmt.Errorf("there is no ConfigMap %s", c.Name))
 		}
 	}
@@ -283,6 +339,6 @@ func (m *manifest) checkPod(o *object) error {
 	return errors.Join(errs...)
 }
 
-func (m *manifest) has(gvk, name string) bool {
-	return slices.ContainsFunc(m.objects, func(o *object) bool { return o.gvk() == gvk && o.Metadata.Name == name })
+func has(objects []*object, gvk, name string) bool {
+	return slices.ContainsFunc(objects, func(o *object) bool { return o.gvk() == gvk && o.Metadata.Name == name })
 }

@@ -123,6 +123,7 @@ func (s *settings) checkContainer(pod *corev1.PodTemplateSpec, c *corev1.Contain
 	if file := rows["PODINFO_FAULTS_FILE"].value; file != unset {
 		errs = append(errs, s.checkScenario(pod, c, file, args, env, all))
 	}
+	errs = append(errs, checkCache(rows["PODINFO_CACHE_SERVER"].value, all))
 	return errors.Join(append(errs, checkDrain(pod, rows))...)
 }
 

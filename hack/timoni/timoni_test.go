@@ -56,7 +56,7 @@ func TestRender(t *testing.T) {
 			autoscaling: {enabled: true, cpu: 80, memory: "48Mi", maxReplicas: 6}
 			ingress: {enabled: true, tls: true, host: "podinfo.example.com", className: "nginx", annotations: "cert-manager.io/cluster-issuer": "self-signed", labels: "example.com/edge": "public"}
 			monitoring: {enabled: true, interval: 30}
-			caching: {enabled: true, redisURL: "tcp://:secret@redis:6379"}
+			caching: {enabled: true, redisURL: "tcp://:secret@redis.caches:6379"}
 			test: enabled: true
 		}`},
 		{"own-user", `{faults: scenario: "# A comment stays.\nrules: [{name: slow, delay: 200ms}]\n", podSecurityContext: {runAsUser: 65532, runAsGroup: null, fsGroup: null, supplementalGroups: [7]}, securityContext: readOnlyRootFilesystem: false}`},
