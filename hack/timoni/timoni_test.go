@@ -60,7 +60,7 @@ func TestRender(t *testing.T) {
 			test: enabled: true
 		}`},
 		{"own-user", `{faults: scenario: "# A comment stays.\nrules: [{name: slow, delay: 200ms}]\n", podSecurityContext: {runAsUser: 65532, runAsGroup: null, fsGroup: null, supplementalGroups: [7]}, securityContext: readOnlyRootFilesystem: false}`},
-		{"few-modules", `{modules: ["none", "http-server", "metrics-server", "health", "version"], test: {enabled: true, image: {repository: "example.com/curl", tag: "", digest: ""}}}`},
+		{"few-modules", `{podAnnotations: "prometheus.io/scrape": "false", modules: ["none", "http-server", "metrics-server", "health", "version"], test: {enabled: true, image: {repository: "example.com/curl", tag: "", digest: ""}}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := timoni.Render(module, instance(), tc.values)
