@@ -245,6 +245,20 @@ func TestRefused(t *testing.T) {
 		"/faults/scenario":       {"faults": object{"scenario": []any{object{"name": "slow"}}}},
 		"/faults/errorRate":      {"faults": object{"errorRate": 2}},
 		"/ingress/hosts/0/paths": {"ingress": object{"hosts": []any{object{"host": "a", "paths": "/"}}}},
+
+		"tls.grpc without tls.enabled":              {"tls": object{"grpc": true}},
+		"tls.grpcClientCA without tls.grpc":         {"tls": object{"enabled": true, "grpcClientCA": true}},
+		"jwt.paths without jwt.secret":              {"jwt": object{"paths": []any{"/cache/*"}}},
+		"grpcRoute.enabled without":                 {"grpcRoute": object{"enabled": true}, "service": object{"grpcPort": 0}},
+		"replicaCount is the least":                 {"hpa": object{"enabled": true}, "replicaCount": 0},
+		"from 1 to hpa.maxReplicas":                 {"hpa": object{"enabled": true, "maxReplicas": 2}, "replicaCount": 3},
+		"service.httpPort and service.metricsPort":  {"service": object{"httpPort": 9797}},
+		"service.externalPort and service.grpcPort": {"service": object{"externalPort": 9999}},
+		"service.metricsPort and tls.port are both": {"tls": object{"enabled": true, "port": 9797}},
+		"settings.LEVEL has no effect":              {"settings": object{"LEVEL": "debug"}},
+		"settings.H2C has no effect":                {"settings": object{"H2C": true}, "h2c": object{"enabled": true}},
+		"metricsFrom has to say where Prometheus":   {"networkPolicy": object{"enabled": true, "from": []any{object{}}}, "serviceMonitor": object{"enabled": true}},
+		"app.kubernetes.io/name is the label":       {"podLabels": object{"app.kubernetes.io/name": "web"}},
 	} {
 		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: want an error about %s, got %v", values, want, err)
@@ -278,6 +292,133 @@ func TestNulls(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v", leaf.Path, err)
+		}
+	}
+}
+
+// TestStrings gives what Kubernetes takes as a string alone as a number, a boolean
+// or a string that YAML could take for one.
+func TestStrings(t *testing.T) {
+	type object = map[string]any
+	check := checker(t)
+	mixed := object{"number": 5, "large": float64(1000000), "boolean": true, "text": "on"}
+	for name, values := range map[string]object{
+		"annotations and labels of the Service":   {"service": object{"annotations": mixed, "additionalLabels": mixed}},
+		"annotations and labels of the Ingress":   {"ingress": object{"enabled": true, "annotations": mixed, "additionalLabels": mixed}},
+		"annotations and labels of the HTTPRoute": {"httpRoute": object{"enabled": true, "annotations": mixed, "additionalLabels": mixed}},
+		"annotations and labels of the GRPCRoute": {"grpcRoute": object{"enabled": true, "annotations": mixed, "additionalLabels": mixed}},
+		"annotations and labels of the Pods":      {"podAnnotations": mixed, "podLabels": mixed},
+		"ServiceMonitor":                          {"serviceMonitor": object{"enabled": true, "additionalLabels": mixed}},
+		"nodeSelector":                            {"nodeSelector": mixed},
+		"labels that the chart has too":           {"service": object{"additionalLabels": object{"app.kubernetes.io/version": 7}}},
+		"fullnameOverride":                        {"fullnameOverride": "on", "redis": object{"enabled": true}, "hpa": object{"enabled": true}, "ingress": object{"enabled": true}},
+		"namespaceOverride":                       {"namespaceOverride": "2026"},
+		"name of the service account":             {"serviceAccount": object{"enabled": true, "name": "1"}},
+		"priorityClassName":                       {"priorityClassName": "true"},
+		"class of the Ingress":                    {"ingress": object{"enabled": true, "className": "1"}},
+		"names of the config":                     {"config": object{"configMap": "1", "secret": "2"}, "extraEnvs": []any{}},
+		"names of the Secrets":                    {"tls": object{"enabled": true, "secretName": "1"}, "jwt": object{"secretName": "2", "secretKey": "3"}},
+		"key of the Secret":                       {"jwt": object{"secret": strings.Repeat("0", 32), "secretKey": "3"}},
+		"flags":                                   {"service": object{"grpcService": "a: b #c"}},
+	} {
+		if err := check.Check("1.35", []byte(chart.Manifest(render(t, values)))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLongNames has the longest names, cut at a hyphen too, with what is called after them.
+func TestLongNames(t *testing.T) {
+	check := checker(t)
+	all := cases(t)
+	for _, name := range []string{"redis", "memcached", "hooks", "tls", "jwt", "jwt-public-key", "config", "scenario", "network-policy"} {
+		values := all[name]
+		values["nameOverride"] = "abc-efghijkl"
+		files, err := chart.Render(strings.Repeat("x", 53), kube, values)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if err := check.Check("1.35", []byte(chart.Manifest(chart.Documents(files)))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestIndentedText keeps what is indented on its first line.
+func TestIndentedText(t *testing.T) {
+	got := []byte(chart.Manifest(render(t, map[string]any{
+		"faults": map[string]any{"scenario": "    # A comment.\nrules:\n  - name: slow\n    delay: 200ms\n"},
+		"jwt":    map[string]any{"publicKey": "  of:\nthe issuer"},
+	})))
+	if err := checker(t).Check("1.35", got); err != nil {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// TestUsersVariablesWin over those that the chart's values make, each there once.
+func TestUsersVariablesWin(t *testing.T) {
+	got := chart.Manifest(render(t, map[string]any{
+		"ui":        map[string]any{"color": "red", "message": "values", "logo": "values"},
+		"settings":  map[string]any{"UI_MESSAGE": "settings", "UI_LOGO": "settings"},
+		"extraEnvs": []any{map[string]any{"name": "PODINFO_UI_LOGO", "value": "extraEnvs"}},
+	}))
+	for name, want := range map[string]string{"COLOR": "red", "MESSAGE": "settings", "LOGO": "extraEnvs"} {
+		entry := "- name: PODINFO_UI_" + name + "\n"
+		if strings.Count(got, entry) != 1 || !strings.Contains(got, entry+"              value: "+want+"\n") {
+			t.Errorf("want %s once, as %s, in\n%s", name, want, got)
+		}
+	}
+}
+
+// TestKeyFromElsewhere: jwt does not ask for a key in its values when there is another.
+func TestKeyFromElsewhere(t *testing.T) {
+	type object = map[string]any
+	for _, values := range []object{
+		{"extraEnvs": []any{object{"name": "PODINFO_JWT_SECRET", "value": strings.Repeat("k", 32)}}},
+		{"settings": object{"JWT_PUBLIC_KEY_FILE": "/keys/key.pem"}},
+		{"extraArgs": []any{"--jwt-public-key-file=/keys/key.pem"}},
+		{"config": object{"secret": "settings"}},
+	} {
+		values["jwt"] = object{"paths": []any{"/cache/*"}}
+		render(t, values)
+	}
+}
+
+// TestTests are those of helm test: what modules and jwt.paths rule out is not asked for.
+func TestTests(t *testing.T) {
+	type object = map[string]any
+	guard := func(paths ...any) object { return object{"secretName": "key", "paths": paths} }
+	for _, tc := range []struct {
+		values      object
+		names, asks string
+	}{
+		{object{}, "grpc jwt service", "/api/info"},
+		{object{"modules": []any{"-panic", "random-error"}}, "grpc jwt service", "/api/info"},
+		{object{"modules": []any{"none", "http-server", "health"}}, "service", "/healthz"},
+		{object{"modules": []any{"none", "all", "-token"}}, "grpc service", "/api/info"},
+		{object{"modules": []any{"-cache"}, "cache": "redis://redis.caches"}, "grpc jwt service", "/api/info"},
+		{object{"cache": "redis://redis.caches", "tls": object{"enabled": true}}, "cache grpc jwt service tls", "/api/info"},
+		{object{"cache": "redis://redis.caches", "jwt": guard("/cache/*")}, "grpc jwt service", "/api/info"},
+		{object{"jwt": guard("/*", "!/api/info")}, "grpc service", "/api/info"},
+		{object{"jwt": guard("/*", "!/token", "!/token/*")}, "grpc jwt service", "/healthz"},
+		{object{"jwt": guard("/token/validate")}, "grpc service", "/api/info"},
+	} {
+		files, err := chart.Render("podinfo", kube, tc.values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for file := range files {
+			if name, ok := strings.CutPrefix(file, "podinfo/templates/tests/"); ok {
+				names = append(names, strings.TrimSuffix(name, ".yaml"))
+			}
+		}
+		slices.Sort(names)
+		if diff := cmp.Diff(tc.names, strings.Join(names, " ")); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tc.values, diff)
+		}
+		if service := files["podinfo/templates/tests/service.yaml"]; !strings.Contains(service, ":9898"+tc.asks+"\n") {
+			t.Errorf("%v: want %s in\n%s", tc.values, tc.asks, service)
 		}
 	}
 }

@@ -1,5 +1,21 @@
-{{- /* podinfo's environment variables, without those of extraEnvs. */ -}}
+{{- /* podinfo's environment. Of what is named twice the last is taken, which is the user's. */ -}}
 {{- define "podinfo.envs" -}}
+{{- $all := concat (include "podinfo.ownEnvs" . | fromYamlArray) (default list .Values.extraEnvs) }}
+{{- $last := dict }}
+{{- range $i, $env := $all }}
+{{- $_ := set $last $env.name $i }}
+{{- end }}
+{{- $out := list }}
+{{- range $i, $env := $all }}
+{{- if eq $i (get $last $env.name) }}
+{{- $out = append $out $env }}
+{{- end }}
+{{- end }}
+{{- toYaml $out }}
+{{- end }}
+
+{{- /* The variables of the chart's values, then those of settings. */ -}}
+{{- define "podinfo.ownEnvs" -}}
 {{- include "podinfo.env" (list "PODINFO_UI_COLOR" .Values.ui.color) }}
 {{- include "podinfo.env" (list "PODINFO_UI_MESSAGE" .Values.ui.message) }}
 {{- include "podinfo.env" (list "PODINFO_UI_LOGO" .Values.ui.logo) }}
@@ -39,8 +55,8 @@
 - name: PODINFO_JWT_SECRET
   valueFrom:
     secretKeyRef:
-      name: {{ default (printf "%s-jwt" (include "podinfo.fullname" $)) .secretName }}
-      key: {{ .secretKey }}
+      name: {{ default (include "podinfo.part" (list $ "jwt")) .secretName | toYaml }}
+      key: {{ .secretKey | toYaml }}
 {{- end }}
 {{- include "podinfo.env" (list "PODINFO_JWT_ENABLED" (ternary "" true (empty .paths))) }}
 {{- include "podinfo.env" (list "PODINFO_JWT_PATHS" (join "," .paths)) }}

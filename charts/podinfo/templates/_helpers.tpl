@@ -5,12 +5,18 @@
 {{- default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* The name of a part, short enough for a label and for a Service: (list . "redis"). */ -}}
+{{- define "podinfo.part" -}}
+{{- $suffix := index . 1 }}
+{{- include "podinfo.fullname" (index . 0) | trunc (int (sub 62 (len $suffix))) | trimSuffix "-" }}-{{ $suffix }}
+{{- end }}
+
 {{- define "podinfo.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
 
 {{- define "podinfo.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "podinfo.fullname" . }}
+app.kubernetes.io/name: {{ include "podinfo.fullname" . | toYaml }}
 {{- end }}
 
 {{- /* Labels of every object but the name, which selects Pods. */ -}}
@@ -27,10 +33,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* Labels of what is of podinfo but must not be taken for it: (list . "redis"). */ -}}
 {{- define "podinfo.partLabels" -}}
-{{- $name := printf "%s-%s" (include "podinfo.fullname" (index . 0)) (index . 1) -}}
+{{- $name := include "podinfo.part" . -}}
 {{ include "podinfo.commonLabels" (index . 0) }}
 app.kubernetes.io/name: {{ $name }}
 app: {{ $name }}
+{{- end }}
+
+{{- /* Labels and the user's, which win, but for the name that finds Pods: (list (include "podinfo.labels" .) .Values.podLabels). */ -}}
+{{- define "podinfo.moreLabels" -}}
+{{- $more := include "podinfo.strings" (index . 1) | fromYaml }}
+{{- if hasKey $more "app.kubernetes.io/name" }}
+{{- fail "app.kubernetes.io/name is the label that Pods and Services are found by: it cannot be given another time" }}
+{{- end }}
+{{- toYaml (merge $more (index . 0 | fromYaml)) }}
 {{- end }}
 
 {{- define "podinfo.image" -}}
@@ -48,7 +63,7 @@ app: {{ $name }}
 {{- end }}
 
 {{- define "podinfo.tlsSecretName" -}}
-{{- default (printf "%s-tls" (include "podinfo.fullname" .)) .Values.tls.secretName }}
+{{- default (include "podinfo.part" (list . "tls")) .Values.tls.secretName }}
 {{- end }}
 
 {{- /* The path of a route under the prefix: "" for the prefix /. */ -}}
@@ -68,15 +83,24 @@ http://{{ include "podinfo.host" . }}:{{ .Values.service.externalPort }}{{ inclu
 {{- if .Values.cache }}
 {{- .Values.cache }}
 {{- else if .Values.redis.enabled }}
-{{- printf "tcp://%s-redis:6379" (include "podinfo.fullname" .) }}
+{{- printf "tcp://%s:6379" (include "podinfo.part" (list . "redis")) }}
 {{- else if .Values.memcached.enabled }}
-{{- printf "memcached://%s-memcached:11211" (include "podinfo.fullname" .) }}
+{{- printf "memcached://%s:11211" (include "podinfo.part" (list . "memcached")) }}
 {{- end }}
 {{- end }}
 
 {{- /* A number of a values file is a float, which prints 1e+06. */ -}}
 {{- define "podinfo.scalar" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{- /* A map of strings, where the values may have numbers and booleans. */ -}}
+{{- define "podinfo.strings" -}}
+{{- $out := dict }}
+{{- range $name, $value := . }}
+{{- $_ := set $out $name (include "podinfo.scalar" $value) }}
+{{- end }}
+{{- toYaml $out }}
 {{- end }}
 
 {{- /* An environment variable, unless its value is empty: (list "NAME" value). */ -}}

@@ -2,15 +2,15 @@
 {{- define "podinfo.flags" -}}
 - --port={{ .Values.service.httpPort }}
 {{- with .Values.host }}
-- --host={{ . }}
+- {{ printf "--host=%s" . | toYaml }}
 {{- end }}
 {{- if include "podinfo.prefix" . }}
-- --prefix={{ .Values.prefix }}
+- {{ printf "--prefix=%s" .Values.prefix | toYaml }}
 {{- end }}
 {{- if .Values.tls.enabled }}
 - --secure-port={{ .Values.tls.port }}
 {{- end }}
-- --cert-path={{ .Values.tls.certPath }}
+- {{ printf "--cert-path=%s" .Values.tls.certPath | toYaml }}
 {{- with .Values.service.metricsPort }}
 - --port-metrics={{ . }}
 {{- end }}
@@ -18,13 +18,13 @@
 - --grpc-port={{ . }}
 {{- end }}
 {{- with .Values.service.grpcService }}
-- --grpc-service-name={{ . }}
+- {{ printf "--grpc-service-name=%s" . | toYaml }}
 {{- end }}
 {{- range .Values.backends }}
-- --backend-url={{ . }}
+- {{ printf "--backend-url=%s" . | toYaml }}
 {{- end }}
 {{- with include "podinfo.cacheServer" . }}
-- --cache-server={{ . }}
+- {{ printf "--cache-server=%s" . | toYaml }}
 {{- end }}
 - --level={{ .Values.logLevel }}
 - --random-delay={{ .Values.faults.delay }}
@@ -39,10 +39,10 @@
 - --h2c
 {{- end }}
 {{- with include "podinfo.configPath" . }}
-- --config-path={{ . }}
+- {{ printf "--config-path=%s" . | toYaml }}
 {{- end }}
 {{- with .Values.config.name }}
-- --config={{ . }}
+- {{ printf "--config=%s" . | toYaml }}
 {{- end }}
 {{- with .Values.extraArgs }}
 {{ toYaml . }}
@@ -61,8 +61,5 @@
 {{- with print (default "" .Values.jwt.secret) (default "" .Values.jwt.publicKey) }}
 {{- $_ := set $out "checksum/jwt" (sha256sum .) }}
 {{- end }}
-{{- range $name, $value := .Values.podAnnotations }}
-{{- $_ := set $out $name (include "podinfo.scalar" $value) }}
-{{- end }}
-{{- toYaml $out }}
+{{- toYaml (merge (include "podinfo.strings" .Values.podAnnotations | fromYaml) $out) }}
 {{- end }}

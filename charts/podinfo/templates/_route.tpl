@@ -3,16 +3,13 @@
 apiVersion: gateway.networking.k8s.io/v1
 kind: {{ .kind }}
 metadata:
-  name: {{ include "podinfo.fullname" .root }}
-  namespace: {{ include "podinfo.namespace" .root }}
+  name: {{ include "podinfo.fullname" .root | toYaml }}
+  namespace: {{ include "podinfo.namespace" .root | toYaml }}
   labels:
-    {{- include "podinfo.labels" .root | nindent 4 }}
-    {{- with .values.additionalLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "podinfo.moreLabels" (list (include "podinfo.labels" .root) .values.additionalLabels) | nindent 4 }}
   {{- with .values.annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- include "podinfo.strings" . | nindent 4 }}
   {{- end }}
 spec:
   {{- with .values.parentRefs }}

@@ -6,8 +6,8 @@ The steps run one after the other. Its name does not change, so that the delete 
 apiVersion: v1
 kind: Pod
 metadata:
-  name: {{ include "podinfo.fullname" .root }}-{{ .name }}-test
-  namespace: {{ include "podinfo.namespace" .root }}
+  name: {{ include "podinfo.part" (list .root (printf "%s-test" .name)) }}
+  namespace: {{ include "podinfo.namespace" .root | toYaml }}
   labels:
     {{- include "podinfo.partLabels" (list .root "test") | nindent 4 }}
   annotations:
@@ -32,6 +32,46 @@ spec:
   {{- end }}
   containers:
     {{- include "podinfo.testStep" (dict "test" . "name" .name "command" (last .steps)) | nindent 4 }}
+{{- end }}
+
+{{- /*
+Says true when a module is on and its route asks for no token, as far as modules and jwt.paths tell:
+(list . "token" "/token").
+*/ -}}
+{{- define "podinfo.open" -}}
+{{- $module := index . 1 }}
+{{- $path := index . 2 }}
+{{- $on := true }}
+{{- $guarded := false }}
+{{- $spared := false }}
+{{- with (index . 0).Values }}
+{{- range .modules }}
+{{- if has . (list "none" (print "-" $module)) }}
+{{- $on = false }}
+{{- else if has . (list "all" $module) }}
+{{- $on = true }}
+{{- end }}
+{{- end }}
+{{- range .jwt.paths }}
+{{- if regexMatch (trimPrefix "!" . | regexQuoteMeta | replace "\\*" ".*" | printf "^%s$") $path }}
+{{- if hasPrefix "!" . }}
+{{- $spared = true }}
+{{- else }}
+{{- $guarded = true }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $on (or $spared (not $guarded)) }}true{{ end }}
+{{- end }}
+
+{{- /* A request that podinfo answers, whatever is off: (list . "http://…"). Probes ask for no token. */ -}}
+{{- define "podinfo.testRequest" -}}
+{{- $check := printf "podcli check http %s/healthz --retry=5 --delay=2s" (index . 1) }}
+{{- if include "podinfo.open" (list (index . 0) "info" "/api/info") }}
+{{- $check = printf "podcli check http %s/api/info --retry=5 --delay=2s --expect-body=version" (index . 1) }}
+{{- end }}
+{{- splitList " " $check | toYaml }}
 {{- end }}
 
 {{- define "podinfo.testStep" -}}
