@@ -1,10 +1,10 @@
-.PHONY: test proto deps unit examples packaging browser timoni image image-test image-run lint bench fuzz readme
+.PHONY: test proto deps unit examples documents packaging browser timoni image image-test image-run lint bench fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 
 test: deps unit ## everything, on a bare Debian machine too
-	@$(MAKE) --jobs=2 --output-sync=target examples packaging browser
+	@$(MAKE) --jobs=2 --output-sync=target examples documents packaging browser
 
 deps: ## real servers and a browser for the tests
 	hack/deps
@@ -16,6 +16,9 @@ examples: ## each example that is a module of its own
 	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \
 		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
 	done
+
+documents: ## the OpenAPI documents and the schema of scenarios, by the validators of others
+	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
 
 packaging: ## what is applied to a cluster: kustomize, chart, Timoni module; and what applies and releases it
 	shellcheck hack/deps hack/e2e hack/fuzz .ci/run

@@ -45,7 +45,7 @@ func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
 }
 
 // scenarioSchemas are the schemas of a scenario and of a rule, which the one
-// refers to.
+// refers to. A rule by itself, which the path names, need not say its name.
 func scenarioSchemas() (all, rule object) {
 	if err := json.Unmarshal(scenario.Schema(), &all); err != nil {
 		panic(err) // it was made from the same types
@@ -53,7 +53,10 @@ func scenarioSchemas() (all, rule object) {
 	delete(all, "$schema")
 	rules := all["properties"].(map[string]any)["rules"].(map[string]any)
 	rule = rules["items"].(map[string]any)
-	rules["items"] = reference("scenario.Rule")
+	items := reference("scenario.Rule")
+	items["required"] = rule["required"]
+	delete(rule, "required")
+	rules["items"] = items
 	return all, rule
 }
 
