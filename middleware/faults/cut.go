@@ -55,10 +55,10 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 		return // the client left first
 	}
 	c.WriteHeader(http.StatusOK)
-	switch bodiless := r.Method == http.MethodHead || c.status == http.StatusNoContent || c.status == http.StatusNotModified; {
+	switch {
 	case c.streams:
 		c.end()
-	case bodiless: // nothing could be missing
+	case c.bodiless(): // nothing could be missing
 		m.abort(w, s)
 	default:
 		c.whole()
@@ -92,12 +92,18 @@ func (c *capture) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Flush makes a stream of the reply, as its client gets now what there is.
+func (c *capture) bodiless() bool {
+	return c.r.Method == http.MethodHead || c.status == http.StatusNoContent || c.status == http.StatusNotModified
+}
+
+// Flush makes a stream of the reply, as its client gets now what there is. A
+// client of HTTP/1.0, which knows no chunks, would not see what is missing of
+// one.
 func (c *capture) Flush() {
-	if c.streams || c.r.Method == http.MethodHead {
+	c.WriteHeader(http.StatusOK)
+	if c.streams || c.bodiless() || !c.r.ProtoAtLeast(1, 1) {
 		return
 	}
-	c.WriteHeader(http.StatusOK)
 	c.streams = true
 	c.begin("")
 	if c.send(c.body.Bytes()); c.total > c.keep || c.fault.BadChunk {
