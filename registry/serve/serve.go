@@ -21,19 +21,21 @@ const Quiet = 250 * time.Millisecond
 // Server serves one listener.
 type Server struct {
 	http     *http.Server
-	listener net.Listener
+	listener *lastCall
+	served   chan struct{} // closed when nothing is accepted any more
 	closing  atomic.Bool
 
 	mu     sync.Mutex
 	states map[net.Conn]http.ConnState
 	last   time.Time     // of a change of states
-	empty  chan struct{} // closed when states is empty, while closing
+	all    bool          // no connection will be added
+	empty  chan struct{} // closed when all are gone
 }
 
 // New prepares srv to be served on l. It takes over srv.Handler and
 // srv.ConnState.
 func New(srv *http.Server, l net.Listener) *Server {
-	s := &Server{http: srv, listener: l, states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
+	s := &Server{http: srv, listener: &lastCall{Listener: l}, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.closing.Load() {
@@ -49,14 +51,17 @@ func New(srv *http.Server, l net.Listener) *Server {
 // stand in brackets.
 func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	var c net.ListenConfig
+	c.SetMultipathTCP(false) // which cannot be closed without a gap
+	return c.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve serves until Drain or Close. With srv.TLSConfig set it speaks TLS.
+// Serve serves until Drain or Close, once. With srv.TLSConfig set it speaks TLS.
 func (s *Server) Serve() error {
+	defer close(s.served)
 	var err error
 	if s.http.TLSConfig != nil {
 		err = s.http.ServeTLS(s.listener, "", "")
@@ -82,7 +87,7 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 }
 
 func (s *Server) signalEmpty() {
-	if !s.closing.Load() || len(s.states) > 0 {
+	if !s.all || len(s.states) > 0 {
 		return
 	}
 	select {
@@ -92,13 +97,17 @@ func (s *Server) signalEmpty() {
 	}
 }
 
-// Drain closes the port, answers what was sent before that, and closes the
-// connections. What is still being served when ctx is done is cut, and counted
+// Drain closes the port of a server that serves, answers who had connected
+// before that, and closes the connections. What is still being served when ctx is done is cut, and counted
 // in the error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.closing.Store(true)
-	s.listener.Close()
-	s.linger(ctx)
+	s.listener.end()
+	select {
+	case <-s.served:
+		s.linger(ctx)
+	case <-ctx.Done():
+	}
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		return nil
@@ -111,9 +120,11 @@ func (s *Server) Drain(ctx context.Context) error {
 	return nil
 }
 
-// linger waits until no connection is open or all are quiet.
+// linger waits until no connection is open or all are quiet. It is for when
+// nothing is accepted any more.
 func (s *Server) linger(ctx context.Context) {
 	s.mu.Lock()
+	s.all = true
 	s.signalEmpty()
 	s.last = time.Now()
 	s.mu.Unlock()

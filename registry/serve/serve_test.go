@@ -87,6 +87,17 @@ func TestDrainLosesNothing(t *testing.T) {
 	}
 }
 
+// untilClosed waits until the port is closed, or hears nobody any more.
+func untilClosed(s *serve.Server) {
+	for {
+		c, err := net.DialTimeout("tcp", s.Addr().String(), 20*time.Millisecond)
+		if err != nil {
+			return
+		}
+		c.Close()
+	}
+}
+
 // TestDrainAnswersWhatWasSent covers the connection that was idle when the
 // port closed and whose request was already on its way.
 func TestDrainAnswersWhatWasSent(t *testing.T) {
@@ -109,17 +120,43 @@ func TestDrainAnswersWhatWasSent(t *testing.T) {
 	ask()
 	done := make(chan error)
 	go func() { done <- s.Drain(t.Context()) }()
-	for {
-		probe, err := net.Dial("tcp", s.Addr().String())
-		if err != nil {
-			break
-		}
-		probe.Close()
-	}
+	untilClosed(s)
 	if res := ask(); !res.Close {
 		t.Error("the reply while draining keeps the connection alive")
 	}
 	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainAnswersTheBacklog has clients that the server comes to accept only
+// when its port is closed.
+func TestDrainAnswersTheBacklog(t *testing.T) {
+	l, err := serve.Listen(t.Context(), "[::1]", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve.New(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })}, l)
+	var clients []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		clients = append(clients, c)
+	}
+	drained, served := make(chan error), make(chan error)
+	go func() { drained <- s.Drain(t.Context()) }()
+	untilClosed(s)
+	go func() { served <- s.Serve() }()
+	for _, c := range clients {
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || !res.Close {
+			t.Errorf("%+v %v", res, err)
+		}
+	}
+	if err := errors.Join(<-drained, <-served); err != nil {
 		t.Error(err)
 	}
 }
