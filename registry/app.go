@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,8 @@ type App struct {
 	draining   atomic.Bool
 	failed     chan error
 
-	mu      sync.Mutex // guards running, drained and the making of table
+	mu      sync.Mutex // guards the flags, running and the making of table
+	started bool
 	running []*entry
 	drained bool
 }
@@ -75,7 +77,8 @@ func Flags(vars map[string]string) Option { return func(o *options) { o.flags = 
 func File(vars map[string]string) Option { return func(o *options) { o.file = vars } }
 
 // With adds modules and turns them on, unless a variable says otherwise. One
-// with the name of a listed module takes its place.
+// with the name of a listed module takes its place. New configures a module
+// itself and no copy of it: an instance belongs to one App.
 func With(mods ...Module) Option {
 	return func(o *options) { o.given = append(o.given, mods...) }
 }
@@ -96,7 +99,10 @@ func Exit(f func(code int)) Option { return func(o *options) { o.exit = f } }
 // error it finds; those about settings are [SettingError].
 func New(mods []Module, opts ...Option) (*App, error) {
 	o := options{build: Build{"0.0.0", "unknown"}}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("option %d is nil", i+1)
+		}
 		opt(&o)
 	}
 	a := &App{log: o.log, build: o.build, exit: o.exit, failed: make(chan error, 1)}
@@ -120,6 +126,14 @@ func New(mods []Module, opts ...Option) (*App, error) {
 func (a *App) list(mods, given []Module) error {
 	var errs []error
 	for i, m := range slices.Concat(mods, given) {
+		if none(m) {
+			place, list := i+1, "the list"
+			if i >= len(mods) {
+				place, list = i+1-len(mods), "With"
+			}
+			errs = append(errs, fmt.Errorf("module %d of %s is nil", place, list))
+			continue
+		}
 		e := &entry{Module: m, info: m.Info(), asked: i >= len(mods)}
 		if err := checkModule(m); err != nil {
 			errs = append(errs, fmt.Errorf("module %s: %w", e.info.Name, err))
@@ -132,6 +146,12 @@ func (a *App) list(mods, given []Module) error {
 	}
 	slices.SortStableFunc(a.entries, func(x, y *entry) int { return x.listens() - y.listens() })
 	return errors.Join(errs...)
+}
+
+// none reports that there is no module, or none behind its pointer.
+func none(m Module) bool {
+	v := reflect.ValueOf(m)
+	return m == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func (e *entry) listens() int {

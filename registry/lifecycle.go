@@ -9,9 +9,20 @@ import (
 	"time"
 )
 
+// ErrStarted is what Start returns when the App was started or stopped before.
+var ErrStarted = errors.New("already started or stopped: an App starts once")
+
 // Start starts the modules that are on or on standby, in list order. If one
-// fails, those before it are stopped.
+// fails, those before it are stopped. An App starts once: to start again,
+// also after Stop, assemble a new one of new modules.
 func (a *App) Start(ctx context.Context) error {
+	a.mu.Lock()
+	again := a.started || a.drained
+	a.started = true
+	a.mu.Unlock()
+	if again {
+		return ErrStarted
+	}
 	for _, e := range a.entries {
 		if e.state == Off {
 			continue

@@ -261,6 +261,23 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestNewRefusesNil(t *testing.T) {
+	for want, opts := range map[string][]registry.Option{
+		"option 1 is nil":             {nil},
+		"module 1 of With is nil":     {registry.With(nil)},
+		"module 2 of With is nil":     {registry.With(newMark("m", registry.Edge, false), (*mark)(nil))},
+		"module 1 of the list is nil": {},
+	} {
+		var list []registry.Module
+		if len(opts) == 0 {
+			list = mods(nil)
+		}
+		if _, err := registry.New(list, opts...); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // order records what is called, and when.
 type order struct {
 	plain
@@ -298,6 +315,30 @@ func TestLifecycleOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"start a", "start b", "stop a"}, calls); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What was started or stopped is not started again.
+func TestStartsOnce(t *testing.T) {
+	for what, end := range map[string]func(*registry.App) error{
+		"started": func(a *registry.App) error { return a.Start(t.Context()) },
+		"started and stopped": func(a *registry.App) error {
+			return errors.Join(a.Start(t.Context()), a.Stop(t.Context()))
+		},
+		"stopped": func(a *registry.App) error { return a.Stop(t.Context()) },
+	} {
+		var calls []string
+		app, err := registry.New(mods(&order{plain{info: registry.Info{Name: "a"}}, &calls, nil}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(app); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		before := len(calls)
+		if err := app.Start(t.Context()); !errors.Is(err, registry.ErrStarted) || len(calls) != before {
+			t.Errorf("%s: %v, %v", what, err, calls)
+		}
 	}
 }
 
