@@ -25,6 +25,9 @@ import (
 //   - two of it with different settings do not know of each other;
 //   - when it has stopped, no goroutine of it is left.
 //
+// While it runs it is asked for its plain GET routes, and a middleware for some
+// of the stock ones: whoever panics then is found, as if there were no recovery.
+//
 // m is a pointer to a struct as the module's users would give it; Check works
 // on shallow copies. env are variables that the module needs, each as
 // NAME=value. Every violation is an error of the test.
@@ -39,7 +42,10 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 		t.Error(err)
 		return
 	}
-	c := &checker{t: t, module: m, vars: vars}
+	if _, ok := vars["PODINFO_SEED"]; !ok {
+		vars["PODINFO_SEED"] = "1"
+	}
+	c := &checker{t: t, module: m, vars: vars, said: map[string]bool{}, skip: map[question]bool{}}
 	if !c.info() {
 		return
 	}
@@ -68,11 +74,17 @@ type checker struct {
 	module registry.Module
 	name   string
 	vars   map[string]string
+	said   map[string]bool   // what is wrong, each said once
+	skip   map[question]bool // what is not to be asked again
 }
 
 func (c *checker) errorf(format string, args ...any) {
 	c.t.Helper()
-	c.t.Errorf("module %s: %s", c.name, fmt.Sprintf(format, args...))
+	problem := fmt.Sprintf(format, args...)
+	if !c.said[problem] {
+		c.said[problem] = true
+		c.t.Errorf("module %s: %s", c.name, problem)
+	}
 }
 
 // zero is a new value of the module's type.

@@ -132,7 +132,56 @@ type (
 		Word string `env:"WORD" envDefault:"a" doc:"what is said"`
 		last *atomic.Pointer[string]
 	}
+	panics  struct{ filter }
+	crashes struct{ good }
+	drips   struct {
+		filter
+		end context.Context
+	}
+	shared struct {
+		filter
+		Word string `env:"WORD" envDefault:"a" doc:"what is said"`
+		last *atomic.Pointer[string]
+	}
+	cuts   struct{ filter }
+	random struct {
+		filter
+		host *registry.Host
+	}
 )
+
+// filter is a middleware.
+type filter struct{}
+
+func (*filter) Info() registry.Info {
+	return registry.Info{Name: "filter", Doc: "Do nothing.", Phase: registry.Edge}
+}
+func (*filter) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) { next(w, r) }
+
+func (*panics) ServeHTTP(http.ResponseWriter, *http.Request, http.HandlerFunc) { panic("boom") }
+func (*crashes) Routes() []registry.Route {
+	return []registry.Route{{Method: "GET", Path: "/crashes", Handler: func(http.ResponseWriter, *http.Request) { panic("boom") }}}
+}
+func (d *drips) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	go func() { <-d.end.Done() }()
+	next(w, r)
+}
+func (s *shared) Provision(*registry.Host) error {
+	word := s.Word
+	s.last.Store(&word)
+	return nil
+}
+func (s *shared) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	w.Header().Set("X-Word", *s.last.Load())
+	next(w, r)
+}
+func (*cuts) ServeHTTP(http.ResponseWriter, *http.Request, http.HandlerFunc) {
+	panic(http.ErrAbortHandler)
+}
+func (m *random) Provision(h *registry.Host) error { m.host = h; return nil }
+func (m *random) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+	w.WriteHeader(200 + m.host.Random().Next().IntN(2))
+}
 
 func (value) Info() registry.Info      { return registry.Info{Name: "value", Doc: "Do nothing."} }
 func (*misnamed) Info() registry.Info  { return registry.Info{Name: "Mis_named", Doc: "nothing"} }
@@ -203,6 +252,14 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"hangs", func(end context.Context) registry.Module { return &deaf{end: end} }, []string{"a start and a stop has not returned after 10s"}},
 		{"starts once", is(&once{started: new(atomic.Bool)}), []string{"another start and stop: module good: already started"}},
 		{"global", is(&global{last: new(atomic.Pointer[string])}), []string{"GET /global is answered as another App with map[PODINFO_GOOD_WORD:a1] does: 200 a1, before that 200 a"}},
+		{"good middleware", is(new(filter)), nil},
+		{"panicking middleware", is(new(panics)), []string{"module filter: GET /version panics: boom", "POST /echo panics: boom", "GET /podinfotest/none panics: boom"}},
+		{"panicking handler", is(new(crashes)), []string{"module good: GET /crashes panics: boom"}},
+		{"middleware that cuts", is(new(cuts)), nil},
+		{"random middleware", is(new(random)), nil},
+		{"goroutine of a request", func(end context.Context) registry.Module { return &drips{end: end} }, []string{"a start and a stop leaves goroutines", "check_test.go:"}},
+		{"global of middleware", is(&shared{last: new(atomic.Pointer[string])}), []string{
+			"GET /version, header X-Word, is answered as another App with map[PODINFO_FILTER_WORD:a1] does: a1, before that a", "POST /echo, header X-Word,"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			end, cancel := context.WithCancel(t.Context())

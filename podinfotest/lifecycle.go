@@ -4,22 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
+	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 // build puts a module beside the stock ones. more are variables that beat the
 // others.
 func (c *checker) build(m registry.Module, more map[string]string) (*registry.App, error) {
-	beside := []registry.Module{new(stressed), &grpcserver.Module{Listener: newMemory(9999)}}
+	beside := []registry.Module{new(transparent), new(stressed), &grpcserver.Module{Listener: newMemory(9999)}}
 	return podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(beside, m)...))
 }
 
@@ -75,6 +78,9 @@ func (c *checker) once(what string, start, stop context.Context) {
 		if ch, ok := m.(registry.Checker); ok {
 			ch.Ready(stop)
 		}
+		if start.Err() == nil && stop.Err() == nil {
+			c.answers(app)
+		}
 	}
 	if err := app.Stop(stop); err != nil && stop.Err() == nil {
 		c.errorf("%s: %v", what, err)
@@ -128,7 +134,7 @@ func (c *checker) isolation() {
 			return
 		}
 		defer a.Stop(ctx)
-		values, before := fields(first), c.answers(a)
+		values, before := fields(first), c.steady(a)
 		b, err := c.beside(ctx, other)
 		if err != nil { // with another value for the name of a file, say
 			b, err = c.beside(ctx, nil)
@@ -143,15 +149,32 @@ func (c *checker) isolation() {
 		}
 		theirs := c.answers(b)
 		suspects := map[string]string{}
-		for path, now := range c.answers(a) {
-			if was, ok := before[path]; ok && now != was && now == theirs[path] {
-				suspects[path] = now
+		for what, now := range c.answers(a) {
+			if was, ok := before[what]; ok && now != was && now == theirs[what] {
+				suspects[what] = now
 			}
 		}
-		for _, path := range c.turned(ctx, a, before, suspects) {
-			c.errorf("GET %s is answered as another App with %v does: %s, before that %s", path, other, suspects[path], before[path])
+		for _, what := range c.turned(ctx, a, before, suspects) {
+			c.errorf("%s is answered as another App with %v does: %s, before that %s", what, other, suspects[what], before[what])
 		}
 	})
+}
+
+// repetitions are how often what shall not change by itself is asked for. It
+// finds out those that are random.
+const repetitions = 8
+
+// steady is what app answers each time.
+func (c *checker) steady(app *registry.App) map[string]string {
+	first := c.answers(app)
+	for range repetitions {
+		if len(first) == 0 {
+			break
+		}
+		again := c.answers(app)
+		maps.DeleteFunc(first, func(what, answer string) bool { return again[what] != answer })
+	}
+	return first
 }
 
 // beside starts another of the module.
@@ -166,7 +189,7 @@ func (c *checker) beside(ctx context.Context, more map[string]string) (*registry
 // turned are those of the suspects whose answers come back when there is an App
 // with a's own settings. What does not come back changes by itself, such as a
 // count of goroutines.
-func (c *checker) turned(ctx context.Context, a *registry.App, before, suspects map[string]string) (paths []string) {
+func (c *checker) turned(ctx context.Context, a *registry.App, before, suspects map[string]string) (turned []string) {
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -175,12 +198,13 @@ func (c *checker) turned(ctx context.Context, a *registry.App, before, suspects 
 		return nil
 	}
 	defer twin.Stop(ctx)
-	for path, again := range c.answers(a) {
-		if _, suspect := suspects[path]; suspect && again == before[path] {
-			paths = append(paths, path)
+	for what, again := range c.answers(a) {
+		if _, suspect := suspects[what]; suspect && again == before[what] {
+			turned = append(turned, what)
 		}
 	}
-	return paths
+	slices.Sort(turned)
+	return turned
 }
 
 // fields are the values of the module's settings.
@@ -229,22 +253,74 @@ func (c *checker) accepts(settings map[string]string) bool {
 // which no two are alike.
 const glance = 250 * time.Millisecond
 
-// answers are what the module's plain routes answer.
+// question is a request that Check sends.
+type question struct{ method, path, body string }
+
+func (q question) String() string { return q.method + " " + q.path }
+
+// stock are what middleware is asked: to let pass, to read a body, and what no
+// route is for.
+var stock = []question{{http.MethodGet, "/version", ""}, {http.MethodGet, "/headers", ""}, {http.MethodPost, "/echo", "hello"}, {http.MethodGet, "/podinfotest/none", ""}}
+
+// questions are the module's plain routes, and those that it is middleware of.
+func (c *checker) questions(app *registry.App) (out []question) {
+	for _, rt := range app.Mounted() {
+		if rt.Module == c.name && rt.Method == http.MethodGet && !strings.Contains(rt.Pattern, "{") {
+			out = append(out, question{rt.Method, rt.Pattern, ""})
+		}
+	}
+	_, middleware := c.module.(registry.Middleware)
+	_, binder := c.module.(registry.Binder)
+	if middleware || binder {
+		out = append(out, stock...)
+	}
+	return out
+}
+
+// answers are what app answers, each header by itself: one that changes with
+// each request says nothing of the others.
 func (c *checker) answers(app *registry.App) map[string]string {
 	out := map[string]string{}
-	for _, rt := range app.Mounted() {
-		if rt.Module != c.name || rt.Method != http.MethodGet || strings.Contains(rt.Pattern, "{") {
+	for _, q := range c.questions(app) {
+		if c.skip[q] {
 			continue
 		}
-		c.safely("GET "+rt.Pattern, func() {
+		inTime := false
+		returned := c.safely(q.String(), func() {
 			ctx, cancel := context.WithTimeout(context.Background(), glance)
 			defer cancel()
 			rec := httptest.NewRecorder()
-			app.ServeHTTP(rec, httptest.NewRequest(rt.Method, rt.Pattern, nil).WithContext(ctx))
-			if ctx.Err() == nil {
-				out[rt.Pattern] = fmt.Sprint(rec.Code, " ", rec.Body)
+			cut := serve(app, rec, httptest.NewRequest(q.method, q.path, strings.NewReader(q.body)).WithContext(ctx))
+			if inTime = ctx.Err() == nil; cut || !inTime {
+				return
+			}
+			out[q.String()] = fmt.Sprint(rec.Code, " ", rec.Body)
+			for name, values := range rec.Header() {
+				out[q.String()+", header "+name+","] = strings.Join(values, ", ")
 			}
 		})
+		c.skip[q] = !returned || !inTime
 	}
 	return out
+}
+
+// serve reports whether the reply was cut, which is a panic and no mistake.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (cut bool) {
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler {
+			cut = true
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return false
+}
+
+// transparent is recovery that lets panics through.
+type transparent struct{ recovery.Module }
+
+// ServeHTTP does nothing.
+func (*transparent) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(w, r)
 }
