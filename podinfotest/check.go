@@ -55,6 +55,10 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 	if app == nil {
 		return
 	}
+	if err := known(app, c.vars); err != nil {
+		t.Error(err)
+		return
+	}
 	for _, s := range app.Modules() {
 		if s.Info.Name == c.name && s.State != registry.On {
 			c.errorf("it is %s by %s: there is nothing to check", s.State, s.Why)

@@ -2,10 +2,15 @@ package podinfotest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
-// needed are the modules without which the package does nothing.
+// needed are the modules that the package works with.
 var needed = []string{recorderName, repliesName, "faults", "http-server", "grpc-server"}
 
 // entries reads NAME=value entries.
@@ -42,6 +47,28 @@ func variables(env []string) (map[string]string, error) {
 		vars["PODINFO_MODULES"] = list + "," + strings.Join(needed, ",")
 	}
 	return vars, nil
+}
+
+// known refuses entries that configure nothing.
+func known(app *registry.App, vars map[string]string) error {
+	var keys []string
+	for _, s := range app.Settings() {
+		keys = append(keys, s.Key)
+	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if !slices.Contains(keys, name) {
+			return badEntry(name+"="+vars[name], "there is no such variable"+meant(name, keys))
+		}
+	}
+	return nil
+}
+
+// meant is the key that somebody meant, who may have forgotten the prefix.
+func meant(name string, keys []string) string {
+	if whole := registry.EnvPrefix + name; slices.Contains(keys, whole) {
+		name = whole
+	}
+	return suggest.Word(name, keys)
 }
 
 func badEntry(entry, problem string) error { return fmt.Errorf("%s: %s", entry, problem) }

@@ -1,12 +1,16 @@
 package podinfotest_test
 
 import (
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -23,6 +27,11 @@ func TestMisuse(t *testing.T) {
 		{"entry", "PODINFO_SEED", nil, "PODINFO_SEED: want NAME=value"},
 		{"value", "PODINFO_SEED=x", nil, `PODINFO_SEED="x": want a whole number`},
 		{"port", "PODINFO_PORT=9898", nil, "PODINFO_PORT=9898: the port is a free one, see Server.URL"},
+		{"misspelt", "PODINFO_RANDOM_EROR=true", nil, `PODINFO_RANDOM_EROR=true: there is no such variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
+		{"no prefix", "RANDOM_ERROR=true", nil, `RANDOM_ERROR=true: there is no such variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
+		{"no HTTP", "PODINFO_HTTP_SERVER_ENABLED=false", nil, "module http-server is needed, and it is off by PODINFO_HTTP_SERVER_ENABLED"},
+		{"no record", "PODINFO_PODINFOTEST_ENABLED=false", nil, "set PODINFO_PODINFOTEST_ENABLED=true"},
+		{"no gRPC", "PODINFO_GRPC_SERVER_ENABLED=false", func(s *Server) { s.GRPC() }, "module grpc-server is needed, and it is off by PODINFO_GRPC_SERVER_ENABLED"},
 		{"file", "PODINFO_FAULTS_FILE=x", nil, "use Server.ScenarioFile"},
 		{"no steps", "", func(s *Server) { s.Script("/a") }, "script of /a: no steps"},
 		{"status", "", func(s *Server) { s.Script("/a", Fail(200, 1)) }, "fault.status"},
@@ -57,6 +66,72 @@ func TestMisuse(t *testing.T) {
 			t.Errorf("%s: %q without %q", c.what, got, c.want)
 		}
 	}
+}
+
+// Code can take away what the package needs, as the environment can.
+func TestConfigMisuse(t *testing.T) {
+	for want, c := range map[string]Config{
+		"module http-server is needed, and it is off by PODINFO_MODULES": {Options: []registry.Option{registry.Env(map[string]string{"PODINFO_MODULES": "none,podinfotest,podinfotest-replies"})}},
+		"module http-server has to be the package's own":                 {Modules: []registry.Module{new(httpserver.Module)}},
+		"of With is nil": {Modules: []registry.Module{nil}},
+	} {
+		if got := listen(t, func(tb testing.TB) { c.StartInMemory(tb) }); !strings.Contains(got, want) {
+			t.Errorf("%q without %q", got, want)
+		}
+	}
+}
+
+// Without its module nobody answers on the gRPC port, and nobody waits there.
+func TestNoGRPC(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		srv := start(t, "PODINFO_GRPC_SERVER_ENABLED=false")
+		if _, err := srv.DialContext(t.Context(), "tcp", srv.GRPCAddr); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Error(err)
+		}
+	})
+}
+
+// What would hang or end the process is an error that says what to do.
+func TestBubbles(t *testing.T) {
+	const want = "start it inside the bubble"
+	for _, start := range []func(testing.TB, ...string) *Server{Start, StartInMemory} {
+		outside := start(t)
+		synctest.Test(t, func(t *testing.T) {
+			if _, _, err := get(outside.Client(), outside.URL+"/version"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Error(err)
+			}
+		})
+		if code, _, err := get(outside.Client(), outside.URL+"/version"); code != 200 {
+			t.Error(err)
+		}
+	}
+	for _, start := range []func(testing.TB, ...string) *Server{Start, StartInMemory} {
+		got := listen(t, func(tb testing.TB) {
+			outside := start(tb)
+			synctest.Test(t, func(t *testing.T) {
+				if got := listen(t, func(testing.TB) { outside.GRPC() }); got != "" {
+					t.Error(got)
+				}
+			})
+		})
+		if !strings.Contains(got, want) {
+			t.Errorf("gRPC: %q", got)
+		}
+	}
+	asked, answers := make(chan *Server), make(chan error)
+	go func() {
+		_, err := (<-asked).DialContext(t.Context(), "tcp", "")
+		answers <- err
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		if got := listen(t, func(tb testing.TB) { Start(tb) }); !strings.Contains(got, "use StartInMemory") {
+			t.Errorf("Start: %q", got)
+		}
+		asked <- StartInMemory(t)
+		if err := <-answers; err == nil || !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
+	})
 }
 
 // A script that could not be leaves the server as it was.

@@ -2,11 +2,17 @@ package podinfotest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +34,7 @@ import (
 // what [Start] and [StartInMemory] use.
 type Config struct {
 	// Modules are served beside the stock ones and turned on. One with a stock
-	// module's name takes its place.
+	// module's name takes its place. An instance belongs to one server.
 	Modules []registry.Module
 
 	// Services, when it is not nil, registers gRPC services to be called and
@@ -46,6 +52,7 @@ type Server struct {
 	App      *registry.App // what is served
 
 	t         testing.TB
+	bubble    string      // that it was started in
 	entrances [2]entrance // HTTP, gRPC
 	transport *http.Transport
 	faults    *faults.Module
@@ -61,6 +68,7 @@ type Server struct {
 	given   []*scenario.Rule // of a scenario, behind the scripts
 	seed    *uint64
 	made    int // scripts, ever
+	others  []*Server
 }
 
 // entrance is a port, or what stands for one.
@@ -78,13 +86,14 @@ const (
 // Start serves on loopback ports until the test ends: HTTP/1.1 and, for clients
 // that know, HTTP/2 without TLS on one, gRPC on the other. env are the variables to
 // configure from, each as NAME=value; the process's own environment is not
-// looked at. PODINFO_SEED is 1 when it is not given.
+// looked at. PODINFO_SEED is 1 when it is not given. It is not for a bubble of
+// testing/synctest, where who waits for a network stops the clock.
 func Start(t testing.TB, env ...string) *Server { t.Helper(); return Config{}.Start(t, env...) }
 
 // StartInMemory is Start over connections in memory. Called in a bubble of
-// testing/synctest, the server lives on the bubble's clock. Its address means
-// something to [Server.DialContext] and to what is made with it, such as
-// [Server.Client] and [Server.GRPC], alone.
+// testing/synctest, the server lives on the bubble's clock; its clients have to be
+// in the same bubble. Its address means something to [Server.DialContext] and to
+// what is made with it, such as [Server.Client] and [Server.GRPC], alone.
 func StartInMemory(t testing.TB, env ...string) *Server {
 	t.Helper()
 	return Config{}.StartInMemory(t, env...)
@@ -93,6 +102,9 @@ func StartInMemory(t testing.TB, env ...string) *Server {
 // Start is the function Start for a Config.
 func (c Config) Start(t testing.TB, env ...string) *Server {
 	t.Helper()
+	if bubble() != "" {
+		t.Fatal("podinfotest: Start in a bubble of testing/synctest, where a network stops the clock: use StartInMemory")
+	}
 	var open [2]entrance
 	for i := range open {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,13 +120,17 @@ func (c Config) Start(t testing.TB, env ...string) *Server {
 // StartInMemory is the function StartInMemory for a Config.
 func (c Config) StartInMemory(t testing.TB, env ...string) *Server {
 	t.Helper()
+	host := fmt.Sprintf("podinfo%d.test", servers.Add(1))
 	l, r := newMemory(9898), newMemory(9999)
-	return c.start(t, [2]entrance{{l, name + ":9898", l.dial}, {r, name + ":9999", r.dial}}, env)
+	return c.start(t, [2]entrance{{l, host + ":9898", l.dial}, {r, host + ":9999", r.dial}}, env)
 }
 
-// name is what servers in memory are called: nobody else is (RFC 6761, 6.2), so
-// that a client which does not use DialContext fails at once.
-const name = "podinfo.test"
+// servers counts those in memory, so that each has a name of its own. Nobody
+// else has such a name (RFC 6761, 6.2): a client that does not use DialContext
+// fails at once.
+var servers atomic.Uint64
+
+var inMemory = regexp.MustCompile(`^podinfo\d+\.test$`)
 
 // longest is the longest time a fault may hold a request, and most how many it
 // may hold: scripts are to be taken at their word.
@@ -125,7 +141,7 @@ const (
 
 func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 	t.Helper()
-	s := &Server{t: t, entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
+	s := &Server{t: t, bubble: bubble(), entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
 	s.URL, s.GRPCAddr = "http://"+open[web].addr, open[rpcs].addr
 	s.transport = &http.Transport{DialContext: s.DialContext}
 	vars, err := variables(env)
@@ -141,18 +157,23 @@ func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 		}
 		t.Fatalf("podinfotest: %v", err)
 	}
+	if s.on("grpc-server") != nil {
+		open[rpcs].Close()
+	}
 	t.Cleanup(s.close)
 	return s
 }
 
 func (s *Server) assemble(c Config, vars map[string]string) error {
+	s.grpc = &grpcserver.Module{Listener: s.record.number(s.entrances[rpcs])}
+	front := &httpserver.Module{Listener: s.record.number(s.entrances[web]), H2C: true}
 	given := []registry.Module{
 		&faults.Module{MaxDelay: longest, MaxHeld: most},
 		&store.Module{Path: s.t.TempDir()},
 		s.stress,
 		s.replies,
-		&grpcserver.Module{Listener: s.record.number(s.entrances[rpcs])},
-		&httpserver.Module{Listener: s.record.number(s.entrances[web]), H2C: true},
+		s.grpc,
+		front,
 	}
 	if c.Services != nil {
 		given = append(given, services{c.Services})
@@ -167,14 +188,36 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		return err
 	}
 	s.App = app
+	if err := errors.Join(known(app, vars), s.own(s.record, s.replies, s.grpc, front), s.on(recorderName, repliesName, "http-server")); err != nil {
+		return err
+	}
 	s.faults, _ = app.Get("faults").(*faults.Module)
-	s.grpc, _ = app.Get("grpc-server").(*grpcserver.Module)
 	if s.faults != nil {
 		s.replies.header = s.faults.Header
 	}
 	if s.faults != nil && s.faults.Inline != "" {
 		if sc, err := scenario.Parse("PODINFO_FAULTS", []byte(s.faults.Inline)); err == nil { // not a mere true
 			s.given, s.seed = sc.Rules, sc.Seed
+		}
+	}
+	return nil
+}
+
+// own refuses modules that take the place of the package's.
+func (s *Server) own(mods ...registry.Module) error {
+	for _, m := range mods {
+		if name := m.Info().Name; s.App.Get(name) != m {
+			return fmt.Errorf("module %s has to be the package's own: set its variables", name)
+		}
+	}
+	return nil
+}
+
+// on says which of the modules is not, and why.
+func (s *Server) on(names ...string) error {
+	for _, m := range s.App.Modules() {
+		if slices.Contains(names, m.Info.Name) && m.State != registry.On {
+			return fmt.Errorf("module %s is needed, and it is %s by %s", m.Info.Name, m.State, m.Why)
 		}
 	}
 	return nil
@@ -204,12 +247,47 @@ func (m services) RegisterGRPC(r grpc.ServiceRegistrar) { m.register(r) }
 
 // DialContext connects to the server's HTTP port, whatever the address, or to
 // the gRPC port when the address is [Server.GRPCAddr]. It is for clients of
-// other packages.
-func (s *Server) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
-	if addr == s.GRPCAddr {
-		return s.entrances[rpcs].dial(ctx)
+// other packages. The address of another server is of that one: it is an error
+// before [Server.Reach], but for an address on loopback when the server is on
+// loopback itself.
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if bubble() != s.bubble {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: s.entrances[web].Addr(), Err: errBubble}
+	}
+	for _, at := range s.reached() {
+		for i, e := range at.entrances {
+			if e.addr == addr {
+				return at.entrances[i].dial(ctx)
+			}
+		}
+	}
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	loopback := err == nil && ip.IsLoopback()
+	_, memory := s.entrances[web].Listener.(*memory)
+	switch {
+	case loopback && !memory:
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	case loopback, inMemory.MatchString(host) && !strings.HasPrefix(s.entrances[web].addr, host+":"):
+		return nil, fmt.Errorf("podinfotest: %s is another server than %s: see Server.Reach", addr, s.URL)
 	}
 	return s.entrances[web].dial(ctx)
+}
+
+// reached are the servers that the clients of this one reach.
+func (s *Server) reached() []*Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*Server{s}, s.others...)
+}
+
+// Reach lets the server's clients, and whoever uses its DialContext, connect to
+// other servers too, each by its own address: it is for clients that fail over
+// or balance a load.
+func (s *Server) Reach(others ...*Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others = append(s.others, others...)
 }
 
 // Client returns an HTTP client for the server. Its connections are pooled
@@ -221,6 +299,13 @@ func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transp
 // test closes. opts come after those that make it connect.
 func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 	s.t.Helper()
+	err := s.on("grpc-server")
+	if bubble() != s.bubble {
+		err = errBubble
+	}
+	if err != nil {
+		s.t.Fatalf("podinfotest: %v", err)
+	}
 	dial := func(ctx context.Context, addr string) (net.Conn, error) { return s.DialContext(ctx, "tcp", addr) }
 	opts = slices.Concat([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dial)}, opts)
 	conn, err := grpc.NewClient("passthrough:///"+s.GRPCAddr, opts...)

@@ -116,7 +116,7 @@ func (s *Server) apply() error {
 
 // isRPC reports whether a path is one of the server's RPCs.
 func (s *Server) isRPC(p pattern) bool {
-	return p.method == "" && strings.Count(p.path, "/") == 2 && s.grpc != nil &&
+	return p.method == "" && strings.Count(p.path, "/") == 2 && s.on("grpc-server") == nil &&
 		slices.ContainsFunc(s.grpc.RPCs(), func(rpc string) bool { return p.matches("", rpc) })
 }
 

@@ -16,6 +16,9 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
@@ -116,6 +119,71 @@ func TestIsolated(t *testing.T) {
 			srv.Requests("*").WantCount(t, 2)
 		})
 	}
+}
+
+// A client of one server does not come to it for another, unless it is told
+// how: then it comes to the other.
+func TestSeveralServers(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		a, b, c := start(t), start(t), start(t)
+		if a.URL == b.URL || a.GRPCAddr == b.GRPCAddr {
+			t.Fatal(a.URL, b.URL)
+		}
+		memory := strings.Contains(a.URL, ".test")
+		_, _, err := get(a.Client(), b.URL+"/version")
+		if refused := err != nil && strings.Contains(err.Error(), "is another server than "+a.URL+": see Server.Reach"); refused != memory {
+			t.Error(err)
+		}
+		a.Requests("*").WantCount(t, 0)
+		a.Reach(b, c)
+		client := a.Client()
+		b.Script("/pay", Fail(503, 1))
+		for _, srv := range []*Server{b, c} {
+			if _, _, err := get(client, srv.URL+"/pay"); err != nil {
+				t.Error(err)
+			}
+		}
+		b.Requests("/pay").WantAnswers(t, "503")
+		c.Requests("/pay").WantAnswers(t, "404")
+		a.Requests("*").WantCount(t, 0)
+		if code, _, err := get(client, "http://shop.example/version"); code != 200 { // whatever the address
+			t.Error(err)
+		}
+		a.Requests("/version").WantCount(t, 1)
+	})
+}
+
+// The load of a gRPC client is balanced over three servers.
+func TestBalancing(t *testing.T) {
+	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
+		all := []*Server{start(t), start(t), start(t)}
+		all[0].Reach(all[1:]...)
+		var addrs []resolver.Address
+		for _, srv := range all {
+			addrs = append(addrs, resolver.Address{Addr: srv.GRPCAddr})
+		}
+		names := manual.NewBuilderWithScheme("several")
+		names.InitialState(resolver.State{Addresses: addrs})
+		conn, err := grpc.NewClient("several:///", grpc.WithResolvers(names), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
+			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+				return all[0].DialContext(ctx, "tcp", addr)
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for i := 0; i < 1000 && (len(all[0].Requests("*")) == 0 || len(all[1].Requests("*")) == 0 || len(all[2].Requests("*")) == 0); i++ {
+			if _, err := echo(t.Context(), conn, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, srv := range all {
+			if len(srv.Requests(echoMethod)) == 0 {
+				t.Errorf("server %d was not called", i)
+			}
+		}
+	})
 }
 
 func TestRandomFaultsRepeat(t *testing.T) {
