@@ -68,6 +68,35 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+// What no request matches is refused alike wherever a path is written, with what
+// was meant.
+func TestPaths(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                       `no path: "*" is all`,
+		"POST":                   `is a method without a path, want one as in "POST /path"`,
+		"post /api/pay":          `the method is not in capital letters: want "POST /api/pay"`,
+		"P@ST /api/pay":          `"P@ST" is no method`,
+		"api/pay":                `path "api/pay" is not clean and absolute: want "/api/pay"`,
+		"GET api/pay":            `want "GET /api/pay"`,
+		"echo.EchoService/Echo":  `want "/echo.EchoService/Echo"`,
+		"POST " + echoMethod:     `an RPC has no method: want "/echo.EchoService/Echo"`,
+		"/api/pay?x=1":           `the query is not part of a path: want "/api/pay"`,
+		"/api/p%C3%A4y":          `paths are written without escapes: want "/api/päy"`,
+		"http://shop.example/a":  `the host is not part of a path: want "/a"`,
+		"GET http://127.0.0.1/a": `want "GET /a"`,
+	} {
+		for what, f := range map[string]func(*Server){
+			"script":   func(s *Server) { s.Script(text, OK()) },
+			"requests": func(s *Server) { s.Requests(text) },
+			"wait":     func(s *Server) { s.WaitRequests(t.Context(), text, 0) },
+		} {
+			if got := listen(t, func(tb testing.TB) { f(StartInMemory(tb)) }); !strings.Contains(got, want) || strings.Contains(got, "\n") {
+				t.Errorf("%s of %q: %q without %q", what, text, got, want)
+			}
+		}
+	}
+}
+
 // Code can take away what the package needs, as the environment can.
 func TestConfigMisuse(t *testing.T) {
 	for want, c := range map[string]Config{

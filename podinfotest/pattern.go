@@ -1,6 +1,9 @@
 package podinfotest
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -19,11 +22,63 @@ var everything = newPattern("*")
 // wildcard is *, {name} or {name...}.
 var wildcard = regexp.MustCompile(`\*|\{[^{}/]*\}`)
 
+var method = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
+
+// parsePattern is newPattern for a text that a test wrote. What no request could
+// match is an error that says what could.
+func parsePattern(text string) (pattern, error) {
+	if text == "" {
+		return pattern{}, errors.New(`no path: "*" is all`)
+	}
+	p := newPattern(text)
+	escaped, err := url.PathUnescape(p.path)
+	host, below, absolute := strings.Cut(p.path, "://")
+	file, _, query := strings.Cut(p.path, "?")
+	want, problem := p.path, ""
+	switch {
+	case p.method == "" && method.MatchString(p.path):
+		return p, fmt.Errorf("%q is a method without a path, want one as in %q", text, text+" /path")
+	case p.method != strings.ToUpper(p.method):
+		p.method, problem = strings.ToUpper(p.method), "the method is not in capital letters"
+	case p.method != "" && !method.MatchString(p.method):
+		return p, fmt.Errorf("%q is no method", p.method)
+	case absolute && method.MatchString(strings.ToUpper(host)):
+		_, path, _ := strings.Cut(below, "/")
+		want, problem = "/"+path, "the host is not part of a path"
+	case query:
+		want, problem = file, "the query is not part of a path"
+	case err == nil && escaped != p.path:
+		want, problem = escaped, "paths are written without escapes"
+	case !strings.HasPrefix(p.path, "/") && p.path != "*":
+		want, problem = "/"+p.path, fmt.Sprintf("path %q is not clean and absolute", p.path)
+	}
+	if problem != "" {
+		return p, fmt.Errorf("%s: want %q", problem, spell(p.method, want))
+	}
+	return p, nil
+}
+
+// pattern is parsePattern for this server, of which it ends the test.
+func (s *Server) pattern(text string) pattern {
+	s.t.Helper()
+	p, err := parsePattern(text)
+	if err == nil && p.method != "" && s.isRPC(pattern{path: p.path, re: p.re}) {
+		err = fmt.Errorf("an RPC has no method: want %q", p.path)
+	}
+	if err != nil {
+		s.t.Fatalf("podinfotest: %q: %v", text, err)
+	}
+	return p
+}
+
+func spell(method, path string) string { return strings.TrimSpace(method + " " + path) }
+
 func newPattern(text string) pattern {
-	p := pattern{text: text, path: text}
-	if method, path, ok := strings.Cut(text, " "); ok {
+	p := pattern{path: text}
+	if method, path, ok := strings.Cut(text, " "); ok && !strings.HasPrefix(text, "/") {
 		p.method, p.path = method, strings.TrimSpace(path)
 	}
+	p.text = spell(p.method, p.path)
 	var re strings.Builder
 	rest := p.path
 	for {

@@ -96,23 +96,34 @@ func answer(w http.ResponseWriter, _ *http.Request) {
 	registry.WriteJSON(w, http.StatusOK, map[string]string{"status": "OK"})
 }
 
-// route serves a path if nothing else does. It is for those who hold mu.
+// route serves a path for the methods that nothing else does. It is for those
+// who hold mu.
 func (s *Server) route(p pattern) error {
-	loose := strings.Contains(p.path, "*")
+	loose, some := strings.Contains(p.path, "*"), false
 	for _, rt := range s.App.Mounted() {
-		same := p.method == "" || rt.Method == "" || rt.Method == p.method || rt.Method == http.MethodGet && p.method == http.MethodHead
 		known := newPattern(rt.Path).re.MatchString(p.path) // also of a wildcard in the same place
 		if loose {
 			known = p.re.MatchString(rt.Path)
 		}
-		if same && known {
+		if !known {
+			continue
+		}
+		if rt.Method == "" || rt.Method == p.method || rt.Method == http.MethodGet && p.method == http.MethodHead {
 			return nil
 		}
+		some = some || p.method == ""
 	}
-	if loose {
+	switch {
+	case loose && some:
+		return nil
+	case loose:
 		return fmt.Errorf("no route matches")
 	}
-	return s.replies.add(s.App, registry.Route{Method: p.method, Path: p.path, Handler: answer})
+	err := s.replies.add(s.App, registry.Route{Method: p.method, Path: p.path, Handler: answer})
+	if some {
+		return nil // the script has something to be about, also without the other methods
+	}
+	return err
 }
 
 // add serves one more path.

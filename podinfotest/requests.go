@@ -93,7 +93,7 @@ type Requests []Request
 // 10,000 are kept.
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
-	out, _ := s.record.find(newPattern(path))
+	out, _ := s.record.find(s.pattern(path))
 	if n := s.record.lost(); n > 0 {
 		s.t.Logf("podinfotest: the first %d requests to the server are not kept any more", n)
 	}
@@ -117,7 +117,7 @@ func (s *Server) WaitAnswered(ctx context.Context, path string, n int) Requests 
 
 func (s *Server) waitFor(ctx context.Context, path string, n int, what string, counts func(*Request) bool) Requests {
 	s.t.Helper()
-	for p := newPattern(path); ; {
+	for p := s.pattern(path); ; {
 		all, changed := s.record.find(p)
 		have := 0
 		for i := range all {

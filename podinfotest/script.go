@@ -23,8 +23,10 @@ type script struct {
 // path is below the server's prefix and may be of a route or an RPC that the
 // server has, or of none: then the script's OK is a small JSON body. It may
 // have a method ("POST /api/pay") and wildcards ("/orders/{id}", "/api/*",
-// "/echo.EchoService/*"). A later script for the same path takes the place of
-// the one before; of two that are about the same request the first wins.
+// "/echo.EchoService/*"). Without a method it is about every method, also those
+// that the route does not serve by itself. A later script for the same path takes
+// the place of the one before; of two that are about the same request the first
+// wins.
 //
 // Scripts are rules of the faults module, named script1.2.reset for the second
 // step of the first script, and come before those of a scenario. As with those,
@@ -33,7 +35,7 @@ type script struct {
 func (s *Server) Script(path string, steps ...Step) {
 	s.t.Helper()
 	s.needsFaults()
-	p := newPattern(path)
+	p := s.pattern(path)
 	call := s.isRPC(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +48,7 @@ func (s *Server) Script(path string, steps ...Step) {
 		err = s.route(p)
 	}
 	if err == nil {
-		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == path })
+		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == p.text })
 		if at < 0 {
 			at, s.scripts = len(s.scripts), append(s.scripts, script{})
 		}

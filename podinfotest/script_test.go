@@ -157,6 +157,42 @@ func TestRepeatAndPer(t *testing.T) {
 	}
 }
 
+// A script without a method is about all methods: those of the route, those
+// that it lacks, and those that an earlier script with a method left.
+func TestMethods(t *testing.T) {
+	srv := StartInMemory(t)
+	srv.Script("/version", Fail(503, 3), OK())
+	srv.Script("POST  /api/pay", Fail(500, 1), OK())
+	srv.Script("/api/pay", Fail(503, 1), OK())
+	srv.Script("/a b", Fail(503, 1))
+	srv.Script("/delay/0", Fail(503, 1))
+	srv.Script("/delay/{seconds}", Fail(500, 1), OK())
+	for _, c := range []struct {
+		request string
+		want    int
+	}{
+		{"GET /version", 503}, {"PUT /version", 503}, {"HEAD /version", 503}, {"GET /version", 200}, {"PUT /version", 200},
+		{"GET /api/pay", 503}, {"GET /api/pay", 200}, {"POST /api/pay", 500}, {"POST /api/pay", 200}, {"PURGE /api/pay", 200},
+		{"GET /a%20b", 503}, {"GET /delay/0", 503}, {"GET /delay/0", 500}, {"GET /delay/0", 200},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		req, err := http.NewRequest(method, srv.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("%s: %d, want %d", c.request, res.StatusCode, c.want)
+		}
+	}
+	srv.Requests("POST /api/pay").WantCount(t, 2)
+	srv.Requests("/a b").WantCount(t, 1)
+}
+
 func TestScenarioBehindScripts(t *testing.T) {
 	srv := StartInMemory(t, "PODINFO_FAULTS=rules: [{name: inline, match: {path: /env}, fault: {status: 504}}]")
 	code := func(path string) int { c, _, _ := get(srv.Client(), srv.URL+path); return c }
