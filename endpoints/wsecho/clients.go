@@ -14,10 +14,11 @@ type clients struct {
 	draining bool
 	cutting  bool
 	empty    chan struct{} // closed when draining and n is 0
+	came     chan struct{} // holds something when there may be a first client
 }
 
 func (cs *clients) init() {
-	cs.all, cs.empty = map[*client]struct{}{}, make(chan struct{})
+	cs.all, cs.empty, cs.came = map[*client]struct{}{}, make(chan struct{}), make(chan struct{}, 1)
 }
 
 func (cs *clients) count() int {
@@ -48,6 +49,10 @@ func (cs *clients) add(c *client) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.all[c] = struct{}{}
+	select {
+	case cs.came <- struct{}{}:
+	default:
+	}
 	if cs.draining {
 		c.ask(goAway)
 	}

@@ -47,6 +47,32 @@ func TestStatusAndPing(t *testing.T) {
 	})
 }
 
+// Without a client the clock stands still: in a bubble it would move the time on
+// for ever.
+func TestNoClockWithoutClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(Module)
+		app, _ := registrytest.New(t, nil, m)
+		time.Sleep(time.Hour)
+		if m.status.Load() != nil {
+			t.Error("a tick before there was a client")
+		}
+		for range 2 {
+			began := time.Now()
+			p := pipe(t, app, "")
+			p.hears(t, "status")
+			after(t, began, 5*time.Second)
+			p.Close()
+			synctest.Wait()
+			last := m.status.Load()
+			time.Sleep(time.Hour + time.Second)
+			if m.status.Load() != last {
+				t.Error("a tick after the last client")
+			}
+		}
+	})
+}
+
 func TestSilentClientIsDropped(t *testing.T) {
 	for name, last := range map[string]string{"nothing": "", "half a frame": text("abc")[:5], "half a message": start("a")[:7]} {
 		synctest.Test(t, func(t *testing.T) {

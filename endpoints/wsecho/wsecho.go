@@ -83,7 +83,20 @@ func (m *Module) Start(context.Context) (err error) {
 	return nil
 }
 
+// tick ticks while there are clients.
 func (m *Module) tick(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.clients.came:
+			m.tickFor(ctx)
+		}
+	}
+}
+
+// tickFor ticks until a tick finds no client.
+func (m *Module) tickFor(ctx context.Context) {
 	status, ping := time.NewTicker(m.StatusInterval), time.NewTicker(m.PingInterval)
 	defer status.Stop()
 	defer ping.Stop()
@@ -92,10 +105,16 @@ func (m *Module) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-status.C:
+			if m.clients.count() == 0 {
+				return
+			}
 			frame := statusFrame(now, m.hostname)
 			m.status.Store(&frame)
 			m.clients.ask(sendStatus)
 		case <-ping.C:
+			if m.clients.count() == 0 {
+				return
+			}
 			m.clients.ask(sendPing)
 		}
 	}
