@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -285,6 +287,24 @@ func TestCutEndsTheRequest(t *testing.T) {
 			t.Errorf("took %v", r.Took)
 		}
 	})
+}
+
+// endless makes the test binary wait for what never comes.
+const endless = "PODINFOTEST_ENDLESS"
+
+// An idle server does not move a bubble's clock on: who waits in vain is told.
+func TestDeadlockIsSeen(t *testing.T) {
+	if os.Getenv(endless) != "" {
+		synctest.Test(t, func(t *testing.T) { StartInMemory(t).WaitRequests(t.Context(), "/never", 1) })
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), endless+"=1")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "deadlock") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // stuck is a module whose handler goes by nothing but its own channel.
