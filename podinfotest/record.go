@@ -110,14 +110,15 @@ func (m *recorder) end(r *Request, f func()) {
 	})
 }
 
-// keep appends to a body what there is room for.
-func (m *recorder) keep(r *Request, b []byte) {
+// keep appends to a body what there is room for. whole is that it ends there.
+func (m *recorder) keep(r *Request, b []byte, whole bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := max(0, min(len(b), maxBody-len(r.Body), maxBodies-m.bodies))
 	r.Body = append(r.Body, b[:n]...)
 	m.bodies += n
-	r.BodyCut = r.BodyCut || n < len(b)
+	r.lost, r.whole = r.lost || n < len(b), r.whole || whole
+	r.BodyCut = r.lost
 }
 
 // find returns copies of those that a pattern is about, and what is closed
@@ -190,6 +191,7 @@ func (m *recorder) hit(ctx context.Context, rule string) {
 func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	rec := &Request{
 		Proto: r.Proto, Method: r.Method, Path: m.below(r.URL.Path), Query: r.URL.RawQuery, Host: r.Host, Header: r.Header.Clone(),
+		whole: r.ContentLength == 0,
 	}
 	m.begin(rec, r.RemoteAddr)
 	w := &writer{ResponseWriter: rw.(negroni.ResponseWriter), m: m, rec: rec, r: r}
@@ -204,6 +206,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 			if w.taken {
 				return
 			}
+			rec.settle()
 			rec.Status = registry.Outcome(w, r, returned)
 			rec.Left = returned && r.Context().Err() != nil
 			if rec.Reply == nil {
@@ -217,21 +220,27 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 	returned = true
 }
 
-// read records the body of r. One whose length is known and not large is read
-// at once, so that it is seen even if no handler reads it. Of others that is
-// seen which handlers read.
+// read records the body of r. One that is not known to be large is read at once,
+// so that it is seen even if no handler reads it. Of others that is seen which
+// handlers read.
 func (m *recorder) read(rec *Request, r *http.Request) {
-	body := r.Body
-	if r.ContentLength <= 0 || r.ContentLength > maxBody || r.Header.Get("Expect") != "" {
-		r.Body = &tee{body, m, rec}
+	body, length := r.Body, r.ContentLength
+	if length == 0 {
 		return
 	}
-	b := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(body, b)
-	m.keep(rec, b[:n])
-	again := io.Reader(bytes.NewReader(b[:n]))
-	if err != nil { // the client broke off: so it does for who reads
+	if length > maxBody || r.Header.Get("Expect") != "" {
+		r.Body = &tee{body, m, rec, length}
+		return
+	}
+	b, err := io.ReadAll(io.LimitReader(body, maxBody+1)) // with one byte more it is known that there is more
+	whole := err == nil && len(b) <= maxBody
+	m.keep(rec, b, whole)
+	again := io.Reader(bytes.NewReader(b))
+	switch {
+	case err != nil: // the client broke off: so it does for who reads
 		again = io.MultiReader(again, broken{err})
+	case !whole:
+		again = io.MultiReader(again, &tee{body, m, rec, -1})
 	}
 	r.Body = struct {
 		io.Reader
@@ -246,13 +255,15 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 // tee records what is read.
 type tee struct {
 	io.ReadCloser
-	m   *recorder
-	rec *Request
+	m    *recorder
+	rec  *Request
+	left int64 // to be read, negative when that is not known
 }
 
 func (t *tee) Read(b []byte) (int, error) {
 	n, err := t.ReadCloser.Read(b)
-	t.m.keep(t.rec, b[:n])
+	t.left -= int64(n)
+	t.m.keep(t.rec, b[:n], t.left == 0 || err == io.EOF)
 	return n, err
 }
 
@@ -273,7 +284,10 @@ func (w *writer) Flush() { http.NewResponseController(w.ResponseWriter).Flush() 
 
 // note enters the status and the header that are about to be sent.
 func (w *writer) note(status int) {
-	w.m.change(func() { w.rec.Status, w.rec.Reply = status, w.Header().Clone() })
+	w.m.change(func() {
+		w.rec.Status, w.rec.Reply = status, w.Header().Clone()
+		w.rec.settle()
+	})
 }
 
 // Hijack is what a WebSocket does, and a fault that cuts the connection.

@@ -13,7 +13,7 @@ func TestRecordIsBounded(t *testing.T) {
 	for i := range n {
 		r := &Request{Method: "GET", Path: "/", Conn: i}
 		m.begin(r, "")
-		m.keep(r, body)
+		m.keep(r, body, true)
 		m.end(r, func() {})
 	}
 	all, _ := m.find(everything)

@@ -29,7 +29,7 @@ type Request struct {
 	Host    string
 	Header  http.Header   // of a call its metadata, with names as HTTP writes them
 	Body    []byte        // of a request, at most 64 KiB
-	BodyCut bool          // there was more
+	BodyCut bool          // Body is not all of it: it was longer, or the handler left some of it unread
 	Message proto.Message // of a unary call, as it came
 
 	// Status is what the client saw: 444 (registry.StatusCut) when the
@@ -45,7 +45,12 @@ type Request struct {
 	Rules  []string      // which hit it
 
 	ended time.Time // what Took counts to
+	lost  bool      // not all that was read of the body is in Body
+	whole bool      // the body was read to its end
 }
+
+// settle notes how much of the body there is.
+func (r *Request) settle() { r.BodyCut = r.lost || !r.whole }
 
 // end is when the request was over; now, while it is not.
 func (r *Request) end() time.Time {

@@ -336,7 +336,8 @@ func TestStuckHandler(t *testing.T) {
 // A body that nobody reads is recorded, one that is too long in part.
 func TestBodies(t *testing.T) {
 	srv := StartInMemory(t)
-	srv.Script("/refused", Fail(503, 2))
+	srv.Script("/refused", Fail(503, 5))
+	stream := func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b)) } // of unknown length
 	long := bytes.Repeat([]byte("x"), 100<<10)
 	for _, c := range []struct {
 		path string
@@ -345,7 +346,12 @@ func TestBodies(t *testing.T) {
 		cut  bool
 	}{
 		{"/refused", strings.NewReader("small"), 5, false},
-		{"/refused", bytes.NewReader(long), 0, false}, // it was not read
+		{"/refused", nil, 0, false},
+		{"/refused", bytes.NewReader(long), 0, true}, // it was not read
+		{"/refused", stream([]byte("small")), 5, false},
+		{"/refused", stream(long), 64 << 10, true},
+		{"/echo", stream(long[:64<<10]), 64 << 10, false},
+		{"/echo", stream(long), 64 << 10, true},
 		{"/echo", bytes.NewReader(long), 64 << 10, true},
 		{"/echo", io.MultiReader(strings.NewReader("of unknown length")), 17, false},
 	} {
