@@ -182,7 +182,7 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 	for i, s := range steps {
 		problem := ""
 		switch {
-		case s.per != "":
+		case s.per != "" && s.wrong == "":
 			per = s.per
 			continue
 		case s.repeat && i == len(steps)-1:
@@ -194,10 +194,14 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 			problem = s.wrong
 		case s.times < 1:
 			problem = fmt.Sprintf("%d times, want at least 1", s.times)
+		case s.fault != nil && s.fault.Kind(false) == "" && s.fault.Kind(true) == "":
+			problem = s.name + " breaks nothing"
 		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(true) == ""):
 			problem = s.name + " is not for calls, want FailGRPC, Delay, Reset, Empty, GoAway or OK"
 		case !call && s.fault != nil && s.fault.Kind(false) == "":
 			problem = s.name + " is for calls, and the server has no such RPC"
+		case s.reply != nil:
+			problem = s.reply.problem()
 		}
 		if problem != "" {
 			return nil, "", false, fmt.Errorf("step %d: %s", i+1, problem)

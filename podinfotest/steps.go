@@ -3,8 +3,11 @@ package podinfotest
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"slices"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc/codes"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -29,6 +32,22 @@ type reply struct {
 	status int
 	header map[string]string
 	body   string
+}
+
+// problem says what is wrong with the answer, "" when nothing is.
+func (r *reply) problem() string {
+	if r.status < 200 || r.status > 599 {
+		return fmt.Sprintf("a reply of status %d, want 200 to 599", r.status)
+	}
+	if r.body != "" && (r.status == http.StatusNoContent || r.status == http.StatusNotModified) {
+		return fmt.Sprintf("a reply of status %d has no body", r.status)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.header)) {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(r.header[name]) {
+			return fmt.Sprintf("header %q: want the name of a header and a value in one line", name)
+		}
+	}
+	return ""
 }
 
 func broke(name string, f scenario.Fault) Step { return Step{name: name, times: 1, fault: &f} }
@@ -70,7 +89,13 @@ func Stall(after int, d time.Duration) Step {
 }
 
 // Bandwidth answers with a body of so many bytes a second.
-func Bandwidth(bytes int) Step { return broke("bandwidth", scenario.Fault{Bandwidth: bytes}) }
+func Bandwidth(bytes int) Step {
+	s := broke("bandwidth", scenario.Fault{Bandwidth: bytes})
+	if bytes < 1 {
+		s.wrong = fmt.Sprintf("a bandwidth of %d bytes a second, want at least 1", bytes)
+	}
+	return s
+}
 
 // GoAway answers as usual and has the client leave the connection: GOAWAY over
 // HTTP/2 and gRPC, Connection: close over HTTP/1.1.
@@ -89,7 +114,7 @@ func Fault(f scenario.Fault) Step { return broke("fault", f) }
 // the last step it stays.
 func OK() Step { return Step{name: "ok", times: 1} }
 
-// Reply answers in place of the handler.
+// Reply answers in place of the handler, with a status from 200 to 599.
 func Reply(status int, body string) Step {
 	return Step{name: fmt.Sprint(status), times: 1, reply: &reply{status: status, body: body}}
 }
@@ -100,7 +125,13 @@ func Repeat() Step { return Step{repeat: true} }
 // Per counts the attempts of each key by themselves: "header:NAME",
 // "query:NAME", "client" or "route". Requests without the key are not about
 // the script. It may stand anywhere in a script, and is no attempt.
-func Per(key string) Step { return Step{per: key} }
+func Per(key string) Step {
+	s := Step{per: key}
+	if key == "" {
+		s.wrong = "Per of no key, want header:NAME, query:NAME, client or route"
+	}
+	return s
+}
 
 // Times is the step for n attempts in a row.
 func (s Step) Times(n int) Step { s.times = n; return s }
