@@ -35,6 +35,7 @@ const recorderName = "podinfotest"
 // so that what it sees is what goes over the wire.
 type recorder struct {
 	prefix string
+	exact  bool // the clock is a bubble's
 
 	mu      sync.Mutex
 	all     []*Request
@@ -47,7 +48,7 @@ type recorder struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{changed: make(chan struct{}), numbers: map[string]int{}}
+	return &recorder{exact: bubble() != "", changed: make(chan struct{}), numbers: map[string]int{}}
 }
 
 // Info describes the module.
@@ -90,7 +91,7 @@ func (m *recorder) change(f func()) {
 // begin enters a request.
 func (m *recorder) begin(r *Request, remote string) {
 	m.change(func() {
-		r.Conn, r.At = m.numbers[remote], time.Now()
+		r.Conn, r.At, r.exact = m.numbers[remote], time.Now(), m.exact
 		m.pending++
 		if m.all = append(m.all, r); len(m.all) > maxRequests {
 			m.bodies -= len(m.all[0].Body)
@@ -286,6 +287,7 @@ func (w *writer) Flush() { http.NewResponseController(w.ResponseWriter).Flush() 
 func (w *writer) note(status int) {
 	w.m.change(func() {
 		w.rec.Status, w.rec.Reply = status, w.Header().Clone()
+		w.rec.answered = time.Now()
 		w.rec.settle()
 	})
 }

@@ -3,6 +3,7 @@ package podinfotest
 import (
 	"bytes"
 	"testing"
+	"time"
 )
 
 // However much arrives, only so much of it is kept.
@@ -32,5 +33,45 @@ func TestRecordIsBounded(t *testing.T) {
 	}
 	if sum > maxBodies || cut != maxRequests || m.bodies != sum || m.lost() != n-maxRequests {
 		t.Errorf("%d bytes, counted as %d; %d cut; %d dropped", sum, m.bodies, cut, m.lost())
+	}
+}
+
+// Requests that overlap are no gap apart.
+func TestOverlap(t *testing.T) {
+	rs := Requests{{At: time.Unix(0, 0), ended: time.Unix(9, 0), Done: true, exact: true}, {At: time.Unix(5, 0)}}
+	if rs.early(1, 0) || !rs.early(1, 1) {
+		t.Error("not 0")
+	}
+}
+
+// Over real time a request is too early only when nothing that the server may
+// have seen late explains it. In a bubble nothing is late.
+func TestEarly(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	next := Request{At: at(10)}
+	for what, c := range map[string]struct {
+		before Request
+		wait   int // that the client may have kept to, over real time
+	}{
+		"answered":            {Request{At: at(0), answered: at(6), ended: at(8), Status: 503, Done: true}, 4},
+		"cut":                 {Request{At: at(0), ended: at(8), Status: 444, Done: true}, 2},
+		"left":                {Request{At: at(0), ended: at(8), Status: 499, Left: true, Done: true}, 10},
+		"left mid-body":       {Request{At: at(0), answered: at(6), ended: at(8), Status: 200, Left: true, Done: true}, 10},
+		"still being handled": {Request{At: at(0)}, 10},
+		"call":                {Request{RPC: true, At: at(0), ended: at(8), Done: true}, 2},
+		"call given up":       {Request{RPC: true, At: at(0), ended: at(8), Left: true, Done: true}, 10},
+	} {
+		for _, exact := range []bool{false, true} {
+			if c.before.exact = exact; exact {
+				c.wait = 2
+			}
+			if exact && !c.before.Done {
+				continue // its end is now
+			}
+			rs := Requests{c.before, next}
+			if wait := time.Duration(c.wait) * time.Second; rs.early(1, wait) || !rs.early(1, wait+1) {
+				t.Errorf("%s, exact %v: a wait of %v", what, exact, wait)
+			}
+		}
 	}
 }

@@ -44,9 +44,11 @@ type Request struct {
 	Done   bool          // it has ended
 	Rules  []string      // which hit it
 
-	ended time.Time // what Took counts to
-	lost  bool      // not all that was read of the body is in Body
-	whole bool      // the body was read to its end
+	ended    time.Time // what Took counts to
+	answered time.Time // before the client could see anything of the answer
+	exact    bool      // the times are a bubble's, in which nobody is late
+	lost     bool      // not all that was read of the body is in Body
+	whole    bool      // the body was read to its end
 }
 
 // settle notes how much of the body there is.
@@ -58,6 +60,20 @@ func (r *Request) end() time.Time {
 		return time.Now()
 	}
 	return r.ended
+}
+
+// waiting is when the client can first have begun to wait. Over real time a busy
+// server may see late that a client had its answer, or has left.
+func (r *Request) waiting() time.Time {
+	switch {
+	case r.exact:
+		return r.end()
+	case r.Left, r.Status == registry.StatusClientLeft, !r.Done && r.answered.IsZero():
+		return r.At
+	case !r.answered.IsZero():
+		return r.answered
+	}
+	return r.end()
 }
 
 // finish notes that the request is over, once.
