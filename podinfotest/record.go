@@ -40,15 +40,16 @@ type recorder struct {
 	mu      sync.Mutex
 	all     []*Request
 	dropped int
-	bodies  int            // bytes kept
-	pending int            // requests and calls being handled
-	changed chan struct{}  // closed when something of the above changes
+	bodies  int           // bytes kept
+	pending int           // requests and calls being handled
+	changed chan struct{} // closed when something of the above changes
+	waiters map[*waiter]struct{}
 	numbers map[string]int // of connections, by the client's address
 	opened  int            // connections
 }
 
 func newRecorder() *recorder {
-	return &recorder{exact: bubble() != "", changed: make(chan struct{}), numbers: map[string]int{}}
+	return &recorder{exact: bubble() != "", changed: make(chan struct{}), waiters: map[*waiter]struct{}{}, numbers: map[string]int{}}
 }
 
 // Info describes the module.
@@ -94,10 +95,16 @@ func (m *recorder) begin(r *Request, remote string) {
 		r.Conn, r.At, r.exact = m.numbers[remote], time.Now(), m.exact
 		m.pending++
 		if m.all = append(m.all, r); len(m.all) > maxRequests {
-			m.bodies -= len(m.all[0].Body)
+			first := m.all[0]
+			m.bodies -= len(first.Body)
 			m.all = m.all[1:]
 			m.dropped++
+			m.count(first, false, -1)
+			if first.Done {
+				m.count(first, true, -1)
+			}
 		}
+		m.count(r, false, 1)
 	})
 }
 
@@ -108,7 +115,56 @@ func (m *recorder) end(r *Request, f func()) {
 		r.finish()
 		r.Done = true
 		m.pending--
+		m.count(r, true, 1)
 	})
+}
+
+// waiter waits for n requests that a pattern is about to arrive, or to be
+// answered.
+type waiter struct {
+	pattern
+	answered bool
+	n, have  int
+	enough   chan struct{} // closed when there are as many
+}
+
+// count tells the waiters of a request. It is for those who hold mu.
+func (m *recorder) count(r *Request, answered bool, by int) {
+	for w := range m.waiters {
+		if w.answered != answered || !w.matches(r.Method, r.Path) {
+			continue
+		}
+		if w.have += by; w.have >= w.n {
+			close(w.enough)
+			delete(m.waiters, w)
+		}
+	}
+}
+
+// await makes a waiter, who counts what there is already.
+func (m *recorder) await(p pattern, answered bool, n int) *waiter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := &waiter{pattern: p, answered: answered, n: n, enough: make(chan struct{})}
+	for _, r := range m.all {
+		if (r.Done || !answered) && p.matches(r.Method, r.Path) {
+			w.have++
+		}
+	}
+	if w.have >= n {
+		close(w.enough)
+	} else {
+		m.waiters[w] = struct{}{}
+	}
+	return w
+}
+
+// leave is for a waiter who waits no more, and says how many there were.
+func (m *recorder) leave(w *waiter) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.waiters, w)
+	return w.have
 }
 
 // keep appends to a body what there is room for. whole is that it ends there.
@@ -122,9 +178,8 @@ func (m *recorder) keep(r *Request, b []byte, whole bool) {
 	r.BodyCut = r.lost
 }
 
-// find returns copies of those that a pattern is about, and what is closed
-// when there are others.
-func (m *recorder) find(p pattern) (Requests, <-chan struct{}) {
+// find returns copies of those that a pattern is about.
+func (m *recorder) find(p pattern) Requests {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out Requests
@@ -135,7 +190,7 @@ func (m *recorder) find(p pattern) (Requests, <-chan struct{}) {
 			out = append(out, c)
 		}
 	}
-	return out, m.changed
+	return out
 }
 
 // lost is how many requests are not kept any more.
@@ -158,8 +213,7 @@ func (m *recorder) wait(ctx context.Context) (left Requests) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			all, _ := m.find(everything)
-			return slices.DeleteFunc(all, func(r Request) bool { return r.Done })
+			return slices.DeleteFunc(m.find(everything), func(r Request) bool { return r.Done })
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestRecordIsBounded(t *testing.T) {
 		m.keep(r, body, true)
 		m.end(r, func() {})
 	}
-	all, _ := m.find(everything)
+	all := m.find(everything)
 	if len(all) != maxRequests {
 		t.Errorf("%d requests", len(all))
 	}
@@ -73,5 +73,62 @@ func TestEarly(t *testing.T) {
 				t.Errorf("%s, exact %v: a wait of %v", what, exact, wait)
 			}
 		}
+	}
+}
+
+// Waiters count what is kept, as it comes and goes.
+func TestWaiters(t *testing.T) {
+	m := newRecorder()
+	enough := func(w *waiter) bool {
+		select {
+		case <-w.enough:
+			return true
+		default:
+			return false
+		}
+	}
+	p := newPattern("/a")
+	arrived, answered := m.await(p, false, 2), m.await(p, true, 2)
+	send := func(path string) *Request {
+		r := &Request{Method: "GET", Path: path}
+		m.begin(r, "")
+		return r
+	}
+	end := func(r *Request) { m.end(r, func() {}) }
+	first := send("/a")
+	end(send("/b"))
+	end(first)
+	for range maxRequests { // these push it out
+		end(send("/b"))
+	}
+	second := send("/a")
+	if enough(arrived) || enough(answered) {
+		t.Error("what is not kept counts")
+	}
+	third := send("/a")
+	end(second)
+	if !enough(arrived) || enough(answered) {
+		t.Error("two have arrived, and one is answered")
+	}
+	end(third)
+	if !enough(answered) || !enough(m.await(p, true, 2)) || !enough(m.await(p, false, 0)) || len(m.waiters) != 0 {
+		t.Error("two are answered")
+	}
+	if w := m.await(p, true, 3); m.leave(w) != 2 || len(m.waiters) != 0 {
+		t.Error("who has left is still counted for")
+	}
+}
+
+// BenchmarkWait is a wait for all requests that are kept.
+func BenchmarkWait(b *testing.B) {
+	for b.Loop() {
+		m := newRecorder()
+		w := m.await(everything, true, maxRequests)
+		for range maxRequests {
+			r := new(Request)
+			m.begin(r, "")
+			m.end(r, func() {})
+		}
+		<-w.enough
 	}
 }

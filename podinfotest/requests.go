@@ -114,7 +114,7 @@ type Requests []Request
 // 10,000 are kept.
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
-	out, _ := s.record.find(s.pattern(path))
+	out := s.record.find(s.pattern(path))
 	if n := s.record.lost(); n > 0 {
 		s.t.Logf("podinfotest: the first %d requests to the server are not kept any more", n)
 	}
@@ -123,38 +123,36 @@ func (s *Server) Requests(path string) Requests {
 
 // WaitRequests waits until at least n requests have arrived for a path, as of
 // Requests, and returns them. It is woken by the n-th, and ends the test when
-// ctx ends first.
+// ctx ends first, or when n is more than are kept.
 func (s *Server) WaitRequests(ctx context.Context, path string, n int) Requests {
 	s.t.Helper()
-	return s.waitFor(ctx, path, n, "arrived", func(*Request) bool { return true })
+	return s.waitFor(ctx, path, n, false)
 }
 
 // WaitAnswered is WaitRequests for requests that are answered: their handlers
 // have returned.
 func (s *Server) WaitAnswered(ctx context.Context, path string, n int) Requests {
 	s.t.Helper()
-	return s.waitFor(ctx, path, n, "answered", func(r *Request) bool { return r.Done })
+	return s.waitFor(ctx, path, n, true)
 }
 
-func (s *Server) waitFor(ctx context.Context, path string, n int, what string, counts func(*Request) bool) Requests {
+func (s *Server) waitFor(ctx context.Context, path string, n int, answered bool) Requests {
 	s.t.Helper()
-	for p := s.pattern(path); ; {
-		all, changed := s.record.find(p)
-		have := 0
-		for i := range all {
-			if counts(&all[i]) {
-				have++
-			}
-		}
-		if have >= n {
-			return all
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			s.t.Fatalf("%s: %d of %d requests %s: %v\n%v", path, have, n, what, context.Cause(ctx), all)
-		}
+	p, what := s.pattern(path), "arrived"
+	if answered {
+		what = "answered"
 	}
+	if n > maxRequests {
+		s.t.Fatalf("podinfotest: %s: a wait for %d requests, and the last %d are kept", path, n, maxRequests)
+	}
+	w := s.record.await(p, answered, n)
+	select {
+	case <-w.enough:
+	case <-ctx.Done():
+		have, all := s.record.leave(w), s.record.find(p)
+		s.t.Fatalf("%s: %d of %d requests %s: %v\n%s", path, have, n, what, context.Cause(ctx), all.around(len(all)))
+	}
+	return s.record.find(p)
 }
 
 // Gaps are the times between the end of each request and the arrival of the
@@ -210,7 +208,22 @@ func (rs Requests) Values(header string) []string {
 }
 
 // String is a table, with times that count from the first request.
-func (rs Requests) String() string {
+func (rs Requests) String() string { return rs.table(0, len(rs)) }
+
+// Of a long table a failure shows some rows about the one that matters.
+const (
+	rowsShown  = 20
+	rowsBefore = rowsShown / 2
+)
+
+// around is the table about a place.
+func (rs Requests) around(at int) string {
+	from := max(0, min(at-rowsBefore, len(rs)-rowsShown))
+	return rs.table(from, min(len(rs), from+rowsShown))
+}
+
+// table is the rows of some of the requests.
+func (rs Requests) table(from, to int) string {
 	if len(rs) == 0 {
 		return "  no requests"
 	}
@@ -218,7 +231,7 @@ func (rs Requests) String() string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  #\tat\tgap\trequest\tconn\tanswer\ttook\trules")
 	gaps := rs.Gaps()
-	for i := range rs {
+	for i := from; i < to; i++ {
 		r, gap, took := &rs[i], "", "…"
 		if i > 0 {
 			gap = brief(gaps[i-1])
@@ -233,6 +246,12 @@ func (rs Requests) String() string {
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	if from > 0 {
+		lines = slices.Insert(lines, 1, fmt.Sprintf("  … %d more", from))
+	}
+	if to < len(rs) {
+		lines = append(lines, fmt.Sprintf("  … %d more", len(rs)-to))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,7 +76,9 @@ func TestAssertions(t *testing.T) {
 			"count":          {func(t testing.TB) { rs.WantCount(t, 3) }, ""},
 			"count off":      {func(t testing.TB) { rs.WantCount(t, 4) }, "3 requests, want 4"},
 			"answers":        {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200") }, ""},
-			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, `answers are ["429" "503" "200"], want ["200"]`},
+			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, "request 1 was answered 429, want 200"},
+			"answers fewer":  {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200", "200") }, "3 requests, want 4"},
+			"answers more":   {func(t testing.TB) { rs.WantAnswers(t, "429", "503") }, "3 requests, want 2"},
 			"gaps":           {func(t testing.TB) { rs.WantGaps(t, 2*time.Second, 4*time.Second) }, ""},
 			"gaps short":     {func(t testing.TB) { rs.WantGaps(t, 3*time.Second, time.Minute) }, "request 2 came 2s after the one before, want 3s to 1m0s"},
 			"gaps long":      {func(t testing.TB) { rs.WantGaps(t, 0, 3*time.Second) }, "request 3 came 4s after the one before, want 0s to 3s"},
@@ -161,6 +164,37 @@ func TestWaiting(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// A failure about one of many requests shows those about it.
+func TestLongTable(t *testing.T) {
+	rs := make(Requests, 1000)
+	for i := range rs {
+		rs[i].Status, rs[i].Path, rs[i].Done = 200, "/a", true
+	}
+	rs[499].Status = 503
+	for want, f := range map[string]func(testing.TB){
+		"request 500 was answered 503, want 200\n": func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"\n  … 489 more\n  490":                    func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"\n  … 491 more":                           func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"1000 requests, want 999\n":                func(t testing.TB) { rs.WantCount(t, 999) },
+		"\n  … 980 more\n  981":                    func(t testing.TB) { rs.WantCount(t, 2000) },
+		"\n  20 ":                                  func(t testing.TB) { rs.WantConnections(t, 7) },
+	} {
+		if got := listen(t, f); !strings.Contains(got, want) || strings.Count(got, "\n") > 25 {
+			t.Errorf("%q without %q", got, want)
+		}
+	}
+	if n := strings.Count(rs.String(), "\n"); n != 1000 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestWaitForMoreThanIsKept(t *testing.T) {
+	got := listen(t, func(tb testing.TB) { StartInMemory(tb).WaitAnswered(t.Context(), "/a", 10_001) })
+	if !strings.Contains(got, "/a: a wait for 10001 requests, and the last 10000 are kept") {
+		t.Error(got)
+	}
 }
 
 func TestMetadata(t *testing.T) {

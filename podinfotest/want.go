@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-func (rs Requests) complain(t testing.TB, format string, args ...any) {
+// complain shows the requests about request i.
+func (rs Requests) complain(t testing.TB, i int, format string, args ...any) {
 	t.Helper()
-	t.Errorf("%s\n%v", fmt.Sprintf(format, args...), rs)
+	t.Errorf("%s\n%s", fmt.Sprintf(format, args...), rs.around(i))
 }
 
 // some fails the test unless there are at least n requests: an assertion about
@@ -19,7 +20,7 @@ func (rs Requests) complain(t testing.TB, format string, args ...any) {
 func (rs Requests) some(t testing.TB, n int) bool {
 	t.Helper()
 	if len(rs) < n {
-		rs.complain(t, "%d requests, want at least %d", len(rs), n)
+		rs.complain(t, n, "%d requests, want at least %d", len(rs), n)
 	}
 	return len(rs) >= n
 }
@@ -28,7 +29,7 @@ func (rs Requests) some(t testing.TB, n int) bool {
 func (rs Requests) WantCount(t testing.TB, n int) {
 	t.Helper()
 	if len(rs) != n {
-		rs.complain(t, "%d requests, want %d", len(rs), n)
+		rs.complain(t, n, "%d requests, want %d", len(rs), n)
 	}
 }
 
@@ -36,12 +37,14 @@ func (rs Requests) WantCount(t testing.TB, n int) {
 // "503", a code as "Unavailable", "cut", "client left" or "none yet".
 func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	t.Helper()
-	var got []string
-	for i := range rs {
-		got = append(got, rs[i].answer())
+	for i := range min(len(rs), len(answers)) {
+		if got := rs[i].answer(); got != answers[i] {
+			rs.complain(t, i, "request %d was answered %s, want %s", i+1, got, answers[i])
+			return
+		}
 	}
-	if !slices.Equal(got, answers) {
-		rs.complain(t, "answers are %q, want %q", got, answers)
+	if len(rs) != len(answers) {
+		rs.complain(t, len(answers), "%d requests, want %d", len(rs), len(answers))
 	}
 }
 
@@ -61,7 +64,7 @@ func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
 	}
 	for i, gap := range rs.Gaps() {
 		if rs.early(i+1, least) || gap > most {
-			rs.complain(t, "request %d came %v after the one before, want %v to %v", i+2, gap, least, most)
+			rs.complain(t, i+1, "request %d came %v after the one before, want %v to %v", i+2, gap, least, most)
 			return
 		}
 	}
@@ -75,12 +78,12 @@ func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.D
 	t.Helper()
 	got := rs.Gaps()
 	if len(got) != len(gaps) {
-		rs.complain(t, "%d gaps between requests, want %d", len(got), len(gaps))
+		rs.complain(t, len(gaps), "%d gaps between requests, want %d", len(got), len(gaps))
 		return
 	}
 	for i, gap := range got {
 		if rs.early(i+1, gaps[i]) || gap > gaps[i]+slack {
-			rs.complain(t, "request %d came %v after the one before, want %v and at most %v more", i+2, gap, gaps[i], slack)
+			rs.complain(t, i+1, "request %d came %v after the one before, want %v and at most %v more", i+2, gap, gaps[i], slack)
 			return
 		}
 	}
@@ -99,13 +102,13 @@ func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 		}
 		told++
 		if rs.early(i+1, wait) || gap > wait+slack {
-			rs.complain(t, "request %d came %v after an answer with Retry-After: %s, want %v and at most %v more",
+			rs.complain(t, i+1, "request %d came %v after an answer with Retry-After: %s, want %v and at most %v more",
 				i+2, gap, rs[i].Reply.Get("Retry-After"), wait, slack)
 			return
 		}
 	}
 	if told == 0 {
-		rs.complain(t, "no request follows an answer with Retry-After")
+		rs.complain(t, 0, "no request follows an answer with Retry-After")
 	}
 }
 
@@ -127,11 +130,11 @@ func (rs Requests) WantSame(t testing.TB, header string) {
 	}
 	for i, v := range rs.Values(header) {
 		if v == "" {
-			rs.complain(t, "request %d has no %s", i+1, header)
+			rs.complain(t, i, "request %d has no %s", i+1, header)
 			return
 		}
 		if first := rs[0].Header.Get(header); v != first {
-			rs.complain(t, "request %d has %s %q, the first has %q", i+1, header, v, first)
+			rs.complain(t, i, "request %d has %s %q, the first has %q", i+1, header, v, first)
 			return
 		}
 	}
@@ -146,7 +149,7 @@ func (rs Requests) WantHeader(t testing.TB, header, value string) {
 	}
 	for i := range rs {
 		if got := rs[i].Header.Values(header); !slices.Contains(got, value) {
-			rs.complain(t, "request %d has %s %q, want %q", i+1, header, got, value)
+			rs.complain(t, i, "request %d has %s %q, want %q", i+1, header, got, value)
 			return
 		}
 	}
@@ -160,7 +163,7 @@ func (rs Requests) WantPeak(t testing.TB, most int) {
 		return
 	}
 	if peak := rs.Peak(); peak > most {
-		rs.complain(t, "%d requests at once, want at most %d", peak, most)
+		rs.complain(t, 0, "%d requests at once, want at most %d", peak, most)
 	}
 }
 
@@ -168,6 +171,6 @@ func (rs Requests) WantPeak(t testing.TB, most int) {
 func (rs Requests) WantConnections(t testing.TB, n int) {
 	t.Helper()
 	if got := rs.Connections(); got != n {
-		rs.complain(t, "%d connections, want %d", got, n)
+		rs.complain(t, 0, "%d connections, want %d", got, n)
 	}
 }
