@@ -142,6 +142,7 @@ const (
 func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 	t.Helper()
 	s := &Server{t: t, bubble: bubble(), entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
+	s.record.replies = s.replies
 	s.URL, s.GRPCAddr = "http://"+open[web].addr, open[rpcs].addr
 	s.transport = &http.Transport{DialContext: s.DialContext}
 	vars, err := variables(env)

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,8 +36,9 @@ const recorderName = "podinfotest"
 // recorder writes down every request and call. It is the outermost middleware,
 // so that what it sees is what goes over the wire.
 type recorder struct {
-	prefix string
-	exact  bool // the clock is a bubble's
+	prefix  string
+	replies *replies
+	exact   bool // the clock is a bubble's
 
 	mu      sync.Mutex
 	all     []*Request
@@ -262,8 +265,8 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 				return
 			}
 			rec.settle()
-			rec.Status = registry.Outcome(w, r, returned)
-			rec.Left = returned && r.Context().Err() != nil
+			rec.Status = rec.seen(registry.Outcome(w, r, returned))
+			rec.Left = returned && r.Context().Err() != nil && !rec.late
 			if rec.Reply == nil {
 				rec.Reply = w.Header().Clone()
 			}
@@ -290,6 +293,7 @@ func (m *recorder) read(rec *Request, r *http.Request) {
 	b, err := io.ReadAll(io.LimitReader(body, maxBody+1)) // with one byte more it is known that there is more
 	whole := err == nil && len(b) <= maxBody
 	m.keep(rec, b, whole)
+	m.expire(rec, err)
 	again := io.Reader(bytes.NewReader(b))
 	switch {
 	case err != nil: // the client broke off: so it does for who reads
@@ -301,6 +305,14 @@ func (m *recorder) read(rec *Request, r *http.Request) {
 		io.Reader
 		io.Closer
 	}{again, body}
+}
+
+// expire notes that the server waits no longer for a body. Then it sends nothing
+// either: both end at the same time.
+func (m *recorder) expire(rec *Request, err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		m.change(func() { rec.late = true })
+	}
 }
 
 type broken struct{ err error }
@@ -319,6 +331,7 @@ func (t *tee) Read(b []byte) (int, error) {
 	n, err := t.ReadCloser.Read(b)
 	t.left -= int64(n)
 	t.m.keep(t.rec, b[:n], t.left == 0 || err == io.EOF)
+	t.m.expire(t.rec, err)
 	return n, err
 }
 
@@ -340,7 +353,7 @@ func (w *writer) Flush() { http.NewResponseController(w.ResponseWriter).Flush() 
 // note enters the status and the header that are about to be sent.
 func (w *writer) note(status int) {
 	w.m.change(func() {
-		w.rec.Status, w.rec.Reply = status, w.Header().Clone()
+		w.rec.Status, w.rec.Reply = w.rec.seen(status), w.Header().Clone()
 		w.rec.answered = time.Now()
 		w.rec.settle()
 	})
@@ -378,5 +391,34 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 			rec.Left = ctx.Err() != nil && (rec.Code == codes.Canceled || rec.Code == codes.DeadlineExceeded)
 		})
 	}()
-	return next(context.WithValue(ctx, requestKey{}, rec))
+	ctx = context.WithValue(ctx, requestKey{}, rec)
+	if w, ok := call.Client.(wire); ok {
+		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies}
+	}
+	return next(ctx)
+}
+
+// wire is what package faults wants of a call's Client.
+type wire interface {
+	SetTrailer(name, value string)
+	GoAway(why string)
+	Reset()
+	Close()
+}
+
+// naming notes the steps that are no fault, of which nobody else tells.
+type naming struct {
+	rpc.Client
+	wire
+	hit     func(rule string)
+	replies *replies
+}
+
+// SetTrailer names the rules that hit.
+func (n *naming) SetTrailer(name, value string) {
+	if s, rule, ok := n.replies.hit(value); ok && rule == value && s.passes() {
+		n.hit(rule)
+		return
+	}
+	n.wire.SetTrailer(name, value)
 }

@@ -76,7 +76,7 @@ func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 		next(w, r)
 		return
 	}
-	if s.fault == nil && s.delay == 0 { // nobody else tells, as it is no fault
+	if s.passes() { // nobody else tells, as it is no fault
 		m.record.hit(r.Context(), rule)
 		w.Header().Del(m.header)
 	}

@@ -33,7 +33,8 @@ type Request struct {
 	Message proto.Message // of a unary call, as it came
 
 	// Status is what the client saw: 444 (registry.StatusCut) when the
-	// connection broke before the whole reply, 499 (registry.StatusClientLeft)
+	// connection broke before the whole reply or the server waited in vain for
+	// the body, 499 (registry.StatusClientLeft)
 	// when the client left before it, 101 for a WebSocket, and 0 while there is
 	// none yet.
 	Status int
@@ -42,13 +43,22 @@ type Request struct {
 	Left   bool          // the client left before the end of the answer
 	Took   time.Duration // from At to the end of the handler, or to when the connection was cut
 	Done   bool          // it has ended
-	Rules  []string      // which hit it
+	Rules  []string      // which hit it, also those of steps that let it pass
 
 	ended    time.Time // what Took counts to
 	answered time.Time // before the client could see anything of the answer
 	exact    bool      // the times are a bubble's, in which nobody is late
+	late     bool      // the server waited for the body as long as it does
 	lost     bool      // not all that was read of the body is in Body
 	whole    bool      // the body was read to its end
+}
+
+// seen is what the client saw of an answer with a status.
+func (r *Request) seen(status int) int {
+	if r.late {
+		return registry.StatusCut
+	}
+	return status
 }
 
 // settle notes how much of the body there is.
@@ -111,7 +121,8 @@ type Requests []Request
 
 // Requests returns what has arrived for a path: "/api/pay", "POST /api/pay",
 // "/orders/{id}", "/api/*", "/echo.EchoService/Echo", or "*" for all. The last
-// 10,000 are kept.
+// 10,000 are kept. Calls of an RPC that the server does not have are not among
+// them: it answers Unimplemented and does not hand them on.
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
 	out := s.record.find(s.pattern(path))

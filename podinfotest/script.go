@@ -62,7 +62,8 @@ func (s *Server) Script(path string, steps ...Step) {
 }
 
 // Scenario loads a scenario of faults, as text in YAML or JSON, in place of
-// the one before. Its rules come after the scripts.
+// the one before. Its rules come after the scripts. With another seed than
+// before it also begins the scripts again.
 func (s *Server) Scenario(text string) {
 	s.t.Helper()
 	s.load("scenario", []byte(text))

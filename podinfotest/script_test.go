@@ -15,9 +15,12 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -116,6 +119,18 @@ func TestScriptOfACall(t *testing.T) {
 		rs := srv.WaitAnswered(t.Context(), echoMethod, 8)
 		rs.WantAnswers(t, "Unavailable", "Unavailable", "OK", "Aborted", "Internal", "Unavailable", "OK", "OK")
 		rs.WantConnections(t, 3)
+		rules := ""
+		for _, r := range rs {
+			rules += strings.Join(r.Rules, ",") + " "
+		}
+		const want = "script1.1.Unavailable script1.1.Unavailable script1.2.delay script1.3.Aborted script1.4.reset script1.5.empty script1.6.goaway script1.7.ok "
+		if diff := cmp.Diff(want, rules); diff != "" {
+			t.Error(diff)
+		}
+		var trailer metadata.MD
+		if _, err := echopb.NewEchoServiceClient(conn).Echo(t.Context(), new(echopb.Message), grpc.Trailer(&trailer)); err != nil || len(trailer) > 0 {
+			t.Errorf("%v, %v: a step that lets pass is no fault", trailer, err)
+		}
 	})
 }
 

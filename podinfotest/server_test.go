@@ -368,6 +368,28 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// A client whose body does not come in time gets no answer: it has not left.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/a", Fail(503, 2))
+		for _, length := range []int64{5, -1} {
+			body, end := io.Pipe()
+			req, err := http.NewRequest("POST", srv.URL+"/a", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = length
+			go io.WriteString(end, "slow")
+			time.AfterFunc(time.Hour, func() { end.Close() })
+			if res, err := srv.Client().Do(req); err == nil {
+				t.Error(res.Status)
+			}
+		}
+		srv.WaitAnswered(t.Context(), "/a", 2).WantAnswers(t, "cut", "cut")
+	})
+}
+
 // The log goes to the test when a level is asked for, and nowhere else.
 func TestLog(t *testing.T) {
 	for level, want := range map[string]bool{"PODINFO_LEVEL=info": true, "PODINFO_UI_MESSAGE=x": false} {

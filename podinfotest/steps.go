@@ -70,9 +70,11 @@ func Delay(d time.Duration) Step { return Step{name: "delay", times: 1, delay: d
 func Reset() Step { return broke("reset", scenario.Fault{Reset: true}) }
 
 // Empty closes the connection without an answer, and with all the calls on it.
+// Over HTTP/2 it resets the stream alone.
 func Empty() Step { return broke("empty", scenario.Fault{Empty: true}) }
 
-// Garbage answers with something that is not HTTP, and closes.
+// Garbage answers with something that is not HTTP, and closes. Over HTTP/2 it
+// resets the stream.
 func Garbage() Step { return broke("garbage", scenario.Fault{Garbage: true}) }
 
 // Truncate answers with n bytes of the body, fewer than its Content-Length
@@ -187,6 +189,9 @@ func (s Step) status(change func(*scenario.GRPC)) Step {
 	s.fault = &f
 	return s
 }
+
+// passes reports that the step is no fault.
+func (s Step) passes() bool { return s.fault == nil && s.delay == 0 }
 
 // failure reports that the step is an answer with a status by the engine.
 func (s Step) failure() bool { return s.fault != nil && s.fault.Status != 0 }
