@@ -35,9 +35,23 @@
 // what it costs a test is that a handler cannot answer before such a body has
 // arrived.
 //
+// Waits are exact in a bubble alone: over real time a busy machine is late, and
+// [Requests.WantBackoff] needs some slack.
+//
+// Each server in memory has a name of its own, podinfo1.test or another, and no
+// server answers for another one. [Server.Reach] is for a client of several, which
+// fails over or balances its load.
+//
+// A server ends with its test and leaves no goroutine. Who looks for some with
+// goleak has to look later: deferred it would be too early.
+//
+//	t.Cleanup(func() { goleak.VerifyNone(t) }) // before Start, and so called after its end
+//	srv := podinfotest.Start(t)
+//
 // /panic, its RPC and stress are recorded ([Server.Exits], [Server.Stress]) and not
-// done. In a bubble everything has to be in memory: no settings that open
-// another port, name a server or watch a file.
+// done. In a bubble everything has to be in memory and to start inside: no Start
+// over TCP, no server from outside, and no settings that open another port, name a
+// server or watch a file.
 //
 // [Check] is the conformance test of someone's own module.
 //

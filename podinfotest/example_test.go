@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -206,6 +208,134 @@ func ExampleServer_Requests() {
 	// Output:
 	// POST /api/pay 42 503 1
 	// POST /api/pay 42 200 1
+}
+
+// send is a client that sends an order n times.
+func send(t testing.TB, srv *podinfotest.Server, order string, n int) (statuses []int) {
+	for range n {
+		req, err := http.NewRequest(http.MethodPost, srv.URL+"/api/pay", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Order", order)
+		res, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		statuses = append(statuses, res.StatusCode)
+	}
+	return statuses
+}
+
+// Two failures and a success, over and over.
+func ExampleRepeat() {
+	test(func(t testing.TB) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("/api/pay", podinfotest.Fail(503, 2), podinfotest.OK(), podinfotest.Repeat())
+		fmt.Println(send(t, srv, "1", 6))
+	})
+	// Output: [503 503 200 503 503 200]
+}
+
+// The first attempt of each order fails.
+func ExamplePer() {
+	test(func(t testing.TB) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("/api/pay", podinfotest.Per("header:X-Order"), podinfotest.Fail(503, 1), podinfotest.OK())
+		fmt.Println(send(t, srv, "1", 2), send(t, srv, "2", 2), send(t, srv, "1", 1))
+	})
+	// Output: [503 200] [503 200] [200]
+}
+
+// pay is a client that tries again after one second and after two, unless it is
+// told when.
+func pay(srv *podinfotest.Server) {
+	for wait := range 3 {
+		res, err := srv.Client().Post(srv.URL+"/api/pay", "text/plain", strings.NewReader("42"))
+		if err != nil {
+			return
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return
+		}
+		if told, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+			time.Sleep(time.Duration(told) * time.Second)
+		} else {
+			time.Sleep(time.Duration(wait+1) * time.Second)
+		}
+	}
+}
+
+// In a bubble the waits are exact, and cost no time.
+func ExampleRequests_WantBackoff() {
+	var t *testing.T // of your test
+	synctest.Test(t, func(t *testing.T) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(503, 2), podinfotest.OK())
+		pay(srv)
+		srv.Requests("POST /api/pay").WantBackoff(t, 0, time.Second, 2*time.Second)
+	})
+}
+
+// A wait with jitter is between two bounds.
+func ExampleRequests_WantGaps() {
+	var t *testing.T // of your test
+	synctest.Test(t, func(t *testing.T) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(503, 2), podinfotest.OK())
+		pay(srv)
+		srv.Requests("POST /api/pay").WantGaps(t, 500*time.Millisecond, 2*time.Second)
+	})
+}
+
+func ExampleRequests_WantRetryAfter() {
+	var t *testing.T // of your test
+	synctest.Test(t, func(t *testing.T) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(429, 1).Header("Retry-After", "90"), podinfotest.OK())
+		pay(srv)
+		srv.Requests("POST /api/pay").WantRetryAfter(t, 0)
+	})
+}
+
+// The examples of what is said in a bubble hold.
+func TestExamplesInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(503, 2), podinfotest.OK())
+		pay(srv)
+		srv.Requests("POST /api/pay").WantBackoff(t, 0, time.Second, 2*time.Second)
+		srv.Requests("POST /api/pay").WantGaps(t, 500*time.Millisecond, 2*time.Second)
+		srv.Script("POST /api/pay", podinfotest.Fail(429, 1).Header("Retry-After", "90"), podinfotest.OK())
+		pay(srv)
+		srv.Requests("POST /api/pay")[3:].WantRetryAfter(t, 0)
+	})
+}
+
+// One client of two servers, which goes to the second when the first fails.
+func ExampleServer_Reach() {
+	test(func(t testing.TB) {
+		first, second := podinfotest.StartInMemory(t), podinfotest.StartInMemory(t)
+		first.Reach(second)
+		first.Script("/prices", podinfotest.Fail(503, 1))
+		second.Script("/prices", podinfotest.OK())
+		client := first.Client()
+		for _, url := range []string{first.URL, second.URL} {
+			res, err := client.Get(url + "/prices")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			fmt.Println(res.StatusCode)
+		}
+		first.Requests("*").WantCount(t, 1)
+		second.Requests("*").WantCount(t, 1)
+	})
+	// Output:
+	// 503
+	// 200
 }
 
 // What another goroutine sends is waited for, and not slept for.
