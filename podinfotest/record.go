@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/urfave/negroni/v3"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -387,7 +389,7 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 	m.begin(rec, call.Peer())
 	defer func() {
 		m.end(rec, func() {
-			rec.Code = codes.Code(rpc.CodeOf(err))
+			rec.Code, rec.retry = codes.Code(rpc.CodeOf(err)), retryInfo(err)
 			rec.Left = ctx.Err() != nil && (rec.Code == codes.Canceled || rec.Code == codes.DeadlineExceeded)
 		})
 	}()
@@ -396,6 +398,20 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies}
 	}
 	return next(ctx)
+}
+
+// retryInfo is when an error tells to come back, nil when it does not.
+func retryInfo(err error) *time.Duration {
+	if e, ok := errors.AsType[*rpc.Error](err); ok && e.Details != nil && e.Details.RetryDelay != nil {
+		return e.Details.RetryDelay
+	}
+	s, _ := status.FromError(err)
+	for _, d := range s.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return new(info.GetRetryDelay().AsDuration())
+		}
+	}
+	return nil
 }
 
 // wire is what package faults wants of a call's Client.

@@ -45,12 +45,13 @@ type Request struct {
 	Done   bool          // it has ended
 	Rules  []string      // which hit it, also those of steps that let it pass
 
-	ended    time.Time // what Took counts to
-	answered time.Time // before the client could see anything of the answer
-	exact    bool      // the times are a bubble's, in which nobody is late
-	late     bool      // the server waited for the body as long as it does
-	lost     bool      // not all that was read of the body is in Body
-	whole    bool      // the body was read to its end
+	ended    time.Time      // what Took counts to
+	answered time.Time      // before the client could see anything of the answer
+	exact    bool           // the times are a bubble's, in which nobody is late
+	retry    *time.Duration // when to come back, as a call was told
+	late     bool           // the server waited for the body as long as it does
+	lost     bool           // not all that was read of the body is in Body
+	whole    bool           // the body was read to its end
 }
 
 // seen is what the client saw of an answer with a status.

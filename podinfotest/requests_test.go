@@ -13,12 +13,18 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
 // attempts sends a request each so long after the one before.
@@ -120,6 +126,41 @@ func TestRetryAfter(t *testing.T) {
 		rs := attempts(t, srv, []time.Duration{30 * time.Second, 59 * time.Second}, nil)
 		rs[:2].WantRetryAfter(t, 0)
 		if got := listen(t, func(tb testing.TB) { rs.WantRetryAfter(tb, 0) }); !strings.Contains(got, "request 3 came 59s after an answer with Retry-After: 60, want 1m0s") {
+			t.Error(got)
+		}
+	})
+}
+
+// told is a service that says itself when to come back.
+type told struct {
+	pb.UnimplementedTestServiceServer
+}
+
+func (told) EmptyCall(context.Context, *pb.Empty) (*pb.Empty, error) {
+	s, err := status.New(codes.Unavailable, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)})
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.Err()
+}
+
+// A call is told by RetryInfo, by a script or by its handler. grpc-go keeps to
+// the first, which comes as its pushback too.
+func TestRetryInfo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := Config{Services: func(r grpc.ServiceRegistrar) { pb.RegisterTestServiceServer(r, told{}) }}.StartInMemory(t)
+		srv.Script(echoMethod, FailGRPC(codes.Unavailable, 1).Details(scenario.Details{RetryInfo: &scenario.RetryInfo{Delay: scenario.Duration(90 * time.Second)}}), OK())
+		conn := srv.GRPC(grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{"service": "echo.EchoService"}], "retryPolicy": {
+			"maxAttempts": 2, "initialBackoff": "1s", "maxBackoff": "1s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`))
+		if _, err := echo(t.Context(), conn, "x"); err != nil {
+			t.Fatal(err)
+		}
+		srv.Requests(echoMethod).WantRetryAfter(t, 0)
+		for range 2 {
+			pb.NewTestServiceClient(conn).EmptyCall(t.Context(), new(pb.Empty))
+		}
+		got := listen(t, func(tb testing.TB) { srv.Requests("/grpc.testing.TestService/*").WantRetryAfter(tb, 0) })
+		if !strings.Contains(got, "request 2 came 0s after an answer with RetryInfo: 1m0s, want 1m0s") {
 			t.Error(got)
 		}
 	})

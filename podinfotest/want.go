@@ -90,35 +90,43 @@ func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.D
 }
 
 // WantRetryAfter fails the test unless each request after an answer with a
-// Retry-After header (RFC 9110, 10.2.3) kept to it and came at most slack
+// Retry-After header (RFC 9110, 10.2.3), or a call's with RetryInfo among its
+// details (google/rpc/error_details.proto), kept to it and came at most slack
 // later, as for [Requests.WantBackoff], or if there is no such answer.
 func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 	t.Helper()
 	told := 0
 	for i, gap := range rs.Gaps() {
-		wait, ok := retryAfter(&rs[i])
-		if !ok {
+		wait, by := retryAfter(&rs[i])
+		if by == "" {
 			continue
 		}
 		told++
 		if rs.early(i+1, wait) || gap > wait+slack {
-			rs.complain(t, i+1, "request %d came %v after an answer with Retry-After: %s, want %v and at most %v more",
-				i+2, gap, rs[i].Reply.Get("Retry-After"), wait, slack)
+			rs.complain(t, i+1, "request %d came %v after an answer with %s, want %v and at most %v more",
+				i+2, gap, by, wait, slack)
 			return
 		}
 	}
 	if told == 0 {
-		rs.complain(t, 0, "no request follows an answer with Retry-After")
+		rs.complain(t, 0, "no request follows an answer with Retry-After or RetryInfo")
 	}
 }
 
-func retryAfter(r *Request) (time.Duration, bool) {
-	text := r.Reply.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
+// retryAfter is how long the answer tells to wait, and by what: "" for nothing.
+func retryAfter(r *Request) (wait time.Duration, by string) {
+	if r.retry != nil {
+		return *r.retry, fmt.Sprintf("RetryInfo: %v", *r.retry)
 	}
-	at, err := http.ParseTime(text)
-	return max(0, at.Sub(r.end())), err == nil
+	text := r.Reply.Get("Retry-After")
+	by = "Retry-After: " + text
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, by
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(r.end())), by
+	}
+	return 0, ""
 }
 
 // WantSame fails the test unless there are requests and every one has the
