@@ -137,6 +137,11 @@ func TestBubbles(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		synctest.Test(t, func(t *testing.T) {
+			if got := listen(t, func(tb testing.TB) { StartInMemory(tb).Reach(outside) }); !strings.Contains(got, want) {
+				t.Errorf("reach: %q", got)
+			}
+		})
 		if code, _, err := get(outside.Client(), outside.URL+"/version"); code != 200 {
 			t.Error(err)
 		}

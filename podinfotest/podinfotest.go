@@ -286,6 +286,12 @@ func (s *Server) reached() []*Server {
 // other servers too, each by its own address: it is for clients that fail over
 // or balance a load.
 func (s *Server) Reach(others ...*Server) {
+	s.t.Helper()
+	for _, o := range others {
+		if o.bubble != s.bubble {
+			s.t.Fatalf("podinfotest: %s and %s: %v", s.URL, o.URL, errBubble)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others = append(s.others, others...)

@@ -24,9 +24,9 @@ type script struct {
 // server has, or of none: then the script's OK is a small JSON body. It may
 // have a method ("POST /api/pay") and wildcards ("/orders/{id}", "/api/*",
 // "/echo.EchoService/*"). Without a method it is about every method, also those
-// that the route does not serve by itself. A later script for the same path takes
-// the place of the one before; of two that are about the same request the first
-// wins.
+// that nothing serves yet, unless there is a * in it. A later script for the same
+// path takes the place of the one before; of two that are about the same request
+// the first wins.
 //
 // Scripts are rules of the faults module, named script1.2.reset for the second
 // step of the first script, and come before those of a scenario. As with those,
