@@ -267,8 +267,11 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 				return
 			}
 			rec.settle()
-			rec.Status = rec.seen(registry.Outcome(w, r, returned))
-			rec.Left = returned && r.Context().Err() != nil && !rec.late
+			if rec.late { // the end of the context is not the client's then
+				r = r.WithContext(context.WithoutCancel(r.Context()))
+			}
+			rec.Status = registry.Outcome(w, r, returned)
+			rec.Left = returned && r.Context().Err() != nil
 			if rec.Reply == nil {
 				rec.Reply = w.Header().Clone()
 			}
@@ -309,8 +312,7 @@ func (m *recorder) read(rec *Request, r *http.Request) {
 	}{again, body}
 }
 
-// expire notes that the server waits no longer for a body. Then it sends nothing
-// either: both end at the same time.
+// expire notes that the server waits no longer for a body.
 func (m *recorder) expire(rec *Request, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		m.change(func() { rec.late = true })
@@ -355,7 +357,7 @@ func (w *writer) Flush() { http.NewResponseController(w.ResponseWriter).Flush() 
 // note enters the status and the header that are about to be sent.
 func (w *writer) note(status int) {
 	w.m.change(func() {
-		w.rec.Status, w.rec.Reply = w.rec.seen(status), w.Header().Clone()
+		w.rec.Status, w.rec.Reply = status, w.Header().Clone()
 		w.rec.answered = time.Now()
 		w.rec.settle()
 	})

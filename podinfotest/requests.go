@@ -33,10 +33,10 @@ type Request struct {
 	Message proto.Message // of a unary call, as it came
 
 	// Status is what the client saw: 444 (registry.StatusCut) when the
-	// connection broke before the whole reply or the server waited in vain for
-	// the body, 499 (registry.StatusClientLeft)
+	// connection broke before the whole reply, 499 (registry.StatusClientLeft)
 	// when the client left before it, 101 for a WebSocket, and 0 while there is
-	// none yet.
+	// none yet. What the server answers when it has waited for a body as long as
+	// it does may not reach the client: its time to answer is over too.
 	Status int
 	Code   codes.Code    // of a call, once it is Done
 	Reply  http.Header   // of the answer, as the handlers set it
@@ -52,14 +52,6 @@ type Request struct {
 	late     bool           // the server waited for the body as long as it does
 	lost     bool           // not all that was read of the body is in Body
 	whole    bool           // the body was read to its end
-}
-
-// seen is what the client saw of an answer with a status.
-func (r *Request) seen(status int) int {
-	if r.late {
-		return registry.StatusCut
-	}
-	return status
 }
 
 // settle notes how much of the body there is.
