@@ -99,8 +99,8 @@ func (m *Module) switchModule(r *http.Request, body []byte) error {
 		if s.Info.Name != r.PathValue("name") {
 			continue
 		}
-		if !m.switchable(s) {
-			return refuse(http.StatusConflict, "module %s cannot be switched: it is off, opens a port, or the page lives on it or behind it", s.Info.Name)
+		if why := m.fixed(s); why != "" {
+			return refuse(http.StatusConflict, "module %s cannot be switched: %s", s.Info.Name, why)
 		}
 		if err := m.host.Switch(s.Info.Name, on); err != nil {
 			return refuse(http.StatusConflict, "%w", err)

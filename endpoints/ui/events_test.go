@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,15 +89,21 @@ func (s *stream) wants(t *testing.T, name string) (data string) {
 
 type figures struct {
 	At            int64 `json:"t"`
+	Buckets       []float64
 	RPS, Errors   float64
-	P50, P95, P99 *float64
+	P50, P95, P99 *percentile
 	Goroutines    int
 	Memory        uint64
 	Routes        []struct {
 		Label         string
 		RPS, Errors   float64
-		P50, P95, P99 *float64
+		P50, P95, P99 *percentile
 	}
+}
+
+type percentile struct {
+	S     float64
+	Bound string
 }
 
 func decode[T any](t *testing.T, data string) (v T) {
@@ -109,12 +116,16 @@ func decode[T any](t *testing.T, data string) (v T) {
 	return v
 }
 
+type instance struct{ Hostname, Version, ID string }
+
 type history struct {
+	From     instance
 	Interval int64
 	Samples  []figures
 }
 
 type state struct {
+	From           instance
 	Ready          bool
 	Why            string
 	Draining       bool
@@ -163,7 +174,7 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 		client := serve(t, app, 30*time.Second)
 		get(t, client, "/status/200") // before anyone looked
 		s := open(t, client, pipe)
-		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 {
+		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 || h.From.Version != "1.2.3" || h.From.Hostname == "" || h.From.ID == "" {
 			t.Error(h)
 		}
 		first := decode[state](t, s.wants(t, "state"))
@@ -181,10 +192,10 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 		if time.Since(began) != 2*time.Second || got.At != time.Now().UnixMilli() || got.RPS != 2 || got.Errors != 0.5 || got.Goroutines < 1 || got.Memory < 1<<20 || len(got.Routes) != 2 {
 			t.Fatalf("%v %+v", time.Since(began), got)
 		}
-		if r := got.Routes[0]; r.Label != "delay" || r.RPS != 1.5 || r.Errors != 0 || *r.P50 != 0.175 || *r.P99 != 0.2485 {
+		if r := got.Routes[0]; r.Label != "delay" || r.RPS != 1.5 || r.Errors != 0 || r.P50.S != 0.175 || r.P99.S != 0.2485 || r.P50.Bound != "" {
 			t.Errorf("%+v %v %v", r, *r.P50, *r.P99)
 		}
-		if r := got.Routes[1]; r.Label != "status" || r.RPS != 0.5 || r.Errors != 0.5 {
+		if r := got.Routes[1]; r.Label != "status" || r.RPS != 0.5 || r.Errors != 0.5 || *r.P50 != (percentile{0.005, "at most"}) || !slices.Equal(got.Buckets, []float64{0.005, 10}) {
 			t.Errorf("%+v", r)
 		}
 		if got := decode[figures](t, s.wants(t, "sample")); got.RPS != 0 || got.P50 != nil || got.Routes == nil || len(got.Routes) > 0 {
@@ -410,6 +421,41 @@ func TestChangesAreSent(t *testing.T) {
 			t.Errorf("after %v", time.Since(began))
 		}
 	})
+}
+
+// Whatever a page is told says which instance of several tells it.
+func TestInstance(t *testing.T) {
+	seen := map[instance]bool{}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			client := bubble(t, on("UI_ADMIN", "true", "SEED", "1"), everything()...)
+			s := open(t, client, pipe)
+			who := decode[history](t, s.wants(t, "history")).From
+			seen[who] = true
+			if got := decode[state](t, s.wants(t, "state")).From; got != who {
+				t.Errorf("the state is of %v, the history of %v", got, who)
+			}
+			for _, ask := range []struct{ method, path, body string }{{"PUT", "/ui/admin/faults", `{"paused": true}`}, {"GET", "/ui/model", ""}} {
+				req, err := http.NewRequest(ask.method, pipe+ask.path, strings.NewReader(ask.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got struct{ From, About instance }
+				err = json.NewDecoder(res.Body).Decode(&got)
+				res.Body.Close()
+				if got.From != who && got.About != who || err != nil {
+					t.Errorf("%s is of %v, want %v, %v", ask.path, got, who, err)
+				}
+			}
+		})
+	}
+	if len(seen) != 2 {
+		t.Errorf("two instances call themselves %v", seen)
+	}
 }
 
 func TestEventsHead(t *testing.T) {

@@ -3,6 +3,7 @@ package ui
 import (
 	"embed"
 	"net/http"
+	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry/static"
 )
@@ -10,10 +11,15 @@ import (
 //go:embed assets
 var assets embed.FS
 
+// loader is the script that loads all other files. It alone is served to the
+// pages of other releases too.
+const loader = "load.js"
+
 // files are what the page consists of.
 type files struct {
 	index  string
 	hash   string // of all of them, so that the ones of a release go together
+	names  string // of those that loader fetches, with spaces between
 	byName map[string]*static.File
 }
 
@@ -25,6 +31,7 @@ func readFiles() (files, error) {
 		return files{}, err
 	}
 	var all [][]byte
+	var names []string
 	for _, e := range entries {
 		content, err := assets.ReadFile(dir + "/" + e.Name())
 		if err != nil {
@@ -36,24 +43,32 @@ func readFiles() (files, error) {
 			continue
 		}
 		out.byName[e.Name()] = static.New(e.Name(), content)
+		if e.Name() != loader {
+			names = append(names, e.Name())
+		}
 	}
+	out.names = strings.Join(names, " ")
 	out.hash = static.Digest(all...)
 	return out, nil
 }
 
-// serveAsset serves a file under the hash of this release for ever. Under
-// another hash, which a page asks for that a replica of another release
-// served, it serves what it has: an older or newer file beats none.
+// serveAsset serves a file under the hash of this release for ever. A page of
+// another release, which a replica of that one served, must not get files of
+// this one: it asks until it reaches such a replica again. To a balancer of
+// connections, a new one may be the way there.
 func (m *Module) serveAsset(w http.ResponseWriter, r *http.Request) {
-	f := m.files.byName[r.PathValue("file")]
-	if f == nil {
+	name, own := r.PathValue("file"), r.PathValue("hash") == m.files.hash
+	f, h := m.files.byName[name], w.Header()
+	switch {
+	case f == nil || !own && name != loader:
+		h.Set("Cache-Control", "no-store")
+		h.Set("Connection", "close")
 		http.NotFound(w, r)
 		return
-	}
-	if r.PathValue("hash") == m.files.hash {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	} else {
-		w.Header().Set("Cache-Control", "no-store")
+	case own:
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	default:
+		h.Set("Cache-Control", "no-store")
 	}
 	f.ServeHTTP(w, r)
 }

@@ -30,6 +30,7 @@ type viewer struct{ events chan []byte }
 // hub gives every viewer the same events.
 type hub struct {
 	most  int
+	from  []byte        // the instance, as JSON
 	empty chan struct{} // closed when the last viewer has left, while draining
 
 	mu       sync.Mutex
@@ -52,9 +53,9 @@ func event(name string, data []byte) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, data)
 }
 
-// init makes a hub for so many viewers.
-func (h *hub) init(most int) {
-	h.most, h.empty, h.viewers = most, make(chan struct{}), map[*viewer]bool{}
+// init makes a hub of an instance for so many viewers.
+func (h *hub) init(most int, from instance) {
+	h.most, h.from, h.empty, h.viewers = most, encode(from), make(chan struct{}), map[*viewer]bool{}
 }
 
 // watched reports whether anyone looks, so that the state is a fresh one.
@@ -92,7 +93,7 @@ func (h *hub) recall(interval time.Duration) []byte {
 	for _, p := range h.history {
 		samples = append(samples, p.json)
 	}
-	return event("history", fmt.Appendf(nil, `{"interval":%d,"samples":[%s]}`, interval.Milliseconds(), bytes.Join(samples, []byte(","))))
+	return event("history", fmt.Appendf(nil, `{"from":%s,"interval":%d,"samples":[%s]}`, h.from, interval.Milliseconds(), bytes.Join(samples, []byte(","))))
 }
 
 func (h *hub) forget() {

@@ -19,8 +19,7 @@ type model struct {
 
 // about is what runs here.
 type about struct {
-	Hostname string `json:"hostname"`
-	Version  string `json:"version"`
+	instance
 	Revision string `json:"revision"`
 	Color    string `json:"color"`
 	Message  string `json:"message"`
@@ -43,6 +42,7 @@ type moduleModel struct {
 	State      string         `json:"state"`
 	Why        string         `json:"why"` // what decided the state
 	Switchable bool           `json:"switchable"`
+	Fixed      string         `json:"fixed"` // why it is not switchable
 	Settings   []settingModel `json:"settings"`
 }
 
@@ -72,20 +72,31 @@ type routeModel struct {
 	Chain    []string          `json:"chain"` // outermost first
 }
 
+// cachedModel is the model as it was at a generation of the App.
+type cachedModel struct {
+	generation uint64
+	file       *static.File
+}
+
 func (m *Module) serveModel(w http.ResponseWriter, r *http.Request) {
+	now, c := m.host.Generation(), m.model.Load()
+	if c == nil || c.generation != now {
+		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(), m.routes()}))}
+		m.model.Store(c)
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(), m.routes()})).ServeHTTP(w, r)
+	c.file.ServeHTTP(w, r)
 }
 
 func (m *Module) about() about {
-	b, logo := m.host.Build(), m.setting("UI_LOGO")
+	logo := m.setting("UI_LOGO")
 	if logo.Source == registry.FromDefault {
 		logo.Value = ""
 	}
 	return about{
-		Hostname: m.hostname, Version: b.Version, Revision: b.Revision,
+		instance: m.instance, Revision: m.host.Build().Revision,
 		Color: m.setting("UI_COLOR").Value, Logo: registry.RedactURL(logo.Value),
-		Message: cmp.Or(m.setting("UI_MESSAGE").Value, "greetings from podinfo v"+b.Version),
+		Message: cmp.Or(m.setting("UI_MESSAGE").Value, "greetings from podinfo v"+m.instance.Version),
 		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(),
 	}
 }
@@ -100,9 +111,10 @@ func (m *Module) modules() []moduleModel {
 	}
 	out := []moduleModel{}
 	for _, s := range m.host.InChain() {
+		fixed := m.fixed(s)
 		out = append(out, moduleModel{
 			Name: s.Info.Name, Doc: s.Info.Doc, Phase: s.Info.Phase.String(),
-			State: s.State.String(), Why: s.Why, Switchable: m.switchable(s),
+			State: s.State.String(), Why: s.Why, Switchable: fixed == "", Fixed: fixed,
 			Settings: append([]settingModel{}, settings[s.Info.Name]...),
 		})
 	}
@@ -120,13 +132,26 @@ func (m *Module) routes() []routeModel {
 	return out
 }
 
-// switchable reports whether the page may switch a module: not one that opens
-// a port or was not started, none that the page itself lives on, and no guard
-// that would lock it out.
-func (m *Module) switchable(s registry.Status) bool {
+// fixed says why the page may not switch a module, "" when it may: not one that
+// opens a port or was not started, none that the page itself lives on, and no
+// guard that would lock it out. Who needs no token must not take away what
+// keeps others out.
+func (m *Module) fixed(s registry.Status) string {
 	_, listens := s.Module.(registry.Listener)
 	_, measures := s.Module.(measurer)
-	covers, guards := s.Module.(registry.Selective)
-	guards = guards && s.Info.Phase == registry.Guard && s.State != registry.Off && covers.Covers(m.peers.model)
-	return s.State != registry.Off && !listens && !measures && !guards && s.Info.Name != name && s.Info.Name != m.peers.answers
+	covers, selective := s.Module.(registry.Selective)
+	guard := s.Info.Phase == registry.Guard
+	switch {
+	case s.State == registry.Off:
+		return "it is off"
+	case listens:
+		return "it opens a port"
+	case measures, s.Info.Name == name, s.Info.Name == m.peers.answers:
+		return "the page lives on it"
+	case guard && selective && covers.Covers(m.peers.model):
+		return "it stands before the page"
+	case guard && m.AdminToken == "":
+		return "guards need " + registry.EnvPrefix + "UI_ADMIN_TOKEN"
+	}
+	return ""
 }

@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ type setting struct {
 type module struct {
 	Name, Doc, Phase, State, Why string
 	Switchable                   bool
+	Fixed                        string
 	Settings                     []setting
 }
 
@@ -61,13 +63,15 @@ type model struct {
 	Admin struct{ Enabled, Token bool }
 
 	Modules []module
-	Routes  []struct {
-		Method, Path, Module, Label, Summary, Tag, Body string
-		Params                                          map[string]string
-		Returns                                         map[string]any
-		Internal                                        bool
-		Chain                                           []string
-	}
+	Routes  []route
+}
+
+type route struct {
+	Method, Path, Module, Label, Summary, Tag, Body string
+	Params                                          map[string]string
+	Returns                                         map[string]any
+	Internal                                        bool
+	Chain                                           []string
 }
 
 func modelOf(t *testing.T, s *registrytest.Server, path string) (m model, text string) {
@@ -106,7 +110,7 @@ func TestModel(t *testing.T) {
 			mark = " !"
 		}
 		chain = append(chain, x.Name+" "+x.Phase+" "+x.State+mark)
-		if x.Doc == "" || x.Why == "" {
+		if x.Doc == "" || x.Why == "" || (x.Fixed == "") != x.Switchable {
 			t.Error(x)
 		}
 	}
@@ -141,17 +145,57 @@ func TestModel(t *testing.T) {
 	t.Error("no /delay/{wait}")
 }
 
-// A guard in front of the page could not be switched off again.
+// A guard in front of the page could not be switched off again, and none is
+// taken away by who is not asked for a token.
 func TestGuards(t *testing.T) {
-	for paths, switchable := range map[string]bool{"/*": false, "/*,!/ui/*": true, "/cache/*": true} {
-		s := registrytest.Serve(t, on("JWT_ENABLED", "standby", "JWT_PATHS", paths, "JWT_SECRET", strings.Repeat("s", 32)),
+	for _, c := range []struct {
+		paths, token     string
+		jwt, crossOrigin bool
+	}{{"/*", "s3cret", false, true}, {"/*,!/ui/*", "s3cret", true, true}, {"/cache/*", "s3cret", true, true}, {"/cache/*", "", false, false}} {
+		s := registrytest.Serve(t, on("UI_ADMIN", "true", "UI_ADMIN_TOKEN", c.token, "JWT_ENABLED", "standby", "JWT_PATHS", c.paths, "JWT_SECRET", strings.Repeat("s", 32)),
 			append(everything(), new(jwt.Module), new(token.Module), new(cache.Module), new(crossorigin.Module))...)
 		m, _ := modelOf(t, s, "/ui/model")
+		want := map[string]bool{"jwt": c.jwt, "cross-origin": c.crossOrigin, "faults": true}
 		for _, x := range m.Modules {
-			if x.Name == "jwt" && x.Switchable != switchable || x.Name == "cross-origin" && !x.Switchable {
-				t.Errorf("%s: %s can be switched: %v", paths, x.Name, x.Switchable)
+			switchable, asked := want[x.Name]
+			if asked && (x.Switchable != switchable || c.token == "" && !switchable && !strings.Contains(x.Fixed, "PODINFO_UI_ADMIN_TOKEN")) {
+				t.Errorf("%+v: %+v", c, x)
+			}
+			if res, body := s.Call(t, "PUT", "/ui/admin/modules/"+x.Name, `{"on": true}`, "Authorization", "Bearer "+c.token); asked && (res.StatusCode == 200) != switchable {
+				t.Errorf("%+v: %s: %d %s", c, x.Name, res.StatusCode, body)
 			}
 		}
+	}
+}
+
+// The model is made anew for what was switched.
+func TestModelFollowsASwitch(t *testing.T) {
+	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
+	for _, on := range []bool{true, false, true} {
+		s.Call(t, "PUT", "/ui/admin/modules/delay", fmt.Sprintf(`{"on": %v}`, on))
+		m, _ := modelOf(t, s, "/ui/model")
+		for _, x := range m.Modules {
+			if x.Name == "delay" && (x.State == "on") != on {
+				t.Errorf("%s, want on: %v", x.State, on)
+			}
+		}
+		if routed := slices.ContainsFunc(m.Routes, func(rt route) bool { return rt.Module == "delay" }); routed != on {
+			t.Errorf("routed %v, want %v", routed, on)
+		}
+	}
+}
+
+// What is asked for again is not made again.
+func TestModelIsKept(t *testing.T) {
+	s := registrytest.Serve(t, on(), everything()...)
+	ask := func() {
+		if res, _ := s.Call(t, "GET", "/ui/model", "", "Accept-Encoding", "gzip"); res.StatusCode != 200 {
+			t.Fatal(res.StatusCode)
+		}
+	}
+	ask()
+	if n := testing.AllocsPerRun(20, ask); n > 400 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -178,7 +222,7 @@ func TestModelAlone(t *testing.T) {
 func TestPageSeesFaults(t *testing.T) {
 	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
 	s.Call(t, "POST", "/fault_injection/enable", "")
-	for path, code := range map[string]int{"/": 500, "/ui/model": 200, "/ui/assets/x/app.js": 200, "/api/info": 500} {
+	for path, code := range map[string]int{"/": 500, "/ui/model": 200, "/ui/assets/x/load.js": 200, "/api/info": 500} {
 		if res, _ := s.Call(t, "GET", path, "", "User-Agent", browser); res.StatusCode != code {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}

@@ -32,7 +32,7 @@ func (m *Module) servePage(w http.ResponseWriter, r *http.Request) {
 		p = m.pages.slash
 	}
 	h := w.Header()
-	h.Set("Vary", "User-Agent")
+	h.Set("Vary", "User-Agent, Accept")
 	h.Set("Cache-Control", "no-cache")
 	if p.policy != "" {
 		h.Set("Content-Security-Policy", p.policy)
@@ -48,7 +48,8 @@ func (m *Module) ownPages() pages {
 		text := strings.NewReplacer(
 			"__BASE__", html.EscapeString(base),
 			"__ASSETS__", "ui/assets/"+m.files.hash,
-			"__TITLE__", html.EscapeString(m.hostname),
+			"__FILES__", m.files.names,
+			"__TITLE__", html.EscapeString(m.instance.Hostname),
 			"__MESSAGE__", html.EscapeString(m.about().Message),
 		).Replace(m.files.index)
 		return page{static.New("index.html", []byte(text)), policy(m.about().Logo)}
@@ -91,7 +92,7 @@ func (m *Module) givenPage() (p page, found bool, err error) {
 	if err != nil {
 		return page{}, false, err
 	}
-	filled, err := fill(string(text), map[string]string{"Title": m.hostname, "Logo": m.setting("UI_LOGO").Value, "Prefix": m.host.Prefix()})
+	filled, err := fill(string(text), map[string]string{"Title": m.instance.Hostname, "Logo": m.setting("UI_LOGO").Value, "Prefix": m.host.Prefix()})
 	return page{File: static.New("vue.html", []byte(filled))}, true, err
 }
 

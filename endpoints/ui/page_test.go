@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,8 +36,14 @@ func TestOnlyBrowsersGetThePage(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(ui.Module), new(info.Module))
 	for agent, html := range map[string]bool{"Mozilla/5.0": true, "Mozilla": true, "mozilla/5.0": false, "x Mozilla": false, "": false} {
 		res, _ := s.Call(t, "GET", "/", "", "User-Agent", agent)
-		if got := strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"); got != html || res.Header.Values("Vary")[0] != "User-Agent" {
+		if got := strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"); got != html || !strings.HasPrefix(res.Header.Values("Vary")[0], "User-Agent") {
 			t.Errorf("%q: html %v, %v", agent, got, res.Header)
+		}
+	}
+	for accept, html := range map[string]bool{"application/json": false, "text/html,application/xhtml+xml,*/*;q=0.8": true, "text/html, application/json": true, "*/*": true} {
+		res, _ := s.Call(t, "GET", "/", "", "User-Agent", browser, "Accept", accept)
+		if got := strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"); got != html {
+			t.Errorf("%q: html %v", accept, got)
 		}
 	}
 	s = registrytest.Serve(t, map[string]string{"PODINFO_UI_ENABLED": "false"}, new(ui.Module), new(info.Module))
@@ -81,7 +88,7 @@ func TestPage(t *testing.T) {
 				}
 			}
 		}
-		if files < 3 {
+		if files < 2 {
 			t.Errorf("%s: %d files", c.path, files)
 		}
 		res, body := s.Call(t, "GET", c.path, "", "User-Agent", browser, "If-None-Match", h.Get("ETag"))
@@ -124,6 +131,7 @@ func TestAssets(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(ui.Module))
 	page, _ := browse(t, s, "/")
 	dir := "/" + regexp.MustCompile(`ui/assets/[0-9a-f]{16}`).FindString(page)
+	files := regexp.MustCompile(`data-files="([^"]*)"`).FindStringSubmatch(page)
 	entries, err := os.ReadDir("assets")
 	if err != nil {
 		t.Fatal(err)
@@ -145,9 +153,20 @@ func TestAssets(t *testing.T) {
 		_, packed := s.Call(t, "GET", dir+"/"+e.Name(), "", "Accept-Encoding", "gzip")
 		sent += len(packed)
 		res, body = s.Call(t, "GET", "/ui/assets/0123456789abcdef/"+e.Name(), "") // of another release's page
-		if body != string(text) || res.Header.Get("Cache-Control") != "no-store" {
+		if loads := e.Name() == "load.js"; (res.StatusCode == 200) != loads || (body == string(text)) != loads || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s of another release: %d %v", e.Name(), res.StatusCode, res.Header)
 		}
+		if listed := slices.Contains(strings.Fields(files[1]), e.Name()); listed != (e.Name() != "load.js") {
+			t.Errorf("the page loads %s: %v", e.Name(), listed)
+		}
+	}
+	res, err := s.Client().Get(s.URL + "/ui/assets/0123456789abcdef/app.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if !res.Close { // the connection that led here
+		t.Errorf("%v", res.Header)
 	}
 	if sent > 60_000 {
 		t.Errorf("the page and its files are %d bytes compressed", sent)

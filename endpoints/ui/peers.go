@@ -76,6 +76,7 @@ func findPeers(h *registry.Host) (p peers, _ error) {
 
 // state is what the page shows that changes while the server runs.
 type state struct {
+	From           instance          `json:"from"`
 	Ready          bool              `json:"ready"`
 	Why            string            `json:"why"` // it is not ready
 	Draining       bool              `json:"draining"`
@@ -107,13 +108,13 @@ func (m *Module) state(ctx context.Context) state {
 	if m.peers.prober != nil {
 		ready = m.peers.prober.Status
 	}
-	s := state{Draining: m.host.Draining(), Modules: map[string]string{}}
+	s := state{From: m.instance, Draining: m.host.Draining(), Modules: map[string]string{}}
 	if err := ready(ctx); err != nil {
 		s.Why = err.Error()
 	}
 	s.Ready = s.Why == ""
 	for _, x := range m.host.Modules() {
-		if m.switchable(x) {
+		if m.fixed(x) == "" {
 			s.Modules[x.Info.Name] = x.State.String()
 		}
 	}

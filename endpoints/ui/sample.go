@@ -18,6 +18,7 @@ import (
 type sample struct {
 	At         int64         `json:"t"` // of the second look, in ms since 1970
 	figures                  // of all requests
+	Buckets    []float64     `json:"buckets"` // the first and the last bound: percentiles are known in between
 	Goroutines int           `json:"goroutines"`
 	Memory     uint64        `json:"memory"` // resident, in bytes
 	Routes     []routeSample `json:"routes"` // those with traffic, busiest first
@@ -29,14 +30,26 @@ type routeSample struct {
 	figures
 }
 
-// figures are per second, and seconds. A percentile of nothing is nil.
+// figures are per second. A percentile of nothing is nil.
 type figures struct {
-	Rate   float64  `json:"rps"`
-	Errors float64  `json:"errors"` // of those, with status 500 and above
-	P50    *float64 `json:"p50"`
-	P95    *float64 `json:"p95"`
-	P99    *float64 `json:"p99"`
+	Rate   float64     `json:"rps"`
+	Errors float64     `json:"errors"` // of those, with status 500 and above
+	P50    *percentile `json:"p50"`
+	P95    *percentile `json:"p95"`
+	P99    *percentile `json:"p99"`
 }
+
+// percentile is a duration. In the first bucket and behind the last, a bound
+// is all that is known of it.
+type percentile struct {
+	Seconds float64 `json:"s"`
+	Bound   string  `json:"bound,omitempty"` // atMost or moreThan
+}
+
+const (
+	atMost   = "at most"
+	moreThan = "more than"
+)
 
 // maxRoutes is the number of routes in a sample.
 const maxRoutes = 50
@@ -111,6 +124,9 @@ func (m *Module) look() look {
 // between is the sample of what happened from a to b.
 func between(a, b look) sample {
 	s := sample{At: b.at.UnixMilli(), Goroutines: runtime.NumGoroutine(), Memory: resident(), Routes: []routeSample{}}
+	if n := len(b.bounds); n > 0 {
+		s.Buckets = []float64{b.bounds[0], b.bounds[n-1]}
+	}
 	seconds, all := b.at.Sub(a.at).Seconds(), new(tally)
 	for _, label := range slices.Sorted(maps.Keys(b.routes)) {
 		t := b.routes[label].since(a.routes[label])
@@ -138,24 +154,23 @@ func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }
 
 // quantile is Prometheus' histogram_quantile
 // (https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile):
-// linear within the bucket where the rank lies, of which the first begins at
-// zero; above the last bound it is that bound. It is nil when nothing was
-// counted.
-func quantile(q float64, bounds []float64, counts []uint64) *float64 {
+// linear within the bucket where the rank lies. In the first one, and above
+// the last bound, that would be a constant of the layout: there it is the
+// bound. It is nil when nothing was counted.
+func quantile(q float64, bounds []float64, counts []uint64) *percentile {
 	if len(bounds) == 0 || len(counts) != len(bounds)+1 || counts[len(bounds)] == 0 {
 		return nil
 	}
 	rank := q * float64(counts[len(bounds)])
 	i := sort.Search(len(bounds), func(i int) bool { return float64(counts[i]) >= rank })
-	if i == len(bounds) {
-		return &bounds[i-1]
+	switch i {
+	case 0:
+		return &percentile{bounds[0], atMost}
+	case len(bounds):
+		return &percentile{bounds[i-1], moreThan}
 	}
-	var from, before float64
-	if i > 0 {
-		from, before = bounds[i-1], float64(counts[i-1])
-	}
-	x := round(from + (bounds[i]-from)*(rank-before)/(float64(counts[i])-before))
-	return &x
+	from, before := bounds[i-1], float64(counts[i-1])
+	return &percentile{Seconds: round(from + (bounds[i]-from)*(rank-before)/(float64(counts[i])-before))}
 }
 
 // resident is the process's memory in bytes: what Linux says, elsewhere what

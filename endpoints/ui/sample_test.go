@@ -1,31 +1,34 @@
 package ui
 
 import (
-	"math"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// The expected values are what Prometheus' histogram_quantile gives.
+// The expected values are what Prometheus' histogram_quantile gives, but at
+// the ends.
 func TestQuantile(t *testing.T) {
 	bounds := []float64{0.1, 0.5, 1}
 	for _, c := range []struct {
 		q      float64
 		counts []uint64
-		want   float64
+		want   percentile
 	}{
-		{0.5, []uint64{4, 4, 4, 4}, 0.05},
-		{0.5, []uint64{2, 4, 4, 4}, 0.1},
-		{0.5, []uint64{1, 3, 4, 4}, 0.3},
-		{0.99, []uint64{0, 100, 200, 200}, 0.99},
-		{0.95, []uint64{0, 0, 0, 10}, 1},
-		{0.95, []uint64{9, 9, 9, 10}, 1},
-		{0.5, []uint64{0, 0, 1, 1}, 0.75},
+		{0.5, []uint64{4, 4, 4, 4}, percentile{0.1, atMost}},
+		{0.99, []uint64{4, 4, 4, 4}, percentile{0.1, atMost}},
+		{0.5, []uint64{2, 4, 4, 4}, percentile{0.1, atMost}},
+		{0.5, []uint64{1, 3, 4, 4}, percentile{0.3, ""}},
+		{0.99, []uint64{0, 100, 200, 200}, percentile{0.99, ""}},
+		{1, []uint64{0, 0, 10, 10}, percentile{1, ""}},
+		{0.95, []uint64{0, 0, 0, 10}, percentile{1, moreThan}},
+		{0.95, []uint64{9, 9, 9, 10}, percentile{1, moreThan}},
+		{0.5, []uint64{0, 0, 1, 1}, percentile{0.75, ""}},
 	} {
-		if got := quantile(c.q, bounds, c.counts); got == nil || math.Abs(*got-c.want) > 1e-9 {
+		if got := quantile(c.q, bounds, c.counts); got == nil || *got != c.want {
 			t.Errorf("%v of %v: %v, want %v", c.q, c.counts, got, c.want)
 		}
 	}
@@ -42,15 +45,16 @@ func TestBetween(t *testing.T) {
 		"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{5, 6, 7}, 3}, "new": {[]uint64{0, 1, 1}, 0},
 	}}
 	got := between(before, after)
-	f := func(x float64) *float64 { return &x }
+	f := func(x float64) *percentile { return &percentile{Seconds: x} }
+	most := &percentile{0.1, atMost}
 	want := []routeSample{
-		{"busy", figures{2, 1, f(0.05), f(0.095), f(0.099)}},
+		{"busy", figures{2, 1, most, most, most}},
 		{"new", figures{0.5, 0, f(0.55), f(0.955), f(0.991)}},
 	}
 	if diff := cmp.Diff(want, got.Routes, cmp.AllowUnexported(routeSample{}, figures{})); diff != "" {
 		t.Error(diff)
 	}
-	if got.At != 1002000 || got.Rate != 2.5 || got.Errors != 1 || *got.P50 != 0.0625 || got.Goroutines < 1 {
+	if got.At != 1002000 || got.Rate != 2.5 || got.Errors != 1 || *got.P50 != *most || !slices.Equal(got.Buckets, bounds) || got.Goroutines < 1 {
 		t.Errorf("%+v", got)
 	}
 	if none := between(after, look{at: began.Add(4 * time.Second), bounds: bounds, routes: after.routes}); none.Rate != 0 || none.P50 != nil || none.Routes == nil || len(none.Routes) > 0 {

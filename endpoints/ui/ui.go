@@ -5,12 +5,14 @@ package ui
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -26,17 +28,25 @@ type Module struct {
 	Path       string        `env:"PATH" envDefault:"./ui" doc:"directory whose vue.html, if there is one, replaces the page" accepts:"a path"`
 	Interval   time.Duration `env:"SAMPLE_INTERVAL" envDefault:"2s" doc:"time between the figures that the page draws; none are taken while nobody looks" accepts:"a duration from 500ms to 1m"`
 	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"pages that are sent figures at once, above which new ones get 503" accepts:"a whole number above zero"`
-	Admin      bool          `env:"ADMIN" doc:"let whoever opens the page switch modules, readiness and faults"`
+	Admin      bool          `env:"ADMIN" doc:"let whoever opens the page switch modules, readiness and faults; guards only with a token"`
 	AdminToken string        `env:"ADMIN_TOKEN" secret:"true" doc:"bearer token that switching over the page wants, empty for none"`
 
 	host     *registry.Host
-	hostname string
+	instance instance
 	files    files
 	pages    pages
 	peers    peers
 	hub      hub
 
 	refreshing sync.Mutex
+	model      atomic.Pointer[cachedModel]
+}
+
+// instance tells servers apart that answer at one address.
+type instance struct {
+	Hostname string `json:"hostname"`
+	Version  string `json:"version"`
+	ID       string `json:"id"` // another one for each process
 }
 
 // Info describes the module.
@@ -68,14 +78,15 @@ func (m *Module) Validate() error {
 // Provision makes what never changes and finds whom to ask and to tell.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
-	if m.hostname, err = os.Hostname(); err != nil {
+	m.instance = instance{Version: h.Build().Version, ID: rand.Text()}
+	if m.instance.Hostname, err = os.Hostname(); err != nil {
 		return err
 	}
 	if m.files, err = readFiles(); err != nil {
 		return err
 	}
 	m.pages = m.ownPages()
-	m.hub.init(m.MaxViewers)
+	m.hub.init(m.MaxViewers, m.instance)
 	m.peers, err = findPeers(h)
 	return err
 }
@@ -106,8 +117,11 @@ func (m *Module) Routes() []registry.Route {
 	return routes
 }
 
-// isBrowser is upstream's rule.
-func isBrowser(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "Mozilla") }
+// isBrowser is upstream's rule, but for a browser's script that wants JSON and
+// nothing else.
+func isBrowser(r *http.Request) bool {
+	return strings.HasPrefix(r.UserAgent(), "Mozilla") && r.Header.Get("Accept") != "application/json"
+}
 
 // Drain says goodbye to everyone who looks and waits for them to have left.
 func (m *Module) Drain(ctx context.Context) error {

@@ -83,8 +83,8 @@ func TestDraining(t *testing.T) {
 	p := shown(t, s.url, desktop)
 	p.mayFail()
 	s.cmd.Process.Signal(syscall.SIGTERM)
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("an open page makes the server end with %v", err)
+	if <-s.ended; s.err != nil {
+		t.Errorf("an open page makes the server end with %v", s.err)
 	}
 	p.sees("#connection", "no connection")
 	startAt(t, s.addr, nextRelease)
@@ -115,7 +115,8 @@ func TestViewersLimit(t *testing.T) {
 	second.mayFail()
 	second.sees("#chain .lead", "GET /version passes")
 	second.sees("#answers table", "6.15.0")
-	second.sees("#connection", "no connection")
+	second.sees("#connection", "no figures")
+	second.sees("#banner", "too many pages are open")
 	first.must(chromedp.Do(first.ctx, chromedp.Navigate("about:blank")))
 	second.sees("#connection", "live")
 }

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,21 +11,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// Two releases of podinfo.
+// Two releases of podinfo. The next one has other assets, of which no script
+// goes with those of the first.
 const release, nextRelease = "6.15.0", "6.99.0"
 
 var built = map[string]string{} // paths of the binaries, by release
 
 func build(dir string) error {
-	for _, version := range []string{release, nextRelease} {
+	overlay, err := nextAssets(dir)
+	if err != nil {
+		return err
+	}
+	for version, flags := range map[string][]string{release: nil, nextRelease: {"-overlay", overlay}} {
 		built[version] = filepath.Join(dir, "podinfo-"+version)
-		cmd := exec.Command("go", "build", "-ldflags", "-X github.com/seed-4591fe7d/podinfo.release="+version, "-o", built[version], "./cmd/podinfo")
+		args := append([]string{"build", "-ldflags", "-X github.com/seed-4591fe7d/podinfo.release=" + version, "-o", built[version]}, flags...)
+		cmd := exec.Command("go", append(args, "./cmd/podinfo")...)
 		cmd.Dir = "../.."
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -34,11 +43,71 @@ func build(dir string) error {
 	return nil
 }
 
+// nextAssets writes the assets of the next release, and what tells the go
+// command to use them.
+func nextAssets(dir string) (overlay string, err error) {
+	files, err := filepath.Glob(assets + "/*")
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		if f, err = filepath.Abs(f); err != nil {
+			return "", err
+		}
+		next := regexp.MustCompile(`\bannounce\b`).ReplaceAll(text, []byte("proclaim")) // an export
+		if filepath.Ext(f) == ".css" {
+			next = append(next, []byte(":root { --release: next; }\n")...)
+		}
+		replace[f] = filepath.Join(dir, filepath.Base(f))
+		if err := os.WriteFile(replace[f], next, 0o644); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, text, 0o644)
+}
+
 // server is a running podinfo.
 type server struct {
-	cmd  *exec.Cmd
-	addr string
-	url  string // without a slash at the end
+	cmd   *exec.Cmd
+	addr  string
+	url   string // without a slash at the end
+	log   output
+	ended chan struct{}
+	err   error // once it has
+}
+
+// output is what a process says.
+type output struct {
+	mu     sync.Mutex
+	text   strings.Builder
+	listen chan struct{} // closed when it says that it listens
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := strings.Contains(o.text.String(), "Starting HTTP Server.")
+	o.text.Write(b)
+	if !before && strings.Contains(o.text.String(), "Starting HTTP Server.") {
+		close(o.listen)
+	}
+	return len(b), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // start runs a podinfo on a free port until the test ends.
@@ -49,34 +118,54 @@ func start(t *testing.T, vars ...string) *server {
 
 func startAt(t *testing.T, addr, version string, vars ...string) *server {
 	t.Helper()
+	return launch(t, addr, exec.Command(built[version]), vars...)
+}
+
+// startPod is start on a host with a name of its own, where that is allowed.
+func startPod(t *testing.T, name, version string, vars ...string) *server {
+	t.Helper()
+	const named = `echo "$0" > /proc/sys/kernel/hostname && exec "$@"`
+	if exec.Command("unshare", "--uts", "sh", "-c", named, name, "true").Run() != nil {
+		return startAt(t, freeAddr(t), version, vars...)
+	}
+	return launch(t, freeAddr(t), exec.Command("unshare", "--uts", "sh", "-c", named, name, built[version]), vars...)
+}
+
+// launch starts a process and waits until it says that it listens: another one
+// may have taken the port.
+func launch(t *testing.T, addr string, cmd *exec.Cmd, vars ...string) *server {
+	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
-	s := &server{cmd: exec.Command(built[version]), addr: addr, url: "http://" + addr}
+	s := &server{cmd: cmd, addr: addr, url: "http://" + addr, log: output{listen: make(chan struct{})}, ended: make(chan struct{})}
 	s.cmd.Env = append([]string{"PODINFO_HOST=" + host, "PODINFO_PORT=" + port, "PODINFO_DATA_PATH=" + t.TempDir(), "PODINFO_SHUTDOWN_GRACE=0s", "PODINFO_UI_SAMPLE_INTERVAL=500ms"}, vars...)
-	var log strings.Builder
-	s.cmd.Stdout, s.cmd.Stderr = &log, &log
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.ended)
+	}()
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("%s of podinfo %s said:\n%.4000s", addr, version, log.String())
+			t.Logf("podinfo on %s said:\n%.4000s", addr, &s.log)
 		}
 	})
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return s
-		}
+	select {
+	case <-s.log.listen:
+	case <-s.ended:
+		t.Fatalf("podinfo ended: %v", s.err)
+	case <-time.After(patience):
+		t.Fatal("podinfo does not listen")
 	}
-	t.Fatalf("podinfo does not listen: %s", log.String())
-	return nil
+	return s
 }
 
 // stop ends the process as a crash would, and waits until it has.
 func (s *server) stop() {
 	s.cmd.Process.Kill()
-	s.cmd.Wait()
+	<-s.ended
 }
 
 // status is what the server answers to a client that is no browser.
@@ -90,12 +179,28 @@ func (s *server) status(t *testing.T, path string) int {
 	return res.StatusCode
 }
 
+// hostname is who the server says it is.
+func (s *server) hostname(t *testing.T) string {
+	t.Helper()
+	res, err := http.Get(s.url + "/api/info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var info struct{ Hostname string }
+	if err := json.NewDecoder(res.Body).Decode(&info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Hostname
+}
+
 // proxy forwards what is below prefix, without it, to the server that target
 // holds at the moment. It counts the requests and those that are open.
 type proxy struct {
 	*httptest.Server
 	target      atomic.Pointer[server]
 	total, open atomic.Int64
+	served      func(path string) // called behind each reply, if there is one
 }
 
 func newProxy(t *testing.T, prefix string, s *server) *proxy {
@@ -121,6 +226,9 @@ func newProxy(t *testing.T, prefix string, s *server) *proxy {
 		p.open.Add(1)
 		defer p.open.Add(-1)
 		forward.ServeHTTP(w, r)
+		if p.served != nil {
+			p.served(r.URL.Path)
+		}
 	})))
 	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
 	return p

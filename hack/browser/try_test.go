@@ -127,11 +127,9 @@ func TestTryPanic(t *testing.T) {
 		t.Fatalf("/version answers %d", got)
 	}
 	p.click("#try form > .row button:not([type])")
-	ended := make(chan int)
-	go func() { s.cmd.Wait(); ended <- s.cmd.ProcessState.ExitCode() }()
 	select {
-	case code := <-ended:
-		if code != 255 {
+	case <-s.ended:
+		if code := s.cmd.ProcessState.ExitCode(); code != 255 {
 			t.Errorf("ended with %d", code)
 		}
 	case <-time.After(patience):

@@ -9,6 +9,8 @@ const told = 4; // pieces of news that are kept
 const row = 3; // errors, or good answers, that are news; a few errors among many are not
 const most = 3; // requests at once; a browser has six connections for HTTP/1.1
 const patience = 15e3; // ms until no answer is one
+const versions = 8; // with a hue of their own
+const pods = 8; // with a shade of their own
 const rates = [0.5, 1, 2, 5, 10]; // requests a second
 
 class Answers extends HTMLElement {
@@ -16,7 +18,7 @@ class Answers extends HTMLElement {
   #busy = 0;
   #paused = false;
   #failing = false;
-  #seen = { versions: new Map(), pods: new Map() }; // to their number, in order of appearance
+  #seen = new Set(); // versions and pods
 
   show() {
     if (this.strip) return;
@@ -32,7 +34,7 @@ class Answers extends HTMLElement {
       { class: 'strip', role: 'img', 'aria-label': 'No answers yet' },
       Array.from({ length }, () => html('i')),
     );
-    this.legend = html('tbody');
+    this.legend = html('tbody', { class: 'legend' });
     this.news = html('ol', { class: 'news' });
     this.append(
       html('div', { class: 'tools' }, this.summary, field('Rate', this.rate), this.pause),
@@ -72,7 +74,7 @@ class Answers extends HTMLElement {
     try {
       const reply = await call('api/info', { signal: AbortSignal.timeout(patience) });
       answer.status = reply.status;
-      if (reply.ok) answer.about = reply.json();
+      if (reply.ok && isInfo(reply.json())) answer.about = reply.json();
     } catch {
       /* no answer, or none of podinfo's: it has no about */
     }
@@ -85,8 +87,9 @@ class Answers extends HTMLElement {
   #add(answer) {
     const { about } = answer;
     if (about) {
-      answer.kind = this.#number(this.#seen.versions, about.version, `version ${about.version} began to answer`);
-      answer.pod = this.#number(this.#seen.pods, about.hostname, `pod ${about.hostname} began to answer`);
+      this.#number(answer);
+      this.#meet(`version ${about.version}`);
+      this.#meet(`pod ${about.hostname}`);
     }
     const cell =
       this.#answers.length < length ? this.strip.children[this.#answers.length] : this.strip.appendChild(this.strip.firstElementChild);
@@ -97,17 +100,24 @@ class Answers extends HTMLElement {
       this.#tell(this.#failing ? `errors in a row: ${fault(answer)}` : 'answers are good again');
     }
 
-    cell.className = about ? `v${answer.kind % 6} p${answer.pod % 4}` : answer.status ? 'error' : 'lost';
+    cell.className = look(answer);
     cell.title = `${clock(answer.t)} ${about ? `${about.version} ${about.hostname}` : fault(answer)}, ${seconds(answer.ms / 1e3)}`;
     this.#sum();
   }
 
-  #number(known, name, text) {
-    if (!known.has(name)) {
-      known.set(name, known.size);
-      if (this.#answers.length) this.#tell(text);
-    }
-    return known.get(name);
+  // number gives the version, and the pod within it, the lowest number that no
+  // other has among the last answers.
+  #number(answer) {
+    const { version, hostname } = answer.about;
+    const known = this.#answers.slice(1 - length).filter((a) => a.about);
+    const alike = known.filter((a) => a.about.version === version);
+    answer.kind = alike[0]?.kind ?? lowest(known.map((a) => a.kind));
+    answer.pod = alike.find((a) => a.about.hostname === hostname)?.pod ?? lowest(alike.map((a) => a.pod));
+  }
+
+  #meet(who) {
+    if (this.#answers.length && !this.#seen.has(who)) this.#tell(`${who} began to answer`);
+    this.#seen.add(who);
   }
 
   #tell(text) {
@@ -124,18 +134,20 @@ class Answers extends HTMLElement {
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(a);
     }
-    const bad = all.filter((a) => !a.about).length;
+    const refused = all.filter(isRefused).length,
+      bad = all.filter((a) => !a.about).length - refused;
     const last = all.at(-1);
     const many = all.length === 1 ? '1 answer' : `Last ${all.length} answers`;
     const latest = last.about ? `${last.about.version} from ${last.about.hostname}` : fault(last);
-    this.summary.textContent = `${many}, ${percent(bad / all.length)} errors. Latest: ${latest} in ${seconds(last.ms / 1e3)}.`;
+    const denied = refused ? `, ${percent(refused / all.length)} refused` : '';
+    this.summary.textContent = `${many}, ${percent(bad / all.length)} errors${denied}. Latest: ${latest} in ${seconds(last.ms / 1e3)}.`;
     this.strip.setAttribute('aria-label', [...groups].map(([key, list]) => `${key}: ${list.length}`).join(', '));
     this.legend.replaceChildren(
       ...[...groups]
         .sort(([a], [b]) => a.localeCompare(b))
         .map(([key, list]) => {
-          const [{ about, kind, pod, status }] = list;
-          const swatch = html('i', { class: `swatch ${about ? `v${kind % 6} p${pod % 4}` : status ? 'error' : 'lost'}` });
+          const [{ about }] = list;
+          const swatch = html('i', { class: `swatch ${look(list[0])}` });
           const times = list.map((a) => a.ms).sort((a, b) => a - b);
           return html(
             'tr',
@@ -151,7 +163,24 @@ class Answers extends HTMLElement {
   }
 }
 
+const isInfo = (x) => typeof x?.version === 'string' && typeof x.hostname === 'string';
+const isRefused = ({ status }) => status === 401 || status === 403; // by a guard
+
+function lowest(taken) {
+  let n = 0;
+  while (taken.includes(n)) n++;
+  return n;
+}
+
+// look is the class of an answer's colour.
+const look = ({ about, kind, pod, status }) => (about ? `v${kind % versions} p${pod % pods}` : status ? 'error' : 'lost');
+
 // fault is what an answer is called that says not who gave it.
-const fault = ({ status }) => (!status ? 'no answer' : status >= 400 ? `error ${status}` : `not podinfo, ${status}`);
+function fault(answer) {
+  const { status } = answer;
+  if (!status) return 'no answer';
+  if (isRefused(answer)) return `refused (${status})`;
+  return status >= 400 ? `error ${status}` : `not podinfo, ${status}`;
+}
 
 customElements.define('pod-answers', Answers);

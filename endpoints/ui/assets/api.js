@@ -52,33 +52,63 @@ export async function send(method, path, body, token) {
 }
 
 const slowest = 15e3; // ms between two attempts to connect
+const silent = 10e3; // ms without a word until a server is lost, at least
+
+// refusal is why the server sends no events, "" when it does not say. An
+// EventSource is not told.
+export async function refusal() {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), silent);
+  try {
+    const res = await fetch(address('ui/events'), { cache: 'no-store', signal: abort.signal });
+    return res.status === 503 ? ((await res.json()).message ?? '') : '';
+  } catch {
+    return '';
+  } finally {
+    clearTimeout(timer);
+    abort.abort();
+  }
+}
 
 // Feed is the server's events, for as long as it is open. Besides the server's
 // own it sends "up", and "down" with the number of attempts that failed in a
-// row. EventSource would connect again by itself, but never after a proxy's 502.
+// row. EventSource would connect again by itself, but never after a proxy's
+// 502, and would wait for ever for a server that hangs.
 export class Feed extends EventTarget {
   #source;
-  #timer;
+  #timer; // until the next attempt, or until an open one is lost
   #failed = 0;
+  #patience = silent;
 
   open() {
     this.close();
     const source = (this.#source = new EventSource(address('ui/events')));
     source.onerror = () => this.#lost();
     for (const name of ['history', 'sample', 'state']) {
-      source.addEventListener(name, (e) => this.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(e.data) })));
+      source.addEventListener(name, (e) => {
+        const detail = JSON.parse(e.data);
+        if (name === 'history') this.#patience = Math.max(3 * detail.interval, silent);
+        this.#expect(this.#patience);
+        this.dispatchEvent(new CustomEvent(name, { detail }));
+      });
     }
     source.addEventListener('history', () => {
       this.#failed = 0;
       this.dispatchEvent(new Event('up'));
     });
     source.addEventListener('bye', () => this.#lost());
+    this.#expect(silent);
   }
 
   close() {
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = undefined;
+  }
+
+  #expect(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#lost(), ms);
   }
 
   #lost() {

@@ -1,10 +1,13 @@
 // The page: loads the model, follows the server's events and hands both to the
 // panels. A panel is a custom element with any of the methods show(model),
-// change(state), sample(samples), interval(ms), answer(answer) and watch(on),
-// which says whether anybody looks.
+// change(state), source(history), sample(samples), answer(answer) and
+// watch(on), which says whether anybody looks.
+//
+// At the page's address several servers may answer. The events are of one; the
+// model is asked for until it is of the same one; a change reaches any.
 
-import { call, Feed, send } from './api.js';
-import { html } from './dom.js';
+import { call, Feed, refusal, send } from './api.js';
+import { html, pod } from './dom.js';
 import './greeting.js';
 import './answers.js';
 import './live.js';
@@ -15,33 +18,49 @@ import './token.js';
 import './console.js';
 
 const kept = 15 * 60e3; // ms of samples
+const most = 12; // attempts to get the model of the server that sends the events
 const $ = (id) => document.getElementById(id);
 const panels = [...document.querySelectorAll('main *')].filter((el) => el.localName.startsWith('pod-'));
 const tell = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
 
 const feed = new Feed();
-let model,
+let from, // the instance that sends the events
+  loading,
+  model,
   modules,
   samples = [],
-  stale = false;
+  stale = false,
+  live = false,
+  refused = '';
 
-// admin changes something and shows the state that comes of it. Panels get it
-// with the model; it is undefined where there is no admin API.
+// admin changes something and shows the state that comes of it, if it is of the
+// server that is shown; else its result says where the change was made. Panels
+// get it with the model; it is undefined where there is no admin API.
 const admin = {
   token: '',
   async send(method, path, body) {
-    change(await send(method, path, body, admin.token));
+    const state = await send(method, path, body, admin.token);
+    if (from && state.from.id !== from.id) return `Changed on ${pod(state.from, from)}, not on ${pod(from, state.from)}, which is shown here.`;
+    change(state);
+    return '';
   },
 };
 
 // load shows the model, if it is another one. After a failure the feed's next
 // event tries again.
 async function load() {
-  const reply = await call('ui/model').catch(() => undefined);
-  stale = !reply?.ok;
+  const mine = (loading = {});
+  let reply, m;
+  for (let i = 0; i < most; i++) {
+    reply = await call('ui/model').catch(() => undefined);
+    if (mine !== loading) return; // a later one does it
+    m = reply?.ok && reply.json();
+    if (!m || !from || m.about.id === from.id) break;
+    await new Promise((done) => setTimeout(done, 20 * i));
+  }
+  stale = !m;
   if (stale || reply.text === model) return;
   model = reply.text;
-  const m = reply.json();
   m.api = m.admin.enabled ? admin : undefined;
   $('build').textContent =
     `podinfo ${m.about.version}, revision ${m.about.revision}, ${m.about.runtime} on ${m.about.goos}/${m.about.goarch}`;
@@ -66,19 +85,32 @@ function connection(tone, text, banner) {
   $('banner').hidden = !banner;
 }
 
+// away says that no events come. The first time it may be that another replica
+// has to be found; a server that has enough viewers says so.
+function away(failed) {
+  if (refused) connection('wait', 'no figures', `The server sends no figures: ${refused}. This page keeps asking; all else works.`);
+  else if (failed === 1) connection('wait', 'connecting');
+  else connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.');
+}
+
 feed.addEventListener('up', () => {
+  live = true;
+  refused = '';
   connection('good', 'live');
   load();
 });
-feed.addEventListener('down', ({ detail: failed }) => {
+feed.addEventListener('down', async ({ detail: failed }) => {
+  live = false;
   if (stale) load();
-  if (failed === 1)
-    connection('wait', 'connecting'); // to another replica, maybe
-  else connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.');
+  away(failed);
+  refused = await refusal();
+  if (live) refused = '';
+  else away(failed);
 });
 feed.addEventListener('history', ({ detail }) => {
+  from = detail.from;
   samples = detail.samples;
-  tell('interval', detail.interval);
+  tell('source', detail);
   tell('sample', samples);
 });
 feed.addEventListener('sample', ({ detail }) => {

@@ -1,7 +1,7 @@
 // The modules in the order in which a request meets them, and its way through
 // them.
 
-import { field, fill, html, svg, toggle } from './dom.js';
+import { field, fill, html, pod, svg, toggle } from './dom.js';
 
 const lane = 14,
   detour = 34; // x of the line through a module, and past it
@@ -17,8 +17,10 @@ class Chain extends HTMLElement {
     if (kind !== this.kind) this.#build(model);
     this.kind = kind;
     this.#offer();
-    for (const m of model.modules) this.rows.get(m.name).why.textContent = `Decided by: ${m.why}`;
-    this.change({ modules: {} });
+    for (const m of model.modules)
+      this.rows.get(m.name).why.textContent = `Decided by: ${m.why}${model.api && m.fixed ? `. Cannot be switched here: ${m.fixed}` : ''}`;
+    this.whose.textContent = `The modules of ${pod(model.about)}.`;
+    this.change({ from: model.about, modules: {} });
   }
 
   #build(model) {
@@ -30,9 +32,10 @@ class Chain extends HTMLElement {
     this.list = html('ol', { class: 'modules' }, part(true));
     this.through = html('div', { class: 'through' }, this.line, html('p', { class: 'start' }, 'request'), this.list, this.end);
     this.words = html('p', { class: 'lead' });
+    this.whose = html('p', { class: 'lead' });
     fill(
       this,
-      html('div', { class: 'tools' }, this.words, field('Route', this.select)),
+      html('div', { class: 'tools' }, this.words, this.whose, field('Route', this.select)),
       html(
         'div',
         { class: 'columns chain' },
@@ -46,6 +49,15 @@ class Chain extends HTMLElement {
           'Read-only. To switch modules, readiness and faults from here, start podinfo with ',
           html('code', null, 'PODINFO_UI_ADMIN=true'),
           '.',
+        ),
+      model.api &&
+        !model.admin.token &&
+        html(
+          'p',
+          { class: 'note' },
+          'Guards can be switched only where ',
+          html('code', null, 'PODINFO_UI_ADMIN_TOKEN'),
+          ' is set: whoever they keep out could switch them off.',
         ),
     );
     this.observer?.disconnect();
@@ -113,15 +125,17 @@ class Chain extends HTMLElement {
 
   async #flip(name, on) {
     this.querySelector('.refused')?.remove();
+    const says = (tone, text) => this.rows.get(name).row.append(html('p', { class: 'refused', 'data-tone': tone, role: 'alert' }, text));
     try {
-      await this.model.api.send('PUT', `modules/${encodeURIComponent(name)}`, { on });
+      const elsewhere = await this.model.api.send('PUT', `modules/${encodeURIComponent(name)}`, { on });
+      if (elsewhere) says('wait', elsewhere);
     } catch (e) {
-      this.rows.get(name).row.append(html('p', { class: 'refused', role: 'alert' }, e.message));
+      says('bad', e.message);
     }
   }
 
-  change({ modules }) {
-    if (!this.model) return;
+  change({ from, modules }) {
+    if (from.id !== this.model?.about.id) return;
     Object.assign(this.states, modules);
     for (const [name, { row, badge, flip }] of this.rows) {
       const state = this.states[name];

@@ -98,5 +98,19 @@ export function bytes(n) {
   return `${number(n / 1024 ** unit)} ${['B', 'KiB', 'MiB', 'GiB'][unit]}`;
 }
 export const percent = (share) => `${number(share * 100)} %`;
+const signs = { 'at most': '≤', 'more than': '>' };
+// estimate is a duration in seconds of which a bound may be all that is known.
+export const estimate = (s, bound) => (bound ? `${signs[bound]} ${seconds(s)}` : seconds(s));
+// spoken is an estimate in words: not every screen reader reads the signs.
+export const spoken = (s, bound) => (bound ? `${bound} ${seconds(s)}` : seconds(s));
+// both is an estimate for eyes and for ears.
+export const both = (s, bound) =>
+  bound ? [html('span', { 'aria-hidden': 'true' }, estimate(s, bound)), html('span', { class: 'unseen' }, spoken(s, bound))] : seconds(s);
 // clock is the local time of day of a Date or of Unix milliseconds.
 export const clock = (t) => new Date(t).toLocaleTimeString('en-GB');
+// moment is a clock, with the date when that is not today's.
+export const moment = (t) => `${date(t) === date(Date.now()) ? '' : `${date(t)}, `}${clock(t)}`;
+const date = (t) => new Date(t).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+// pod names an instance, apart from another one that may have the same name.
+export const pod = ({ hostname, version, id }, other) =>
+  `pod ${hostname} (${version}${other?.hostname === hostname ? `, process ${id.slice(0, 6)}` : ''})`;

@@ -1,7 +1,7 @@
 // Readiness, fault injection and the rules of faults: what they are, what they
 // have done, and, with the admin API, how to turn them.
 
-import { clock, field, fill, html, percent, table, toggle } from './dom.js';
+import { field, fill, html, moment, percent, pod, table, toggle } from './dom.js';
 
 const example = '{"match": {"path": "/api/*"}, "delay": {"p50": "80ms", "p99": "1s"}, "fault": {"status": 503}}';
 
@@ -20,13 +20,15 @@ class Faults extends HTMLElement {
     this.injection = control('Fault injection', 'fault-injection', 'on');
     this.paused = control('Pause all rules', 'faults', 'paused');
     this.refused = html('p', { class: 'refused', role: 'alert' });
-    this.rows = html('tbody');
+    this.whose = html('p', { class: 'lead' });
     this.empty = html('p', { class: 'note' });
-    const heads = [['Rule'], ['Matched', 'figure'], ['Hit', 'figure'], ['Share', 'figure'], ['Until', 'until']];
+    const heads = [['Rule'], ['Matched', 'figure'], ['Hit', 'figure'], ['Share', 'figure share'], ['Until', 'until']];
     if (api) heads.push([html('span', { class: 'unseen' }, 'Remove')]);
-    this.table = table('Rules of faults and what they have done', heads, this.rows);
+    this.table = table('Rules of faults and what they have done', heads);
+    this.rows = this.table.querySelector('table');
     fill(
       this,
+      this.whose,
       api && admin.token && this.#tokenField(),
       html('div', { class: 'controls' }, this.ready.row, this.injection.row, this.paused.row),
       this.refused,
@@ -85,10 +87,12 @@ class Faults extends HTMLElement {
 
   async #send(method, path, body) {
     this.refused.textContent = '';
+    this.refused.dataset.tone = 'wait';
     try {
-      await this.api.send(method, path, body);
+      this.refused.textContent = await this.api.send(method, path, body);
       return true;
     } catch (e) {
+      this.refused.dataset.tone = 'bad';
       this.refused.textContent = e.status === 401 ? `The admin token is missing or wrong: ${e.message}` : e.message;
       return false;
     }
@@ -97,7 +101,8 @@ class Faults extends HTMLElement {
   change(state) {
     this.state = state;
     if (!this.rows) return;
-    const { ready, why, draining, faultInjection, faults } = state;
+    const { from, ready, why, draining, faultInjection, faults } = state;
+    this.whose.textContent = `The state of ${pod(from)}.`;
     const show = ({ row, says, flip }, on, text, tone) => {
       row.dataset.tone = tone;
       says.textContent = text;
@@ -136,24 +141,24 @@ class Faults extends HTMLElement {
   }
 
   // list updates the rows in place, to leave the focus and what is open alone.
+  // A rule is a tbody: its figures, and below them, what it says.
   #list(rules) {
-    const old = new Map([...this.rows.children].map((row) => [row.dataset.rule, row]));
-    this.rows.append(
-      ...rules
-        .map((r) => {
-          const row = old.get(r.name) ?? this.#row(r.name);
-          old.delete(r.name);
-          row.show(r);
-          return row;
-        })
-        .filter((row, i) => this.rows.children[i] !== row),
-    );
-    for (const row of old.values()) row.remove();
+    const old = new Map([...this.rows.tBodies].map((body) => [body.dataset.rule, body]));
+    for (const { name } of rules) old.delete(name);
+    for (const body of old.values()) body.remove();
+    rules.forEach((r, i) => {
+      const bodies = [...this.rows.tBodies];
+      const body = bodies.find((b) => b.dataset.rule === r.name) ?? this.#row(r.name);
+      if (bodies[i] !== body) this.rows.insertBefore(body, bodies[i] ?? null);
+      body.show(r);
+    });
   }
 
   #row(name) {
-    const body = html('pre', { tabindex: 0 });
-    const [seen, hits, share] = [0, 0, 0].map(() => html('td', { class: 'figure' }));
+    const says = html('pre', { tabindex: 0 });
+    const inside = html('tr', { class: 'says', hidden: true }, html('td', { colspan: this.api ? 6 : 5 }, says));
+    const fold = html('details', { ontoggle: () => (inside.hidden = !fold.open) }, html('summary', null, name));
+    const [seen, hits, share] = ['', '', ' share'].map((kind) => html('td', { class: `figure${kind}` }));
     const until = html('td', { class: 'until' });
     const remove =
       this.api &&
@@ -171,22 +176,18 @@ class Faults extends HTMLElement {
         ),
       );
     const row = html(
-      'tr',
+      'tbody',
       { 'data-rule': name },
-      html('th', { scope: 'row' }, html('details', null, html('summary', null, name), body)),
-      seen,
-      hits,
-      share,
-      until,
-      remove,
+      html('tr', null, html('th', { scope: 'row' }, fold), seen, hits, share, until, remove),
+      inside,
     );
     row.show = (r) => {
       const text = JSON.stringify(r.rule, null, 2);
-      if (body.textContent !== text) body.textContent = text;
+      if (says.textContent !== text) says.textContent = text;
       seen.textContent = r.seen.toLocaleString('en');
       hits.textContent = r.hits.toLocaleString('en');
       share.textContent = r.seen ? percent(r.hits / r.seen) : '–';
-      until.textContent = r.expires ? clock(r.expires) : 'stays';
+      until.textContent = r.expires ? moment(r.expires) : 'stays';
     };
     return row;
   }

@@ -64,7 +64,7 @@ class Greeting extends HTMLElement {
     const parts = rgb(who.color);
     this.style.backgroundColor = `rgb(${parts})`;
     this.style.color = luminance(parts) > 0.179 ? '#000' : '#fff'; // where both have the same contrast
-    this.message.textContent = who.message;
+    this.message.textContent = who.message ?? '';
     this.facts.replaceChildren(
       ...Object.entries({ version: who.version, host: who.hostname, revision: who.revision }).map(([name, value]) =>
         html('div', null, html('dt', null, name), html('dd', null, value)),

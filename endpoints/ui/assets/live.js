@@ -1,6 +1,6 @@
 // What the server measures of itself, pushed by it, over the last minutes.
 
-import { bytes, field, html, number, seconds, table } from './dom.js';
+import { both, bytes, estimate, field, fill, html, number, pod, seconds, spoken, table } from './dom.js';
 import './plot.js';
 
 const spans = [2, 5, 15]; // minutes
@@ -11,11 +11,13 @@ class Live extends HTMLElement {
   #route = ''; // '' is all
   #rows = new Map(); // by label, in order of appearance
   #interval = 2000;
+  #from; // the instance that measures
 
   show() {
     if (this.plots) return;
     // of is the chosen route's part of a sample.
     const of = (name) => (s) => (this.#route ? (s.routes.find((r) => r.label === this.#route) ?? none) : s)[name];
+    const percentile = (name) => ({ name, get: (s) => of(name)(s)?.s, bound: (s) => of(name)(s)?.bound });
     const plots = [
       {
         title: 'Requests a second',
@@ -27,12 +29,9 @@ class Live extends HTMLElement {
       },
       {
         title: 'Latency',
-        write: seconds,
-        lines: [
-          { name: 'p50', get: of('p50') },
-          { name: 'p95', get: of('p95') },
-          { name: 'p99', get: of('p99') },
-        ],
+        write: estimate,
+        say: spoken,
+        lines: [percentile('p50'), percentile('p95'), percentile('p99')],
       },
       { title: 'Goroutines', write: number, lines: [{ name: 'running', get: (s) => s.goroutines }] },
       { title: 'Memory', write: bytes, lines: [{ name: 'resident', get: (s) => s.memory }], binary: true },
@@ -62,8 +61,9 @@ class Live extends HTMLElement {
     this.#draw();
   }
 
-  interval(ms) {
-    this.#interval = ms;
+  source({ from, interval }) {
+    this.#from = from;
+    this.#interval = interval;
   }
 
   sample(samples) {
@@ -93,12 +93,14 @@ class Live extends HTMLElement {
     for (const s of this.#samples) for (const { label } of s.routes) if (!this.#rows.has(label)) this.#row(label);
     for (const [label, { cells }] of this.#rows) {
       const r = last && (label ? (last.routes.find((r) => r.label === label) ?? none) : last);
-      [number(r?.rps), number(r?.errors), seconds(r?.p50), seconds(r?.p95), seconds(r?.p99)].forEach((v, i) => {
-        cells[i].textContent = v;
-      });
+      const percentiles = [r?.p50, r?.p95, r?.p99].map((p) => both(p?.s, p?.bound));
+      [number(r?.rps), number(r?.errors), ...percentiles].forEach((v, i) => fill(cells[i], v));
     }
     const what = this.#route ? `Route ${this.#route}` : 'All routes';
-    this.what.textContent = `${what}, a sample every ${seconds(this.#interval / 1e3)}, as the server measures it.`;
+    const who = this.#from ? pod(this.#from) : 'the server';
+    const [least, most] = last?.buckets ?? [];
+    const known = least ? ` Percentiles are estimates within the buckets of its histogram, which tell apart what takes ${seconds(least)} to ${seconds(most)}.` : '';
+    this.what.textContent = `${what}, a sample every ${seconds(this.#interval / 1e3)}, as ${who} measures it.${known}`;
     for (const plot of this.plots) plot.draw(this.#samples, this.span.value * 60e3, 2.5 * this.#interval);
   }
 }

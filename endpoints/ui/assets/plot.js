@@ -20,11 +20,12 @@ class Plot extends HTMLElement {
   #points = [];
   #at; // time of the point that is looked at; undefined is the last
 
-  // describe says what is drawn: a title, how a value is written, and the
-  // lines, each with a name and a get(sample) that may be null. binary makes
+  // describe says what is drawn: a title, how a value is written and said, and
+  // the lines, each with a name, a get(sample) that may be null, and maybe a
+  // bound(sample), which says that the value is one. binary makes
   // the axis' steps powers of two.
-  describe({ title, write, lines, binary }) {
-    Object.assign(this, { write, lines, binary, name: title });
+  describe({ title, write, say = write, lines, binary }) {
+    Object.assign(this, { write, say, lines, binary, name: title });
     this.values = lines.map(() => html('b'));
     this.drawing = html('div', {
       class: 'drawing',
@@ -77,7 +78,10 @@ class Plot extends HTMLElement {
   #draw() {
     const width = this.drawing.clientWidth;
     if (!width || !this.span) return;
-    const peak = Math.max(0, ...this.#points.flatMap((p) => this.lines.map((l) => l.get(p) ?? 0)));
+    // A bound is drawn at the edge of a band, where the value may be anywhere.
+    const values = this.#points.flatMap((p) => this.lines.map((l) => ({ v: l.get(p) ?? 0, bound: l.bound?.(p) })));
+    const bounds = new Map(values.filter(({ bound }) => bound).map(({ v, bound }) => [bound, v]));
+    const peak = Math.max(0, ...values.map(({ v, bound }) => (bound ? 1.2 * v : v)));
     const unit = this.binary && peak ? 1024 ** Math.floor(Math.log(peak) / Math.log(1024)) : 1;
     const max = peak ? ceiling(peak / unit) * unit : 1;
     const x = (this.x = (t) => left + (width - left - right) * (1 - (this.last - t) / this.span));
@@ -102,11 +106,18 @@ class Plot extends HTMLElement {
         ];
       }),
     );
+    const bands = [...bounds].map(([bound, v]) => {
+      const [from, to] = bound === 'at most' ? [y(v), y(0)] : [top, y(v)];
+      return [
+        svg('rect', { x: left, width: width - left - right, y: from, height: to - from }),
+        to - from > 14 && svg('text', { x: left + 4, y: (from + to) / 2 + 4 }, this.write(v, bound)),
+      ];
+    });
     const lines = this.lines.map((l, i) => svg('path', { class: `line l${i}`, d: this.#path(l, x, y), 'stroke-dasharray': dashes[i] }));
     this.marks = svg('g', { class: 'marks' });
     this.y = y;
     this.drawing.replaceChildren(
-      svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, grid, lines.reverse(), this.marks),
+      svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, svg('g', { class: 'bands' }, bands), grid, lines.reverse(), this.marks),
     );
     this.#mark();
   }
@@ -167,8 +178,8 @@ class Plot extends HTMLElement {
     const at = this.#index();
     const p = this.#points[at];
     const away = p && this.#at !== undefined;
-    const values = this.lines.map((l) => this.write(p && l.get(p)));
-    values.forEach((v, i) => {
+    const values = (write) => this.lines.map((l) => write(p && l.get(p), p && l.bound?.(p)));
+    values(this.write).forEach((v, i) => {
       this.values[i].textContent = v;
     });
     this.when.textContent = away ? clock(p.t) : '';
@@ -176,7 +187,7 @@ class Plot extends HTMLElement {
     this.drawing.setAttribute('aria-valuenow', Math.max(at, 0));
     this.drawing.setAttribute(
       'aria-valuetext',
-      p ? `${clock(p.t)}: ${this.lines.map((l, i) => `${l.name} ${values[i]}`).join(', ')}` : 'no samples yet',
+      p ? `${clock(p.t)}: ${values(this.say).map((v, i) => `${this.lines[i].name} ${v}`).join(', ')}` : 'no samples yet',
     );
     if (!this.marks) return;
     fill(

@@ -1,7 +1,7 @@
 // Gets a token and has it validated.
 
 import { call, reason } from './api.js';
-import { announce, clock, field, html } from './dom.js';
+import { announce, field, html, moment } from './dom.js';
 
 class Token extends HTMLElement {
   show({ modules }) {
@@ -67,7 +67,7 @@ class Token extends HTMLElement {
     return this.#ask('token', { method: 'POST', body: this.name.value, headers: { 'Content-Type': 'text/plain' } }, (r) => {
       this.token.value = r.token;
       this.#decode();
-      return `Issued, good until ${clock(r.expires_at)}`;
+      return `Issued, good until ${moment(r.expires_at)}`;
     });
   }
 
@@ -75,7 +75,7 @@ class Token extends HTMLElement {
     return this.#ask(
       'token/validate',
       { headers: { Authorization: `Bearer ${this.token.value.trim()}` } },
-      (r) => `Valid: ${r.token_name}, until ${clock(r.expires_at)}`,
+      (r) => `Valid: ${r.token_name}, until ${moment(r.expires_at)}`,
     );
   }
 

@@ -15,7 +15,7 @@ function curl({ method, url, headers, body }) {
   const words = ['curl -i'];
   if (method !== (body === undefined ? 'GET' : 'POST')) words.push(`-X ${method}`);
   for (const [name, value] of headers) words.push(`-H ${quote(`${name}: ${value}`)}`);
-  if (body !== undefined) words.push(`--data-binary ${quote(body)}`);
+  if (body !== undefined) words.push(`--data-raw ${quote(body)}`);
   return [...words, quote(url)].join(' ');
 }
 
@@ -83,7 +83,9 @@ class Try extends HTMLElement {
       anyMethod.map((m) => html('option', { selected: route.body && m === 'POST' }, m)),
     );
     this.body = html('textarea', { rows: 3, spellcheck: 'false' }, route.body && 'hello');
-    this.headers = html('textarea', { rows: 3, spellcheck: 'false', placeholder: 'Name: value' });
+    // There, a browser that does not ask for JSON gets this page.
+    const headers = route.path === '/' && 'Accept: application/json';
+    this.headers = html('textarea', { rows: 3, spellcheck: 'false', placeholder: 'Name: value' }, headers);
     const reads = route.body || ['', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(route.method);
     const params = [
       !route.method && field('Method', this.method),

@@ -1,0 +1,97 @@
+// Loads the page's files. While a new release rolls out, each request may reach
+// a replica of another one, which answers 404 to what is not its own: a file is
+// asked for until it is had, and then stays in the browser's cache, for ever.
+// Only when all are there, the page begins.
+//
+// This script may itself be another release's than the page. So it knows no
+// file by name: the page says what there is to load (data-files), what uses
+// which file (data-src and data-href), and what begins (data-main).
+{
+  const most = 40; // attempts for a file
+  const patience = 15e3; // ms for an attempt
+  const enough = 20e3; // ms until no attempt begins
+  const slow = 2e3; // ms until the page is shown as it is
+  const root = document.documentElement;
+  const { src, dataset } = document.currentScript;
+  const address = (name) => new URL(name, src).href;
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+  // Not before: what is asked for until then may pass by the cache.
+  const parsed = new Promise((done) => addEventListener('load', done));
+  const banner = () => document.getElementById('banner');
+  let strange = false; // another release answered
+
+  // Before the first paint: neither does a chosen theme flash nor what has no
+  // style yet.
+  try {
+    const theme = localStorage.getItem('podinfo-theme');
+    if (theme === 'light' || theme === 'dark') root.dataset.theme = theme;
+  } catch {
+    /* storage is forbidden: the system's theme it is */
+  }
+  const show = () => (root.hidden = false);
+  root.hidden = true;
+  setTimeout(show, slow);
+
+  const get = async (name) => {
+    const began = performance.now();
+    for (let i = 1; i <= most && performance.now() - began < enough; i++) {
+      try {
+        const res = await fetch(address(name), { signal: AbortSignal.timeout(patience) });
+        await res.arrayBuffer(); // all of it, for the cache
+        if (res.ok) return;
+        strange ||= res.status === 404;
+      } catch {
+        /* no answer */
+      }
+      await sleep(Math.min(25 * i, 300) * (0.5 + Math.random()));
+    }
+    throw new Error(name);
+  };
+
+  // use gives a file to the elements that wait for it. Its result is a style
+  // that is in effect.
+  const use = (name) => {
+    for (const el of document.querySelectorAll(`[data-src="${name}"]`)) el.src = address(name);
+    const links = [...document.querySelectorAll(`[data-href="${name}"]`)];
+    for (const el of links) el.href = address(name);
+    return Promise.all(links.filter((el) => el.rel === 'stylesheet').map((el) => new Promise((done) => (el.onload = el.onerror = done))));
+  };
+
+  // again reloads the page, once in a row: the servers of its release may have
+  // gone, and those that answer have another page.
+  const again = () => {
+    try {
+      if (sessionStorage.getItem('podinfo-reloaded')) return false;
+      sessionStorage.setItem('podinfo-reloaded', 'yes');
+      location.reload();
+      return true;
+    } catch {
+      return false; // storage is forbidden
+    }
+  };
+
+  const load = async () => {
+    await parsed;
+    banner().hidden = true;
+    await Promise.all(dataset.files.split(' ').map((name) => get(name).then(() => use(name))));
+    show();
+    await import(address(dataset.main));
+  };
+
+  load().then(
+    () => {
+      try {
+        sessionStorage.removeItem('podinfo-reloaded');
+      } catch {
+        /* never set */
+      }
+    },
+    (e) => {
+      if (strange && again()) return;
+      const why = strange ? 'too few of the servers that answer are of its release' : 'the server does not answer';
+      banner().textContent = `This page could not be loaded, ${why} (${e.message}). Reload it to try again.`;
+      banner().hidden = false;
+      show();
+    },
+  );
+}
