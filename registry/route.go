@@ -16,6 +16,7 @@ type Route struct {
 	When     func(*http.Request) bool // nil accepts; the first route that accepts wins
 	Internal bool                     // probes, metrics, switches: no fault touches it
 	Probe    bool                     // asked by an orchestrator that cannot log in: no guard covers it by a wildcard
+	Stream   bool                     // replies go on until the client leaves: they are counted, and their time says nothing
 	Label    string                   // metrics label; the default is made from Pattern
 
 	Summary string            // one line; a route without one is not in the API documents

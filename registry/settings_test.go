@@ -148,3 +148,21 @@ func TestRedactURL(t *testing.T) {
 		}
 	}
 }
+
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://a/echo?token=s3cret&x=1#f":     "http://a/echo?token=REDACTED&x=REDACTED#f",
+		"http://u:pw@a/?k=a,b;l=c http://b/?m": "http://u:REDACTED@a/?k=REDACTED;l=REDACTED http://b/?m",
+		"http://a/?k=x,http://b/":              "http://a/?k=REDACTED",
+		"http://a/?k=&l=a=b":                   "http://a/?k=&l=REDACTED",
+		"what?is=it":                           "what?is=it",
+		"http://a/b":                           "http://a/b",
+	} {
+		if got := (registry.Setting{Value: in}).Shown(); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if got := (registry.Setting{Value: "x", Secret: true}).Shown(); got != registry.Redacted {
+		t.Error(got)
+	}
+}

@@ -458,6 +458,26 @@ func TestInstance(t *testing.T) {
 	}
 }
 
+// How long a page was open is no duration of a request.
+func TestEventsAreNotTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := bubble(t, on(), everything()...)
+		s := open(t, client, pipe)
+		s.until(t, "sample")
+		s.body.Close()
+		get(t, client, "/status/200")
+		res, err := client.Get(pipe + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || strings.Contains(string(text), "ui_events") || !strings.Contains(string(text), `path="status"`) {
+			t.Errorf("%v %s", err, text)
+		}
+	})
+}
+
 func TestEventsHead(t *testing.T) {
 	s := registrytest.Serve(t, on(), everything()...)
 	if res, _ := s.Call(t, "HEAD", "/ui/events", ""); res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/health"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
@@ -90,9 +91,9 @@ func modelOf(t *testing.T, s *registrytest.Server, path string) (m model, text s
 
 func TestModel(t *testing.T) {
 	s := registrytest.Serve(t, on("PREFIX", "/p", "UI_COLOR", "teal", "UI_ADMIN", "true", "UI_ADMIN_TOKEN", "s3cret",
-		"FAULTS_ADMIN_TOKEN", "hidden", "UI_LOGO", "https://user:passw0rd@example.com/l.png"), append(everything(), new(httpserver.Module))...)
+		"FAULTS_ADMIN_TOKEN", "hidden", "BACKEND_URL", "http://backend/?key=quer1ed", "UI_LOGO", "https://user:passw0rd@example.com/l.png"), append(everything(), new(echo.Module), new(httpserver.Module))...)
 	m, text := modelOf(t, s, "/p/ui/model")
-	for _, secret := range []string{"s3cret", "hidden", "passw0rd"} {
+	for _, secret := range []string{"s3cret", "hidden", "passw0rd", "quer1ed"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the model has %s", secret)
 		}
@@ -114,7 +115,7 @@ func TestModel(t *testing.T) {
 			t.Error(x)
 		}
 	}
-	want := []string{"metrics observe on", "fault-injection fault on !", "faults fault on !", "random-delay fault standby !", "health  on !", "ui  on", "info  on", "status  on !", "delay  on !", "http-server  off"}
+	want := []string{"metrics observe on", "fault-injection fault on !", "faults fault on !", "random-delay fault standby !", "health  on !", "ui  on", "info  on", "status  on !", "delay  on !", "echo  on !", "http-server  off"}
 	if diff := cmp.Diff(want, chain); diff != "" {
 		t.Error(diff)
 	}

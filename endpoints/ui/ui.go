@@ -109,7 +109,7 @@ func (m *Module) Routes() []registry.Route {
 		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
 		{Method: http.MethodGet, Path: "/ui/assets/{hash}/{file}", Handler: m.serveAsset, Internal: true},
 		{Method: http.MethodGet, Path: modelPath, Handler: m.serveModel, Internal: true},
-		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true, Label: "ui_events"},
+		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true, Stream: true, Label: "ui_events"},
 	}
 	if m.Admin {
 		routes = append(routes, m.adminRoutes()...)

@@ -36,7 +36,7 @@ type Module struct {
 	help      map[string]string // of families
 
 	mu     sync.RWMutex
-	routes map[string]*route           // by label
+	routes map[counted]*route
 	timed  map[string]timed            // by the labels of a series of durations
 	faults map[string]*metrics.Counter // by the fault's name
 
@@ -52,7 +52,7 @@ func (*Module) Info() registry.Info {
 // one, so that two servers in a process count for themselves.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
-	m.routes, m.timed, m.faults = map[string]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
+	m.routes, m.timed, m.faults = map[counted]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
 	m.rpcs.Store(&map[string]*method{})
 	b := h.Build()
 	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
@@ -71,15 +71,22 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
+// counted is what routes share that are counted together.
+type counted struct {
+	label  string
+	stream bool
+}
+
 // Bind returns the handler that counts for rt. Routes with one label share it,
 // as does a route that is bound again after a Switch.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.routes[rt.Label]
+	key := counted{rt.Label, rt.Stream}
+	r := m.routes[key]
 	if r == nil {
-		r = &route{module: m, label: rt.Label}
-		m.routes[rt.Label] = r
+		r = &route{module: m, counted: key}
+		m.routes[key] = r
 	}
 	return r
 }

@@ -203,6 +203,35 @@ func TestDuration(t *testing.T) {
 	})
 }
 
+// A page that was open for an hour is no request that took one.
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(metrics.Module)
+		registrytest.New(t, nil, m)
+		total := 0.
+		for _, stream := range []bool{true, false} { // of one label
+			h := m.Bind(registry.Route{Label: "x", Stream: stream})
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {
+				if stream {
+					time.Sleep(time.Hour)
+				}
+			})
+			got := families(t, m)
+			want := map[string]float64{"method=GET path=x status=200": 1}
+			if stream {
+				want = map[string]float64{}
+			}
+			if diff := cmp.Diff(want, values(t, got["http_request_duration_seconds"])); diff != "" {
+				t.Error(diff)
+			}
+			total++
+			if n := values(t, got["http_requests_total"])["status=200"]; n != total {
+				t.Errorf("%v requests, want %v", n, total)
+			}
+		}
+	})
+}
+
 // What the histograms hold is what /metrics shows of them.
 func TestDurations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -28,12 +28,12 @@ func methodIndex(method string) int {
 	return len(methods) - 1
 }
 
-// route counts for the routes of one label. Its series are made when they are
+// route counts for routes that are counted together. Its series are made when they are
 // first needed and then found by two array lookups, without locks and without
 // making a name.
 type route struct {
 	module *Module
-	label  string
+	counted
 	byCode [len(methods)][10]atomic.Pointer[class]
 }
 
@@ -41,7 +41,7 @@ type route struct {
 type class [100]atomic.Pointer[series]
 
 type series struct {
-	duration *metrics.PrometheusHistogram
+	duration *metrics.PrometheusHistogram // nil for a stream's
 	requests *metrics.Counter
 }
 
@@ -56,7 +56,9 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	defer func() {
 		s := rt.series(method, registry.Outcome(rw, r, returned))
 		s.requests.Inc()
-		s.duration.Update(time.Since(began).Seconds())
+		if s.duration != nil {
+			s.duration.Update(time.Since(began).Seconds())
+		}
 	}()
 	next(rw, r)
 	returned = true
@@ -79,12 +81,12 @@ func (rt *route) create(method, status int) *series {
 		slot.Store(new(class))
 	}
 	m := rt.module
-	name := fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
-	s := &series{
-		duration: m.durations.GetOrCreatePrometheusHistogram(durationName + "{" + name + "}"),
-		requests: m.set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status)),
+	s := &series{requests: m.set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status))}
+	if !rt.stream {
+		name := fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
+		s.duration = m.durations.GetOrCreatePrometheusHistogram(durationName + "{" + name + "}")
+		m.timed[name] = timed{rt.label, status}
 	}
-	m.timed[name] = timed{rt.label, status}
 	slot.Load()[status%100].Store(s)
 	return s
 }
