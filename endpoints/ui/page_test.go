@@ -88,7 +88,19 @@ func TestPage(t *testing.T) {
 				}
 			}
 		}
-		if files < 2 {
+		loader := regexp.MustCompile(`src="(.*)/load.js" data-files="([^"]*)"`).FindStringSubmatch(page)
+		for _, name := range strings.Fields(loader[2]) {
+			files++
+			if res, _ := s.Call(t, "GET", c.at+loader[1]+"/"+name, ""); res.StatusCode != 200 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+				t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
+			}
+		}
+		for _, m := range regexp.MustCompile(`data-(?:src|href|main)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+			if !slices.Contains(strings.Fields(loader[2]), m[1]) {
+				t.Errorf("%s: nothing loads %s", c.path, m[1])
+			}
+		}
+		if files < 10 {
 			t.Errorf("%s: %d files", c.path, files)
 		}
 		res, body := s.Call(t, "GET", c.path, "", "User-Agent", browser, "If-None-Match", h.Get("ETag"))

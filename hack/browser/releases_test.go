@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -18,8 +19,8 @@ import (
 // balancer gives each request to the next of its servers.
 type balancer struct {
 	*httptest.Server
-	turn    atomic.Int64
-	foreign atomic.Int64 // requests for assets that were answered with 404
+	pages, others atomic.Int64 // turns; each has its own, so that pages are of all servers
+	foreign       atomic.Int64 // requests for assets that were answered with 404
 }
 
 func balance(t *testing.T, servers ...*server) *balancer {
@@ -27,7 +28,11 @@ func balance(t *testing.T, servers ...*server) *balancer {
 	b := new(balancer)
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			u, err := url.Parse(servers[int(b.turn.Add(1))%len(servers)].url)
+			turn := &b.others
+			if r.In.URL.Path == "/" {
+				turn = &b.pages
+			}
+			u, err := url.Parse(servers[int(turn.Add(1))%len(servers)].url)
 			if err != nil {
 				panic(err)
 			}
@@ -73,9 +78,8 @@ func TestTwoReleases(t *testing.T) {
 		p.whole()
 		styles[eval[string](p, `getComputedStyle(document.documentElement).getPropertyValue('--release')`)]++
 		p.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
-		front.turn.Add(1) // else the first request would always reach the same one
 	}
-	if len(styles) != 2 || front.foreign.Load() == 0 {
+	if styles[""] != 6 || styles["next"] != 6 || front.foreign.Load() == 0 {
 		t.Errorf("the pages' releases are %v, %d times another one was asked for a file", styles, front.foreign.Load())
 	}
 }
@@ -119,6 +123,22 @@ func TestServerDiesWhileLoading(t *testing.T) {
 			p.said = slices.DeleteFunc(p.said, func(line string) bool { return strings.Contains(line, "MIME type") }) // of the proxy's error
 		})
 	}
+}
+
+// TestSlowServer takes its time for each file, and the page waits.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	front := newProxy(t, "", start(t))
+	forward := front.Config.Handler
+	front.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/ui/assets/") {
+			time.Sleep(1500 * time.Millisecond)
+		}
+		forward.ServeHTTP(w, r)
+	})
+	p := open(t, front.URL, desktop)
+	p.until(`document.querySelector('h1')?.checkVisibility() && document.getElementById('banner').hidden`) // what there is, until then
+	p.whole()
 }
 
 // TestServerHangs is no better than one that died.
