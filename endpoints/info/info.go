@@ -102,7 +102,7 @@ func (m *Module) Routes() []registry.Route {
 }
 
 // varies tells caches that / may be a page for browsers instead.
-var varies = []string{"User-Agent"}
+var varies = []string{"User-Agent, Accept"}
 
 func (m *Module) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Vary"] = varies

@@ -33,7 +33,7 @@ func TestReply(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &got); err != nil || res.StatusCode != 200 {
 			t.Errorf("%s: %d %v", path, res.StatusCode, err)
 		}
-		if varies := res.Header.Get("Vary") == "User-Agent"; varies != (path == "/") {
+		if varies := res.Header.Get("Vary") == "User-Agent, Accept"; varies != (path == "/") {
 			t.Errorf("%s: %v", path, res.Header)
 		}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(info.Reply{}, "NumGoroutine")); diff != "" {
