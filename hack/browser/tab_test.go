@@ -225,6 +225,7 @@ func (p *tab) sees(css, text string) {
 
 func (p *tab) text(css string) string {
 	p.Helper()
+	p.until(`document.querySelector(%s)`, css)
 	return eval[string](p, `document.querySelector(%s).innerText`, css)
 }
 
@@ -257,20 +258,25 @@ func (p *tab) press(keys string) {
 	p.must(chromedp.Do(p.ctx, chromedp.KeyEvent(keys)))
 }
 
-// enter types a text into a field, instead of what was there.
+// enter types a text into a field, once it is there, instead of what it had.
 func (p *tab) enter(css, text string) {
 	p.Helper()
-	eval[bool](p, `{ const el = document.querySelector(%s); el.focus(); el.select(); true }`, css)
+	p.until(`(() => { const el = document.querySelector(%s); el?.focus(); el?.select(); return el; })()`, css)
 	p.must(chromedp.Do(p.ctx, chromedp.KeyEvent("\b")))
 	p.must(chromedp.Do(p.ctx, chromedp.SendKeys(chromedp.CSS(css), text)))
 }
 
-// choose chooses the option of a select whose text contains a text.
+// choose chooses the option of a select whose text contains a text, once it is
+// there.
 func (p *tab) choose(css, text string) {
 	p.Helper()
-	if !eval[bool](p, `{ const el = document.querySelector(%s), o = [...el.options].find((o) => o.text.includes(%s)); if (o) { el.value = o.value; for (const e of ['input', 'change']) el.dispatchEvent(new Event(e, { bubbles: true })); } !!o }`, css, text) {
-		p.Fatalf("%s has no option %q", css, text)
-	}
+	p.until(`(() => {
+		const el = document.querySelector(%s), option = [...(el?.options ?? [])].find((o) => o.text.includes(%s));
+		if (!option) return false;
+		el.value = option.value;
+		for (const event of ['input', 'change']) el.dispatchEvent(new Event(event, { bubbles: true }));
+		return true;
+	})()`, css, text)
 }
 
 // shown is a page that is open and has been told everything.
