@@ -29,7 +29,7 @@ packaging: ## what is applied to a cluster: kustomize, chart, Timoni module; and
 	done
 
 browser: ## the pages in a real Chromium; BROWSER_FLAGS=-update takes the screenshots of README.md anew
-	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 ./... $(BROWSER_FLAGS)
+	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 -parallel 4 ./... $(BROWSER_FLAGS)
 
 timoni: ## write the rendered golden files of the Timoni module
 	$(GO) -C hack/timoni test -update .

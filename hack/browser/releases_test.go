@@ -72,14 +72,14 @@ func TestTwoReleases(t *testing.T) {
 	old, next := start(t), startAt(t, freeAddr(t), nextRelease)
 	front := balance(t, old, next)
 	styles := map[string]int{}
-	for range 12 {
+	for range 8 {
 		p := open(t, front.URL, desktop)
 		p.mayFail()
 		p.whole()
 		styles[eval[string](p, `getComputedStyle(document.documentElement).getPropertyValue('--release')`)]++
 		p.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
 	}
-	if styles[""] != 6 || styles["next"] != 6 || front.foreign.Load() == 0 {
+	if styles[""] != 4 || styles["next"] != 4 || front.foreign.Load() == 0 {
 		t.Errorf("the pages' releases are %v, %d times another one was asked for a file", styles, front.foreign.Load())
 	}
 }

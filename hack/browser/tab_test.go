@@ -53,7 +53,7 @@ func run(m *testing.M) int {
 }
 
 // patience is how long anything on a page may take.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // tab is a page that is open.
 type tab struct {
