@@ -23,11 +23,34 @@ var update = flag.Bool("update", false, "write the golden files and the README")
 
 const kube = "1.35.4"
 
+// check checks manifests by the program that the tests build.
+var check *manifests.Checker
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "podinfo")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "podinfo")
+	if err := manifests.Build("../..", program); err != nil {
+		panic(err)
+	}
+	if check, err = manifests.New(program); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
 // TestRender compares what each testdata/NAME.values.yaml renders to with
 // testdata/NAME.yaml, and has it checked. All but default.yaml hold only the
 // objects that are not in default.yaml too.
 func TestRender(t *testing.T) {
-	check := checker(t)
 	usual := render(t, nil)
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -83,19 +106,6 @@ func difference(a, b []string) string {
 		}
 	}
 	return out.String()
-}
-
-func checker(t *testing.T) *manifests.Checker {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "podinfo")
-	if err := manifests.Build("../..", program); err != nil {
-		t.Fatal(err)
-	}
-	c, err := manifests.New(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // versions are those of Kubernetes that have every field of the case.
@@ -269,7 +279,6 @@ func TestRefused(t *testing.T) {
 // TestNulls sets each value to null, as a values file does to take a default
 // away: that is refused, or it renders what Kubernetes takes.
 func TestNulls(t *testing.T) {
-	check := checker(t)
 	leaves, err := chart.Values([]byte(read(t, chart.Dir+"/values.yaml")))
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +309,6 @@ func TestNulls(t *testing.T) {
 // or a string that YAML could take for one.
 func TestStrings(t *testing.T) {
 	type object = map[string]any
-	check := checker(t)
 	mixed := object{"number": 5, "large": float64(1000000), "boolean": true, "text": "on"}
 	for name, values := range map[string]object{
 		"annotations and labels of the Service":   {"service": object{"annotations": mixed, "additionalLabels": mixed}},
@@ -329,7 +337,6 @@ func TestStrings(t *testing.T) {
 
 // TestLongNames has the longest names, cut at a hyphen too, with what is called after them.
 func TestLongNames(t *testing.T) {
-	check := checker(t)
 	all := cases(t)
 	for _, name := range []string{"redis", "memcached", "hooks", "tls", "jwt", "jwt-public-key", "config", "scenario", "network-policy"} {
 		values := all[name]
@@ -350,7 +357,7 @@ func TestIndentedText(t *testing.T) {
 		"faults": map[string]any{"scenario": "    # A comment.\nrules:\n  - name: slow\n    delay: 200ms\n"},
 		"jwt":    map[string]any{"publicKey": "  of:\nthe issuer"},
 	})))
-	if err := checker(t).Check("1.35", got); err != nil {
+	if err := check.Check("1.35", got); err != nil {
 		t.Errorf("%v\n%s", err, got)
 	}
 }
