@@ -156,7 +156,7 @@ func (r *simulated) load(described *synthetic) {
 	}
 	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: r.maxDelay, Keys: serverKeys})
 	r.engine.SetClock(func() time.Time { return r.now })
-	r.engine.Apply(r.scenario, false)
+	r.engine.Apply(r.scenario)
 }
 
 // all sends the requests.

@@ -146,8 +146,9 @@ func (m *Module) getOne(w http.ResponseWriter, r *http.Request) {
 	m.locked(func() answer { return m.one(r.PathValue("name")) }).write(w)
 }
 
-// change replaces the scenario by what edit makes of it, all or nothing.
-func (m *Module) change(w http.ResponseWriter, r *http.Request, edit func(scenario.Scenario) (*scenario.Scenario, int, error)) {
+// change replaces the scenario by what edit makes of it, all or nothing. anew
+// are the names of the rules that were given.
+func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, edit func(scenario.Scenario) (*scenario.Scenario, int, error)) {
 	m.locked(func() answer {
 		if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etag()) {
 			return refusal(http.StatusPreconditionFailed, "the scenario is not the one of If-Match any more")
@@ -156,7 +157,7 @@ func (m *Module) change(w http.ResponseWriter, r *http.Request, edit func(scenar
 		if err != nil {
 			return refusal(code, err.Error())
 		}
-		m.swap(s, true)
+		m.swap(s, anew...)
 		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("scenario changed over the API")
 		return m.all()
 	}).write(w)
@@ -185,11 +186,15 @@ func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
 		registry.WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	m.change(w, r, func(scenario.Scenario) (*scenario.Scenario, int, error) { return s, 0, nil })
+	var names []string
+	for _, rule := range s.Rules {
+		names = append(names, rule.Name)
+	}
+	m.change(w, r, names, func(scenario.Scenario) (*scenario.Scenario, int, error) { return s, 0, nil })
 }
 
 func (m *Module) deleteAll(w http.ResponseWriter, r *http.Request) {
-	m.change(w, r, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
+	m.change(w, r, nil, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
 		s.Rules = nil
 		return &s, 0, nil
 	})
@@ -209,7 +214,7 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 		registry.WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	m.change(w, r, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
+	m.change(w, r, []string{name}, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
 		next, err := with(s, rule)
 		return next, http.StatusBadRequest, err
 	})
@@ -231,7 +236,7 @@ func with(s scenario.Scenario, rule *scenario.Rule) (*scenario.Scenario, error) 
 }
 
 func (m *Module) deleteOne(w http.ResponseWriter, r *http.Request) {
-	m.change(w, r, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
+	m.change(w, r, nil, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
 		next, ok := without(s, r.PathValue("name"))
 		if !ok {
 			return nil, http.StatusNotFound, errors.New("no such rule")

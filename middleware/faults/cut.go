@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -46,10 +47,16 @@ type capture struct {
 func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike) {
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
+	defer context.AfterFunc(m.closing, stop)()
 	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, patience: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: enough}
 	if s.Fault.Truncate != nil {
 		c.keep = *s.Fault.Truncate
 	}
+	defer func() { // also when the handler panics: net/http has not the connection any more
+		if c.streams {
+			c.end()
+		}
+	}()
 	next(negroni.NewResponseWriter(c), r.WithContext(ctx))
 	if r.Context().Err() != nil && !c.streams {
 		return // the client left first
@@ -106,6 +113,9 @@ func (c *capture) Flush() {
 	}
 	c.streams = true
 	c.begin("")
+	if c.conn != nil {
+		go c.watch(c.conn)
+	}
 	if c.send(c.body.Bytes()); c.total > c.keep || c.fault.BadChunk {
 		c.end()
 	}
@@ -149,27 +159,41 @@ func (c *capture) begin(length string) {
 	c.raw(b.Bytes())
 }
 
-// raw writes to the connection of a stream over HTTP/1.
-func (c *capture) raw(b []byte) {
-	c.conn.SetWriteDeadline(time.Now().Add(c.patience))
-	c.conn.Write(b)
+// watch ends the handler of a stream over HTTP/1 when its client leaves, which
+// net/http does not see any more. It ends with the connection.
+func (c *capture) watch(conn net.Conn) {
+	io.Copy(io.Discard, conn)
+	c.stop()
 }
 
-// send sends a part of the body, unless it is over.
+// raw writes to the connection of a stream over HTTP/1.
+func (c *capture) raw(b []byte) error {
+	c.conn.SetWriteDeadline(time.Now().Add(c.patience))
+	_, err := c.conn.Write(b)
+	return err
+}
+
+// send sends a part of the body, unless it is over. When that fails, it is.
 func (c *capture) send(b []byte) {
 	if c.over || len(b) == 0 {
 		return
 	}
-	c.sent += len(b)
+	var err error
 	switch {
 	case c.conn == nil:
-		c.ResponseWriter.Write(b)
-		http.NewResponseController(c.ResponseWriter).Flush()
+		if _, err = c.ResponseWriter.Write(b); err == nil {
+			err = http.NewResponseController(c.ResponseWriter).Flush()
+		}
 	case c.header.Get("Transfer-Encoding") != "":
-		c.raw(fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b))
+		err = c.raw(fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b))
 	default:
-		c.raw(b)
+		err = c.raw(b)
 	}
+	if err != nil {
+		c.end()
+		return
+	}
+	c.sent += len(b)
 }
 
 // end breaks off, over HTTP/2 when the handler returns.
@@ -202,7 +226,7 @@ func (c *capture) whole() {
 		c.body.Truncate(max(0, c.total-1))
 	}
 	length := strconv.Itoa(max(1, c.total))
-	if c.fault.BadChunk && c.r.ProtoMajor == 1 {
+	if c.fault.BadChunk && c.r.ProtoMajor == 1 && c.r.ProtoAtLeast(1, 1) {
 		length = ""
 	}
 	c.begin(length)

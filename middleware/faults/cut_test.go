@@ -1,11 +1,14 @@
 package faults_test
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -92,5 +95,51 @@ func TestCutStreamsEndTheirHandler(t *testing.T) {
 	}
 	if err := <-s.ended; err == nil {
 		t.Error("the handler was told nothing")
+	}
+}
+
+// wire is a client of a stream over a connection of its own.
+func wire(t *testing.T, fault string, mods ...registry.Module) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {"+fault+"}}]"), append(mods, new(faults.Module))...)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	_, err = io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+	must(t, err)
+	r := bufio.NewReader(conn)
+	for line := ""; line != "0123\r\n"; {
+		line, err = r.ReadString('\n')
+		must(t, err)
+	}
+	return conn, r
+}
+
+// The handler of a stream that would be cut later sees that its client leaves.
+func TestCutStreamsHearTheClientLeave(t *testing.T) {
+	s := &stream{make(chan struct{}), make(chan error, 1)}
+	conn, _ := wire(t, "truncate: 1000", s)
+	conn.Close()
+	<-s.ended
+}
+
+// panics sends something and panics.
+type panics struct{}
+
+func (panics) Info() registry.Info { return registry.Info{Name: "panics"} }
+func (panics) Routes() []registry.Route {
+	return []registry.Route{{Path: "/stream", Handler: func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "0123")
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}}}
+}
+
+// A handler that panics leaves no connection behind.
+func TestCutStreamsThatPanic(t *testing.T) {
+	conn, r := wire(t, "truncate: 1000", panics{})
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Errorf("%q %v", rest, err)
 	}
 }

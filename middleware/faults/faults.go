@@ -153,7 +153,7 @@ func (m *Module) PutRule(r *scenario.Rule) error {
 	if err != nil {
 		return err
 	}
-	m.swap(s, true)
+	m.swap(s, r.Name)
 	return nil
 }
 
@@ -164,7 +164,7 @@ func (m *Module) RemoveRule(name string) bool {
 	defer m.mu.Unlock()
 	s, ok := without(m.alive(), name)
 	if ok {
-		m.swap(s, true)
+		m.swap(s)
 	}
 	return ok
 }
@@ -184,16 +184,16 @@ func (m *Module) Paused() bool { return m.engine.Paused() }
 func (m *Module) apply(s *scenario.Scenario) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.swap(s, false)
+	m.swap(s)
 }
 
-// swap is apply for those who hold mu. With anew, rules that have removed
-// themselves begin again.
-func (m *Module) swap(s *scenario.Scenario, anew bool) {
+// swap is apply for those who hold mu. anew are the names of rules that begin
+// again, if they have removed themselves.
+func (m *Module) swap(s *scenario.Scenario, anew ...string) {
 	m.current = s
 	m.version++
 	m.labels.Clear() // of rules that are gone
-	m.engine.Apply(s, anew)
+	m.engine.Apply(s, anew...)
 }
 
 // alive is the scenario without the rules that have removed themselves. It is

@@ -71,6 +71,14 @@ func (c *leaving) Close() error {
 // NetConn is for those who close it in a hurry, below TLS.
 func (c *leaving) NetConn() net.Conn { return &leaving{raw(c.Conn), c.leave} }
 
+// SetLinger makes Close a reset, for 0 seconds, where the connection can.
+func (c *leaving) SetLinger(seconds int) error {
+	if t, ok := raw(c.Conn).(interface{ SetLinger(sec int) error }); ok {
+		return t.SetLinger(seconds)
+	}
+	return nil
+}
+
 // CloseWrite closes the server's side, where the connection can.
 func (c *leaving) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

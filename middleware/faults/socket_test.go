@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -343,4 +344,12 @@ func stopNow(s *registrytest.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	s.App.Stop(ctx)
+}
+
+// A reset is one also of a request that has a place below a concurrency.
+func TestResetBelowAConcurrency(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules:\n- {name: l, match: {path: /ws/*}, limit: {concurrency: 5}}\n- {name: r, fault: {reset: true}}"), new(faults.Module), new(wsecho.Module))
+	if got, err := exchange(t, s.Listener.Addr().String(), "GET /ws/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%q %v", got, err)
+	}
 }

@@ -18,6 +18,7 @@ func backlog(l *net.TCPListener) (conns []net.Conn) {
 	}
 	raw.Control(func(fd uintptr) {
 		drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+		unix.SetNonblock(int(fd), true)
 		unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop}) // or else the gap is some microseconds
 		for {
 			n, _, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -27,6 +28,7 @@ func backlog(l *net.TCPListener) (conns []net.Conn) {
 			if err != nil { // EAGAIN: that was all
 				return
 			}
+			unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) // of one that came just then
 			f := os.NewFile(uintptr(n), "")
 			if c, err := net.FileConn(f); err == nil {
 				conns = append(conns, c)

@@ -21,7 +21,7 @@ const Quiet = 250 * time.Millisecond
 // Server serves one listener.
 type Server struct {
 	http     *http.Server
-	listener *lastCall
+	listener net.Listener
 	served   chan struct{} // closed when nothing is accepted any more
 	closing  atomic.Bool
 
@@ -35,7 +35,7 @@ type Server struct {
 // New prepares srv to be served on l. It takes over srv.Handler and
 // srv.ConnState.
 func New(srv *http.Server, l net.Listener) *Server {
-	s := &Server{http: srv, listener: &lastCall{Listener: l}, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
+	s := &Server{http: srv, listener: l, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.closing.Load() {
@@ -53,7 +53,11 @@ func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // which cannot be closed without a gap
-	return c.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	l, err := c.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	if err != nil {
+		return nil, err
+	}
+	return &lastCall{Listener: l}, nil
 }
 
 // Addr is where the server listens.
@@ -102,7 +106,12 @@ func (s *Server) signalEmpty() {
 // in the error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.closing.Store(true)
-	s.listener.end()
+	if own, ok := s.listener.(*lastCall); ok {
+		own.end()
+		defer own.drop()
+	} else {
+		s.listener.Close() // others may have the socket too: what it holds is theirs
+	}
 	select {
 	case <-s.served:
 		s.linger(ctx)
@@ -165,5 +174,9 @@ func (s *Server) active() (n int) {
 // Close closes the port and every connection.
 func (s *Server) Close() error {
 	s.closing.Store(true)
-	return s.http.Close()
+	err := s.http.Close()
+	if own, ok := s.listener.(*lastCall); ok {
+		own.drop()
+	}
+	return err
 }

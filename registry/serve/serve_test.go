@@ -161,6 +161,36 @@ func TestDrainAnswersTheBacklog(t *testing.T) {
 	}
 }
 
+// TestDrainLeavesOthersTheirSocket has a listener that somebody else has too, as
+// one that was handed over to the next process.
+func TestDrainLeavesOthersTheirSocket(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	other, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s := serve.New(&http.Server{}, l)
+	served := make(chan error)
+	go func() { served <- s.Serve() }()
+	if err := errors.Join(s.Drain(t.Context()), <-served); err != nil {
+		t.Error(err)
+	}
+	c, err := net.DialTimeout("tcp", other.Addr().String(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
 func TestDrainCuts(t *testing.T) {
 	busy := make(chan struct{})
 	s := start(t, func(w http.ResponseWriter, r *http.Request) {

@@ -129,7 +129,7 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	var doc, more yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	err := dec.Decode(&doc)
-	if err == nil && dec.Decode(&more) != io.EOF {
+	if err == nil && dec.Decode(&more) != io.EOF && !empty(&more) {
 		return d, nil, &Error{File: file, Line: more.Line, Column: more.Column, Problem: "want one document, without --- between rules"}
 	}
 	if err != nil && err != io.EOF {
@@ -145,6 +145,11 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 		return d, nil, nil
 	}
 	return d, doc.Content[0], nil
+}
+
+// empty reports a document without anything, as a --- at the end makes one.
+func empty(doc *yaml.Node) bool {
+	return len(doc.Content) == 1 && doc.Content[0].Tag == "!!null"
 }
 
 func (d *decoder) fail(n *yaml.Node, field, format string, args ...any) {

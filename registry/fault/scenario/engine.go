@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +54,8 @@ func (e *Engine) Idle() bool { return e.set.Load() == nil }
 
 // Apply replaces the scenario, which must have come from Parse, as a whole. A
 // rule that stays as it is goes on counting where it was. One that has removed
-// itself stays away, or else begins again when anew is true.
-func (e *Engine) Apply(s *Scenario, anew bool) {
+// itself stays away, unless its name is one of anew: then it begins again.
+func (e *Engine) Apply(s *Scenario, anew ...string) {
 	seed := e.seed
 	if s.Seed != nil {
 		seed = *s.Seed
@@ -69,7 +70,7 @@ func (e *Engine) Apply(s *Scenario, anew bool) {
 	e.rules = nil
 	for _, r := range s.Rules {
 		fresh := bring(r, seed, now, e.limits)
-		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(anew && l.expired(now)) {
+		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(l.expired(now) && slices.Contains(anew, r.Name)) {
 			fresh = l
 		}
 		e.rules = append(e.rules, fresh)

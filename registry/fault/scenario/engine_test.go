@@ -33,7 +33,7 @@ func apply(t testing.TB, e *scenario.Engine, rules string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Apply(s, false)
+	e.Apply(s)
 }
 
 // get is a request for a path.
@@ -222,10 +222,10 @@ func TestApplyAfterTTL(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		for _, anew := range []bool{false, true} {
+		for _, anew := range []string{"", "another", "r"} {
 			e.Apply(s, anew)
-			if hit := names(e, get("/", nil)) != ""; hit != anew {
-				t.Errorf("anew %v: hit %v", anew, hit)
+			if hit := names(e, get("/", nil)) != ""; hit != (anew == "r") {
+				t.Errorf("anew %q: hit %v", anew, hit)
 			}
 		}
 	})
@@ -239,7 +239,7 @@ func TestKeysUnderWayAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: 1, Held: 1, Keys: 4})
-	e.Apply(s, false)
+	e.Apply(s)
 	hit := func(client string) bool {
 		d := e.Decide(get("/", values{"client": {client}}))
 		return d != nil && len(d.Strikes) > 0
@@ -561,7 +561,7 @@ rules:
 			t.Fatal(err)
 		}
 		e := scenario.NewEngine(99, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 1000})
-		e.Apply(s, false)
+		e.Apply(s)
 		var mu sync.Mutex
 		var out []string
 		var all sync.WaitGroup

@@ -153,7 +153,7 @@ func TestLintIsSure(t *testing.T) {
 		}
 		warned++
 		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
-		e.Apply(s, false)
+		e.Apply(s)
 		for _, req := range requests {
 			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // no Done: a limit is soon reached
 				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())

@@ -172,7 +172,7 @@ func TestMistakes(t *testing.T) {
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 7 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
-	for _, empty := range []string{"", "rules:", "{}", "# nothing"} {
+	for _, empty := range []string{"", "rules:", "{}", "# nothing", "rules: []\n---", "rules: []\n---\n# nothing"} {
 		if s, err := scenario.Parse("f", []byte(empty)); err != nil || len(s.Rules) != 0 {
 			t.Errorf("%q: %v", empty, err)
 		}
@@ -189,7 +189,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: 1, Held: 1, Keys: 2})
-		e.Apply(s, false)
+		e.Apply(s)
 		for _, req := range []scenario.Request{{Method: "GET", Path: "/api/x", Host: "a", Values: values{}}, {RPC: "/a.B/C", Values: values{}}} {
 			if d := e.Decide(&req); d != nil {
 				d.Delay()
