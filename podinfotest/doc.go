@@ -30,10 +30,10 @@
 //	  2  1s    1s   POST /api/pay  1     cut     0s    script1.2.reset
 //	  3  3s    2s   POST /api/pay  2     200     0s
 //
-// A body of at most 64 KiB, and as much of one of unknown length, is read before
-// the request is handled, so that it is recorded whatever happens to the request;
-// what it costs a test is that a handler cannot answer before such a body has
-// arrived.
+// A body of a length that is known and at most 64 KiB is read before the request
+// is handled, so that it is recorded whatever happens to the request; what it
+// costs a test is that a handler cannot answer before such a body has arrived. Of
+// others that is recorded which handlers read, and BodyCut tells of the rest.
 //
 // Waits are exact in a bubble alone: over real time a busy machine is late, and
 // [Requests.WantBackoff] needs some slack.

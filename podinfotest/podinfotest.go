@@ -255,6 +255,13 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	if bubble() != s.bubble {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: s.entrances[web].Addr(), Err: errBubble}
 	}
+	host, port, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	loopback := err == nil && ip.IsLoopback() || host == "localhost"
+	_, memory := s.entrances[web].Listener.(*memory)
+	if loopback && !memory {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
 	for _, at := range s.reached() {
 		for i, e := range at.entrances {
 			if e.addr == addr {
@@ -262,10 +269,6 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 			}
 		}
 	}
-	host, _, _ := net.SplitHostPort(addr)
-	ip, err := netip.ParseAddr(host)
-	loopback := err == nil && ip.IsLoopback()
-	_, memory := s.entrances[web].Listener.(*memory)
 	switch {
 	case loopback && !memory:
 		return new(net.Dialer).DialContext(ctx, network, addr)

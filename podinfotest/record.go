@@ -101,6 +101,7 @@ func (m *recorder) begin(r *Request, remote string) {
 		m.pending++
 		if m.all = append(m.all, r); len(m.all) > maxRequests {
 			first := m.all[0]
+			first.dropped = true
 			m.bodies -= len(first.Body)
 			m.all = m.all[1:]
 			m.dropped++
@@ -120,7 +121,9 @@ func (m *recorder) end(r *Request, f func()) {
 		r.finish()
 		r.Done = true
 		m.pending--
-		m.count(r, true, 1)
+		if !r.dropped {
+			m.count(r, true, 1)
+		}
 	})
 }
 
@@ -177,6 +180,9 @@ func (m *recorder) keep(r *Request, b []byte, whole bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := max(0, min(len(b), maxBody-len(r.Body), maxBodies-m.bodies))
+	if r.dropped { // nobody will look at it
+		n = 0
+	}
 	r.Body = append(r.Body, b[:n]...)
 	m.bodies += n
 	r.lost, r.whole = r.lost || n < len(b), r.whole || whole
@@ -283,28 +289,25 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 	returned = true
 }
 
-// read records the body of r. One that is not known to be large is read at once,
-// so that it is seen even if no handler reads it. Of others that is seen which
-// handlers read.
+// read records the body of r. One whose length is known and not large is read
+// at once, so that it is seen even if no handler reads it. Of others, which a
+// client may send for as long as it likes, that is seen which handlers read.
 func (m *recorder) read(rec *Request, r *http.Request) {
 	body, length := r.Body, r.ContentLength
 	if length == 0 {
 		return
 	}
-	if length > maxBody || r.Header.Get("Expect") != "" {
+	if length < 0 || length > maxBody || r.Header.Get("Expect") != "" {
 		r.Body = &tee{body, m, rec, length}
 		return
 	}
-	b, err := io.ReadAll(io.LimitReader(body, maxBody+1)) // with one byte more it is known that there is more
-	whole := err == nil && len(b) <= maxBody
-	m.keep(rec, b, whole)
+	b := make([]byte, length)
+	n, err := io.ReadFull(body, b)
+	m.keep(rec, b[:n], err == nil)
 	m.expire(rec, err)
-	again := io.Reader(bytes.NewReader(b))
-	switch {
-	case err != nil: // the client broke off: so it does for who reads
+	again := io.Reader(bytes.NewReader(b[:n]))
+	if err != nil { // the client broke off: so it does for who reads
 		again = io.MultiReader(again, broken{err})
-	case !whole:
-		again = io.MultiReader(again, &tee{body, m, rec, -1})
 	}
 	r.Body = struct {
 		io.Reader

@@ -49,6 +49,7 @@ type Request struct {
 	answered time.Time      // before the client could see anything of the answer
 	exact    bool           // the times are a bubble's, in which nobody is late
 	retry    *time.Duration // when to come back, as a call was told
+	dropped  bool           // it is not kept any more
 	late     bool           // the server waited for the body as long as it does
 	lost     bool           // not all that was read of the body is in Body
 	whole    bool           // the body was read to its end

@@ -347,8 +347,8 @@ func TestBodies(t *testing.T) {
 		{"/refused", strings.NewReader("small"), 5, false},
 		{"/refused", nil, 0, false},
 		{"/refused", bytes.NewReader(long), 0, true}, // it was not read
-		{"/refused", stream([]byte("small")), 5, false},
-		{"/refused", stream(long), 64 << 10, true},
+		{"/refused", stream([]byte("small")), 0, true},
+		{"/refused", stream(long), 0, true},
 		{"/echo", stream(long[:64<<10]), 64 << 10, false},
 		{"/echo", stream(long), 64 << 10, true},
 		{"/echo", bytes.NewReader(long), 64 << 10, true},
@@ -365,6 +365,45 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%s: %d bytes, cut %v, %v", c.path, len(r.Body), r.BodyCut, err)
 		}
 	}
+}
+
+// A client that still sends a body of unknown length has its answer at once.
+func TestAnswersBeforeTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/upload", Fail(503, 1), Reset())
+		h2c := &http.Transport{DialContext: srv.DialContext, Protocols: new(http.Protocols)} // over HTTP/1.1 net/http reads on
+		h2c.Protocols.SetUnencryptedHTTP2(true)
+		defer h2c.CloseIdleConnections()
+		began := time.Now()
+		for _, want := range []string{"503", "cut"} {
+			body, more := io.Pipe()
+			go more.Write([]byte("a part"))
+			res, err := (&http.Client{Transport: h2c}).Post(srv.URL+"/upload", "", body)
+			if err == nil {
+				res.Body.Close()
+			}
+			body.Close()
+			if (err == nil) != (want == "503") || time.Since(began) > time.Second {
+				t.Errorf("%s: %v after %v", want, err, time.Since(began))
+			}
+		}
+		srv.WaitAnswered(t.Context(), "/upload", 2).WantAnswers(t, "503", "cut")
+	})
+}
+
+// "localhost" is another server's name too.
+func TestLocalhost(t *testing.T) {
+	a, b := Start(t), Start(t)
+	for _, s := range []*Server{a, b} {
+		res, err := a.Client().Get(strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + "/version")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+	a.Requests("*").WantCount(t, 1)
+	b.Requests("*").WantCount(t, 1)
 }
 
 // A client whose body does not come in time has not left.

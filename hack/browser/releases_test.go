@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -204,4 +205,16 @@ func TestBalancedReplicas(t *testing.T) {
 	p := shown(t, front.URL, desktop)
 	const whose = `document.querySelector(%s).innerText.match(/pod \S+ /)[0]`
 	p.until(fmt.Sprintf(whose+` === `+whose, "'#live .lead'", "'#chain .tools'"))
+}
+
+// TestTwoReleasesWithoutCache is for who watches with the browser's tools open.
+func TestTwoReleasesWithoutCache(t *testing.T) {
+	t.Parallel()
+	front := balance(t, start(t), startAt(t, freeAddr(t), nextRelease))
+	p := open(t, front.URL, desktop)
+	p.mayFail()
+	_, err := chromedp.Call(p.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+	p.must(err)
+	p.must(chromedp.Do(p.ctx, chromedp.Navigate(front.URL)))
+	p.whole()
 }

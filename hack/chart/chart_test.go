@@ -267,7 +267,6 @@ func TestRefused(t *testing.T) {
 		"service.metricsPort and tls.port are both": {"tls": object{"enabled": true, "port": 9797}},
 		"settings.LEVEL has no effect":              {"settings": object{"LEVEL": "debug"}},
 		"settings.H2C has no effect":                {"settings": object{"H2C": true}, "h2c": object{"enabled": true}},
-		"metricsFrom has to say where Prometheus":   {"networkPolicy": object{"enabled": true, "from": []any{object{}}}, "serviceMonitor": object{"enabled": true}},
 		"app.kubernetes.io/name is the label":       {"podLabels": object{"app.kubernetes.io/name": "web"}},
 	} {
 		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {
@@ -359,6 +358,17 @@ func TestIndentedText(t *testing.T) {
 	})))
 	if err := check.Check("1.35", got); err != nil {
 		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// TestTaken are values that go together, though it may not look so.
+func TestTaken(t *testing.T) {
+	type object = map[string]any
+	for _, values := range []object{
+		{"networkPolicy": object{"enabled": true, "from": []any{object{"namespaceSelector": object{}}}}, "serviceMonitor": object{"enabled": true}},
+		{"service": object{"enabled": false, "externalPort": 9999}},
+	} {
+		render(t, values)
 	}
 }
 

@@ -16,12 +16,11 @@
 {{- if and .hpa.enabled (or (lt (int .replicaCount) 1) (gt (int .replicaCount) (int .hpa.maxReplicas))) }}
 {{- fail "hpa.enabled: replicaCount is the least number of Pods, from 1 to hpa.maxReplicas" }}
 {{- end }}
-{{- if and .networkPolicy.enabled .networkPolicy.from .serviceMonitor.enabled (not .networkPolicy.metricsFrom) }}
-{{- fail "networkPolicy.from with serviceMonitor.enabled: networkPolicy.metricsFrom has to say where Prometheus is, as it scrapes the HTTP port" }}
-{{- end }}
 {{- $tlsPort := and .tls.enabled .tls.port }}
 {{- include "podinfo.checkPorts" (dict "service.httpPort" .service.httpPort "service.metricsPort" .service.metricsPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
+{{- if .service.enabled }}
 {{- include "podinfo.checkPorts" (dict "service.externalPort" .service.externalPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
+{{- end }}
 {{- end }}
 {{- include "podinfo.checkSettings" . }}
 {{- include "podinfo.checkJWT" . }}

@@ -53,6 +53,7 @@ export async function send(method, path, body, token) {
 
 const slowest = 15e3; // ms between two attempts to connect
 const silent = 10e3; // ms without a word until a server is lost, at least
+const first = 120e3; // ms until the first word, which is a long one, has come over a slow network
 
 // refusal is why the server sends no events, "" when it does not say. An
 // EventSource is not told.
@@ -61,7 +62,8 @@ export async function refusal() {
   const timer = setTimeout(() => abort.abort(), silent);
   try {
     const res = await fetch(address('ui/events'), { cache: 'no-store', signal: abort.signal });
-    return res.status === 503 ? ((await res.json()).message ?? '') : '';
+    const { message = '' } = res.status === 503 ? await res.json() : {};
+    return message === 'shutting down' ? '' : message;
   } catch {
     return '';
   } finally {
@@ -72,17 +74,23 @@ export async function refusal() {
 
 // Feed is the server's events, for as long as it is open. Besides the server's
 // own it sends "up", and "down" with the number of attempts that failed in a
-// row. EventSource would connect again by itself, but never after a proxy's
+// row, and whether this one got as far as to be opened. EventSource would connect again by itself, but never after a proxy's
 // 502, and would wait for ever for a server that hangs.
 export class Feed extends EventTarget {
   #source;
   #timer; // until the next attempt, or until an open one is lost
   #failed = 0;
+  #opened = false;
   #patience = silent;
 
   open() {
     this.close();
     const source = (this.#source = new EventSource(address('ui/events')));
+    this.#opened = false;
+    source.onopen = () => {
+      this.#opened = true;
+      this.#expect(first);
+    };
     source.onerror = () => this.#lost();
     for (const name of ['history', 'sample', 'state']) {
       source.addEventListener(name, (e) => {
@@ -115,6 +123,6 @@ export class Feed extends EventTarget {
     this.close();
     const wait = Math.min(500 * 2 ** this.#failed++, slowest) * (1 + Math.random() / 4);
     this.#timer = setTimeout(() => this.open(), wait);
-    this.dispatchEvent(new CustomEvent('down', { detail: this.#failed }));
+    this.dispatchEvent(new CustomEvent('down', { detail: { failed: this.#failed, opened: this.#opened } }));
   }
 }

@@ -30,7 +30,7 @@ let from, // the instance that sends the events
   modules,
   samples = [],
   stale = false,
-  live = false,
+  last, // the attempt that failed, while there is no connection
   refused = '';
 
 // admin changes something and shows the state that comes of it, if it is of the
@@ -94,18 +94,20 @@ function away(failed) {
 }
 
 feed.addEventListener('up', () => {
-  live = true;
+  last = undefined;
   refused = '';
   connection('good', 'live');
   load();
 });
-feed.addEventListener('down', async ({ detail: failed }) => {
-  live = false;
+feed.addEventListener('down', async ({ detail }) => {
+  last = detail;
   if (stale) load();
-  away(failed);
-  refused = await refusal();
-  if (live) refused = '';
-  else away(failed);
+  away(detail.failed);
+  if (detail.opened) return;
+  const why = await refusal();
+  if (last !== detail) return; // something else has happened since
+  refused = why;
+  away(detail.failed);
 });
 feed.addEventListener('history', ({ detail }) => {
   from = detail.from;

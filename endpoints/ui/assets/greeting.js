@@ -40,7 +40,7 @@ class Greeting extends HTMLElement {
 
   show({ about }) {
     this.about = about;
-    const own = new URL('logo.svg', import.meta.url).href;
+    const own = document.querySelector('.brand img').src;
     const logo = html('img', { src: about.logo || own, alt: 'logo', width: 112, height: 112 });
     logo.addEventListener(
       'error',

@@ -5,12 +5,14 @@
 //
 // This script may itself be another release's than the page. So it knows no
 // file by name: the page says what there is to load (data-files), what uses
-// which file (data-src and data-href), and what begins (data-main).
+// which file (data-src and data-href; an image is one of text, an SVG), and what
+// begins (data-main).
 {
   const most = 40; // attempts for a file
   const patience = 15e3; // ms for an attempt
   const enough = 20e3; // ms until no attempt begins
   const slow = 2e3; // ms until the page is shown as it is
+  const again = 20; // attempts with what should be in the cache, and is not where the browser keeps none
   const root = document.documentElement;
   const { src, dataset } = document.currentScript;
   const address = (name) => new URL(name, src).href;
@@ -37,8 +39,8 @@
     for (let i = 1; i <= most && performance.now() - began < enough; i++) {
       try {
         const res = await fetch(address(name), { signal: AbortSignal.timeout(patience) });
-        await res.arrayBuffer(); // all of it, for the cache
-        if (res.ok) return;
+        const file = await res.blob(); // all of it, for the cache too
+        if (res.ok) return file;
         strange ||= res.status === 404;
       } catch {
         /* no answer */
@@ -48,18 +50,23 @@
     throw new Error(name);
   };
 
-  // use gives a file to the elements that wait for it. Its result is a style
-  // that is in effect.
-  const use = (name) => {
-    for (const el of document.querySelectorAll(`[data-src="${name}"]`)) el.src = address(name);
-    const links = [...document.querySelectorAll(`[data-href="${name}"]`)];
-    for (const el of links) el.href = address(name);
-    return Promise.all(links.filter((el) => el.rel === 'stylesheet').map((el) => new Promise((done) => (el.onload = el.onerror = done))));
+  // use gives styles and images to the elements that wait for them, so that they
+  // are not asked for again.
+  const use = async (name, file) => {
+    const waiting = [...document.querySelectorAll(`[data-src="${name}"], [data-href="${name}"]`)];
+    if (waiting.some((el) => el.rel === 'stylesheet')) {
+      const style = new CSSStyleSheet();
+      await style.replace(await file.text());
+      document.adoptedStyleSheets.push(style);
+    } else if (waiting.length) {
+      const data = `data:${file.type},${encodeURIComponent(await file.text())}`;
+      for (const el of waiting) el['src' in el ? 'src' : 'href'] = data;
+    }
   };
 
-  // again reloads the page, once in a row: the servers of its release may have
+  // reload reloads the page, once in a row: the servers of its release may have
   // gone, and those that answer have another page.
-  const again = () => {
+  const reload = () => {
     try {
       if (sessionStorage.getItem('podinfo-reloaded')) return false;
       sessionStorage.setItem('podinfo-reloaded', 'yes');
@@ -73,9 +80,16 @@
   const load = async () => {
     await parsed;
     banner().hidden = true;
-    await Promise.all(dataset.files.split(' ').map((name) => get(name).then(() => use(name))));
+    await Promise.all(dataset.files.split(' ').map((name) => get(name).then((file) => use(name, file))));
     show();
-    await import(address(dataset.main));
+    for (let i = 1; ; i++) {
+      try {
+        return await import(address(dataset.main));
+      } catch (e) {
+        if (!strange || i === again) throw e;
+        await sleep(50);
+      }
+    }
   };
 
   load().then(
@@ -87,7 +101,7 @@
       }
     },
     (e) => {
-      if (strange && again()) return;
+      if (strange && reload()) return;
       const why = strange ? 'too few of the servers that answer are of its release' : 'the server does not answer';
       banner().textContent = `This page could not be loaded, ${why} (${e.message}). Reload it to try again.`;
       banner().hidden = false;
