@@ -60,10 +60,10 @@ func (m *Module) Validate() error {
 // Provision keeps the host.
 func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
 
-// Start opens the ports.
+// Start opens the ports, and serves when all are open.
 func (m *Module) Start(ctx context.Context) error {
 	if m.Listener != nil {
-		m.serve(m.Listener, nil, "Starting HTTP Server.")
+		m.open(m.Listener, nil, "Starting HTTP Server.")
 	} else if m.Port > 0 {
 		if err := m.listen(ctx, m.Port, nil, "Starting HTTP Server."); err != nil {
 			return err
@@ -81,6 +81,13 @@ func (m *Module) Start(ctx context.Context) error {
 			return errors.Join(err, m.close())
 		}
 	}
+	for _, s := range m.servers {
+		m.host.Go(func(context.Context) {
+			if err := s.Serve(); err != nil {
+				m.host.Fail(err)
+			}
+		})
+	}
 	return nil
 }
 
@@ -89,19 +96,14 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 	if err != nil {
 		return err
 	}
-	m.serve(l, conf, message)
+	m.open(l, conf, message)
 	return nil
 }
 
-func (m *Module) serve(l net.Listener, conf *tls.Config, message string) {
+func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
 	s := serve.New(m.server(conf), l)
 	m.servers = append(m.servers, s)
 	m.host.Log.WithField("addr", s.Addr().String()).Info(message)
-	m.host.Go(func(context.Context) {
-		if err := s.Serve(); err != nil {
-			m.host.Fail(err)
-		}
-	})
 }
 
 func (m *Module) server(conf *tls.Config) *http.Server {

@@ -174,6 +174,7 @@ func (s *Server) active() (n int) {
 // Close closes the port and every connection.
 func (s *Server) Close() error {
 	s.closing.Store(true)
+	s.listener.Close() // which the server knows only once it serves
 	err := s.http.Close()
 	if own, ok := s.listener.(*lastCall); ok {
 		own.drop()
