@@ -63,7 +63,8 @@ func (m *Module) serveAsset(w http.ResponseWriter, r *http.Request) {
 	case f == nil || !own && name != loader:
 		h.Set("Cache-Control", "no-store")
 		h.Set("Connection", "close")
-		http.NotFound(w, r)
+		h.Set("Content-Type", static.MediaType(name)) // as a text, browsers would complain of a style
+		w.WriteHeader(http.StatusNotFound)
 		return
 	case own:
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")

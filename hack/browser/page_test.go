@@ -163,7 +163,7 @@ func TestGreetingIsReadable(t *testing.T) {
 // TestLogo that was given is loaded, and one that cannot be is replaced.
 func TestLogo(t *testing.T) {
 	t.Parallel()
-	for logo, want := range map[string]string{"": "data:image/svg+xml", "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7": "data:image/gif", "no-such-logo.png": "data:image/svg+xml"} {
+	for logo, want := range map[string]string{"": "/logo.svg", "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7": "data:image/gif", "no-such-logo.png": "/logo.svg"} {
 		p := shown(t, start(t, "PODINFO_UI_LOGO="+logo).url, desktop)
 		p.mayFail()
 		p.until(`document.querySelector('pod-greeting img').src.includes(%s) && document.querySelector('pod-greeting img').complete`, want)

@@ -1,7 +1,7 @@
-// Loads the page's files. While a new release rolls out, each request may reach
-// a replica of another one, which answers 404 to what is not its own: a file is
-// asked for until it is had, and then stays in the browser's cache, for ever.
-// Only when all are there, the page begins.
+// Loads the page's files where the browser could not. While a new release rolls
+// out, each request may reach a replica of another one, which answers 404 to
+// what is not its own: then each file is asked for until it is had, and stays in
+// the browser's cache, for ever. Only when all are there, the page begins.
 //
 // This script may itself be another release's than the page. So it knows no
 // file by name: the page says what there is to load (data-files), what uses
@@ -21,9 +21,9 @@
   const parsed = new Promise((done) => addEventListener('load', done));
   const banner = () => document.getElementById('banner');
   let strange = false; // another release answered
+  let had = false; // all files are there
 
-  // Before the first paint: neither does a chosen theme flash nor what has no
-  // style yet.
+  // Before the first paint, so that a chosen theme never flashes.
   try {
     const theme = localStorage.getItem('podinfo-theme');
     if (theme === 'light' || theme === 'dark') root.dataset.theme = theme;
@@ -31,8 +31,6 @@
     /* storage is forbidden: the system's theme it is */
   }
   const show = () => (root.hidden = false);
-  root.hidden = true;
-  setTimeout(show, slow);
 
   const get = async (name) => {
     const began = performance.now();
@@ -53,7 +51,7 @@
   // use gives styles and images to the elements that wait for them, so that they
   // are not asked for again.
   const use = async (name, file) => {
-    const waiting = [...document.querySelectorAll(`[data-src="${name}"], [data-href="${name}"]`)];
+    const waiting = [...document.querySelectorAll(`[data-href="${name}"], img[data-src="${name}"]`)];
     if (waiting.some((el) => el.rel === 'stylesheet')) {
       const style = new CSSStyleSheet();
       await style.replace(await file.text());
@@ -64,12 +62,13 @@
     }
   };
 
-  // reload reloads the page, once in a row: the servers of its release may have
-  // gone, and those that answer have another page.
-  const reload = () => {
+  // reload reloads the page, so many times in a row: the servers of its release
+  // may have gone, and those that answer have another page.
+  const reload = (times) => {
     try {
-      if (sessionStorage.getItem('podinfo-reloaded')) return false;
-      sessionStorage.setItem('podinfo-reloaded', 'yes');
+      const done = Number(sessionStorage.getItem('podinfo-reloads'));
+      if (done >= times) return false;
+      sessionStorage.setItem('podinfo-reloads', done + 1);
       location.reload();
       return true;
     } catch {
@@ -77,11 +76,21 @@
     }
   };
 
+  const good = () => {
+    try {
+      sessionStorage.removeItem('podinfo-reloads');
+    } catch {
+      /* never set */
+    }
+  };
+
   const load = async () => {
+    root.hidden = true; // what has no style yet does not flash
+    setTimeout(show, slow);
     await parsed;
-    banner().hidden = true;
     await Promise.all(dataset.files.split(' ').map((name) => get(name).then((file) => use(name, file))));
     show();
+    had = true;
     for (let i = 1; ; i++) {
       try {
         return await import(address(dataset.main));
@@ -92,20 +101,22 @@
     }
   };
 
-  load().then(
-    () => {
-      try {
-        sessionStorage.removeItem('podinfo-reloaded');
-      } catch {
-        /* never set */
-      }
-    },
-    (e) => {
-      if (strange && reload()) return;
-      const why = strange ? 'too few of the servers that answer are of its release' : 'the server does not answer';
-      banner().textContent = `This page could not be loaded, ${why} (${e.message}). Reload it to try again.`;
-      banner().hidden = false;
-      show();
-    },
-  );
+  const failed = (e) => {
+    // A browser that remembers what it could not import needs to begin anew.
+    if (strange && reload(had ? 4 : 1)) return;
+    const why = strange ? 'too few of the servers that answer are of its release' : 'the server does not answer';
+    banner().textContent = `This page could not be loaded, ${why} (${e.message}). Reload it to try again.`;
+    banner().hidden = false;
+    show();
+  };
+
+  let begun = false;
+  const rescue = ({ target }) => {
+    if (begun || !target.dataset?.src && !target.dataset?.href) return;
+    begun = true;
+    load().then(good, failed);
+  };
+  addEventListener('error', rescue, true); // of elements it does not bubble
+  addEventListener('DOMContentLoaded', () => (banner().hidden = true));
+  addEventListener('load', () => begun || good());
 }
