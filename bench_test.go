@@ -19,8 +19,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Each figure stands beside bare net/http doing the same work: read them as
@@ -66,7 +67,7 @@ func works(b *testing.B) []work {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		registry.WriteJSON(w, http.StatusOK, struct {
+		reply.JSON(w, http.StatusOK, struct {
 			Token   string    `json:"token"`
 			Expires time.Time `json:"expires_at"`
 		}{t, expires})

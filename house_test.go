@@ -31,7 +31,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		switch dir, _, _ := strings.Cut(strings.TrimPrefix(pkg, root+"/"), "/"); {
 		case pkg == root:
 			return 2
-		case dir == "registry":
+		case dir == "registry" || dir == "internal":
 			return 0
 		case dir == "middleware" || dir == "endpoints":
 			return 1
@@ -70,7 +70,11 @@ func TestNamesAgree(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range everything() {
 		i, typ := m.Info(), reflect.TypeOf(m).Elem()
-		if dir := path.Base(typ.PkgPath()); dir != strings.ReplaceAll(i.Name, "-", "") || typ.Name() != "Module" {
+		want := strings.ReplaceAll(i.Name, "-", "")
+		if want == "panic" { // a built-in function that a package name would hide
+			want = "crash"
+		}
+		if dir := path.Base(typ.PkgPath()); dir != want || typ.Name() != "Module" {
 			t.Errorf("module %s is %s.%s", i.Name, typ.PkgPath(), typ.Name())
 		}
 		if _, _, found := strings.Cut(typ.PkgPath(), map[bool]string{true: "/middleware/", false: "/endpoints/"}[i.Phase != 0]); !found {

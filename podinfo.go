@@ -14,6 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
 	"github.com/seed-4591fe7d/podinfo/endpoints/chunked"
 	"github.com/seed-4591fe7d/podinfo/endpoints/configs"
+	"github.com/seed-4591fe7d/podinfo/endpoints/crash"
 	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/env"
@@ -23,7 +24,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
 	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
-	crash "github.com/seed-4591fe7d/podinfo/endpoints/panic"
 	"github.com/seed-4591fe7d/podinfo/endpoints/pprof"
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
@@ -33,6 +33,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
+	"github.com/seed-4591fe7d/podinfo/internal/cli"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
@@ -46,7 +47,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/middleware/versionheaders"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/cli"
 )
 
 // Modules returns a new instance of every stock module that opens no port.

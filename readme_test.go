@@ -58,8 +58,8 @@ func modulesTable() string {
 		if i.OptIn {
 			on = "no"
 		}
-		if i.Switch != "" {
-			by = registry.EnvPrefix + i.Switch
+		if i.EnableVar != "" {
+			by = registry.EnvPrefix + i.EnableVar
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s |\n", i.Name, i.Phase, on, by, i.Doc)
 	}

@@ -24,10 +24,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
 )
 
 // Config is what a server is made of beside its environment. The zero value is

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -276,7 +277,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 			if rec.late { // the end of the context is not the client's then
 				r = r.WithContext(context.WithoutCancel(r.Context()))
 			}
-			rec.Status = registry.Outcome(w, r, returned)
+			rec.Status = record.Outcome(w, r, returned)
 			rec.Left = returned && r.Context().Err() != nil
 			if rec.Reply == nil {
 				rec.Reply = w.Header().Clone()
@@ -372,8 +373,8 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return conn, rw, err
 	}
-	status := registry.Outcome(w, w.r, true)
-	if w.taken = status != registry.StatusCut; w.taken {
+	status := record.Outcome(w, w.r, true)
+	if w.taken = status != record.StatusCut; w.taken {
 		status = http.StatusSwitchingProtocols
 	}
 	w.note(status)

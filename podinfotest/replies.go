@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const repliesName = "podinfotest-replies"
@@ -93,7 +94,7 @@ func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 
 // answer is the handler of the paths that only scripts know.
 func answer(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, map[string]string{"status": "OK"})
+	reply.JSON(w, http.StatusOK, map[string]string{"status": "OK"})
 }
 
 // route serves a path for the methods that nothing else does. It is for those

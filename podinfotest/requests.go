@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // Request is a request or call as it arrived, and how it was answered.
@@ -32,8 +32,8 @@ type Request struct {
 	BodyCut bool          // Body is not all of it: it was longer, or the handler left some of it unread
 	Message proto.Message // of a unary call, as it came
 
-	// Status is what the client saw: 444 (registry.StatusCut) when the
-	// connection broke before the whole reply, 499 (registry.StatusClientLeft)
+	// Status is what the client saw: 444 (record.StatusCut) when the
+	// connection broke before the whole reply, 499 (record.StatusClientLeft)
 	// when the client left before it, 101 for a WebSocket, and 0 while there is
 	// none yet. What the server answers when it has waited for a body as long as
 	// it does may not reach the client: its time to answer is over too.
@@ -72,7 +72,7 @@ func (r *Request) waiting() time.Time {
 	switch {
 	case r.exact:
 		return r.end()
-	case r.Left, r.Status == registry.StatusClientLeft, !r.Done && r.answered.IsZero():
+	case r.Left, r.Status == record.StatusClientLeft, !r.Done && r.answered.IsZero():
 		return r.At
 	case !r.answered.IsZero():
 		return r.answered
@@ -96,9 +96,9 @@ func (r *Request) answer() string {
 		s = r.Code.String()
 	case r.Status == 0:
 		return "none yet"
-	case r.Status == registry.StatusCut:
+	case r.Status == record.StatusCut:
 		return "cut"
-	case r.Status == registry.StatusClientLeft:
+	case r.Status == record.StatusClientLeft:
 		return "client left"
 	default:
 		s = strconv.Itoa(r.Status)

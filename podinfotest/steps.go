@@ -21,21 +21,21 @@ type Step struct {
 	times  int
 	delay  time.Duration
 	fault  *scenario.Fault
-	reply  *reply // in place of the handler's, nil for the handler's
+	reply  *canned // in place of the handler's, nil for the handler's
 	repeat bool
 	per    string
 	wrong  string // how it was made
 }
 
-// reply is an answer of the script's own.
-type reply struct {
+// canned is an answer of the script's own.
+type canned struct {
 	status int
 	header map[string]string
 	body   string
 }
 
 // problem says what is wrong with the answer, "" when nothing is.
-func (r *reply) problem() string {
+func (r *canned) problem() string {
 	if r.status < 200 || r.status > 599 {
 		return fmt.Sprintf("a reply of status %d, want 200 to 599", r.status)
 	}
@@ -118,7 +118,7 @@ func OK() Step { return Step{name: "ok", times: 1} }
 
 // Reply answers in place of the handler, with a status from 200 to 599.
 func Reply(status int, body string) Step {
-	return Step{name: fmt.Sprint(status), times: 1, reply: &reply{status: status, body: body}}
+	return Step{name: fmt.Sprint(status), times: 1, reply: &canned{status: status, body: body}}
 }
 
 // Repeat, as the last of a script, begins it again.
@@ -202,7 +202,7 @@ func (s Step) replying() Step {
 	case "reset", "empty", "garbage", "websocket":
 		s.wrong = s.name + " has no header and no body"
 	}
-	r := reply{status: 200}
+	r := canned{status: 200}
 	if s.reply != nil {
 		r = *s.reply
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/urfave/negroni/v3"
 )
 
@@ -211,6 +212,7 @@ func (s *spot) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Param
 }
 
 func (t *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = record.Wrap(w)
 	if path := r.URL.Path; isClean(path) {
 		if h, ps := t.find(r.Method, path); h != nil {
 			h(w, r, ps)

@@ -18,12 +18,12 @@ type Module interface{ Info() Info }
 
 // Info describes a module to people and to the registry.
 type Info struct {
-	Name   string // "random-delay": lower case, hyphens, unique in a list
-	Doc    string // one sentence: what the module does to a request
-	Phase  Phase  // where ServeHTTP joins the chain; required for middleware
-	OptIn  bool   // off unless asked for
-	Switch string // upstream's variable that also turns it on: "RANDOM_DELAY" for PODINFO_RANDOM_DELAY
-	Bare   bool   // env tags are full names ("BACKEND_URL"), not names under the module's
+	Name       string // "random-delay": lower case, hyphens, unique in a list
+	Doc        string // one sentence: what the module does to a request
+	Phase      Phase  // where ServeHTTP joins the chain; required for middleware
+	OptIn      bool   // off by default
+	EnableVar  string // upstream's variable that also turns the module on: "RANDOM_DELAY" for PODINFO_RANDOM_DELAY
+	Unprefixed bool   // env tags are full names ("BACKEND_URL" is PODINFO_BACKEND_URL), not names under the module's
 }
 
 // A Phase is a stretch of the chain, outermost first. Within one, list order

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // plain is a module made of parts, so that a test says only what it is about.
@@ -150,7 +150,7 @@ func TestStates(t *testing.T) {
 		{"PODINFO_A_ENABLED=standby", ""},
 	} {
 		a, b := newMark("a", registry.Edge, false), newMark("b", registry.Edge, true)
-		b.info.Switch = "B_ON"
+		b.info.EnableVar = "B_ON"
 		s := registrytest.Serve(t, vars(c.env), a, b)
 		res, _ := s.Call(t, "GET", "/", "")
 		if got := strings.Join(res.Header.Values("X-Chain"), " "); got != c.want {

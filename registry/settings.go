@@ -30,7 +30,7 @@ const (
 // A Setting is one documented variable.
 //
 // It is declared by an exported field with an env tag (its name, see
-// Info.Bare), and may have the tags envDefault, doc (what it means), accepts
+// Info.Unprefixed), and may have the tags envDefault, doc (what it means), accepts
 // (what values it takes, where the type does not say it) and secret:"true".
 type Setting struct {
 	Key     string // PODINFO_RANDOM_DELAY_MAX
@@ -67,7 +67,7 @@ func KeyOf(flag string) string {
 
 // prefix is what the env tags of i's module are put behind.
 func (i Info) prefix() string {
-	if i.Bare {
+	if i.Unprefixed {
 		return EnvPrefix
 	}
 	return i.key("_")
@@ -94,7 +94,7 @@ func Settings(mods []Module) []Setting {
 		for _, s := range fieldSettings(m, i.prefix(), i.Name) {
 			add(s)
 		}
-		if i.Switch != "" {
+		if i.EnableVar != "" {
 			add(switchSetting(i))
 		}
 		add(enabledSetting(i))
@@ -103,7 +103,7 @@ func Settings(mods []Module) []Setting {
 }
 
 func switchSetting(i Info) Setting {
-	return Setting{Key: EnvPrefix + i.Switch, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on",
+	return Setting{Key: EnvPrefix + i.EnableVar, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on",
 		Accepts: "true or false", kind: reflect.TypeFor[bool]()}
 }
 

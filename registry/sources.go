@@ -10,7 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/seed-4591fe7d/podinfo/registry/suggest"
+	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 )
 
 // core holds the settings of the App itself.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed-4591fe7d/podinfo/registry/suggest"
+	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 )
 
 // State is what was decided about a module.
@@ -34,12 +34,12 @@ func decide(e *entry, vals values) (State, string, error) {
 	if e.asked {
 		state, why = On, "code"
 	}
-	if g, ok := vals[EnvPrefix+i.Switch]; ok && i.Switch != "" {
-		on, err := switched(g.value, e.settings, EnvPrefix+i.Switch)
+	if g, ok := vals[EnvPrefix+i.EnableVar]; ok && i.EnableVar != "" {
+		on, err := switched(g.value, e.settings, EnvPrefix+i.EnableVar)
 		if err != nil {
-			return Off, "", &SettingError{EnvPrefix + i.Switch, g.value, g.source, "true or false"}
+			return Off, "", &SettingError{EnvPrefix + i.EnableVar, g.value, g.source, "true or false"}
 		}
-		state, why = Off, EnvPrefix+i.Switch
+		state, why = Off, EnvPrefix+i.EnableVar
 		if on {
 			state = On
 		}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // applier is the apply command.

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // An operation is a label of the metrics.
@@ -23,7 +24,7 @@ const (
 // Routes declares /cache/{key}.
 func (m *Module) Routes() []registry.Route {
 	route := func(method string, h http.HandlerFunc, summary string, returns map[int]any) registry.Route {
-		refused := registry.Error{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
+		refused := reply.Problem{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
 		returns[http.StatusInternalServerError] = refused
 		returns[http.StatusServiceUnavailable] = refused
 		rt := registry.Route{
@@ -45,7 +46,7 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) write(w http.ResponseWriter, r *http.Request) {
-	body, ok := registry.ReadBody(w, r)
+	body, ok := reply.ReadBody(w, r)
 	if !ok {
 		return
 	}
@@ -69,7 +70,7 @@ func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.count(opGet, "hit")
-	registry.WriteRaw(w, http.StatusOK, value)
+	reply.Raw(w, http.StatusOK, value)
 }
 
 // reply answers an operation that has no value to show.
@@ -83,14 +84,14 @@ func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, errTooLarge):
 		m.count(op, "too_large")
-		registry.WriteError(w, http.StatusRequestEntityTooLarge, "value too large")
+		reply.Error(w, http.StatusRequestEntityTooLarge, "value too large")
 	case errors.Is(err, errForeign):
 		m.count(op, "error")
-		registry.WriteError(w, http.StatusInternalServerError, fmt.Sprintf("cache %s failed: %v", op, errForeign))
+		reply.Error(w, http.StatusInternalServerError, fmt.Sprintf("cache %s failed: %v", op, errForeign))
 	default:
 		m.count(op, "error")
 		m.host.Log.WithError(err).Debug("cache operation failed")
-		registry.WriteError(w, http.StatusServiceUnavailable, "cache server is unavailable")
+		reply.Error(w, http.StatusServiceUnavailable, "cache server is unavailable")
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // shortest is the least that a wait nobody chose takes, if the timeout allows.
@@ -26,7 +27,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "chunked", Doc: "Send half a reply at once and the rest after the time that is asked for.", Bare: true}
+	return registry.Info{Name: "chunked", Doc: "Send half a reply at once and the rest after the time that is asked for.", Unprefixed: true}
 }
 
 // Validate checks the settings.
@@ -47,7 +48,7 @@ func (m *Module) Provision(h *registry.Host) error { m.random = h.Random(); retu
 // Routes declares /chunked and /chunked/{wait}.
 func (m *Module) Routes() []registry.Route {
 	returns := map[int]any{http.StatusOK: wait.Reply{}}
-	refuses := map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: registry.Error{}}
+	refuses := map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}}
 	return []registry.Route{
 		{
 			Path: "/chunked", Handler: m.any, Label: "chunked",
@@ -80,16 +81,16 @@ func (m *Module) draw() time.Duration {
 	return min(d, m.Max)
 }
 
-// serve splits what registry.WriteJSON would write before the number.
+// serve splits what reply.JSON would write before the number.
 func serve(w http.ResponseWriter, r *http.Request, d time.Duration) {
-	body, err := registry.EncodeJSON(wait.Reply{Delay: d.Seconds()})
+	body, err := reply.Encode(wait.Reply{Delay: d.Seconds()})
 	if err != nil {
-		registry.WriteError(w, http.StatusInternalServerError, err.Error())
+		reply.Error(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	split := bytes.IndexByte(body, ':') + 1
 	wait.Extend(w, r, d)
-	registry.WriteEncoded(w, http.StatusOK, body[:split])
+	reply.Encoded(w, http.StatusOK, body[:split])
 	_ = http.NewResponseController(w).Flush() // a writer that cannot flush sends it all at the end
 	if !registry.Sleep(r.Context(), d) {
 		return // the client has left

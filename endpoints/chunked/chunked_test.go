@@ -17,9 +17,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/chunked"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
-	"github.com/seed-4591fe7d/podinfo/registry/wait/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

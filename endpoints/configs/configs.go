@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/watch"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is configs.
@@ -21,7 +22,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "configs", Doc: "Show the files of the config directory, as they are now.", Bare: true}
+	return registry.Info{Name: "configs", Doc: "Show the files of the config directory, as they are now.", Unprefixed: true}
 }
 
 // Provision prepares the reply of an empty directory.
@@ -59,7 +60,7 @@ func (m *Module) load() {
 		m.host.Log.WithError(err).Warn("the directory of /configs cannot be read, its files are shown as they were")
 		return
 	}
-	b, err := registry.EncodeJSON(files)
+	b, err := reply.Encode(files)
 	if err != nil {
 		m.host.Log.WithError(err).Error("the files of /configs cannot be encoded")
 		return
@@ -78,5 +79,5 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteEncoded(w, http.StatusOK, *m.reply.Load())
+	reply.Encoded(w, http.StatusOK, *m.reply.Load())
 }

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/seed-4591fe7d/podinfo/registry/watch"
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
 )
 
 // maxFile is the size limit of a file, in bytes. It is also etcd's of a whole

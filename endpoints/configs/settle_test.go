@@ -11,8 +11,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
 
 // TestHalfIsNotSeen writes a file in two steps and follows what is served.

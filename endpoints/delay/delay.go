@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is delay.
@@ -16,7 +17,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "delay", Doc: "Answer after the time that is asked for.", Bare: true}
+	return registry.Info{Name: "delay", Doc: "Answer after the time that is asked for.", Unprefixed: true}
 }
 
 // Validate checks the settings.
@@ -33,7 +34,7 @@ func (m *Module) Routes() []registry.Route {
 		Method: http.MethodGet, Path: "/delay/{wait}", Handler: m.serve, Label: "delay",
 		Summary: "Delay", Tag: "HTTP API",
 		Params:  map[string]string{"wait": "how long to wait: whole seconds, or a duration such as 250ms or 1.5s"},
-		Returns: map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: registry.Error{}},
+		Returns: map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}},
 	}}
 }
 
@@ -46,5 +47,5 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	if !registry.Sleep(r.Context(), d) {
 		return // the client has left
 	}
-	registry.WriteJSON(w, http.StatusOK, wait.Reply{Delay: d.Seconds()})
+	reply.JSON(w, http.StatusOK, wait.Reply{Delay: d.Seconds()})
 }

@@ -12,8 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is echo.
@@ -39,7 +40,7 @@ type TransportWrapper interface {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "echo", Doc: "Send the request's body back, or on to the backends.", Bare: true}
+	return registry.Info{Name: "echo", Doc: "Send the request's body back, or on to the backends.", Unprefixed: true}
 }
 
 var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
@@ -100,7 +101,7 @@ func (m *Module) Routes() []registry.Route {
 		h = m.fanOut
 		returns = map[int]any{http.StatusOK: []string{}}
 	}
-	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = registry.Error{}, registry.Error{}
+	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = reply.Problem{}, reply.Problem{}
 	var out []registry.Route
 	for _, path := range []string{"/echo", "/api/echo"} {
 		out = append(out, registry.Route{
@@ -130,17 +131,17 @@ func (m *Module) echo(w http.ResponseWriter, r *http.Request) {
 		buf.Grow(int(min(n, 1<<20)) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(r.Body); err != nil {
-		registry.WriteBodyError(w, err)
+		reply.BodyError(w, err)
 		return
 	}
 	w.Header()["X-Color"] = m.colorHeader
-	registry.WriteRaw(w, http.StatusAccepted, buf.Bytes())
+	reply.Raw(w, http.StatusAccepted, buf.Bytes())
 }
 
 // fanOut sends the request's body to every backend at once and replies with
 // what each said, in the order of the setting.
 func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
-	body, ok := registry.ReadBody(w, r)
+	body, ok := reply.ReadBody(w, r)
 	if !ok {
 		return
 	}
@@ -153,5 +154,5 @@ func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
 	}
 	calls.Wait()
 	w.Header()["X-Color"] = m.colorHeader
-	registry.WriteJSON(w, http.StatusOK, said)
+	reply.JSON(w, http.StatusOK, said)
 }

@@ -19,9 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
-	"github.com/seed-4591fe7d/podinfo/registry/wait/waittest"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,7 +102,7 @@ func fanOut(t *testing.T, env map[string]string, urls []string, method string, h
 	if err := json.Unmarshal([]byte(body), &out); err != nil || res.StatusCode != 200 || res.Header.Get("X-Color") != "#34577c" {
 		t.Errorf("%d %q %v", res.StatusCode, body, err)
 	}
-	if want, _ := registry.EncodeJSON(out); string(want) != body {
+	if want, _ := reply.Encode(out); string(want) != body {
 		t.Errorf("%q, want %q", body, want)
 	}
 	return out

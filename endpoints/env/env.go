@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is env.
@@ -56,7 +57,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 		}
 		m.shown = append(m.shown, kv)
 	}
-	m.reply, err = registry.EncodeJSON(m.shown)
+	m.reply, err = reply.Encode(m.shown)
 	return err
 }
 
@@ -90,5 +91,5 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteEncoded(w, http.StatusOK, m.reply)
+	reply.Encoded(w, http.StatusOK, m.reply)
 }

@@ -19,9 +19,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
+	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/serve"
-	"github.com/seed-4591fe7d/podinfo/registry/tlscert"
 )
 
 // Module is grpc-server.
@@ -62,7 +62,7 @@ const (
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "grpc-server", Doc: "Serve the modules' gRPC services, health and reflection.", OptIn: true, Switch: "GRPC_PORT", Bare: true}
+	return registry.Info{Name: "grpc-server", Doc: "Serve the modules' gRPC services, health and reflection.", OptIn: true, EnableVar: "GRPC_PORT", Unprefixed: true}
 }
 
 // Validate checks the settings.

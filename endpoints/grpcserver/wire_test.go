@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // scripted is a connection whose client sends what there is to read, and whose

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is headers.
@@ -31,5 +32,5 @@ func (m *Module) Routes() []registry.Route {
 // serve shows a client what it sent itself, so nothing is hidden from it. Host
 // is not among them: net/http takes it out.
 func serve(w http.ResponseWriter, r *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, r.Header)
+	reply.JSON(w, http.StatusOK, r.Header)
 }

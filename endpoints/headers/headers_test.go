@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/headers"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 func TestHeaders(t *testing.T) {

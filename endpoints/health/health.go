@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Reply is the body of a probe's good reply. A bad one has no body.
@@ -40,14 +41,14 @@ const (
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "health", Doc: "Answer liveness and readiness probes.", Bare: true}
+	return registry.Info{Name: "health", Doc: "Answer liveness and readiness probes.", Unprefixed: true}
 }
 
 // Provision encodes the good reply.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.disabled.Store(m.Unready)
-	m.good, err = registry.EncodeJSON(Reply{"OK"})
+	m.good, err = reply.Encode(Reply{"OK"})
 	return err
 }
 
@@ -121,7 +122,7 @@ func (m *Module) reply(w http.ResponseWriter, good bool) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	registry.WriteEncoded(w, http.StatusOK, m.good)
+	reply.Encoded(w, http.StatusOK, m.good)
 }
 
 // SetReady turns readiness off, or leaves it to the checks of the modules.

@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
+	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
-	"github.com/seed-4591fe7d/podinfo/registry/serve"
-	"github.com/seed-4591fe7d/podinfo/registry/tlscert"
 )
 
 // Module is http-server.
@@ -36,7 +36,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "http-server", Doc: "Serve the routes over HTTP and HTTPS.", Bare: true}
+	return registry.Info{Name: "http-server", Doc: "Serve the routes over HTTP and HTTPS.", Unprefixed: true}
 }
 
 // Validate checks the settings.

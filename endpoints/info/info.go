@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is info.
@@ -42,7 +43,7 @@ type Reply struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON.", Bare: true}
+	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON.", Unprefixed: true}
 }
 
 var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
@@ -73,7 +74,7 @@ func (m *Module) Provision(h *registry.Host) error {
 
 // encode splits the encoded reply at the one value that changes.
 func (m *Module) encode() error {
-	b, err := registry.EncodeJSON(m.reply)
+	b, err := reply.Encode(m.reply)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
 	b = append(b, m.head...)
 	b = strconv.AppendInt(b, int64(runtime.NumGoroutine()), 10)
 	b = append(b, m.tail...)
-	registry.WriteEncoded(w, http.StatusOK, b)
+	reply.Encoded(w, http.StatusOK, b)
 }
 
 // Runtime is what runs here now.

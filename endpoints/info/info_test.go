@@ -13,8 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const upstreamLogo = "https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif"
@@ -42,7 +43,7 @@ func TestReply(t *testing.T) {
 		if n, err := strconv.Atoi(got.NumGoroutine); err != nil || n < 1 {
 			t.Errorf("num_goroutine is %q", got.NumGoroutine)
 		}
-		if whole, _ := registry.EncodeJSON(got); string(whole) != body {
+		if whole, _ := reply.Encode(got); string(whole) != body {
 			t.Errorf("%s: %q, want %q", path, body, whole)
 		}
 	}

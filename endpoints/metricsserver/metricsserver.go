@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/profile"
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
-	"github.com/seed-4591fe7d/podinfo/registry/profile"
-	"github.com/seed-4591fe7d/podinfo/registry/serve"
 )
 
 // Module is metrics-server.
@@ -41,7 +41,7 @@ type admin interface{ AdminRoutes() []registry.Route }
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: "metrics-server", Doc: "Serve metrics, health and profiles on a port of their own.",
-		OptIn: true, Switch: "PORT_METRICS", Bare: true}
+		OptIn: true, EnableVar: "PORT_METRICS", Unprefixed: true}
 }
 
 // Validate checks the settings.

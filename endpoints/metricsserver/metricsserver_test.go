@@ -16,9 +16,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

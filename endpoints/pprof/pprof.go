@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/profile"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/profile"
 )
 
 // Module is pprof.

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/pprof"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 func TestProfiles(t *testing.T) {

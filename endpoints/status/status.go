@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // The statuses that can be asked for. Below are the interim ones, which are no
@@ -34,7 +35,7 @@ func (*Module) Info() registry.Info {
 // Provision encodes the replies.
 func (m *Module) Provision(*registry.Host) error {
 	for code := lowest; code <= highest; code++ {
-		b, err := registry.EncodeJSON(Reply{code})
+		b, err := reply.Encode(Reply{code})
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (m *Module) Routes() []registry.Route {
 			Method: method, Path: "/status/{code}", Handler: m.serve, Label: "status",
 			Summary: "Status code", Tag: "HTTP API",
 			Params:  map[string]string{"code": "the status to answer with, 200 to 999"},
-			Returns: map[int]any{http.StatusOK: Reply{}, http.StatusBadRequest: registry.Error{}},
+			Returns: map[int]any{http.StatusOK: Reply{}, http.StatusBadRequest: reply.Problem{}},
 		})
 	}
 	return out
@@ -63,12 +64,12 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		http.NotFound(w, r)
 	case code < lowest || code > highest:
-		registry.WriteError(w, http.StatusBadRequest, fmt.Sprintf("status out of range: want %d to %d", lowest, highest))
+		reply.Error(w, http.StatusBadRequest, fmt.Sprintf("status out of range: want %d to %d", lowest, highest))
 	case code == http.StatusNoContent || code == http.StatusNotModified:
 		w.WriteHeader(code)
 	default:
 		at := (code - lowest) * m.size
-		registry.WriteEncoded(w, code, m.replies[at:at+m.size])
+		reply.Encoded(w, code, m.replies[at:at+m.size])
 	}
 }
 

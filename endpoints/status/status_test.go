@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 func TestStatus(t *testing.T) {

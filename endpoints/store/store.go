@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is store.
@@ -25,7 +26,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "store", Doc: "Keep request bodies as files that are named by their SHA-1.", Bare: true}
+	return registry.Info{Name: "store", Doc: "Keep request bodies as files that are named by their SHA-1.", Unprefixed: true}
 }
 
 // Validate checks the settings.
@@ -66,7 +67,7 @@ var isHash = regexp.MustCompile(`^[a-f0-9]{40}$`).MatchString
 
 // Routes declares /store and /store/{hash}.
 func (m *Module) Routes() []registry.Route {
-	refused := registry.Error{Code: http.StatusInternalServerError, Message: "writing file failed"}
+	refused := reply.Problem{Code: http.StatusInternalServerError, Message: "writing file failed"}
 	var out []registry.Route
 	for _, method := range []string{http.MethodPost, http.MethodPut} {
 		out = append(out, registry.Route{
@@ -103,35 +104,35 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 	var disk *diskError
 	switch {
 	case err == nil:
-		registry.WriteJSON(w, http.StatusAccepted, stored{hash})
+		reply.JSON(w, http.StatusAccepted, stored{hash})
 	case errors.Is(err, errFull):
-		registry.WriteError(w, http.StatusInsufficientStorage, "the store is full")
+		reply.Error(w, http.StatusInsufficientStorage, "the store is full")
 	case errors.As(err, &disk):
 		m.host.Log.WithError(err).Error("writing file failed")
-		registry.WriteError(w, http.StatusInternalServerError, "writing file failed")
+		reply.Error(w, http.StatusInternalServerError, "writing file failed")
 	default:
-		registry.WriteBodyError(w, err)
+		reply.BodyError(w, err)
 	}
 }
 
 func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	hash := r.PathValue("hash")
 	if !isHash(hash) {
-		registry.WriteError(w, http.StatusBadRequest, "invalid hash")
+		reply.Error(w, http.StatusBadRequest, "invalid hash")
 		return
 	}
 	f, err := open(filepath.Join(m.Path, hash))
 	if errors.Is(err, fs.ErrNotExist) {
-		registry.WriteError(w, http.StatusNotFound, "file not found")
+		reply.Error(w, http.StatusNotFound, "file not found")
 		return
 	}
 	if err != nil {
 		m.host.Log.WithError(err).Error("reading file failed")
-		registry.WriteError(w, http.StatusInternalServerError, "reading file failed")
+		reply.Error(w, http.StatusInternalServerError, "reading file failed")
 		return
 	}
 	defer f.Close()
-	registry.RawHeader(w)
+	reply.SetRawHeader(w)
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
 

@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/apidoc"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/apidoc"
 )
 
 // The parts of a Swagger 2.0 document

@@ -12,7 +12,7 @@ import (
 
 	swagger "github.com/swaggest/swgui/v5/static"
 
-	"github.com/seed-4591fe7d/podinfo/registry/static"
+	"github.com/seed-4591fe7d/podinfo/internal/static"
 )
 
 //go:embed index.html

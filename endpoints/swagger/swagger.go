@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is swagger.
@@ -36,7 +37,7 @@ func (m *Module) Routes() []registry.Route {
 
 // serveDocument describes what is served now: a Switch changes it.
 func (m *Module) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, describe(m.host.Mounted(), m.host.Build().Version, m.host.Prefix()))
+	reply.JSON(w, http.StatusOK, describe(m.host.Mounted(), m.host.Build().Version, m.host.Prefix()))
 }
 
 func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {

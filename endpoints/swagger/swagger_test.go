@@ -15,8 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/swagger"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // api is a module with a route of each kind.
@@ -43,7 +44,7 @@ func (api) Info() registry.Info { return registry.Info{Name: "api"} }
 
 func (api) Routes() []registry.Route {
 	h := func(http.ResponseWriter, *http.Request) {}
-	refused := registry.Error{}
+	refused := reply.Problem{}
 	return []registry.Route{
 		{Method: "GET", Path: "/", Handler: h, When: func(*http.Request) bool { return false }},
 		{Method: "GET", Path: "/", Handler: h, Summary: "Root", Returns: map[int]any{200: map[string]string{}}},
@@ -171,7 +172,7 @@ const golden = `{
           "413": {
             "description": "Request Entity Too Large",
             "schema": {
-              "$ref": "#/definitions/registry.Error"
+              "$ref": "#/definitions/reply.Problem"
             }
           }
         }
@@ -212,7 +213,7 @@ const golden = `{
           "413": {
             "description": "Request Entity Too Large",
             "schema": {
-              "$ref": "#/definitions/registry.Error"
+              "$ref": "#/definitions/reply.Problem"
             }
           }
         }
@@ -252,13 +253,13 @@ const golden = `{
           "400": {
             "description": "Bad Request",
             "schema": {
-              "$ref": "#/definitions/registry.Error"
+              "$ref": "#/definitions/reply.Problem"
             }
           },
           "404": {
             "description": "Not Found",
             "schema": {
-              "$ref": "#/definitions/registry.Error"
+              "$ref": "#/definitions/reply.Problem"
             }
           }
         }
@@ -299,7 +300,7 @@ const golden = `{
     }
   },
   "definitions": {
-    "registry.Error": {
+    "reply.Problem": {
       "type": "object",
       "properties": {
         "code": {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/token/tokenpb"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 )
 
 // RegisterGRPC mounts token.TokenService.

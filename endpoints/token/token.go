@@ -9,8 +9,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const (
@@ -32,7 +33,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "token", Doc: "Issue and validate JSON Web Tokens.", Bare: true}
+	return registry.Info{Name: "token", Doc: "Issue and validate JSON Web Tokens.", Unprefixed: true}
 }
 
 // Provision takes the key.
@@ -89,7 +90,7 @@ func (m *Module) Routes() []registry.Route {
 	validate := registry.Route{
 		Method: http.MethodGet, Path: "/token/validate", Handler: m.validate,
 		Summary: "Validate the bearer token", Tag: "HTTP API",
-		Returns: map[int]any{http.StatusOK: validated{}, http.StatusUnauthorized: registry.Error{}},
+		Returns: map[int]any{http.StatusOK: validated{}, http.StatusUnauthorized: reply.Problem{}},
 	}
 	post := validate // as upstream's API document has it
 	post.Method = http.MethodPost
@@ -97,21 +98,21 @@ func (m *Module) Routes() []registry.Route {
 		Method: http.MethodPost, Path: "/token", Handler: m.issue,
 		Summary: "Issue a token that is good for a minute", Tag: "HTTP API",
 		Body:    "the name in the token, empty for anonymous",
-		Returns: map[int]any{http.StatusOK: issued{}, http.StatusBadRequest: registry.Error{}, http.StatusRequestEntityTooLarge: registry.Error{}},
+		Returns: map[int]any{http.StatusOK: issued{}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{}},
 	}, validate, post}
 }
 
 func (m *Module) issue(w http.ResponseWriter, r *http.Request) {
-	body, ok := registry.ReadBody(w, r)
+	body, ok := reply.ReadBody(w, r)
 	if !ok {
 		return
 	}
 	token, expires, err := m.Issue(string(body))
 	if err != nil {
-		registry.WriteError(w, http.StatusInternalServerError, err.Error())
+		reply.Error(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	registry.WriteJSON(w, http.StatusOK, issued{token, expires.Format(time.RFC3339)})
+	reply.JSON(w, http.StatusOK, issued{token, expires.Format(time.RFC3339)})
 }
 
 func (m *Module) validate(w http.ResponseWriter, r *http.Request) {
@@ -125,5 +126,5 @@ func (m *Module) validate(w http.ResponseWriter, r *http.Request) {
 		bearer.Refuse(w, err)
 		return
 	}
-	registry.WriteJSON(w, http.StatusOK, validated{name, expires.Format(time.RFC3339)})
+	reply.JSON(w, http.StatusOK, validated{name, expires.Format(time.RFC3339)})
 }

@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // TestMain tests as if the machine were not on UTC, so that a missing UTC shows.

@@ -10,9 +10,10 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // refusal is why a change is refused, and the status that says so.
@@ -32,12 +33,12 @@ type change func(r *http.Request, body []byte) error
 func (m *Module) adminRoutes() []registry.Route {
 	named := func(what string) map[string]string { return map[string]string{"name": "name of the " + what} }
 	route := func(method, path, summary, body string, params map[string]string, do change) registry.Route {
-		returns := map[int]any{http.StatusOK: state{}, http.StatusBadRequest: registry.Error{}, http.StatusConflict: registry.Error{}}
+		returns := map[int]any{http.StatusOK: state{}, http.StatusBadRequest: reply.Problem{}, http.StatusConflict: reply.Problem{}}
 		if params != nil {
-			returns[http.StatusNotFound] = registry.Error{}
+			returns[http.StatusNotFound] = reply.Problem{}
 		}
 		if m.AdminToken != "" {
-			returns[http.StatusUnauthorized] = registry.Error{}
+			returns[http.StatusUnauthorized] = reply.Problem{}
 		}
 		return registry.Route{
 			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: bearer.Require(m.AdminToken, m.changed(do)),
@@ -61,7 +62,7 @@ func (m *Module) changed(do change) http.HandlerFunc {
 		w.Header().Set("Cache-Control", "no-store")
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
 		if err != nil {
-			registry.WriteBodyError(w, err)
+			reply.BodyError(w, err)
 			return
 		}
 		if err := do(r, body); err != nil {
@@ -69,11 +70,11 @@ func (m *Module) changed(do change) http.HandlerFunc {
 			if x, ok := errors.AsType[refusal](err); ok {
 				code = x.code
 			}
-			registry.WriteError(w, code, err.Error())
+			reply.Error(w, code, err.Error())
 			return
 		}
 		m.host.Log.WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("changed over the page")
-		registry.WriteJSON(w, http.StatusOK, m.refresh())
+		reply.JSON(w, http.StatusOK, m.refresh())
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 func TestAdmin(t *testing.T) {

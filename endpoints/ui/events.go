@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const (
@@ -36,7 +36,7 @@ func (m *Module) serveEvents(w http.ResponseWriter, r *http.Request) {
 	v, err := m.hub.join(m.Interval, m.startSampling)
 	if err != nil {
 		h.Set("Retry-After", "10")
-		registry.WriteError(w, http.StatusServiceUnavailable, err.Error())
+		reply.Error(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	defer m.hub.leave(v)

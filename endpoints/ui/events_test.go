@@ -19,10 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
-	"github.com/seed-4591fe7d/podinfo/registry/wait/waittest"
 )
 
 // stream reads events as a page does.

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/seed-4591fe7d/podinfo/registry/static"
+	"github.com/seed-4591fe7d/podinfo/internal/static"
 )
 
 //go:embed assets

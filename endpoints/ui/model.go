@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"runtime"
 
+	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/static"
 )
 
 // model is what the page shows that changes only with a Switch.

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
 	"github.com/seed-4591fe7d/podinfo/middleware/faultinjection"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
@@ -26,7 +27,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // everything is what the page shows and may change, in the order of the stock

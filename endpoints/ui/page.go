@@ -12,8 +12,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/static"
 )
 
 // page is a page and the policy that goes with it.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is version.
@@ -21,7 +22,7 @@ func (*Module) Info() registry.Info {
 // Provision encodes the reply, which never changes.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.build = h.Build()
-	m.reply, err = registry.EncodeJSON(map[string]string{"version": m.build.Version, "commit": m.build.Revision})
+	m.reply, err = reply.Encode(map[string]string{"version": m.build.Version, "commit": m.build.Revision})
 	return err
 }
 
@@ -35,5 +36,5 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteEncoded(w, http.StatusOK, m.reply)
+	reply.Encoded(w, http.StatusOK, m.reply)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Routes declares /ws/echo.
@@ -21,7 +22,7 @@ func (m *Module) Routes() []registry.Route {
 			http.StatusSwitchingProtocols: nil,
 			http.StatusBadRequest:         "",
 			http.StatusForbidden:          "",
-			http.StatusServiceUnavailable: registry.Error{},
+			http.StatusServiceUnavailable: reply.Problem{},
 		},
 	}}
 }
@@ -36,13 +37,13 @@ func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !m.clients.reserve(m.MaxConnections) {
-		registry.WriteError(w, http.StatusServiceUnavailable, "no more connections are taken")
+		reply.Error(w, http.StatusServiceUnavailable, "no more connections are taken")
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		m.clients.release()
-		registry.WriteError(w, http.StatusInternalServerError, err.Error())
+		reply.Error(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	c := &client{Conn: conn, m: m, head: behind(rw.Reader)}

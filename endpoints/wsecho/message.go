@@ -7,7 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 )
 
 const (

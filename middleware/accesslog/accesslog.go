@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // Module is access-log.
@@ -57,15 +58,15 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	if !ok { // middleware outside this one wrapped it
 		rw = negroni.NewResponseWriter(w)
 	}
-	c := &call{Context: r.Context(), module: m, record: record{
+	c := &call{Context: r.Context(), module: m, line: line{
 		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r.Context(), r.Header["Traceparent"]),
 	}}
 	began, returned := time.Now(), false
 	defer func() {
-		c.record.duration = time.Since(began)
-		c.record.status = registry.Outcome(rw, r, returned)
+		c.line.duration = time.Since(began)
+		c.line.status = record.Outcome(rw, r, returned)
 		if r.Method != http.MethodHead { // net/http drops what is written
-			c.record.bytes = registry.Sent(rw)
+			c.line.bytes = record.Sent(rw)
 		}
 		m.write(c)
 	}()
@@ -74,8 +75,8 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 }
 
 func (m *Module) write(c *call) {
-	c.record.faults = c.names()
-	c.entry = logrus.Entry{Logger: m.log, Context: &c.record}
+	c.line.faults = c.names()
+	c.entry = logrus.Entry{Logger: m.log, Context: &c.line}
 	c.entry.Log(m.Level, "request completed")
 }
 
@@ -85,7 +86,7 @@ func (m *Module) write(c *call) {
 type call struct {
 	context.Context
 	module *Module
-	record record
+	line   line
 	entry  logrus.Entry
 	faults
 }

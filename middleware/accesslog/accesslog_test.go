@@ -18,11 +18,11 @@ import (
 	"github.com/urfave/negroni/v3"
 	"go.uber.org/goleak"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

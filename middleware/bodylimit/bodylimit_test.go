@@ -12,9 +12,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,8 +28,8 @@ func (reader) Info() registry.Info { return registry.Info{Name: "reader"} }
 func (reader) Routes() []registry.Route {
 	return []registry.Route{
 		{Path: "/read", Handler: func(w http.ResponseWriter, r *http.Request) {
-			if b, ok := registry.ReadBody(w, r); ok {
-				registry.WriteJSON(w, 202, len(b))
+			if b, ok := reply.ReadBody(w, r); ok {
+				reply.JSON(w, 202, len(b))
 			}
 		}},
 		{Path: "/ignore", Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is cross-origin. It refuses what a browser sends on behalf of another
@@ -41,7 +42,7 @@ func (*Module) Covers(rt registry.Route) bool {
 // ServeHTTP refuses with 403.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if err := m.check.Check(r); err != nil {
-		registry.WriteError(w, http.StatusForbidden, err.Error())
+		reply.Error(w, http.StatusForbidden, err.Error())
 		return
 	}
 	next(w, r)

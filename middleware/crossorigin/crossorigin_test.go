@@ -4,9 +4,9 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 type app struct{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const name = "fault-injection"
@@ -41,7 +42,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		return
 	}
 	m.observers.Report(r.Context(), name)
-	registry.WriteEncoded(w, http.StatusInternalServerError, body)
+	reply.Encoded(w, http.StatusInternalServerError, body)
 }
 
 // Routes declares /fault_injection/enable, /disable and /status.
@@ -81,10 +82,10 @@ func (m *Module) Inject(on bool) { m.on.Store(on) }
 func (m *Module) turn(on bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		m.Inject(on)
-		registry.WriteJSON(w, http.StatusAccepted, stateOf(on))
+		reply.JSON(w, http.StatusAccepted, stateOf(on))
 	}
 }
 
 func (m *Module) status(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, stateOf(m.Injecting()))
+	reply.JSON(w, http.StatusOK, stateOf(m.Injecting()))
 }

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // state is what the API shows of a rule.
@@ -42,7 +43,7 @@ func (m *Module) AdminRoutes() []registry.Route {
 	}
 	own := http.NewCrossOriginProtection()
 	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		registry.WriteError(w, http.StatusForbidden, "pages of other sites may not change the rules")
+		reply.Error(w, http.StatusForbidden, "pages of other sites may not change the rules")
 	}))
 	routes := m.adminRoutes()
 	for i := range routes {
@@ -57,9 +58,9 @@ func (m *Module) adminRoutes() []registry.Route {
 		bad, foreign, absent, changed, large = http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
 	)
 	returns := func(ok any, refusals ...int) map[int]any {
-		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: registry.Error{}}
+		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: reply.Problem{}}
 		for _, code := range refusals {
-			out[code] = registry.Error{}
+			out[code] = reply.Problem{}
 		}
 		return out
 	}
@@ -113,11 +114,11 @@ func (a answer) write(w http.ResponseWriter) {
 	if a.etag != "" {
 		w.Header().Set("ETag", a.etag)
 	}
-	registry.WriteJSON(w, a.code, a.body)
+	reply.JSON(w, a.code, a.body)
 }
 
 func refusal(code int, why string) answer {
-	return answer{code: code, body: registry.Error{Code: code, Message: why}}
+	return answer{code: code, body: reply.Problem{Code: code, Message: why}}
 }
 
 // all shows all rules. It is for those who hold mu.
@@ -167,7 +168,7 @@ func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, e
 func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
 	if err != nil {
-		registry.WriteBodyError(w, err)
+		reply.BodyError(w, err)
 		return nil, false
 	}
 	return b, true
@@ -183,7 +184,7 @@ func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
 		err = errors.New("body: want a scenario; rules: [] removes them all")
 	}
 	if err != nil {
-		registry.WriteError(w, http.StatusBadRequest, err.Error())
+		reply.Error(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	var names []string
@@ -211,7 +212,7 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("the rule calls itself %q", rule.Name)
 	}
 	if err != nil {
-		registry.WriteError(w, http.StatusBadRequest, err.Error())
+		reply.Error(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	m.change(w, r, []string{name}, func(s scenario.Scenario) (*scenario.Scenario, int, error) {
@@ -269,5 +270,5 @@ func (m *Module) pause(paused bool) http.HandlerFunc {
 }
 
 func (m *Module) schema(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteEncoded(w, http.StatusOK, scenario.Schema())
+	reply.Encoded(w, http.StatusOK, scenario.Schema())
 }

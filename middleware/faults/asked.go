@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -36,7 +36,7 @@ func (m *Module) asked(w http.ResponseWriter, r *http.Request, d *scenario.Decis
 		if d != nil {
 			d.Done()
 		}
-		registry.WriteError(w, http.StatusBadRequest, problem)
+		reply.Error(w, http.StatusBadRequest, problem)
 		return nil, false
 	}
 	rules = slices.DeleteFunc(rules, func(rule *scenario.Rule) bool { return !rule.Meets(upgrades(r)) })

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 func BenchmarkNoRules(b *testing.B) {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // enough is how much of a body is kept for a chunk that breaks.
@@ -138,7 +138,7 @@ func (c *capture) begin(length string) {
 		http.NewResponseController(c.ResponseWriter).Flush()
 		return
 	}
-	registry.Cut(c.ResponseWriter, c.body.Len())
+	record.Cut(c.ResponseWriter, c.body.Len())
 	conn, _, err := http.NewResponseController(c.ResponseWriter).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -203,7 +203,7 @@ func (c *capture) end() {
 	}
 	c.over = true
 	c.stop()
-	registry.Cut(c.ResponseWriter, c.sent)
+	record.Cut(c.ResponseWriter, c.sent)
 	if c.conn == nil {
 		return
 	}

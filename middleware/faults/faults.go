@@ -53,7 +53,7 @@ type Module struct {
 func (*Module) Info() registry.Info {
 	return registry.Info{
 		Name: name, Doc: "Delay and break requests by the rules of a scenario.",
-		Phase: registry.Fault, OptIn: true, Switch: "FAULTS", Bare: true,
+		Phase: registry.Fault, OptIn: true, EnableVar: "FAULTS", Unprefixed: true,
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/watch"
 )
 
 // watch reads the file and follows its directory. The file may come later, and

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -59,7 +60,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.H
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.outcomes = append(e.outcomes, registry.Outcome(w.(negroni.ResponseWriter), r, returned))
+		e.outcomes = append(e.outcomes, record.Outcome(w.(negroni.ResponseWriter), r, returned))
 	}()
 	next(w, r)
 	returned = true

@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/apidoc"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/apidoc"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // object is a part of a document.
@@ -35,7 +36,7 @@ func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
 		schemas[name] = s
 	}
 	schemas["scenario.Scenario"], schemas["scenario.Rule"] = scenarioSchemas()
-	registry.WriteJSON(w, http.StatusOK, object{
+	reply.JSON(w, http.StatusOK, object{
 		"openapi":    "3.1.1",
 		"info":       object{"title": "podinfo fault rules", "version": m.host.Build().Version},
 		"paths":      paths,

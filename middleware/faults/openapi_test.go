@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 var update = flag.Bool("update", false, "write testdata")

@@ -6,9 +6,9 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
 )
 
 // beat is how often a body with a bandwidth is written to.

@@ -19,9 +19,9 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // talk opens a WebSocket, says each of messages and returns what comes back

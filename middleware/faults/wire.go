@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // linger is how long a client has to close after the server closed its side:
@@ -19,7 +19,7 @@ const garbage = 64 // bytes
 // abort ends the request without an answer. Over HTTP/2, where one stream must
 // not break the others, that is RST_STREAM.
 func (m *Module) abort(w http.ResponseWriter, s *scenario.Strike) {
-	registry.Cut(w, 0)
+	record.Cut(w, 0)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)

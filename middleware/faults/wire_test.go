@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // exchange sends a request over a TCP connection of its own and returns all

@@ -3,8 +3,8 @@ package jwt
 import (
 	"context"
 
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 

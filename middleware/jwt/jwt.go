@@ -17,8 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/seed-4591fe7d/podinfo/registry/bearer"
+	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 )
 
 // minRSA is in bits: RFC 7518, 3.3.

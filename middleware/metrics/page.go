@@ -11,7 +11,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"github.com/seed-4591fe7d/podinfo/registry/static"
+	"github.com/seed-4591fe7d/podinfo/internal/static"
 )
 
 // contentType is that of Prometheus' text format. Prometheus refuses a page

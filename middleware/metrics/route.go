@@ -9,7 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/urfave/negroni/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // methods are the values of the label method. Clients may invent others, and
@@ -54,7 +54,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	method, began, returned := methodIndex(r.Method), time.Now(), false
 	defer func() {
-		s := rt.series(method, registry.Outcome(rw, r, returned))
+		s := rt.series(method, record.Outcome(rw, r, returned))
 		s.requests.Inc()
 		if s.duration != nil {
 			s.duration.Update(time.Since(began).Seconds())

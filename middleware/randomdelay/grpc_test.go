@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 

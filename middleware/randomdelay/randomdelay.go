@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
-	"github.com/seed-4591fe7d/podinfo/registry/wait"
 )
 
 const name = "random-delay"
@@ -29,7 +29,7 @@ type Module struct {
 func (*Module) Info() registry.Info {
 	return registry.Info{
 		Name: name, Doc: "Make each request wait for a random time, uniform between two bounds.",
-		Phase: registry.Fault, OptIn: true, Switch: "RANDOM_DELAY",
+		Phase: registry.Fault, OptIn: true, EnableVar: "RANDOM_DELAY",
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,8 +32,8 @@ func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
 func (e *endpoint) Routes() []registry.Route {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		e.hits++
-		if body, ok := registry.ReadBody(w, r); ok {
-			registry.WriteRaw(w, http.StatusOK, body)
+		if body, ok := reply.ReadBody(w, r); ok {
+			reply.Raw(w, http.StatusOK, body)
 		}
 	}
 	return []registry.Route{

@@ -26,7 +26,7 @@ type Module struct {
 func (*Module) Info() registry.Info {
 	return registry.Info{
 		Name: name, Doc: "Answer a share of the requests with a random error status.",
-		Phase: registry.Fault, OptIn: true, Switch: "RANDOM_ERROR",
+		Phase: registry.Fault, OptIn: true, EnableVar: "RANDOM_ERROR",
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is recovery.
@@ -37,7 +38,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		if rw, ok := w.(negroni.ResponseWriter); ok && rw.Written() {
 			panic(http.ErrAbortHandler)
 		}
-		registry.WriteError(w, http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
+		reply.Error(w, http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
 	}()
 	next(w, r)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // page answers 300 bytes of JSON.
@@ -30,7 +31,7 @@ var body = []byte(`{"text":"` + strings.Repeat("x", 289) + `"}`)
 
 func (page) Info() registry.Info { return registry.Info{Name: "page"} }
 func (page) Routes() []registry.Route {
-	return []registry.Route{{Path: "/page/{n}", Handler: func(w http.ResponseWriter, _ *http.Request) { registry.WriteEncoded(w, 200, body) }}}
+	return []registry.Route{{Path: "/page/{n}", Handler: func(w http.ResponseWriter, _ *http.Request) { reply.Encoded(w, 200, body) }}}
 }
 
 // sink takes telemetry and does not look at it, so that the figures are the

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
 
-	"github.com/seed-4591fe7d/podinfo/registry/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 )
 
 // hook makes an OTLP log record of each line of a logger. The record belongs to

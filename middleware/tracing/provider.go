@@ -15,7 +15,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
-	"github.com/seed-4591fe7d/podinfo/registry/otlp"
+	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 )
 
 // resource describes this instance to the collector.

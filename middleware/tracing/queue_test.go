@@ -16,10 +16,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
-	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
-	"github.com/seed-4591fe7d/podinfo/registry/registrytest"
 )
 
 // dropped is what podinfo_otel_dropped_total shows.

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
-	"github.com/seed-4591fe7d/podinfo/registry/otlp/otlptest"
 )
 
 func TestRPCSpans(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // methods are the values of http.request.method. What clients invent besides is
@@ -91,7 +91,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	began, returned := time.Now(), false
 	defer func() {
-		status := registry.Outcome(rw, r, returned)
+		status := record.Outcome(rw, r, returned)
 		if timed {
 			rt.record(ctx, time.Since(began), r, method, status)
 		}
@@ -157,7 +157,7 @@ func (a *attributes) end(span trace.Span, status int) {
 
 // broken reports whether a request failed, and not by what the client did.
 func broken(status int) bool {
-	return status >= http.StatusInternalServerError || status == registry.StatusCut
+	return status >= http.StatusInternalServerError || status == record.StatusCut
 }
 
 // finish gives the attributes to the span and ends it.

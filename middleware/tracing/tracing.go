@@ -13,8 +13,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/otlp"
 )
 
 // Module is tracing.
@@ -22,7 +22,7 @@ type Module struct {
 	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"name of this service in traces, logs and metrics over OTLP; turns tracing on" accepts:"text"`
 
 	// Environ has the standard OTEL_* variables that the module goes by, see
-	// registry/otlp. It does not look at the process's own. When it names an
+	// internal/otlp. It does not look at the process's own. When it names an
 	// endpoint or an exporter, the module is on.
 	Environ map[string]string `env:"-"`
 
@@ -42,7 +42,7 @@ type Module struct {
 func (m *Module) Info() registry.Info {
 	return registry.Info{
 		Name: "tracing", Doc: "Export spans, logs and metrics over OTLP, and carry traces on.",
-		Phase: registry.Observe, OptIn: !otlp.Wanted(m.Environ), Switch: "OTEL_SERVICE_NAME", Bare: true,
+		Phase: registry.Observe, OptIn: !otlp.Wanted(m.Environ), EnableVar: "OTEL_SERVICE_NAME", Unprefixed: true,
 	}
 }
 

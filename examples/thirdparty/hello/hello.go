@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is hello. PODINFO_HELLO_NAME, --hello-name and the key hello-name of
@@ -27,5 +28,5 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
-	registry.WriteJSON(w, http.StatusOK, map[string]string{"hello": m.Name})
+	reply.JSON(w, http.StatusOK, map[string]string{"hello": m.Name})
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is tea. It is off until PODINFO_TEA_ENABLED=true.
@@ -21,7 +22,7 @@ func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 // ServeHTTP refuses what is not tea (RFC 2324, 2.3.2).
 func (*Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if r.Header.Get("Accept-Additions") != "" {
-		registry.WriteError(w, http.StatusTeapot, "I'm a teapot")
+		reply.Error(w, http.StatusTeapot, "I'm a teapot")
 		return
 	}
 	next(w, r)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 type page struct{}
@@ -15,7 +16,7 @@ func (*page) Info() registry.Info { return registry.Info{Name: "page"} }
 
 func (*page) Routes() []registry.Route {
 	return []registry.Route{{Method: http.MethodGet, Path: "/", Handler: func(w http.ResponseWriter, _ *http.Request) {
-		registry.WriteJSON(w, http.StatusOK, "hello")
+		reply.JSON(w, http.StatusOK, "hello")
 	}}}
 }
 

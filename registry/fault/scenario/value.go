@@ -12,8 +12,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
-	"github.com/seed-4591fe7d/podinfo/registry/suggest"
 )
 
 // value reads n into v. field is the path to it and limits are its tags.

@@ -1,0 +1,214 @@
+package serve_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T, h http.HandlerFunc) *serve.Server {
+	t.Helper()
+	l, err := serve.Listen(t.Context(), "[::1]", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve.New(&http.Server{Handler: h}, l)
+	done := make(chan error)
+	go func() { done <- s.Serve() }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// TestDrainLosesNothing has a hundred keep-alive clients send requests
+// without a pause while the server drains. A client may only fail to connect.
+func TestDrainLosesNothing(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	var served, lost atomic.Int64
+	var all sync.WaitGroup
+	warm := make(chan struct{}, 100)
+	for range 100 {
+		all.Go(func() {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			for n := 0; ; n++ {
+				// POST: the transport would quietly repeat a lost GET.
+				res, err := (&http.Client{Transport: transport}).Post("http://"+s.Addr().String(), "text/plain", strings.NewReader("x"))
+				if n == 5 {
+					warm <- struct{}{}
+				}
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					return
+				}
+				if err != nil {
+					lost.Add(1)
+					t.Log(err)
+					return
+				}
+				if _, err := io.Copy(io.Discard, res.Body); err != nil {
+					lost.Add(1)
+				}
+				res.Body.Close()
+				served.Add(1)
+			}
+		})
+	}
+	for range 100 {
+		<-warm
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Drain(ctx); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+	if lost.Load() > 0 || served.Load() == 0 {
+		t.Errorf("%d requests lost, %d served", lost.Load(), served.Load())
+	}
+}
+
+// untilClosed waits until the port is closed, or hears nobody any more.
+func untilClosed(s *serve.Server) {
+	for {
+		c, err := net.DialTimeout("tcp", s.Addr().String(), 20*time.Millisecond)
+		if err != nil {
+			return
+		}
+		c.Close()
+	}
+}
+
+// TestDrainAnswersWhatWasSent covers the connection that was idle when the
+// port closed and whose request was already on its way.
+func TestDrainAnswersWhatWasSent(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	ask := func() *http.Response {
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		return res
+	}
+	ask()
+	done := make(chan error)
+	go func() { done <- s.Drain(t.Context()) }()
+	untilClosed(s)
+	if res := ask(); !res.Close {
+		t.Error("the reply while draining keeps the connection alive")
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainAnswersTheBacklog has clients that the server comes to accept only
+// when its port is closed.
+func TestDrainAnswersTheBacklog(t *testing.T) {
+	l, err := serve.Listen(t.Context(), "[::1]", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve.New(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })}, l)
+	var clients []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		clients = append(clients, c)
+	}
+	drained, served := make(chan error), make(chan error)
+	go func() { drained <- s.Drain(t.Context()) }()
+	untilClosed(s)
+	go func() { served <- s.Serve() }()
+	for _, c := range clients {
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || !res.Close {
+			t.Errorf("%+v %v", res, err)
+		}
+	}
+	if err := errors.Join(<-drained, <-served); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainLeavesOthersTheirSocket has a listener that somebody else has too, as
+// one that was handed over to the next process.
+func TestDrainLeavesOthersTheirSocket(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	other, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s := serve.New(&http.Server{}, l)
+	served := make(chan error)
+	go func() { served <- s.Serve() }()
+	if err := errors.Join(s.Drain(t.Context()), <-served); err != nil {
+		t.Error(err)
+	}
+	c, err := net.DialTimeout("tcp", other.Addr().String(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestDrainCuts(t *testing.T) {
+	busy := make(chan struct{})
+	s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		close(busy)
+		<-r.Context().Done()
+	})
+	failed := make(chan error)
+	go func() {
+		_, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.Addr().String())
+		failed <- err
+	}()
+	<-busy
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 requests cut") {
+		t.Error(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the client got an answer")
+	}
+}

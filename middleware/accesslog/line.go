@@ -1,0 +1,100 @@
+package accesslog
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+)
+
+// line is the line about a request, as a jsonlog.Record. The request is the
+// one that came in: handlers got a copy, so its fields are as the client sent
+// them. The header is shared with the copy and is not read again.
+type line struct {
+	context.Context
+	request       *http.Request
+	agent, trace  string
+	status, bytes int
+	duration      time.Duration
+	faults        string
+}
+
+// AppendJSON implements jsonlog.Record. The first keys are upstream's.
+func (rec *line) AppendJSON(b []byte) []byte {
+	r := rec.request
+	b = appendString(b, `,"proto":`, r.Proto)
+	b = appendString(b, `,"uri":`, r.RequestURI)
+	b = appendString(b, `,"method":`, r.Method)
+	b = appendString(b, `,"remote":`, r.RemoteAddr)
+	b = appendString(b, `,"user-agent":`, rec.agent)
+	route := r.Pattern
+	if route == "" {
+		route = "unmatched"
+	}
+	b = appendString(b, `,"route":`, route)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
+	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.bytes), 10)
+	return appendEnd(b, rec.duration, rec.trace, rec.faults)
+}
+
+// appendEnd appends what the lines about requests and calls have in common.
+func appendEnd(b []byte, d time.Duration, trace, faults string) []byte {
+	b = strconv.AppendFloat(append(b, `,"duration":`...), d.Seconds(), 'f', -1, 64)
+	if trace != "" {
+		b = appendString(b, `,"trace_id":`, trace)
+	}
+	if faults != "" {
+		b = appendString(b, `,"fault":`, faults)
+	}
+	return b
+}
+
+func appendString(b []byte, key, value string) []byte {
+	return jsonlog.AppendString(append(b, key...), value)
+}
+
+// traceID is what a tracer says, or else the client's traceparent header.
+func (m *Module) traceID(ctx context.Context, traceparent []string) string {
+	for _, t := range m.tracers {
+		if id := t.TraceID(ctx); id != "" {
+			return id
+		}
+	}
+	if len(traceparent) == 1 {
+		return parentTraceID(traceparent[0])
+	}
+	return ""
+}
+
+// parentTraceID is the trace ID in a traceparent header, "" when it is not
+// valid (W3C Trace Context, 3.2): version-trace-parent-flags, where later
+// versions may append more.
+func parentTraceID(h string) string {
+	const length = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-00")
+	if len(h) < length || h[2] != '-' || h[35] != '-' || h[52] != '-' {
+		return ""
+	}
+	version, trace, parent, flags, more := h[:2], h[3:35], h[36:52], h[53:55], h[55:]
+	switch {
+	case !isHex(version), !isHex(trace), !isHex(parent), !isHex(flags),
+		version == "ff",
+		version == "00" && more != "",
+		more != "" && more[0] != '-',
+		strings.Trim(trace, "0") == "",
+		strings.Trim(parent, "0") == "":
+		return ""
+	}
+	return trace
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
