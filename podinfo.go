@@ -137,12 +137,14 @@ func withEnviron(environ []string) []registry.Module {
 
 // Main is the whole program: it reads the command line, the environment and
 // the config file, serves the stock modules and mods until a signal comes, and
-// exits. A module with a stock module's name takes its place.
+// exits. As with [registry.With], mods are on unless a variable says otherwise,
+// and a module with the name of a stock one replaces it.
 func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &cli.Program{
 		Name:    "podinfo",
-		Modules: slices.Concat(Modules(), Listeners(), withEnviron(os.Environ()), mods),
+		Modules: slices.Concat(Modules(), Listeners(), withEnviron(os.Environ())),
+		Given:   mods,
 		Build:   Build(),
 		Args:    os.Args[1:],
 		Env:     os.Environ(),

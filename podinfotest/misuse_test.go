@@ -51,7 +51,7 @@ func TestMisuse(t *testing.T) {
 		{"per", "", func(s *Server) { s.Script("/a", OK(), Per("")) }, "step 2: Per of no key, want header:NAME"},
 		{"fault of nothing", "", func(s *Server) { s.Script("/a", Fault(scenario.Fault{})) }, "step 1: fault breaks nothing"},
 		{"path", "", func(s *Server) { s.Script("pay", OK()) }, `path "pay" is not clean and absolute`},
-		{"conflict", "", func(s *Server) { s.Script("POST /token/{id}", OK()) }, "conflict"},
+		{"conflict", "", func(s *Server) { s.Script("POST /{id}/token", OK()) }, "conflict"},
 		{"nothing there", "", func(s *Server) { s.Script("/nothing/*", OK()) }, "no route matches"},
 		{"delay", "PODINFO_FAULTS_MAX_DELAY=1s", func(s *Server) { s.Script("/a", Delay(time.Minute)) }, "a delay of 1m0s is more than PODINFO_FAULTS_MAX_DELAY=1s"},
 		{"no header", "PODINFO_FAULTS_RESPONSE_HEADER=-", func(s *Server) { s.Script("/a", Reply(200, "")) }, "PODINFO_FAULTS_RESPONSE_HEADER"},

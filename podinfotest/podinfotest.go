@@ -171,6 +171,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	given := []registry.Module{
 		&faults.Module{MaxDelay: longest, MaxHeld: most},
 		&store.Module{Path: s.t.TempDir()},
+		s.record,
 		s.stress,
 		s.replies,
 		s.grpc,
@@ -180,11 +181,10 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		given = append(given, services{c.Services})
 	}
 	opts := []registry.Option{
-		registry.Version(podinfo.Build()), registry.Env(vars), registry.Exit(s.exit),
+		registry.Env(vars), registry.Exit(s.exit),
 		registry.Logger(s.logger(vars)), registry.With(append(given, c.Modules...)...),
 	}
-	mods := append([]registry.Module{s.record}, podinfo.Modules()...) // the recorder is outermost
-	app, err := registry.New(mods, append(opts, c.Options...)...)
+	app, err := podinfo.New(append(opts, c.Options...)...)
 	if err != nil {
 		return err
 	}

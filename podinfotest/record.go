@@ -60,7 +60,7 @@ func newRecorder() *recorder {
 
 // Info describes the module.
 func (*recorder) Info() registry.Info {
-	return registry.Info{Name: recorderName, Doc: "Record what arrives.", Phase: registry.Edge}
+	return registry.Info{Name: recorderName, Doc: "Record what arrives.", Phase: registry.Edge, Before: "recovery"}
 }
 
 // Provision keeps the prefix.

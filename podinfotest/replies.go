@@ -16,6 +16,7 @@ const repliesName = "podinfotest-replies"
 // replies is the innermost middleware, behind faults: it gives the answers
 // that scripts have of their own, and serves the paths that only scripts know.
 type replies struct {
+	host   *registry.Host
 	record *recorder
 	header string // that names the rules that hit
 
@@ -31,6 +32,7 @@ func (*replies) Info() registry.Info {
 
 // Provision finds the recorder.
 func (m *replies) Provision(h *registry.Host) (err error) {
+	m.host = h
 	m.record, err = registry.Use[*recorder](h)
 	return err
 }
@@ -120,7 +122,7 @@ func (s *Server) route(p pattern) error {
 	case loose:
 		return fmt.Errorf("no route matches")
 	}
-	err := s.replies.add(s.App, registry.Route{Method: p.method, Path: p.path, Handler: answer})
+	err := s.replies.add(registry.Route{Method: p.method, Path: p.path, Handler: answer})
 	if some {
 		return nil // the script has something to be about, also without the other methods
 	}
@@ -128,11 +130,11 @@ func (s *Server) route(p pattern) error {
 }
 
 // add serves one more path.
-func (m *replies) add(app *registry.App, rt registry.Route) error {
+func (m *replies) add(rt registry.Route) error {
 	m.mu.Lock()
 	m.routes = append(m.routes, rt)
 	m.mu.Unlock()
-	err := app.Switch(repliesName, true) // it asks for the routes again
+	err := m.host.Reload()
 	if err != nil {
 		m.mu.Lock()
 		m.routes = m.routes[:len(m.routes)-1]

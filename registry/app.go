@@ -20,17 +20,19 @@ type App struct {
 	seed     uint64
 	log      *logrus.Logger
 	build    Build
+	environ  []string
 	exit     func(code int)
-	entries  []*entry // in chain order, listeners last
+	entries  []*entry // in list order, listeners last
+	chain    []*entry // the same in the order a request meets them
 	settings []Setting
+	problems []error // that modules have with each other, found while provisioning
 
-	table      atomic.Pointer[table]
-	generation atomic.Uint64 // of table
-	serving    atomic.Bool   // started, and not yet told to stop
-	draining   atomic.Bool
-	failed     chan error
+	current  atomic.Pointer[Assembly]
+	serving  atomic.Bool // started, and not yet told to stop
+	draining atomic.Bool
+	failed   chan error
 
-	mu      sync.Mutex // guards the flags, running and the making of table
+	mu      sync.Mutex // guards the fields below and the replacement of current
 	started bool
 	running []*entry
 	drained bool
@@ -40,11 +42,10 @@ type App struct {
 type entry struct {
 	Module
 	info     Info
-	asked    bool // given by With
+	explicit bool // given by With
 	state    State
 	why      string // what decided state
-	settings []Setting
-	linked   atomic.Bool
+	fields   []field
 	wired    wiring
 	host     *Host
 }
@@ -60,6 +61,7 @@ type Option func(*options)
 
 type options struct {
 	file, env, flags map[string]string
+	environ          []string
 	given            []Module
 	log              *logrus.Logger
 	build            Build
@@ -67,18 +69,30 @@ type options struct {
 }
 
 // Env sets the variables to configure from. Without it New reads none: it never
-// looks at the process's own environment.
+// looks at the environment of the process.
 func Env(vars map[string]string) Option { return func(o *options) { o.env = vars } }
 
-// Flags sets variables that beat those of Env.
+// Flags sets variables that take precedence over those of Env.
 func Flags(vars map[string]string) Option { return func(o *options) { o.flags = vars } }
 
-// File sets variables that those of Env beat.
+// File sets variables that those of Env take precedence over.
 func File(vars map[string]string) Option { return func(o *options) { o.file = vars } }
 
-// With adds modules and turns them on, unless a variable says otherwise. One
-// with the name of a listed module takes its place. New configures a module
-// itself and no copy of it: an instance belongs to one App.
+// Environ sets the environment of the process, in the form of os.Environ, for
+// modules that show it or that follow somebody else's variables, such as
+// OTEL_*. Settings are not read from it: that is [Env].
+func Environ(environ []string) Option { return func(o *options) { o.environ = environ } }
+
+// With adds modules and turns them on, unless a variable says otherwise. A
+// module with the name of a listed one replaces it. New configures the
+// instance itself, not a copy, so an instance belongs to one App.
+//
+// Fields that are set in the literal keep their values unless a variable is
+// set. A zero field means the default, because Go cannot tell a zero that was
+// written from a field that was left out. To set a field to zero where the
+// default is something else, set its variable:
+//
+//	registry.Env(map[string]string{"PODINFO_RANDOM_ERROR_RATE": "0"})
 func With(mods ...Module) Option {
 	return func(o *options) { o.given = append(o.given, mods...) }
 }
@@ -95,8 +109,8 @@ func Version(b Build) Option { return func(o *options) { o.build = b } }
 func Exit(f func(code int)) Option { return func(o *options) { o.exit = f } }
 
 // New configures, validates, provisions and assembles mods. When a later
-// module has the name of an earlier one, it takes its place. New reports every
-// error it finds; those about settings are [SettingError].
+// module has the name of an earlier one, it replaces it. New reports every
+// error it finds; those about settings are of type [SettingError].
 func New(mods []Module, opts ...Option) (*App, error) {
 	o := options{build: Build{"0.0.0", "unknown"}}
 	for i, opt := range opts {
@@ -105,28 +119,43 @@ func New(mods []Module, opts ...Option) (*App, error) {
 		}
 		opt(&o)
 	}
-	a := &App{log: o.log, build: o.build, exit: o.exit, failed: make(chan error, 1)}
+	a := &App{log: o.log, build: o.build, environ: o.environ, exit: o.exit, failed: make(chan error, 1)}
 	vals := merge(o.file, o.env, o.flags)
 	if err := a.list(mods, o.given); err != nil {
 		return nil, err
 	}
-	if err := a.configure(vals); err != nil {
-		return nil, err
+	release, err := a.claim()
+	if err == nil {
+		err = a.make(vals)
 	}
-	if err := a.provisionAll(vals); err != nil {
-		return nil, err
-	}
-	if err := a.assemble(); err != nil {
+	if err != nil {
+		release()
 		return nil, err
 	}
 	return a, nil
+}
+
+// make configures, provisions and assembles the listed modules.
+func (a *App) make(vals values) error {
+	if err := a.configure(vals); err != nil {
+		return err
+	}
+	if err := a.order(); err != nil {
+		return err
+	}
+	if err := a.provisionAll(vals); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.replaceLocked(func(e *entry) bool { return e.state == On })
 }
 
 // list registers mods and given, listeners last.
 func (a *App) list(mods, given []Module) error {
 	var errs []error
 	for i, m := range slices.Concat(mods, given) {
-		if none(m) {
+		if isNil(m) {
 			place, list := i+1, "the list"
 			if i >= len(mods) {
 				place, list = i+1-len(mods), "With"
@@ -134,8 +163,12 @@ func (a *App) list(mods, given []Module) error {
 			errs = append(errs, fmt.Errorf("module %d of %s is nil", place, list))
 			continue
 		}
-		e := &entry{Module: m, info: m.Info(), asked: i >= len(mods)}
-		if err := checkModule(m); err != nil {
+		e := &entry{Module: m, info: m.Info(), explicit: i >= len(mods)}
+		var err error
+		if e.fields, err = fieldsOf(m, e.info.prefix(), e.info.Name); err == nil {
+			err = checkModule(m, e.info)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("module %s: %w", e.info.Name, err))
 		}
 		if at := a.index(e.info.Name); at >= 0 {
@@ -144,64 +177,76 @@ func (a *App) list(mods, given []Module) error {
 			a.entries = append(a.entries, e)
 		}
 	}
-	slices.SortStableFunc(a.entries, func(x, y *entry) int { return x.listens() - y.listens() })
+	slices.SortStableFunc(a.entries, func(x, y *entry) int {
+		switch {
+		case x.listens() == y.listens():
+			return 0
+		case x.listens():
+			return 1
+		}
+		return -1
+	})
 	return errors.Join(errs...)
 }
 
-// none reports that there is no module, or none behind its pointer.
-func none(m Module) bool {
+// isNil reports whether m is nil or a nil pointer.
+func isNil(m Module) bool {
 	v := reflect.ValueOf(m)
 	return m == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-func (e *entry) listens() int {
-	if _, ok := e.Module.(Listener); ok {
-		return 1
-	}
-	return 0
+func (e *entry) listens() bool {
+	_, ok := e.Module.(Listener)
+	return ok
 }
 
 func (a *App) index(name string) int {
 	return slices.IndexFunc(a.entries, func(e *entry) bool { return e.info.Name == name })
 }
 
-// configure decides what is on and fills the settings of what is.
-func (a *App) configure(vals values) error {
-	var errs []error
-	var mods []Module
-	var names []string
-	for _, e := range a.entries {
-		mods, names = append(mods, e.Module), append(names, e.info.Name)
+// entry returns the listed module of this name, nil if there is none.
+func (a *App) entry(name string) *entry {
+	if i := a.index(name); i >= 0 {
+		return a.entries[i]
 	}
-	declared := Settings(mods)
-	strays, warning := unknown(vals, declared)
-	errs = append(errs, strays...)
-	errs = append(errs, checkTerms(vals, names))
-	fields, err := fill(&a.core, fieldSettings(&a.core, EnvPrefix, ""), EnvPrefix, vals)
-	errs = append(errs, err)
-	a.settings = fields
+	return nil
+}
+
+// configure decides which modules are on and fills their settings.
+func (a *App) configure(vals values) error {
+	own, err := fieldsOf(&a.core, EnvPrefix, "")
+	if err != nil {
+		return err
+	}
+	infos := make([]declaration, len(a.entries))
+	for i, e := range a.entries {
+		infos[i] = declaration{e.info, e.fields}
+	}
+	declared, err := declare(own, infos)
+	if err != nil {
+		return err
+	}
+	errs, warning := unknown(vals, declared)
+	errs = append(errs, a.checkTerms(vals), fill(&a.core, own, vals))
 	for _, e := range a.entries {
-		e.settings = fieldSettings(e.Module, e.info.prefix(), e.info.Name)
 		var err error
-		if e.state, e.why, err = decide(e, vals); err != nil {
+		if e.state, e.why, err = decide(e, vals, a.environ); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		e.linked.Store(e.state == On)
 		if e.state != Off {
-			e.settings, err = fill(e.Module, e.settings, e.info.prefix(), vals)
-			errs = append(errs, err)
+			errs = append(errs, fill(e.Module, e.fields, vals))
 		}
 	}
-	a.settings = a.valued(declared, vals)
 	if err := joinOnce(errs); err != nil {
 		return err
 	}
+	a.settings = a.valued(declared, own, vals)
 	return a.begin(vals, warning)
 }
 
 // joinOnce joins errors and drops repetitions: modules that share a setting
-// refuse its value alike.
+// refuse the same value.
 func joinOnce(errs []error) error {
 	var out []error
 	for _, err := range errs {
@@ -212,27 +257,21 @@ func joinOnce(errs []error) error {
 	return errors.Join(out...)
 }
 
-// fill configures target and validates what it got.
-func fill(target any, settings []Setting, prefix string, vals values) ([]Setting, error) {
-	settings, err := configure(target, settings, prefix, vals)
-	if v, ok := target.(Validator); ok && err == nil {
-		err = explain(v.Validate(), settings, vals)
-	}
-	return settings, err
-}
-
-// valued gives each declared setting the value and source in effect. What is
-// off is not configured: it shows what it would be given.
-func (a *App) valued(declared []Setting, vals values) []Setting {
+// valued gives each declared setting the value and source in effect. A module
+// that is off is not configured: its settings show what it would be given.
+func (a *App) valued(declared []Setting, own []field, vals values) []Setting {
 	known := map[string]Setting{}
-	for _, s := range a.settings {
-		known[s.Key] = s
-	}
-	for _, e := range a.entries {
-		for _, s := range e.settings {
-			if _, twice := known[s.Key]; e.state != Off && !twice {
-				known[s.Key] = s
+	add := func(fields []field) {
+		for _, f := range fields {
+			if _, twice := known[f.Key]; !twice {
+				known[f.Key] = f.Setting
 			}
+		}
+	}
+	add(own)
+	for _, e := range a.entries {
+		if e.state != Off {
+			add(e.fields)
 		}
 	}
 	for i, s := range declared {
@@ -273,66 +312,33 @@ func (a *App) begin(vals values, warning string) error {
 	return nil
 }
 
-// ServeHTTP serves the routes of the modules that are on.
+// ServeHTTP serves the routes of the modules that are linked.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.table.Load().ServeHTTP(w, r)
+	a.current.Load().ServeHTTP(w, r)
 }
+
+// Assembly returns what is linked now.
+func (a *App) Assembly() *Assembly { return a.current.Load() }
 
 // Settings lists what can be set, with the values in effect.
 func (a *App) Settings() []Setting { return slices.Clone(a.settings) }
 
-// Seed is what the App's randomness was made from.
+// Seed returns the seed of the App's randomness.
 func (a *App) Seed() uint64 { return a.seed }
 
-// Status is what became of a listed module.
-type Status struct {
-	Module Module
-	Info   Info
-	State  State  // as it is now
-	Why    string // what decided it: "default", "code", "switch" or a variable
-}
-
-// Modules lists every module in chain order, listeners last.
-func (a *App) Modules() []Status {
-	var out []Status
-	for _, e := range a.entries {
-		s := Status{e.Module, e.info, e.state, e.why}
-		if linked := e.linked.Load(); e.state != Off && linked != (e.state == On) {
-			s.State, s.Why = Standby, "switch"
-			if linked {
-				s.State = On
-			}
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// InChain lists every module the way a request meets them: middleware by
-// phase, then the endpoints, then the listeners.
-func (a *App) InChain() []Status {
-	out := a.Modules()
-	slices.SortStableFunc(out, func(x, y Status) int { return rank(x) - rank(y) })
-	return out
-}
-
-func rank(s Status) int {
-	if s.Info.Phase == 0 {
-		return int(Fault) + 1
-	}
-	return int(s.Info.Phase)
-}
-
-// Log is where the App logs.
+// Log returns the logger of the App.
 func (a *App) Log() *logrus.Logger { return a.log }
 
 // Get returns the listed module of a name, nil if there is none.
 func (a *App) Get(name string) Module {
-	if i := a.index(name); i >= 0 {
-		return a.entries[i].Module
+	if e := a.entry(name); e != nil {
+		return e.Module
 	}
 	return nil
 }
 
-// Mounted lists the routes that are served now, in list order.
-func (a *App) Mounted() []Mounted { return slices.Clone(a.table.Load().mounted) }
+// Modules is [Assembly.Modules] of what is linked now.
+func (a *App) Modules() []Status { return a.Assembly().Modules() }
+
+// Mounted is [Assembly.Mounted] of what is linked now.
+func (a *App) Mounted() []Mounted { return a.Assembly().Mounted() }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
@@ -23,9 +25,11 @@ type capability struct {
 func capabilities() []capability {
 	return []capability{
 		{reflect.TypeFor[Middleware](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeHTTP") }},
+		{reflect.TypeFor[rpc.Middleware](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeRPC") }},
 		{reflect.TypeFor[Binder](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }},
 		{reflect.TypeFor[Selective](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Covers") }},
 		{reflect.TypeFor[Endpoint](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }},
+		{reflect.TypeFor[Enabler](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("EnabledBy") }},
 		{reflect.TypeFor[Validator](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }},
 		{reflect.TypeFor[Provisioner](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Provision") }},
 		{reflect.TypeFor[Starter](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Start") }},
@@ -37,9 +41,8 @@ func capabilities() []capability {
 }
 
 // checkModule catches what the compiler cannot: a name that makes no variable,
-// and the weaknesses of optional interfaces.
-func checkModule(m Module) error {
-	info := m.Info()
+// and methods that optional interfaces would silently ignore.
+func checkModule(m Module, info Info) error {
 	if !moduleName.MatchString(info.Name) {
 		return fmt.Errorf("name %q is not lower case words joined by hyphens", info.Name)
 	}
@@ -50,8 +53,12 @@ func checkModule(m Module) error {
 	}
 	_, middleware := m.(Middleware)
 	_, binder := m.(Binder)
-	if (middleware || binder) && info.Phase.String() == "" {
+	_, calls := m.(rpc.Middleware)
+	switch inChain := middleware || binder || calls; {
+	case inChain && info.Phase.String() == "":
 		return errors.New("middleware needs a Phase")
+	case !inChain && (info.Before != "" || info.After != ""):
+		return errors.New("Before and After are for middleware")
 	}
 	return nil
 }

@@ -39,14 +39,26 @@ func (h *Host) Random() *Random { return h.random }
 // Settings lists what can be set of the App, with the values in effect.
 func (h *Host) Settings() []Setting { return h.app.Settings() }
 
-// Modules lists every module of the App.
-func (h *Host) Modules() []Status { return h.app.Modules() }
+// Environ returns the environment of the process as New was given it, in the
+// form of os.Environ. The caller must not modify it.
+func (h *Host) Environ() []string { return h.app.environ }
 
-// InChain lists every module the way a request meets them, see [App.InChain].
-func (h *Host) InChain() []Status { return h.app.InChain() }
+// Assembly returns what is linked now: modules, routes and chains. It is nil
+// during Provision, before anything is linked; see [Host.Modules].
+func (h *Host) Assembly() *Assembly { return h.app.Assembly() }
 
-// Mounted lists the routes that are served now.
-func (h *Host) Mounted() []Mounted { return h.app.Mounted() }
+// Modules lists every module of the App in list order. During Provision it
+// says what was decided, and later what is linked.
+func (h *Host) Modules() []Status {
+	if now := h.app.Assembly(); now != nil {
+		return now.Modules()
+	}
+	var out []Status
+	for _, e := range h.app.entries {
+		out = append(out, e.status(e.state == On))
+	}
+	return out
+}
 
 // Declared lists the routes of every module that is on or on standby, linked
 // now or not. It may be called in Provision.
@@ -64,6 +76,10 @@ func (h *Host) Declared() []Route {
 
 // Switch links or unlinks a module, see [App.Switch].
 func (h *Host) Switch(name string, on bool) error { return h.app.Switch(name, on) }
+
+// Reload assembles the App again because the module's Routes have changed.
+// After an error the old routes are still served.
+func (h *Host) Reload() error { return h.app.reload() }
 
 // Ready says why the App cannot serve now, or nil.
 func (h *Host) Ready(ctx context.Context) error { return h.app.Ready(ctx) }
@@ -166,21 +182,6 @@ func All[T any](h *Host) []T {
 	return out
 }
 
-// Linked returns the linked modules that are a T the way a request meets
-// them: by phase, then in list order. It changes with Generation.
-func Linked[T any](h *Host) []T {
-	var out []T
-	for _, s := range h.app.InChain() {
-		if t, ok := s.Module.(T); ok && s.State == On {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// Generation grows with every Switch of the App.
-func (h *Host) Generation() uint64 { return h.app.generation.Load() }
-
 type wiring int
 
 const (
@@ -195,7 +196,7 @@ func (a *App) provisionAll(vals values) error {
 		if e.state == Off {
 			continue
 		}
-		err := explain(a.provision(e), e.settings, vals)
+		err := explain(a.provision(e), e.fields, vals)
 		if _, setting := errors.AsType[*SettingError](err); err != nil && !setting {
 			err = fmt.Errorf("module %s: %w", e.info.Name, err)
 		}

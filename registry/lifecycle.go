@@ -131,8 +131,9 @@ func (a *App) Ready(ctx context.Context) error {
 		return ErrNotStarted
 	}
 	var errs []error
+	now := a.Assembly()
 	for _, e := range a.entries {
-		if c, ok := e.Module.(Checker); ok && e.linked.Load() {
+		if c, ok := e.Module.(Checker); ok && now.Linked(e.info.Name) {
 			if err := c.Ready(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", e.info.Name, err))
 			}

@@ -1,9 +1,9 @@
 // Package registry turns a list of modules into one HTTP application.
 //
-// A module is a pointer to a struct: exported fields are its settings, methods
-// are what it contributes. [New] configures the modules of a list from the
-// environment, lets them find each other, and links those that are on into one
-// negroni chain for each route. Nothing of an [App] is shared with another.
+// A module is a pointer to a struct: its exported fields are its settings and
+// its methods are what it contributes. [New] configures the modules of a list
+// from the environment, lets them find each other, and links those that are on
+// into one negroni chain per route. Two Apps share nothing.
 package registry
 
 import (
@@ -12,8 +12,8 @@ import (
 	"net/http"
 )
 
-// A Module is one feature. Info must be pure: it is called on a zero value and
-// on modules that are off.
+// A Module is one feature. Info must be pure: New calls it once, before
+// anything else, on modules that are off too.
 type Module interface{ Info() Info }
 
 // Info describes a module to people and to the registry.
@@ -21,13 +21,15 @@ type Info struct {
 	Name       string // "random-delay": lower case, hyphens, unique in a list
 	Doc        string // one sentence: what the module does to a request
 	Phase      Phase  // where ServeHTTP joins the chain; required for middleware
+	Before     string // module of the same phase that this one precedes, whatever the list order
+	After      string // module of the same phase that this one follows
 	OptIn      bool   // off by default
 	EnableVar  string // upstream's variable that also turns the module on: "RANDOM_DELAY" for PODINFO_RANDOM_DELAY
 	Unprefixed bool   // env tags are full names ("BACKEND_URL" is PODINFO_BACKEND_URL), not names under the module's
 }
 
 // A Phase is a stretch of the chain, outermost first. Within one, list order
-// decides.
+// decides, then Info.Before and Info.After.
 type Phase int
 
 // The phases. Requests that match no route pass Edge, Observe and Enrich only.
@@ -39,7 +41,7 @@ const (
 	Fault                    // delays and breaks, on purpose
 )
 
-// String is the phase's name in lower case, "" for none.
+// String returns the phase's name in lower case, "" for the zero Phase.
 func (p Phase) String() string {
 	if p < Edge || p > Fault {
 		return ""
@@ -47,48 +49,56 @@ func (p Phase) String() string {
 	return [...]string{"edge", "observe", "enrich", "guard", "fault"}[p-Edge]
 }
 
-// What a module may contribute. A method that has one of these names and
-// another signature is an error from New.
+// The interfaces that a module may implement for the registry. A method that
+// has one of these names and another signature is an error from New.
 type (
 	// Middleware wraps the handlers of routes. It is negroni.Handler.
 	Middleware interface {
 		ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc)
 	}
-	// Binder is middleware with a handler of its own for each route, made at
-	// assembly, so that what depends on the route is looked up only once. Bind
-	// is called again after a Switch.
+	// Binder is middleware with a separate handler for each route, so that
+	// whatever depends on the route is looked up once. Bind is called at
+	// assembly and again after each Switch; nil leaves the route alone.
 	Binder interface{ Bind(Route) Middleware }
-	// Selective middleware is linked only into the routes it covers. It is
-	// asked at assembly, never during a request.
+	// Selective middleware is linked only into the routes it covers. Covers is
+	// called at assembly, never during a request.
 	Selective interface{ Covers(Route) bool }
-	// Endpoint serves routes. Routes must be pure, like Info.
+	// Endpoint serves routes. Routes must be pure, like Info, apart from what
+	// [Host.Reload] announces.
 	Endpoint interface{ Routes() []Route }
 
-	// Validator checks settings. It sees nothing but its own fields.
+	// Enabler turns the module on when the environment that [Environ] gave to
+	// New says so through somebody else's variables, as OTEL_* do. Like Info it
+	// must be pure.
+	Enabler interface {
+		EnabledBy(environ []string) bool
+	}
+
+	// Validator checks the settings and nothing else.
 	Validator interface{ Validate() error }
-	// Provisioner finds its peers and derives values. It does no I/O.
+	// Provisioner finds other modules and derives values. It does no I/O.
 	Provisioner interface{ Provision(*Host) error }
-	// Starter does I/O, in list order. ctx ends the attempt to start, not
-	// what was started.
+	// Starter does I/O. Start is called in list order. ctx bounds the attempt
+	// to start, not the life of what was started.
 	Starter interface {
 		Start(ctx context.Context) error
 	}
-	// Drainer ends its outstanding work: it takes nothing new and waits for
-	// what is in flight until ctx is done. All are drained at once, before
-	// the first Stop. An error says that work was cut.
+	// Drainer takes no new work and waits for the work in flight until ctx is
+	// done. All modules drain at the same time, before the first Stop. An
+	// error says what was cut.
 	Drainer interface {
 		Drain(ctx context.Context) error
 	}
-	// Stopper releases what Start took, in reverse order.
+	// Stopper releases what Start acquired. Stop is called in reverse order.
 	Stopper interface {
 		Stop(ctx context.Context) error
 	}
-	// Checker counts into readiness: an error says why the module cannot
+	// Checker takes part in readiness: an error says why the module cannot
 	// serve now.
 	Checker interface {
 		Ready(ctx context.Context) error
 	}
 	// Listener is a module that opens a port. Listeners start last and stop
-	// first. Addr is nil while the port is closed.
+	// first. Addr returns nil while the port is closed.
 	Listener interface{ Addr() net.Addr }
 )

@@ -69,8 +69,9 @@ func mods(ms ...registry.Module) []registry.Module { return ms }
 
 func TestRouting(t *testing.T) {
 	browser := registry.Route{Method: "GET", Path: "/", Handler: say("page"), When: func(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "Mozilla") }}
-	e := endpoint("e", browser, get("GET", "/"), get("GET", "/a"), get("POST", "/a"), get("", "/any"), get("", "/any/{x...}"), get("GET", "/p/{x}"), get("GET", "/p"))
 	for _, prefix := range []string{"", "/foo/bar"} {
+		e := endpoint("e", browser, get("GET", "/"), get("GET", "/a"), get("POST", "/a"), get("", "/any"), get("", "/any/{x...}"), get("GET", "/p/{x}"), get("GET", "/p"),
+			get("GET", "/p/me"), get("GET", "/p/{x}/b"), get("", "/any/me/{x...}"))
 		s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": prefix}, e)
 		for _, c := range []struct {
 			method, path string
@@ -84,9 +85,14 @@ func TestRouting(t *testing.T) {
 			{"PUT", "/a", 405, "", "Allow=GET, HEAD, OPTIONS, POST"},
 			{"OPTIONS", "/a", 204, "", "Allow=GET, HEAD, OPTIONS, POST"},
 			{"BREW", "/any", 200, "/any|" + prefix + "/any|", ""},
-			{"OPTIONS", "/any/b/c", 200, "/any/{x...}|" + prefix + "/any/{x...}|/b/c", ""},
+			{"OPTIONS", "/any/b/c", 200, "/any/{x...}|" + prefix + "/any/{x...}|b/c", ""},
 			{"GET", "/p/7", 200, "GET/p/{x}|" + prefix + "/p/{x}|7", ""},
 			{"GET", "/p/%C3%BC", 200, "GET/p/{x}|" + prefix + "/p/{x}|ü", ""},
+			{"GET", "/p/me", 200, "GET/p/me|" + prefix + "/p/me|", ""},
+			{"GET", "/p/you/b", 200, "GET/p/{x}/b|" + prefix + "/p/{x}/b|you", ""},
+			{"GET", "/any/me/b/c", 200, "/any/me/{x...}|" + prefix + "/any/me/{x...}|b/c", ""},
+			{"GET", "/any/", 200, "/any/{x...}|" + prefix + "/any/{x...}|", ""},
+			{"POST", "/p/me", 405, "", "Allow=GET, HEAD, OPTIONS"},
 			{"GET", "/p/", 404, "404 page not found\n", "X-Content-Type-Options=nosniff"},
 			{"GET", "/A", 404, "404 page not found\n", ""},
 			{"GET", "/a/", 404, "404 page not found\n", ""},
@@ -241,7 +247,8 @@ func TestNewRefuses(t *testing.T) {
 		{mods(&needs{named("n")}, &knower{named("k")}, &knower{named("k2")}), "", []string{"both k and k2"}},
 		{mods(&needs{named("n")}, &knower{named("k")}), "PODINFO_K_ENABLED=false", []string{"PODINFO_K_ENABLED=true"}},
 		{mods(endpoint("a", get("GET", "/x")), endpoint("b", get("GET", "/x"))), "", []string{"a and b both serve GET /x"}},
-		{mods(endpoint("a", get("GET", "/x/{y}")), endpoint("b", get("GET", "/x/z"))), "", []string{"modules a and b", "conflict"}},
+		{mods(endpoint("a", get("GET", "/x/{y}")), endpoint("b", get("GET", "/x/{z}"))), "", []string{"modules a and b", `"/x/{y}" and "/x/{z}" conflict`}},
+		{mods(endpoint("a", get("GET", "/{x}/a")), endpoint("b", get("GET", "/b/{y}"))), "", []string{"modules b and a", "conflict", "neither is more specific"}},
 		{mods(endpoint("a", registry.Route{Method: "GET", Path: "/x"})), "", []string{"no handler"}},
 		{mods(endpoint("a", get("GET", "/x/{y...}/z"))), "", []string{"must be last"}},
 		{mods(endpoint("a", get("GET", "/x:y"))), "", []string{"segment"}},

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,22 +21,25 @@ const (
 // String is "off", "standby" or "on".
 func (s State) String() string { return [...]string{"off", "standby", "on"}[s] }
 
-// decide says whether a module is on, and what decided it. Weakest first: its
-// default, being given in code, upstream's switch, PODINFO_MODULES,
-// PODINFO_<NAME>_ENABLED.
-func decide(e *entry, vals values) (State, string, error) {
+// decide returns whether a module is on, and what decided it. Weakest first:
+// its default, somebody else's variables, being given in code, upstream's
+// variable, PODINFO_MODULES, PODINFO_<NAME>_ENABLED.
+func decide(e *entry, vals values, environ []string) (State, string, error) {
 	i := e.info
 	state, why := On, "default"
 	if i.OptIn {
 		state = Off
 	}
-	if e.asked {
+	if x, ok := e.Module.(Enabler); ok && x.EnabledBy(environ) {
+		state, why = On, "environment"
+	}
+	if e.explicit {
 		state, why = On, "code"
 	}
 	if g, ok := vals[EnvPrefix+i.EnableVar]; ok && i.EnableVar != "" {
-		on, err := switched(g.value, e.settings, EnvPrefix+i.EnableVar)
+		on, err := enables(g.value, e.fields, EnvPrefix+i.EnableVar)
 		if err != nil {
-			return Off, "", &SettingError{EnvPrefix + i.EnableVar, g.value, g.source, "true or false"}
+			return Off, "", &SettingError{Key: EnvPrefix + i.EnableVar, Value: g.value, Source: g.source, Want: "true or false"}
 		}
 		state, why = Off, EnvPrefix+i.EnableVar
 		if on {
@@ -60,7 +62,7 @@ func decide(e *entry, vals values) (State, string, error) {
 		case g.value == "standby":
 			state = Standby
 		case err != nil:
-			return Off, "", &SettingError{why, g.value, g.source, "true, false or standby"}
+			return Off, "", &SettingError{Key: why, Value: g.value, Source: g.source, Want: "true, false or standby"}
 		case on:
 			state = On
 		default:
@@ -73,12 +75,12 @@ func decide(e *entry, vals values) (State, string, error) {
 	return state, why, nil
 }
 
-// switched reads an upstream switch. One that is also a setting of the module,
-// like a port, is on when it is set to anything but zero.
-func switched(value string, settings []Setting, key string) (bool, error) {
+// enables reads an upstream variable that turns a module on. One that is also
+// a setting of the module, like a port, does so with any value but zero.
+func enables(value string, fields []field, key string) (bool, error) {
 	on, err := strconv.ParseBool(value)
-	i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == key })
-	if i >= 0 && settings[i].kind.Kind() != reflect.Bool {
+	i := slices.IndexFunc(fields, func(f field) bool { return f.Key == key })
+	if i >= 0 && !fields[i].Bool() {
 		return err != nil || on, nil
 	}
 	return on, err
@@ -96,16 +98,23 @@ func terms(vals values) func(func(string) bool) {
 	}
 }
 
-// checkTerms refuses words of PODINFO_MODULES that name nothing.
-func checkTerms(vals values, names []string) error {
+// checkTerms refuses words of PODINFO_MODULES that name no module.
+func (a *App) checkTerms(vals values) error {
 	for t := range terms(vals) {
 		name := strings.TrimPrefix(t, "-")
-		if slices.Contains(names, name) || slices.Contains([]string{"none", "all", "default"}, t) {
+		if a.index(name) >= 0 || slices.Contains([]string{"none", "all", "default"}, t) {
 			continue
 		}
+		var names []string
+		for _, e := range a.entries {
+			names = append(names, e.info.Name)
+		}
+		hint := suggest.Word(name, names)
+		if hint == "" {
+			hint = `; run "podinfo modules" for the list`
+		}
 		key := EnvPrefix + "MODULES"
-		return &SettingError{key, vals[key].value, vals[key].source,
-			fmt.Sprintf("names of modules, and %q is none%s", name, suggest.Word(name, names))}
+		return &SettingError{Key: key, Value: vals[key].value, Source: vals[key].source, Problem: fmt.Sprintf("unknown module %q%s", name, hint)}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func TestCommandLine(t *testing.T) {
 		{"--port=x", 2, "", `PODINFO_PORT="x" (flag --port): want a port number, 0 to 65535`},
 		{"PODINFO_PORT=70000", 2, "", `PODINFO_PORT="70000": want a port number, 0 to 65535`},
 		{"--level=loud", 2, "", "PODINFO_LEVEL"},
-		{"--modules=-metrix", 2, "", `"metrix" is none (did you mean "metrics"?)`},
+		{"--modules=-metrix", 2, "", `unknown module "metrix" (did you mean "metrics"?)`},
 		{"--config-path=/nowhere --config=x.yaml", 2, "", "config file: open /nowhere/x.yaml"},
 		{"PODINFO_RANDOM_DELAY=true PODINFO_RANDOM_DELAY_UNIT=h", 2, "", `PODINFO_RANDOM_DELAY_UNIT="h": want s or ms`},
 		{"PODINFO_RANDOM_DELAY=true --random-delay-min=6", 2, "", "PODINFO_RANDOM_DELAY_M"},

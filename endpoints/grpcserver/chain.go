@@ -11,41 +11,9 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
-
-// links is what is linked: the chain, and the modules whose services answer.
-type links struct {
-	generation uint64
-	chain      []rpc.Middleware
-	off        map[string]bool // modules that are not linked
-	dark       map[string]bool // full methods of those
-}
-
-// linked is the links of now. After a Switch the first call makes them anew.
-func (m *Module) linked() *links {
-	l, now := m.links.Load(), m.host.Generation()
-	if l != nil && l.generation == now {
-		return l
-	}
-	l = &links{now, registry.Linked[rpc.Middleware](m.host), map[string]bool{}, map[string]bool{}}
-	for _, s := range m.host.Modules() {
-		if s.State != registry.On {
-			l.off[s.Info.Name] = true
-		}
-	}
-	for _, s := range m.services {
-		for _, method := range s.methods() {
-			if l.off[s.module] {
-				l.dark[method] = true
-			}
-		}
-	}
-	m.links.Store(l)
-	return l
-}
 
 func (m *Module) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
 	err = m.call(ctx, info.FullMethod, rpc.Unary, req, func(ctx context.Context) (err error) {
@@ -99,12 +67,12 @@ type call struct {
 
 // call runs the chain around a handler.
 func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any, handler func(context.Context) error) error {
-	l := m.linked()
-	if l.dark[method] { // as grpc-go answers for what was never there
+	now := m.host.Assembly()
+	if module, ok := m.owners[method]; ok && !now.Linked(module) { // as grpc-go replies to a service it does not know
 		service, _, _ := strings.Cut(method[1:], "/")
 		return status.Error(codes.Unimplemented, "unknown service "+service)
 	}
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method), Request: req}, ctx: ctx, chain: l.chain, handler: handler, breakable: m.conns}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method), Request: req}, ctx: ctx, chain: now.Calls(), handler: handler, breakable: m.conns}
 	c.Client = c
 	if !c.Internal {
 		m.calls.Add(1)

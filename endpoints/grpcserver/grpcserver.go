@@ -44,9 +44,9 @@ type Module struct {
 	listener net.Listener
 	health   *health
 	services []service
-	links    atomic.Pointer[links]
-	conns    *breakable   // nil when no module breaks connections
-	calls    atomic.Int64 // in flight, without health and reflection
+	owners   map[string]string // module of each full method
+	conns    *breakable        // nil when no module breaks connections
+	calls    atomic.Int64      // in flight, without health and reflection
 }
 
 // What a client may do. It may ping every clientPingEvery, and one that
@@ -139,8 +139,12 @@ func (m *Module) register() (err error) {
 	if m.services, err = collect(m.host); err != nil {
 		return err
 	}
+	m.owners = map[string]string{}
 	for _, s := range m.services {
 		m.server.RegisterService(s.desc, s.impl)
+		for _, method := range s.methods() {
+			m.owners[method] = s.module
+		}
 	}
 	grpc_health_v1.RegisterHealthServer(m.server, m.health)
 	reflection.Register(shown{m.server, m}) // v1 and v1alpha

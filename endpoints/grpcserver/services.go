@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // A Service is a module that also speaks gRPC.
@@ -83,13 +82,9 @@ func collect(h *registry.Host) ([]service, error) {
 // misspelt refuses methods that have the name of a capability and would never
 // be called.
 func misspelt(m registry.Status) (errs []error) {
-	for _, err := range []error{
-		registry.Misspelt(m.Module, reflect.TypeFor[Service](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("RegisterGRPC") }),
-		registry.Misspelt(m.Module, reflect.TypeFor[rpc.Middleware](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeRPC") }),
-	} {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("module %s: %w", m.Info.Name, err))
-		}
+	err := registry.Misspelt(m.Module, reflect.TypeFor[Service](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("RegisterGRPC") })
+	if err != nil {
+		errs = append(errs, fmt.Errorf("module %s: %w", m.Info.Name, err))
 	}
 	return errs
 }
@@ -124,7 +119,7 @@ func (s shown) GetServiceInfo() map[string]grpc.ServiceInfo {
 func (m *Module) hidden(name string) bool {
 	for _, s := range m.services {
 		if s.desc.ServiceName == name {
-			return m.linked().off[s.module]
+			return !m.host.Assembly().Linked(s.module)
 		}
 	}
 	return false

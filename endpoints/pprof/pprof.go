@@ -4,7 +4,6 @@ package pprof
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/profile"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -25,5 +24,5 @@ func (*Module) Routes() []registry.Route {
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
-	profile.Serve(w, r, strings.TrimPrefix(r.PathValue("rest"), "/"))
+	profile.Serve(w, r, r.PathValue("rest"))
 }

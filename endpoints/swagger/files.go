@@ -34,21 +34,21 @@ type file struct {
 	open    func() (io.ReadCloser, error)
 }
 
-// files are those that Swagger UI consists of, by their paths below /swagger.
+// files are those that Swagger UI consists of, by their paths below /swagger/.
 // Its own page is replaced by one without inline scripts.
 func files() (map[string]file, error) {
 	out := map[string]file{}
 	for _, name := range []string{"swagger-ui.css.gz", "swagger-ui-bundle.js.gz", "favicon-32x32.png"} {
 		plain, gzipped := strings.CutSuffix(name, ".gz")
 		f := file{gzipped: gzipped, open: func() (io.ReadCloser, error) { return swagger.FS.Open(name) }}
-		if err := add(out, "/"+plain, f); err != nil {
+		if err := add(out, plain, f); err != nil {
 			return nil, err
 		}
 	}
-	if err := add(out, "/init.js", text(initJS)); err != nil {
+	if err := add(out, "init.js", text(initJS)); err != nil {
 		return nil, err
 	}
-	return out, add(out, "/index.html", text(index(out)))
+	return out, add(out, "index.html", text(index(out)))
 }
 
 func text(s string) file {
@@ -75,8 +75,7 @@ func add(to map[string]file, at string, f file) error {
 // template would keep the linker from leaving out methods that nobody calls.)
 func index(files map[string]file) string {
 	var names []string
-	for at, f := range files {
-		name := strings.TrimPrefix(at, "/")
+	for name, f := range files {
 		names = append(names, strconv.Quote(name), strconv.Quote(name+"?v="+f.version))
 	}
 	return strings.NewReplacer(names...).Replace(indexHTML)

@@ -37,7 +37,7 @@ func (m *Module) Routes() []registry.Route {
 
 // serveDocument describes what is served now: a Switch changes it.
 func (m *Module) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	reply.JSON(w, http.StatusOK, describe(m.host.Mounted(), m.host.Build().Version, m.host.Prefix()))
+	reply.JSON(w, http.StatusOK, describe(m.host.Assembly().Mounted(), m.host.Build().Version, m.host.Prefix()))
 }
 
 func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {
@@ -47,10 +47,10 @@ func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch path {
-	case "/":
+	case "":
 		w.Header().Set("Location", m.host.Prefix()+"/swagger/index.html")
 		w.WriteHeader(http.StatusMovedPermanently)
-	case "/doc.json":
+	case "doc.json":
 		m.serveDocument(w, r)
 	default:
 		http.NotFound(w, r)

@@ -72,16 +72,16 @@ type routeModel struct {
 	Chain    []string          `json:"chain"` // outermost first
 }
 
-// cachedModel is the model as it was at a generation of the App.
+// cachedModel is the model of one assembly.
 type cachedModel struct {
-	generation uint64
-	file       *static.File
+	of   *registry.Assembly
+	file *static.File
 }
 
 func (m *Module) serveModel(w http.ResponseWriter, r *http.Request) {
-	now, c := m.host.Generation(), m.model.Load()
-	if c == nil || c.generation != now {
-		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(), m.routes()}))}
+	now, c := m.host.Assembly(), m.model.Load()
+	if c == nil || c.of != now {
+		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(now), m.routes(now)}))}
 		m.model.Store(c)
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -101,7 +101,7 @@ func (m *Module) about() about {
 	}
 }
 
-func (m *Module) modules() []moduleModel {
+func (m *Module) modules(now *registry.Assembly) []moduleModel {
 	settings := map[string][]settingModel{}
 	for _, s := range m.host.Settings() {
 		settings[s.Module] = append(settings[s.Module], settingModel{
@@ -110,7 +110,7 @@ func (m *Module) modules() []moduleModel {
 		})
 	}
 	out := []moduleModel{}
-	for _, s := range m.host.InChain() {
+	for _, s := range now.InChain() {
 		fixed := m.fixed(s)
 		out = append(out, moduleModel{
 			Name: s.Info.Name, Doc: s.Info.Doc, Phase: s.Info.Phase.String(),
@@ -121,9 +121,9 @@ func (m *Module) modules() []moduleModel {
 	return out
 }
 
-func (m *Module) routes() []routeModel {
+func (m *Module) routes(now *registry.Assembly) []routeModel {
 	out := []routeModel{}
-	for _, rt := range m.host.Mounted() {
+	for _, rt := range now.Mounted() {
 		out = append(out, routeModel{
 			Method: rt.Method, Path: rt.Path, Module: rt.Module, Label: rt.Label, Summary: rt.Summary, Tag: rt.Tag,
 			Params: rt.Params, Body: rt.Body, Returns: rt.Returns, Internal: rt.Internal, Chain: append([]string{}, rt.Chain...),

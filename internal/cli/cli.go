@@ -31,6 +31,7 @@ const (
 type Program struct {
 	Name    string
 	Modules []registry.Module
+	Given   []registry.Module // beside or in place of Modules, and on unless a variable says otherwise
 	Build   registry.Build
 	Args    []string // without the program's name
 	Env     []string // as os.Environ gives it
@@ -87,7 +88,7 @@ func (p *Program) Abort(code int) {
 }
 
 func (p *Program) dispatch(ctx context.Context) error {
-	declared := registry.Settings(p.Modules)
+	declared := registry.Settings(p.all())
 	flags, vars := flagSet(declared)
 	switch err := flags.Parse(p.Args); {
 	case errors.Is(err, pflag.ErrHelp):
@@ -146,9 +147,12 @@ func (p *Program) app(flags map[string]string, log bool) (*registry.App, error) 
 	if !log {
 		logger.SetOutput(io.Discard)
 	}
-	return registry.New(p.Modules, registry.File(file), registry.Env(env), registry.Flags(flags),
+	return registry.New(p.Modules, registry.With(p.Given...), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
 		registry.Logger(logger), registry.Version(p.Build), registry.Exit(p.Abort))
 }
+
+// all returns the modules of the program for a listing of their settings.
+func (p *Program) all() []registry.Module { return slices.Concat(p.Modules, p.Given) }
 
 func (p *Program) serve(ctx context.Context, app *registry.App) error {
 	app.Log().WithFields(logrus.Fields{"version": p.Build.Version, "revision": p.Build.Revision, "seed": app.Seed()}).

@@ -33,7 +33,7 @@ func table(w io.Writer, header []string, rows [][]string) {
 func (p *Program) modules(_ context.Context, app *registry.App) error {
 	var rows [][]string
 	place := 0
-	for _, s := range app.InChain() {
+	for _, s := range app.Assembly().InChain() {
 		at := "-"
 		if s.Info.Phase.String() != "" && s.State == registry.On {
 			place++
@@ -82,7 +82,7 @@ func (p *Program) help(context.Context, *registry.App) error {
 	tw = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "  -h, --help\tprint this text\n  -v, --version\tprint the version\n")
 	module := ""
-	for _, s := range registry.Settings(p.Modules) {
+	for _, s := range registry.Settings(p.all()) {
 		if s.Module != module {
 			module = s.Module
 			fmt.Fprintf(tw, "\n%s:\n", module)

@@ -136,7 +136,7 @@ func (m *Module) Start(context.Context) error {
 			guarded = append(guarded, grpc+" "+name)
 		}
 	}
-	for _, rt := range m.host.Mounted() {
+	for _, rt := range m.host.Assembly().Mounted() {
 		if slices.Contains(rt.Chain, name) {
 			guarded = append(guarded, strings.TrimSpace(rt.Method+" "+rt.Pattern))
 		}

@@ -1,0 +1,254 @@
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/urfave/negroni/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry/record"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// An Assembly is everything that depends on which modules are linked: the
+// routes, the HTTP chains and the gRPC chain. It never changes. A Switch
+// builds another one aside and replaces this one with a single atomic store,
+// so whoever holds an Assembly has a consistent snapshot, and two snapshots
+// are the same assembly if the pointers are equal.
+type Assembly struct {
+	modules   []Status // in list order
+	chain     []Status // in the order a request meets them
+	linked    map[string]bool
+	mounted   []Mounted
+	calls     []rpc.Middleware
+	router    *router
+	unmatched *negroni.Negroni
+}
+
+// Status is what became of a listed module.
+type Status struct {
+	Module Module
+	Info   Info
+	State  State  // as it is now
+	Why    string // what decided it: "default", "code", "switch" or a variable
+}
+
+// Modules lists every module in list order, listeners last. The caller must
+// not modify the result.
+func (s *Assembly) Modules() []Status { return s.modules }
+
+// InChain lists every module the way a request meets them: middleware in chain
+// order, then the endpoints, then the listeners. The caller must not modify
+// the result.
+func (s *Assembly) InChain() []Status { return s.chain }
+
+// Mounted lists the routes that are served, in list order. The caller must not
+// modify the result.
+func (s *Assembly) Mounted() []Mounted { return s.mounted }
+
+// Calls returns the gRPC half of the chain, outermost first. The caller must
+// not modify the result.
+func (s *Assembly) Calls() []rpc.Middleware { return s.calls }
+
+// Linked reports whether the module of this name is linked.
+func (s *Assembly) Linked(name string) bool { return s.linked[name] }
+
+// assemble builds the assembly in which the entries that linked accepts are
+// linked.
+func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
+	s := &Assembly{linked: map[string]bool{}, router: newRouter()}
+	var on []*entry
+	for _, e := range a.entries {
+		is := linked(e)
+		s.modules = append(s.modules, e.status(is))
+		if is {
+			on = append(on, e)
+			s.linked[e.info.Name] = true
+		}
+	}
+	for _, e := range a.chain {
+		s.chain = append(s.chain, e.status(s.linked[e.info.Name]))
+	}
+	chain := slices.DeleteFunc(slices.Clone(a.chain), func(e *entry) bool { return !s.linked[e.info.Name] })
+	for _, e := range chain {
+		if mw, ok := e.Module.(rpc.Middleware); ok {
+			s.calls = append(s.calls, mw)
+		}
+	}
+	if err := a.mountAll(s, on, chain); err != nil {
+		return nil, err
+	}
+	handlers, _ := link(chain, unmatched)
+	s.unmatched = negroni.New(handlers...)
+	s.unmatched.UseHandlerFunc(s.router.refuse)
+	return s, nil
+}
+
+// mountAll mounts the routes of the modules that are on behind the chain.
+func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
+	routes, err := a.routes(on)
+	if err != nil {
+		return err
+	}
+	var mounts []*mount
+	byPath := map[[2]string]*mount{}
+	for _, rt := range routes {
+		handlers, names := link(chain, rt)
+		s.mounted = append(s.mounted, Mounted{rt, names})
+		n := negroni.New(handlers...)
+		n.UseHandlerFunc(rt.Handler)
+		for _, pattern := range spellings(rt.Pattern, a.core.Prefix) {
+			key := [2]string{rt.Method, pattern}
+			m := byPath[key]
+			if m == nil {
+				m = &mount{method: rt.Method, pattern: pattern, publish: rt.Pattern, module: rt.Module}
+				byPath[key] = m
+				mounts = append(mounts, m)
+			}
+			m.routes = append(m.routes, linkedRoute{rt.When, n})
+		}
+	}
+	return s.router.mountAll(mounts)
+}
+
+// status describes the module, given whether it is linked.
+func (e *entry) status(linked bool) Status {
+	s := Status{e.Module, e.info, e.state, e.why}
+	if e.state != Off && linked != (e.state == On) {
+		s.State, s.Why = Standby, "switch"
+		if linked {
+			s.State = On
+		}
+	}
+	return s
+}
+
+// routes collects what the linked modules serve, and refuses two routes of
+// which one could never be reached.
+func (a *App) routes(on []*entry) ([]Route, error) {
+	var out []Route
+	taken := map[[2]string]string{} // the module that serves a method and pattern whatever the request
+	for _, e := range on {
+		ep, ok := e.Module.(Endpoint)
+		if !ok {
+			continue
+		}
+		for _, rt := range ep.Routes() {
+			if rt.Handler == nil {
+				return nil, fmt.Errorf("module %s: route %s %s has no handler", e.info.Name, rt.Method, rt.Path)
+			}
+			if !strings.HasPrefix(rt.Path, "/") || !isClean(rt.Path) {
+				return nil, fmt.Errorf("module %s: path %q is not clean and absolute", e.info.Name, rt.Path)
+			}
+			rt = a.place(e, rt)
+			key := [2]string{rt.Method, rt.Pattern}
+			if other, ok := taken[key]; ok {
+				return nil, fmt.Errorf("modules %s and %s both serve %s %s", other, rt.Module, rt.Method, rt.Path)
+			}
+			if rt.When == nil {
+				taken[key] = rt.Module
+			}
+			out = append(out, rt)
+		}
+	}
+	return out, nil
+}
+
+// place fills in the fields of a route that are set at assembly.
+func (a *App) place(e *entry, rt Route) Route {
+	rt.Module, rt.Pattern = e.info.Name, a.core.Prefix+rt.Path
+	if a.core.Prefix != "" && rt.Path == "/" {
+		rt.Pattern = a.core.Prefix
+	}
+	if rt.Label == "" {
+		rt.Label = label(rt.Pattern)
+	}
+	return rt
+}
+
+// spellings returns the paths a pattern is mounted at: the root of a prefix is
+// served with and without a trailing slash.
+func spellings(pattern, prefix string) []string {
+	if prefix != "" && pattern == prefix {
+		return []string{pattern, pattern + "/"}
+	}
+	return []string{pattern}
+}
+
+// link picks the middleware that covers rt.
+func link(chain []*entry, rt Route) (handlers []negroni.Handler, names []string) {
+	for _, e := range chain {
+		if rt.Label == unmatched.Label && e.info.Phase > Enrich {
+			continue
+		}
+		if s, ok := e.Module.(Selective); ok && !s.Covers(rt) {
+			continue
+		}
+		mw, ok := e.Module.(Middleware)
+		if b, binds := e.Module.(Binder); binds {
+			mw, ok = b.Bind(rt), true
+		}
+		if !ok || mw == nil {
+			continue
+		}
+		handlers, names = append(handlers, mw), append(names, e.info.Name)
+	}
+	return handlers, names
+}
+
+// ServeHTTP serves a request with the routes and chains of this assembly.
+func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = record.Wrap(w)
+	if isClean(r.URL.Path) {
+		if h, ps := s.router.find(r.Method, r.URL.Path); h != nil {
+			h(w, r, ps)
+			return
+		}
+	}
+	s.unmatched.ServeHTTP(w, r)
+}
+
+// Switch links or unlinks a module that is on or on standby. Requests in
+// flight finish on the assembly they started on. Switching a module that is
+// off or opens a port is an error. After an error nothing has changed.
+func (a *App) Switch(name string, on bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	target := a.entry(name)
+	switch {
+	case target == nil:
+		return fmt.Errorf("unknown module %s", name)
+	case target.state == Off:
+		return fmt.Errorf("module %s is off and was not started: set %s=standby to switch it later", name, target.info.EnabledKey())
+	case target.listens():
+		return fmt.Errorf("module %s opens a port and cannot be switched", name)
+	}
+	now := a.Assembly()
+	return a.replaceLocked(func(e *entry) bool {
+		if e == target {
+			return on
+		}
+		return now.Linked(e.info.Name)
+	})
+}
+
+// reload assembles again, because a module's Routes have changed.
+func (a *App) reload() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.Assembly()
+	return a.replaceLocked(func(e *entry) bool { return now.Linked(e.info.Name) })
+}
+
+// replaceLocked assembles anew and publishes the result. The caller must hold
+// a.mu.
+func (a *App) replaceLocked(linked func(*entry) bool) error {
+	next, err := a.assemble(linked)
+	if err != nil {
+		return err
+	}
+	a.current.Store(next)
+	return nil
+}

@@ -1,0 +1,180 @@
+package registry
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// field is a setting of a struct. A module's fields are read from its type
+// once, and everything else works on that list.
+type field struct {
+	Setting
+	name  string // of the struct field
+	index []int
+}
+
+// fieldsOf reads the env tags of target, a pointer to a struct. It refuses
+// tags that would be ignored.
+func fieldsOf(target any, prefix, module string) ([]field, error) {
+	t := reflect.TypeOf(target)
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil, nil
+	}
+	var out []field
+	var errs []error
+	var walk func(t reflect.Type, prefix string, at []int)
+	walk = func(t reflect.Type, prefix string, at []int) {
+		for f := range t.Fields() {
+			index := append(slices.Clone(at), f.Index...)
+			tag := f.Tag.Get("env")
+			key, options, _ := strings.Cut(tag, ",")
+			switch {
+			case !f.IsExported() && !f.Anonymous, key == "-":
+			case options != "":
+				errs = append(errs, fmt.Errorf("field %s: env tag option %q is not supported: use envDefault or Validate", f.Name, options))
+			case key == "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct && declares(f.Type.Elem()):
+				errs = append(errs, fmt.Errorf("field %s: settings behind a pointer are not supported: embed the struct itself", f.Name))
+			case key != "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Pointer:
+				errs = append(errs, fmt.Errorf("field %s: a pointer to a pointer is not supported: use %v", f.Name, f.Type.Elem()))
+			case key != "":
+				out = append(out, field{
+					Setting: Setting{
+						Key: prefix + key, Module: module, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
+						Accepts: accepts(f), Secret: f.Tag.Get("secret") == "true", kind: f.Type,
+					},
+					name: f.Name, index: index,
+				})
+			case f.Type.Kind() == reflect.Struct:
+				walk(f.Type, prefix+f.Tag.Get("envPrefix"), index)
+			}
+		}
+	}
+	walk(t.Elem(), prefix, nil)
+	return out, errors.Join(errs...)
+}
+
+// declares reports whether a struct has fields with env tags.
+func declares(t reflect.Type) bool {
+	for f := range t.Fields() {
+		if f.Tag.Get("env") != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// fill configures target, whose fields these are, and validates the result. It
+// sets the value and the source of each field. A variable takes precedence
+// over a literal, and a literal over the default.
+func fill(target any, fields []field, vals values) error {
+	err := parse(target, fields, vals)
+	if v, ok := target.(Validator); ok && err == nil {
+		err = explain(v.Validate(), fields, vals)
+	}
+	return err
+}
+
+func parse(target any, fields []field, vals values) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	v := reflect.ValueOf(target).Elem()
+	vars := map[string]string{}
+	for i, f := range fields {
+		switch g, ok := vals[f.Key]; {
+		case ok:
+			vars[f.Key] = g.value
+			fields[i].Source = g.source
+		case !v.FieldByIndex(f.index).IsZero():
+			fields[i].Source = FromCode
+		default:
+			vars[f.Key] = f.Default
+			fields[i].Source = FromDefault
+		}
+	}
+	prefix := EnvPrefix
+	if m, ok := target.(Module); ok {
+		prefix = m.Info().prefix()
+	}
+	err := env.ParseWithOptions(target, env.Options{Environment: vars, Prefix: prefix, DefaultValueTagName: "-"})
+	for i, f := range fields {
+		fields[i].Value = format(v.FieldByIndex(f.index))
+	}
+	return explain(err, fields, vals)
+}
+
+// explain makes a SettingError of every error in err that is about a field.
+func explain(err error, fields []field, vals values) error {
+	if err == nil {
+		return nil
+	}
+	if agg, ok := errors.AsType[env.AggregateError](err); ok {
+		return explainAll(agg.Errors, fields, vals)
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return explainAll(joined.Unwrap(), fields, vals)
+	}
+	var name, want string
+	switch e := err.(type) {
+	case env.ParseError:
+		name = e.Name
+	case *fieldError:
+		name, want = e.field, e.want
+	default:
+		return err
+	}
+	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: there is no setting with the field name %q, correct the call of registry.Invalid", err, name)
+	}
+	f := fields[i]
+	bad := &SettingError{Key: f.Key, Value: f.Value, Source: f.Source, Want: want}
+	if g, ok := vals[f.Key]; ok {
+		bad.Value = g.value
+	}
+	if want == "" {
+		bad.Want = f.Accepts
+	}
+	if f.Secret {
+		bad.Value = Redacted
+	}
+	return bad
+}
+
+func explainAll(errs []error, fields []field, vals values) error {
+	var out []error
+	for _, e := range errs {
+		out = append(out, explain(e, fields, vals))
+	}
+	return errors.Join(out...)
+}
+
+// format writes a value the way its variable would be written.
+func format(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		v = v.Elem()
+	}
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		b, err := m.MarshalText()
+		if err == nil {
+			return string(b)
+		}
+	}
+	if v.Kind() == reflect.Slice {
+		var parts []string
+		for i := range v.Len() {
+			parts = append(parts, format(v.Index(i)))
+		}
+		return strings.Join(parts, ",")
+	}
+	return fmt.Sprint(v.Interface())
+}

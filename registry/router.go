@@ -1,0 +1,309 @@
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+	"github.com/urfave/negroni/v3"
+)
+
+// anyMethod is the tree of the routes that accept every method. No request has
+// this method: it is not a token.
+const anyMethod = "*/*"
+
+// router finds the mount of a request. httprouter refuses a wildcard beside a
+// static segment (/users/{id} and /users/me), so patterns that it cannot hold
+// in one tree go to further layers, the more specific ones first. Almost every
+// router has one layer.
+type router struct {
+	layers  []*layer
+	methods []string // those with a tree, sorted, without anyMethod
+}
+
+// layer is a set of patterns that httprouter holds together.
+type layer struct {
+	*httprouter.Router
+	trees  map[string]*segmentNode // by method, to know what fits
+	mounts []*mount
+}
+
+// segmentNode is a place in the tree of segments of a layer's patterns.
+type segmentNode struct {
+	static map[string]*segmentNode
+	wild   string // "{id}", "" for none
+	below  *segmentNode
+}
+
+// mount is a method and a pattern, with the routes that share them.
+type mount struct {
+	method, pattern string
+	publish         string // what http.Request.Pattern becomes
+	module          string // that declared the first of the routes
+	rest            string // name of the {rest...} wildcard, "" for none
+	routes          []linkedRoute
+}
+
+type linkedRoute struct {
+	when  func(*http.Request) bool
+	chain *negroni.Negroni
+}
+
+func newRouter() *router { return &router{layers: []*layer{newLayer()}} }
+
+func newLayer() *layer {
+	return &layer{Router: httprouter.New(), trees: map[string]*segmentNode{}}
+}
+
+// mountAll mounts more specific patterns first, so that they stand in earlier
+// layers.
+func (rt *router) mountAll(mounts []*mount) error {
+	slices.SortStableFunc(mounts, func(x, y *mount) int { return slices.Compare(specificity(x.pattern), specificity(y.pattern)) })
+	for _, m := range mounts {
+		if err := rt.mount(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// specificity ranks the segments of a pattern: static before {name} before
+// {rest...}.
+func specificity(pattern string) []int {
+	var out []int
+	for seg := range strings.SplitSeq(pattern, "/") {
+		switch {
+		case strings.HasSuffix(seg, "...}"):
+			out = append(out, 2)
+		case strings.HasPrefix(seg, "{"):
+			out = append(out, 1)
+		default:
+			out = append(out, 0)
+		}
+	}
+	return out
+}
+
+// mount enters m into the first layer that can hold it and comes after every
+// pattern that takes precedence over m.
+func (rt *router) mount(m *mount) error {
+	path, err := treePath(m.pattern)
+	if err != nil {
+		return fmt.Errorf("module %s: route %s %s: %w", m.module, m.method, m.pattern, err)
+	}
+	if _, name, ok := strings.Cut(path, "*"); ok {
+		m.rest = name
+	}
+	method := m.method
+	if method == "" {
+		method = anyMethod
+	} else if !slices.Contains(rt.methods, method) {
+		rt.methods = append(rt.methods, method)
+		slices.Sort(rt.methods)
+	}
+	segs := strings.Split(m.pattern, "/")
+	at := 0
+	for !rt.layers[at].fits(method, segs) {
+		last, err := rt.layerAfter(m)
+		if err != nil {
+			return err
+		}
+		if at = max(at+1, last); at == len(rt.layers) {
+			rt.layers = append(rt.layers, newLayer())
+		}
+	}
+	return rt.layers[at].add(m, method, path, segs)
+}
+
+// layerAfter returns the layer after the last one with a pattern that takes
+// precedence over m. A pattern that matches some of the same paths and is not
+// more specific is a conflict, as in net/http.
+func (rt *router) layerAfter(m *mount) (int, error) {
+	after := 0
+	for i, l := range rt.layers {
+		for _, x := range l.mounts {
+			if x.method != m.method {
+				continue
+			}
+			switch overlaps, precedes := compare(x.pattern, m.pattern); {
+			case overlaps && !precedes:
+				return 0, conflictError(x, m)
+			case overlaps:
+				after = i + 1
+			}
+		}
+	}
+	return after, nil
+}
+
+// conflictError names both modules of a conflict.
+func conflictError(x, y *mount) error {
+	return fmt.Errorf("modules %s and %s: routes %q and %q conflict: neither is more specific; rename a path or turn one module off", x.module, y.module, x.pattern, y.pattern)
+}
+
+// compare reports whether a path exists that both patterns match, and whether
+// x is more specific than y.
+func compare(x, y string) (overlaps, precedes bool) {
+	xs, ys := strings.Split(x, "/"), strings.Split(y, "/")
+	narrower, wider := false, false // x is, somewhere
+	for i := 0; ; i++ {
+		switch {
+		case i == len(xs) || i == len(ys):
+			return len(xs) == len(ys), narrower && !wider
+		case strings.HasSuffix(xs[i], "...}") || strings.HasSuffix(ys[i], "...}"):
+			narrower = narrower || !strings.HasSuffix(xs[i], "...}")
+			wider = wider || !strings.HasSuffix(ys[i], "...}")
+			return true, narrower && !wider
+		}
+		switch wildX, wildY := strings.HasPrefix(xs[i], "{"), strings.HasPrefix(ys[i], "{"); {
+		case wildX && !wildY:
+			wider = true
+		case wildY && !wildX:
+			narrower = true
+		case !wildX && xs[i] != ys[i]:
+			return false, false
+		}
+	}
+}
+
+// fits reports whether httprouter can hold a pattern beside those of the
+// layer: at each place there are static segments or one wildcard, not both.
+func (l *layer) fits(method string, segs []string) bool {
+	n := l.trees[method]
+	for _, seg := range segs {
+		switch wild := strings.HasPrefix(seg, "{"); {
+		case n == nil:
+			return true
+		case wild && (len(n.static) > 0 || n.wild != "" && n.wild != seg), !wild && n.wild != "":
+			return false
+		case wild:
+			n = n.below
+		default:
+			n = n.static[seg]
+		}
+	}
+	return true
+}
+
+// add enters m, which fits. A panic of httprouter would be a mistake of fits
+// and is returned as an error.
+func (l *layer) add(m *mount, method, path string, segs []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("module %s: route %s %s: %v", m.module, m.method, m.pattern, p)
+		}
+	}()
+	l.Handle(method, path, m.serve)
+	l.mounts = append(l.mounts, m)
+	n := l.trees[method]
+	if n == nil {
+		n = new(segmentNode)
+		l.trees[method] = n
+	}
+	for _, seg := range segs {
+		n = n.child(seg)
+	}
+	return nil
+}
+
+// child returns the place of a segment below n, which it makes if need be.
+func (n *segmentNode) child(seg string) *segmentNode {
+	if strings.HasPrefix(seg, "{") {
+		if n.below == nil {
+			n.wild, n.below = seg, new(segmentNode)
+		}
+		return n.below
+	}
+	if n.static == nil {
+		n.static = map[string]*segmentNode{}
+	}
+	if n.static[seg] == nil {
+		n.static[seg] = new(segmentNode)
+	}
+	return n.static[seg]
+}
+
+// serve publishes what was matched in the request and runs the chain of the
+// first route that accepts it.
+func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Params) {
+	r.Pattern = m.publish
+	for _, p := range ps {
+		if p.Key == m.rest { // httprouter includes the slash before it, net/http does not
+			p.Value = strings.TrimPrefix(p.Value, "/")
+		}
+		r.SetPathValue(p.Key, p.Value)
+	}
+	for i := range m.routes {
+		if when := m.routes[i].when; when == nil || when(r) {
+			m.routes[i].chain.ServeHTTP(w, r)
+			return
+		}
+	}
+	http.NotFound(w, r)
+}
+
+// lookup finds a path in the tree of one method.
+func (rt *router) lookup(method, path string) (httprouter.Handle, httprouter.Params) {
+	for _, l := range rt.layers {
+		if h, ps, _ := l.Lookup(method, path); h != nil {
+			return h, ps
+		}
+	}
+	return nil, nil
+}
+
+// find looks a route up. HEAD is served wherever GET is (RFC 9110, 9.3.2).
+func (rt *router) find(method, path string) (httprouter.Handle, httprouter.Params) {
+	h, ps := rt.lookup(method, path)
+	if h == nil && method == http.MethodHead {
+		h, ps = rt.lookup(http.MethodGet, path)
+	}
+	if h == nil {
+		h, ps = rt.lookup(anyMethod, path)
+	}
+	return h, ps
+}
+
+// refuse replies to a request that matches no route.
+func (rt *router) refuse(w http.ResponseWriter, r *http.Request) {
+	if !isClean(r.URL.Path) {
+		clean := *r.URL
+		clean.Path, clean.RawPath = cleanPath(r.URL.Path), ""
+		w.Header().Set("Location", clean.RequestURI())
+		w.WriteHeader(http.StatusMovedPermanently)
+		return
+	}
+	allowed := rt.allowed(r.URL.Path)
+	if allowed == "" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Allow", allowed)
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.WriteHeader(http.StatusMethodNotAllowed)
+}
+
+// allowed returns the Allow header for a path (RFC 9110, 10.2.1), "" if no
+// method has a route there.
+func (rt *router) allowed(path string) string {
+	var out []string
+	for _, m := range rt.methods {
+		if h, _ := rt.lookup(m, path); h != nil {
+			out = append(out, m)
+			if m == http.MethodGet {
+				out = append(out, http.MethodHead)
+			}
+		}
+	}
+	if out == nil {
+		return ""
+	}
+	out = append(out, http.MethodOptions)
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), ", ")
+}
