@@ -33,7 +33,7 @@ func (*replies) Info() registry.Info {
 // Provision finds the recorder.
 func (m *replies) Provision(h *registry.Host) (err error) {
 	m.host = h
-	m.record, err = registry.Use[*recorder](h)
+	m.record, err = registry.Use(h, registry.Capability[*recorder]{})
 	return err
 }
 

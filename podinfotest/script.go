@@ -120,7 +120,7 @@ func (s *Server) apply() error {
 // isRPC reports whether a path is one of the server's RPCs.
 func (s *Server) isRPC(p pattern) bool {
 	return p.method == "" && strings.Count(p.path, "/") == 2 && s.on("grpc-server") == nil &&
-		slices.ContainsFunc(s.grpc.RPCs(), func(rpc string) bool { return p.matches("", rpc) })
+		slices.ContainsFunc(s.grpc.ListRPCs(), func(rpc string) bool { return p.matches("", rpc) })
 }
 
 // possible refuses what the settings would take from a script.

@@ -25,6 +25,7 @@ type App struct {
 	entries  []*entry // in list order, listeners last
 	chain    []*entry // the same in the order a request meets them
 	settings []Setting
+	claims   []claim
 	problems []error // that modules have with each other, found while provisioning
 
 	current  atomic.Pointer[Assembly]
@@ -124,12 +125,12 @@ func New(mods []Module, opts ...Option) (*App, error) {
 	if err := a.list(mods, o.given); err != nil {
 		return nil, err
 	}
-	release, err := a.claim()
+	err := a.claim()
 	if err == nil {
 		err = a.make(vals)
 	}
 	if err != nil {
-		release()
+		a.release()
 		return nil, err
 	}
 	return a, nil

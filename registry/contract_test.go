@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -220,6 +221,46 @@ func TestEnviron(t *testing.T) {
 		if f.host != nil {
 			if diff := cmp.Diff(c.environ, f.host.Environ()); diff != "" {
 				t.Error(diff)
+			}
+		}
+	}
+}
+
+// A module that misses a capability by a mistake, and two that both have it.
+type (
+	greeter   interface{ Greets(name string) string }
+	asker     struct{ plain }
+	greets    struct{ plain }
+	misgreets struct{ plain }
+)
+
+var greeters = registry.NewCapability[greeter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Greets") })
+
+func (*greets) Greets(name string) string { return "hello " + name }
+func (*misgreets) Greets() string         { return "hello" }
+func (*asker) Provision(h *registry.Host) error {
+	_, err := registry.Optional(h, greeters)
+	return err
+}
+
+func TestCapabilities(t *testing.T) {
+	info := func(name string, optIn bool) plain { return plain{info: registry.Info{Name: name, OptIn: optIn}} }
+	for _, c := range []struct {
+		mods []registry.Module
+		want []string
+	}{
+		{mods(&asker{info("a", false)}), nil},
+		{mods(&asker{info("a", false)}, &greets{info("g", false)}), nil},
+		{mods(&asker{info("a", false)}, &misgreets{info("m", true)}), []string{"module m", "method Greets", "want func(string) string"}},
+		{mods(&asker{info("a", false)}, &greets{info("g", false)}, &greets{info("g2", false)}), []string{"module a", "both g and g2", "PODINFO_MODULES=-g2"}},
+	} {
+		_, err := registry.New(c.mods)
+		if (err == nil) != (c.want == nil) {
+			t.Errorf("%v", err)
+		}
+		for _, w := range c.want {
+			if err != nil && !strings.Contains(err.Error(), w) {
+				t.Errorf("%v, want it to contain %q", err, w)
 			}
 		}
 	}

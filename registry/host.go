@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"sync"
 	"time"
 
@@ -132,56 +131,6 @@ func (h *Host) wait(ctx context.Context) error {
 	}
 }
 
-// ErrAbsent is in the error of Use when no enabled module is what is needed.
-var ErrAbsent = errors.New("absent")
-
-// Use returns the one enabled module that is a T, provisioned first. Call it
-// in Provision. Which module that is must not depend on h's own.
-func Use[T any](h *Host) (t T, err error) {
-	var on, off []*entry
-	for _, e := range h.app.entries {
-		switch _, ok := e.Module.(T); {
-		case ok && e.state == Off:
-			off = append(off, e)
-		case ok:
-			on = append(on, e)
-		}
-	}
-	want := reflect.TypeFor[T]()
-	switch {
-	case len(on) > 1:
-		return t, fmt.Errorf("needs %v: both %s and %s provide it", want, on[0].info.Name, on[1].info.Name)
-	case len(on) == 0 && len(off) > 0:
-		return t, fmt.Errorf("needs %v: %s provides it, set %s=true: %w", want, off[0].info.Name, off[0].info.key("_ENABLED"), ErrAbsent)
-	case len(on) == 0:
-		return t, fmt.Errorf("needs %v: no module provides it: %w", want, ErrAbsent)
-	}
-	if err := h.app.provision(on[0]); err != nil {
-		return t, fmt.Errorf("needs %s: %w", on[0].info.Name, err)
-	}
-	return on[0].Module.(T), nil
-}
-
-// Optional is Use for a module that may be missing: the zero T then.
-func Optional[T any](h *Host) (t T, err error) {
-	if t, err = Use[T](h); errors.Is(err, ErrAbsent) {
-		err = nil
-	}
-	return t, err
-}
-
-// All returns every enabled module that is a T, in list order. It does not
-// wait for them to be provisioned: use what it returns in Start or later.
-func All[T any](h *Host) []T {
-	var out []T
-	for _, e := range h.app.entries {
-		if t, ok := e.Module.(T); ok && e.state != Off {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 type wiring int
 
 const (
@@ -202,7 +151,7 @@ func (a *App) provisionAll(vals values) error {
 		}
 		errs = append(errs, err)
 	}
-	return joinOnce(errs)
+	return joinOnce(append(errs, a.problems...))
 }
 
 func (a *App) provision(e *entry) error {

@@ -31,7 +31,9 @@ func (a *App) Start(ctx context.Context) error {
 			if err := s.Start(ctx); err != nil {
 				e.host.cancel()
 				err = fmt.Errorf("module %s: %w", e.info.Name, err)
-				return errors.Join(err, e.host.wait(ctx), a.Stop(ctx))
+				err = errors.Join(err, e.host.wait(ctx), a.Stop(ctx))
+				a.release()
+				return err
 			}
 		}
 		a.mu.Lock()

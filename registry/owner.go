@@ -12,16 +12,13 @@ import (
 // Apps would be configured twice and serve both with the settings of the
 // second, and neither App can see the other: so this is the one thing that the
 // Apps of a process share. It keeps no instance alive.
-var owned sync.Map // of weak.Pointer[byte] to struct{}
+var owned sync.Map // of claim to struct{}
 
-// claim makes the listed modules belong to a. release undoes that.
-func (a *App) claim() (release func(), err error) {
-	var claimed []weak.Pointer[byte]
-	release = func() {
-		for _, p := range claimed {
-			owned.Delete(p)
-		}
-	}
+// claim is a module instance that belongs to an App.
+type claim = weak.Pointer[byte]
+
+// claim makes the listed modules belong to a.
+func (a *App) claim() error {
 	for _, e := range a.entries {
 		v := reflect.ValueOf(e.Module)
 		if v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 { // has no state that could be shared
@@ -30,10 +27,18 @@ func (a *App) claim() (release func(), err error) {
 		at := (*byte)(v.UnsafePointer())
 		key := weak.Make(at)
 		if _, taken := owned.LoadOrStore(key, struct{}{}); taken {
-			return release, fmt.Errorf("module %s belongs to another App already: make a new instance for each App", e.info.Name)
+			return fmt.Errorf("module %s belongs to another App already: make a new instance for each App", e.info.Name)
 		}
-		claimed = append(claimed, key)
-		runtime.AddCleanup(at, func(key weak.Pointer[byte]) { owned.Delete(key) }, key)
+		a.claims = append(a.claims, key)
+		runtime.AddCleanup(at, func(key claim) { owned.Delete(key) }, key)
 	}
-	return release, nil
+	return nil
+}
+
+// release gives the modules of an App back that never served.
+func (a *App) release() {
+	for _, key := range a.claims {
+		owned.Delete(key)
+	}
+	a.claims = nil
 }

@@ -222,11 +222,11 @@ func (*pointless) Ready(context.Context) error { return nil }
 func (*loop) Knows()                           {}
 func (*knower) Knows()                         {}
 func (l *loop) Provision(h *registry.Host) error {
-	_, err := registry.Use[knows](h)
+	_, err := registry.Use(h, registry.Capability[knows]{})
 	return err
 }
 func (*needs) Provision(h *registry.Host) error {
-	_, err := registry.Use[knows](h)
+	_, err := registry.Use(h, registry.Capability[knows]{})
 	return err
 }
 

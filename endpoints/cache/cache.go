@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Module is cache.
@@ -29,7 +30,7 @@ type Module struct {
 	name     string        // of this machine, for the heartbeat
 	every    time.Duration // between two heartbeats
 	store    store
-	tracers  []Tracer
+	tracers  []capability.DatabaseTracer
 	state    atomic.Int32
 	counters map[operation]map[string]*metrics.Counter
 }
@@ -90,7 +91,7 @@ func (m *Module) Validate() error {
 
 // Provision keeps the host and finds who traces.
 func (m *Module) Provision(h *registry.Host) (err error) {
-	m.host, m.every, m.tracers = h, cmp.Or(m.every, beatEvery), registry.All[Tracer](h)
+	m.host, m.every, m.tracers = h, cmp.Or(m.every, beatEvery), registry.All(h, capability.DatabaseTracers)
 	m.name, err = os.Hostname()
 	return err
 }

@@ -510,7 +510,7 @@ func TestMetrics(t *testing.T) {
 		return fmt.Sprintf("podinfo_cache_operations_total{operation=%q,result=%q}", op, result)
 	}
 	set, m := metrics.NewSet(), new(cache.Module)
-	m.RegisterMetrics(set)
+	m.ContributeMetrics(set)
 	s := registrytest.Serve(t, map[string]string{"PODINFO_CACHE_MAX_BYTES": "1000"}, m)
 	s.Call(t, "GET", "/cache/k", "")
 	s.Call(t, "PUT", "/cache/k", "v")
@@ -528,7 +528,7 @@ func TestMetrics(t *testing.T) {
 
 	server := redisServer(t)
 	set, m = metrics.NewSet(), new(cache.Module)
-	m.RegisterMetrics(set)
+	m.ContributeMetrics(set)
 	s = registrytest.Serve(t, map[string]string{"PODINFO_CACHE_SERVER": "redis://" + server.addr}, m)
 	wait(t, "podinfo_cache_up", func() bool { return maps.Equal(read(set), map[string]string{"podinfo_cache_up": "1"}) })
 	server.kill()

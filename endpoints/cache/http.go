@@ -95,9 +95,9 @@ func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
 	}
 }
 
-// RegisterMetrics adds the module's metrics to set. It is to be called once,
+// ContributeMetrics adds the module's metrics to set. It is to be called once,
 // before the first request.
-func (m *Module) RegisterMetrics(set *metrics.Set) {
+func (m *Module) ContributeMetrics(set *metrics.Set) {
 	set.NewGauge("podinfo_cache_up", func() float64 {
 		if m.state.Load() == up {
 			return 1

@@ -7,12 +7,6 @@ import (
 	"strings"
 )
 
-// A Tracer is a module that makes a span of each operation on a server. What
-// it returns is called with what came of the operation.
-type Tracer interface {
-	DatabaseSpan(ctx context.Context, system, operation, server string) (context.Context, func(error))
-}
-
 // operate is ask for a request. What stays in this process makes no span.
 func (m *Module) operate(ctx context.Context, op operation, f func(context.Context) error) error {
 	if m.Server == "" || len(m.tracers) == 0 {

@@ -47,7 +47,7 @@ type ending struct {
 	ended chan error
 }
 
-func (*ending) Info() registry.Info { return registry.Info{Name: "ending"} }
+func (*ending) Info() registry.Info { return registry.Info{Name: "ending", Phase: registry.Guard} }
 
 func (e *ending) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
 	ctx, cancel := e.way(ctx)

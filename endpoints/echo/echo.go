@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -25,17 +26,11 @@ type Module struct {
 	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's reply" accepts:"a number of bytes, at least 1"`
 
 	colorHeader []string
-	wrappers    []TransportWrapper
+	wrappers    []capability.TransportTracer
 	build       registry.Build
 	transport   *http.Transport
 	client      *http.Client
 	bodies      sync.Pool // of *bytes.Buffer
-}
-
-// A TransportWrapper is a module that sees every call of a backend, as tracing
-// does. Wrapped transports nest: the last module's is outermost.
-type TransportWrapper interface {
-	WrapTransport(http.RoundTripper) http.RoundTripper
 }
 
 // Info describes the module.
@@ -71,7 +66,7 @@ func (m *Module) Validate() error {
 // Provision looks for who wants to see the calls.
 func (m *Module) Provision(h *registry.Host) error {
 	m.colorHeader = []string{m.Color}
-	m.wrappers = registry.All[TransportWrapper](h)
+	m.wrappers = registry.All(h, capability.TransportTracers)
 	m.build = h.Build()
 	return nil
 }
@@ -81,7 +76,7 @@ func (m *Module) Start(context.Context) error {
 	m.transport = newTransport()
 	var rt http.RoundTripper = m.transport
 	for _, w := range m.wrappers {
-		rt = w.WrapTransport(rt)
+		rt = w.TraceTransport(rt)
 	}
 	m.client = &http.Client{Transport: rt, Timeout: m.Timeout}
 	return nil

@@ -227,8 +227,8 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 // slow is a module that answers calls of backends itself, after a minute.
 type slow struct{}
 
-func (slow) Info() registry.Info                                    { return registry.Info{Name: "slow"} }
-func (slow) WrapTransport(next http.RoundTripper) http.RoundTripper { return slowTrip{next} }
+func (slow) Info() registry.Info                                     { return registry.Info{Name: "slow"} }
+func (slow) TraceTransport(next http.RoundTripper) http.RoundTripper { return slowTrip{next} }
 
 type slowTrip struct{ next http.RoundTripper }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Module is grpc-server.
@@ -46,6 +47,7 @@ type Module struct {
 	services []service
 	owners   map[string]string // module of each full method
 	conns    *breakable        // nil when no module breaks connections
+	breaks   bool              // whether a module breaks connections
 	calls    atomic.Int64      // in flight, without health and reflection
 }
 
@@ -84,6 +86,7 @@ func (m *Module) Validate() error {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.health = newHealth(m)
+	m.breaks = len(registry.All(h, capability.ConnectionBreakers)) > 0
 	m.services, err = collect(h)
 	return err
 }
@@ -108,7 +111,7 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 		creds = credentials.NewTLS(conf)
 	}
-	if len(registry.All[breaker](m.host)) > 0 {
+	if m.breaks {
 		m.conns = &breakable{TransportCredentials: creds}
 		creds = m.conns
 	}

@@ -13,13 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
-
-// readiness is the health endpoint's own judgement, which also knows what an
-// operator disabled.
-type readiness interface {
-	Status(ctx context.Context) error
-}
 
 // watchEvery is how often a Watch looks for a change. Checks ask others and
 // cannot announce one.
@@ -52,8 +47,8 @@ type health struct {
 
 func newHealth(m *Module) *health {
 	s := &health{module: m, ready: m.host.Ready, draining: make(chan struct{})}
-	if r, err := registry.Use[readiness](m.host); err == nil {
-		s.ready = r.Status
+	if r, err := registry.Use(m.host, capability.HealthProbers); err == nil {
+		s.ready = r.HealthProbes().Status
 	} else if !errors.Is(err, registry.ErrAbsent) {
 		m.host.Log.WithError(err).Warn("gRPC health follows the modules' own checks only")
 	}

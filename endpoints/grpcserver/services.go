@@ -17,6 +17,10 @@ type Service interface {
 	RegisterGRPC(grpc.ServiceRegistrar)
 }
 
+// Services is the capability of Service.
+var Services = registry.NewCapability[Service](
+	func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("RegisterGRPC") })
+
 // service is one service of a module.
 type service struct {
 	desc   *grpc.ServiceDesc
@@ -71,7 +75,9 @@ func collect(h *registry.Host) ([]service, error) {
 			continue
 		}
 		s.module = m.Info.Name
-		s.errs = append(s.errs, misspelt(m)...)
+		if err := Services.Check(m.Module); err != nil {
+			s.errs = append(s.errs, fmt.Errorf("module %s: %w", m.Info.Name, err))
+		}
 		if x, ok := m.Module.(Service); ok {
 			x.RegisterGRPC(s)
 		}
@@ -79,18 +85,8 @@ func collect(h *registry.Host) ([]service, error) {
 	return s.services, errors.Join(s.errs...)
 }
 
-// misspelt refuses methods that have the name of a capability and would never
-// be called.
-func misspelt(m registry.Status) (errs []error) {
-	err := registry.Misspelt(m.Module, reflect.TypeFor[Service](), func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("RegisterGRPC") })
-	if err != nil {
-		errs = append(errs, fmt.Errorf("module %s: %w", m.Info.Name, err))
-	}
-	return errs
-}
-
-// RPCs lists the full methods of the modules' services, for a guard.
-func (m *Module) RPCs() (out []string) {
+// ListRPCs lists the full methods of the modules' services, for a guard.
+func (m *Module) ListRPCs() (out []string) {
 	for _, s := range m.services {
 		out = append(out, s.methods()...)
 	}

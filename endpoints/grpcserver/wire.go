@@ -15,10 +15,6 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// breaker is a module that breaks calls below gRPC, by what the Client of a
-// call has besides rpc.Client.
-type breaker interface{ BreaksConnections() }
-
 // breakable are the connections whose calls can be broken, by the address of
 // their client: the very value, which is each connection's own.
 type breakable struct {

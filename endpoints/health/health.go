@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -137,3 +138,6 @@ func (m *Module) disable(w http.ResponseWriter, _ *http.Request) {
 	m.SetReady(false)
 	w.WriteHeader(http.StatusAccepted)
 }
+
+// HealthProbes implements [capability.HealthProber].
+func (m *Module) HealthProbes() capability.HealthProbes { return m }

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/profile"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Module is metrics-server.
@@ -21,22 +22,11 @@ type Module struct {
 	Port int    `env:"PORT_METRICS" envDefault:"0" doc:"port for metrics, health and profiles, 0 for none" accepts:"a port number, 0 to 65535"`
 
 	host    *registry.Host
-	metrics metrics
-	health  health
+	metrics capability.MetricsPage
+	health  capability.HealthProbes
+	admins  []capability.AdminAPI
 	server  *serve.Server
 }
-
-// metrics is what counts: its handler is /metrics.
-type metrics interface{ Metrics() http.Handler }
-
-// health is what knows whether the App lives and is ready.
-type health interface {
-	Healthz() http.Handler
-	Readyz() http.Handler
-}
-
-// admin is a module with an API for operators, which this port serves.
-type admin interface{ AdminRoutes() []registry.Route }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
@@ -55,10 +45,14 @@ func (m *Module) Validate() error {
 // Provision finds what is served. It may be missing.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
-	if m.metrics, err = registry.Optional[metrics](h); err != nil {
+	m.admins = registry.All(h, capability.AdminAPIs)
+	if m.metrics, err = registry.Optional(h, capability.MetricsPages); err != nil {
 		return err
 	}
-	m.health, err = registry.Optional[health](h)
+	prober, err := registry.Optional(h, capability.HealthProbers)
+	if prober != nil {
+		m.health = prober.HealthProbes()
+	}
 	return err
 }
 
@@ -93,13 +87,13 @@ func (m *Module) mux() *http.ServeMux {
 	mux.HandleFunc(profile.Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
 		profile.Serve(w, r, r.PathValue("name"))
 	})
-	for _, a := range registry.All[admin](m.host) {
+	for _, a := range m.admins {
 		for _, rt := range a.AdminRoutes() {
 			mux.HandleFunc(rt.Method+" "+rt.Path, rt.Handler)
 		}
 	}
 	if m.metrics != nil {
-		mux.Handle("/metrics", m.metrics.Metrics())
+		mux.Handle("/metrics", m.metrics.MetricsPageHandler())
 	}
 	if m.health == nil {
 		mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("OK")) })

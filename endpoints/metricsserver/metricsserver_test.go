@@ -19,6 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,9 +37,15 @@ type counter struct{ started bool }
 
 func (*counter) Info() registry.Info           { return registry.Info{Name: "counter"} }
 func (c *counter) Start(context.Context) error { c.started = true; return nil }
-func (c *counter) Metrics() http.Handler       { return say(200, fmt.Sprint("started ", c.started)) }
+func (c *counter) MetricsPageHandler() http.Handler {
+	return say(200, fmt.Sprint("started ", c.started))
+}
 
-type doctor struct{}
+type doctor struct{ probes }
+
+type probes = capability.HealthProbes
+
+func (d *doctor) HealthProbes() capability.HealthProbes { return d }
 
 func (*doctor) Info() registry.Info   { return registry.Info{Name: "doctor"} }
 func (*doctor) Healthz() http.Handler { return say(200, "alive") }

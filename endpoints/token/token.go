@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -128,3 +129,6 @@ func (m *Module) validate(w http.ResponseWriter, r *http.Request) {
 	}
 	reply.JSON(w, http.StatusOK, validated{name, expires.Format(time.RFC3339)})
 }
+
+// IssuedTokens implements [capability.TokenIssuer].
+func (m *Module) IssuedTokens() capability.IssuedTokens { return m }

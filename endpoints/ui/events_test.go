@@ -257,9 +257,9 @@ type measured struct {
 	looks atomic.Int32
 }
 
-func (m *measured) Durations(f func(string, int, []float64, []uint64)) {
+func (m *measured) RequestDurations(f func(string, int, []float64, []uint64)) {
 	m.looks.Add(1)
-	m.Module.Durations(f)
+	m.Module.RequestDurations(f)
 }
 
 func TestOneSamplerForAll(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // model is what the page shows that changes only with a Switch.
@@ -138,7 +139,7 @@ func (m *Module) routes(now *registry.Assembly) []routeModel {
 // keeps others out.
 func (m *Module) fixed(s registry.Status) string {
 	_, listens := s.Module.(registry.Listener)
-	_, measures := s.Module.(measurer)
+	_, measures := s.Module.(capability.DurationSource)
 	covers, selective := s.Module.(registry.Selective)
 	guard := s.Info.Phase == registry.Guard
 	switch {

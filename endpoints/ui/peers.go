@@ -7,42 +7,15 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-)
-
-// What the page shows of other modules and may change in them.
-type (
-	// A measurer has the durations of requests, by route and status: how many
-	// took at most so many seconds. The last of counts is all of them.
-	measurer interface {
-		Durations(f func(label string, status int, bounds []float64, counts []uint64))
-	}
-	// A prober knows whether the App is ready and can say that it is not.
-	prober interface {
-		Status(ctx context.Context) error
-		SetReady(on bool)
-	}
-	// An injector fails every request while it is told to.
-	injector interface {
-		Injecting() bool
-		Inject(on bool)
-	}
-	// A ruler delays and breaks requests by rules.
-	ruler interface {
-		Rules() []scenario.State
-		PutRule(r *scenario.Rule) error
-		RemoveRule(name string) bool
-		Paused() bool
-		Pause(paused bool)
-	}
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // peers are the modules that are those; nil where there is none.
 type peers struct {
-	measurer measurer
-	prober   prober
-	injector injector
-	ruler    ruler
+	measurer capability.DurationSource
+	prober   capability.HealthProbes
+	injector capability.FaultSwitch
+	ruler    capability.FaultRules
 	answers  string          // name of the module that answers api/info
 	model    registry.Route  // stands for what the page asks for
 	own      map[string]bool // metrics labels of what only this module serves
@@ -50,10 +23,19 @@ type peers struct {
 
 func findPeers(h *registry.Host) (p peers, _ error) {
 	var errs [4]error
-	p.measurer, errs[0] = registry.Optional[measurer](h)
-	p.prober, errs[1] = registry.Optional[prober](h)
-	p.injector, errs[2] = registry.Optional[injector](h)
-	p.ruler, errs[3] = registry.Optional[ruler](h)
+	p.measurer, errs[0] = registry.Optional(h, capability.DurationSources)
+	prober, err := registry.Optional(h, capability.HealthProbers)
+	if errs[1] = err; prober != nil {
+		p.prober = prober.HealthProbes()
+	}
+	switcher, err := registry.Optional(h, capability.FaultSwitchers)
+	if errs[2] = err; switcher != nil {
+		p.injector = switcher.FaultSwitch()
+	}
+	ruler, err := registry.Optional(h, capability.FaultRulers)
+	if errs[3] = err; ruler != nil {
+		p.ruler = ruler.FaultRules()
+	}
 	p.own = map[string]bool{}
 	for _, rt := range h.Declared() {
 		if rt.Path == "/api/info" {

@@ -102,7 +102,7 @@ func (m *Module) look() look {
 	if m.peers.measurer == nil {
 		return l
 	}
-	m.peers.measurer.Durations(func(label string, status int, bounds []float64, counts []uint64) {
+	m.peers.measurer.RequestDurations(func(label string, status int, bounds []float64, counts []uint64) {
 		if m.peers.own[label] {
 			return
 		}

@@ -69,8 +69,8 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
-// RegisterMetrics adds the number of open connections to set.
-func (m *Module) RegisterMetrics(set *metrics.Set) {
+// ContributeMetrics adds the number of open connections to set.
+func (m *Module) ContributeMetrics(set *metrics.Set) {
 	set.NewGauge("podinfo_websocket_connections", func() float64 { return float64(m.clients.count()) })
 }
 

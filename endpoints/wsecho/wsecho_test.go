@@ -212,7 +212,7 @@ func TestGauge(t *testing.T) {
 	m := new(Module)
 	s := registrytest.Serve(t, quiet, m)
 	set := metrics.NewSet()
-	m.RegisterMetrics(set)
+	m.ContributeMetrics(set)
 	gauge := func() string {
 		var b bytes.Buffer
 		set.WritePrometheus(&b)

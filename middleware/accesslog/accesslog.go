@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
@@ -19,13 +20,7 @@ type Module struct {
 	Level logrus.Level `env:"LEVEL" envDefault:"debug" doc:"level of the lines about requests" accepts:"debug, info, warn or error"`
 
 	log     *logrus.Logger
-	tracers []Tracer
-}
-
-// A Tracer is a module that knows the trace of the request whose context is
-// ctx: its ID in hexadecimal, "" for none.
-type Tracer interface {
-	TraceID(ctx context.Context) string
+	tracers []capability.RequestTracer
 }
 
 // Info describes the module.
@@ -43,7 +38,7 @@ func (m *Module) Validate() error {
 
 // Provision finds the logger and the tracers.
 func (m *Module) Provision(h *registry.Host) error {
-	m.log, m.tracers = h.Log.Logger, registry.All[Tracer](h)
+	m.log, m.tracers = h.Log.Logger, registry.All(h, capability.RequestTracers)
 	return nil
 }
 

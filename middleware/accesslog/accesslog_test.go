@@ -232,7 +232,7 @@ func (tracing) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handl
 	next(w, r.WithContext(context.WithValue(r.Context(), traceKey{}, r.Header.Get("X-Trace"))))
 }
 
-func (tracing) TraceID(ctx context.Context) string {
+func (tracing) RequestTraceID(ctx context.Context) string {
 	id, _ := ctx.Value(traceKey{}).(string)
 	return id
 }

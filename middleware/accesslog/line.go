@@ -59,7 +59,7 @@ func appendString(b []byte, key, value string) []byte {
 // traceID is what a tracer says, or else the client's traceparent header.
 func (m *Module) traceID(ctx context.Context, traceparent []string) string {
 	for _, t := range m.tracers {
-		if id := t.TraceID(ctx); id != "" {
+		if id := t.RequestTraceID(ctx); id != "" {
 			return id
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -89,3 +90,6 @@ func (m *Module) turn(on bool) http.HandlerFunc {
 func (m *Module) status(w http.ResponseWriter, _ *http.Request) {
 	reply.JSON(w, http.StatusOK, stateOf(m.Injecting()))
 }
+
+// FaultSwitch implements [capability.FaultSwitcher].
+func (m *Module) FaultSwitch() capability.FaultSwitch { return m }

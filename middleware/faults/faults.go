@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -243,3 +244,6 @@ func (m *Module) label(rule string) string {
 	m.labels.Store(rule, l)
 	return l
 }
+
+// FaultRules implements [capability.FaultRuler].
+func (m *Module) FaultRules() capability.FaultRules { return m }

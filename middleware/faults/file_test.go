@@ -89,7 +89,7 @@ func TestConfigMap(t *testing.T) {
 	must(t, v.update(fail(500)))
 	m, set := new(faults.Module), metrics.NewSet()
 	app, log := registrytest.New(t, map[string]string{"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS_FILE": filepath.Join(v.dir, "faults.yaml")}, m, new(endpoint))
-	m.RegisterMetrics(set)
+	m.ContributeMetrics(set)
 	if code := statusOf(app, "/a"); code != 500 {
 		t.Fatal(code)
 	}

@@ -56,8 +56,8 @@ func (c *counts) loaded(ok bool) {
 	}
 }
 
-// RegisterMetrics adds what the rules do to set.
-func (m *Module) RegisterMetrics(set *metrics.Set) {
+// ContributeMetrics adds what the rules do to set.
+func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.counts.mu.Lock()
 	defer m.counts.mu.Unlock()
 	m.counts.set, m.counts.series = set, map[[2]string]*metrics.Counter{}
@@ -77,8 +77,8 @@ func (m *Module) RegisterMetrics(set *metrics.Set) {
 	})
 }
 
-// MetricsHelp says what they mean.
-func (*Module) MetricsHelp() map[string]string {
+// DescribeMetrics says what they mean.
+func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
 		"podinfo_fault_hits_total":       "Requests and calls that a rule hit, by what happened to them.",
 		"podinfo_fault_rules":            "Rules of the scenario at work.",

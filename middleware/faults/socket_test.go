@@ -323,7 +323,7 @@ func TestDelayedFramesAreCapped(t *testing.T) {
 		m := new(faults.Module)
 		set := metrics.NewSet()
 		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {delay: 1h, direction: "+way+"}}}]", "MAX_DELAY", "1h", "MAX_HELD", "1"), m, new(wsecho.Module))
-		m.RegisterMetrics(set)
+		m.ContributeMetrics(set)
 		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
 		must(t, err)
 		must(t, wsutil.WriteClientText(conn, []byte("x")))

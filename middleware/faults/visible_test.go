@@ -116,7 +116,7 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 		t.Errorf("the trace: %s", diff)
 	}
 	rec := httptest.NewRecorder()
-	counts.Metrics().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	counts.MetricsPageHandler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	for _, line := range []string{
 		`http_requests_total{status="200"} 2`, `http_requests_total{status="503"} 1`, `http_requests_total{status="444"} 6`,
 		`grpc_code="OK"} 2`, `grpc_code="NotFound"} 1`, `grpc_code="Internal"} 1`, `grpc_code="Unavailable"} 1`,

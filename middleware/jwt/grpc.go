@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -18,11 +19,11 @@ func rpcRoute(name string) registry.Route {
 // declaredRPCs are the gRPC methods of every enabled module, as routes, none
 // when no gRPC port is open.
 func declaredRPCs(h *registry.Host) (out []registry.Route, err error) {
-	l, err := registry.Optional[rpc.Lister](h)
+	l, err := registry.Optional(h, capability.RPCListers)
 	if l == nil || err != nil {
 		return nil, err
 	}
-	for _, name := range l.RPCs() {
+	for _, name := range l.ListRPCs() {
 		out = append(out, rpcRoute(name))
 	}
 	return out, nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 const (
@@ -42,13 +43,6 @@ type Module struct {
 // verifier checks a token and says why it is refused.
 type verifier interface {
 	Verify(token string) (name string, expires time.Time, err error)
-}
-
-// issuer is a module whose tokens this one accepts when it has no public key.
-type issuer interface {
-	verifier
-	WellKnownSecret() bool
-	SecretLen() int
 }
 
 // Info describes the module.
@@ -97,10 +91,11 @@ func (m *Module) resolve(rules []rule) error {
 
 // trustOwn accepts the tokens of this App, if not everyone can forge them.
 func (m *Module) trustOwn(h *registry.Host) error {
-	own, err := registry.Use[issuer](h)
+	issuer, err := registry.Use(h, capability.TokenIssuers)
 	if err != nil {
 		return err
 	}
+	own := issuer.IssuedTokens()
 	m.verifier = own
 	if own.WellKnownSecret() || own.SecretLen() < minSecret {
 		return weakSecret(h)

@@ -13,14 +13,14 @@ type timed struct {
 	status int
 }
 
-// Durations calls f for each series of request durations there is: with the
+// RequestDurations calls f for each series of request durations there is: with the
 // label of the routes, the status of the replies, the upper bounds of the
 // buckets in seconds, and how many requests since the start took at most that
 // long. The last of counts, which has no bound, is all of them. f must not
 // keep the slices.
 //
 // The library tells what a histogram holds as text only.
-func (m *Module) Durations(f func(label string, status int, bounds []float64, counts []uint64)) {
+func (m *Module) RequestDurations(f func(label string, status int, bounds []float64, counts []uint64)) {
 	var text bytes.Buffer
 	m.durations.WritePrometheus(&text)
 	m.mu.RLock()

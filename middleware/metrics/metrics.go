@@ -15,18 +15,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
-
-// A Contributor is a module with metrics of its own. RegisterMetrics is called
-// once, in this module's Start, which may come before the contributor's, with
-// the set that /metrics shows. Names need their labels in one fixed order;
-// histograms are set.NewPrometheusHistogram, counters end in "_total", and
-// everything else is a gauge or a summary.
-type Contributor interface{ RegisterMetrics(set *metrics.Set) }
-
-// A Describer is a Contributor that says what its metrics mean. The keys are
-// names without labels.
-type Describer interface{ MetricsHelp() map[string]string }
 
 // Module is metrics.
 type Module struct {
@@ -34,6 +24,9 @@ type Module struct {
 	set       *metrics.Set
 	durations *metrics.Set      // of requests, beside set
 	help      map[string]string // of families
+
+	contributors []capability.MetricsContributor
+	describers   []capability.MetricsDescriber
 
 	mu     sync.RWMutex
 	routes map[counted]*route
@@ -51,6 +44,7 @@ func (*Module) Info() registry.Info {
 // Provision makes the set of this instance. It is never the library's global
 // one, so that two servers in a process count for themselves.
 func (m *Module) Provision(h *registry.Host) error {
+	m.contributors, m.describers = registry.All(h, capability.MetricsContributors), registry.All(h, capability.MetricsDescribers)
 	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
 	m.routes, m.timed, m.faults = map[counted]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
 	m.rpcs.Store(&map[string]*method{})
@@ -62,11 +56,11 @@ func (m *Module) Provision(h *registry.Host) error {
 
 // Start asks the other modules for their metrics.
 func (m *Module) Start(context.Context) error {
-	for _, c := range registry.All[Contributor](m.host) {
-		c.RegisterMetrics(m.set)
-		if d, ok := c.(Describer); ok {
-			maps.Copy(m.help, d.MetricsHelp())
-		}
+	for _, c := range m.contributors {
+		c.ContributeMetrics(m.set)
+	}
+	for _, d := range m.describers {
+		maps.Copy(m.help, d.DescribeMetrics())
 	}
 	return nil
 }
@@ -100,8 +94,8 @@ func (m *Module) Routes() []registry.Route {
 	}}
 }
 
-// Metrics serves what /metrics does, for modules with a port of their own.
-func (m *Module) Metrics() http.Handler { return http.HandlerFunc(m.serve) }
+// MetricsPageHandler serves what /metrics does, for modules with a port of their own.
+func (m *Module) MetricsPageHandler() http.Handler { return http.HandlerFunc(m.serve) }
 
 // maxFaults bounds the series that names of faults can make. Those that come
 // later are counted as "other".

@@ -84,7 +84,7 @@ func (rescue) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handle
 func families(t *testing.T, m *metrics.Module) map[string]*dto.MetricFamily {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	m.Metrics().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	m.MetricsPageHandler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	if got := rec.Header().Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("content type %q", got)
 	}
@@ -249,7 +249,7 @@ func TestDurations(t *testing.T) {
 			}
 		}
 		got := map[string]string{}
-		m.Durations(func(label string, status int, bounds []float64, counts []uint64) {
+		m.RequestDurations(func(label string, status int, bounds []float64, counts []uint64) {
 			got[fmt.Sprint(label, " ", status)] = fmt.Sprint(bounds, counts)
 		})
 		const bounds = "[0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10]"
@@ -268,7 +268,7 @@ func BenchmarkDurations(b *testing.B) {
 		m.Bind(registry.Route{Label: fmt.Sprint("route", i)}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {})
 	}
 	for b.Loop() {
-		m.Durations(func(string, int, []float64, []uint64) {})
+		m.RequestDurations(func(string, int, []float64, []uint64) {})
 	}
 }
 
@@ -352,7 +352,7 @@ type guest struct{ app }
 
 func (*guest) Info() registry.Info { return registry.Info{Name: "guest"} }
 
-func (*guest) RegisterMetrics(set *vm.Set) {
+func (*guest) ContributeMetrics(set *vm.Set) {
 	set.NewCounter(`guest_hits_total{role="a"}`).Add(3)
 	set.NewGauge(`guest_items`, func() float64 { return 7 })
 	set.NewPrometheusHistogram(`guest_seconds{role="b"}`).Update(1)
@@ -362,7 +362,7 @@ func (*guest) RegisterMetrics(set *vm.Set) {
 	})
 }
 
-func (*guest) MetricsHelp() map[string]string {
+func (*guest) DescribeMetrics() map[string]string {
 	return map[string]string{"guest_items": "Items,\nby \\ guest."}
 }
 
@@ -522,7 +522,7 @@ func BenchmarkRequest(b *testing.B) {
 func BenchmarkPage(b *testing.B) {
 	m := new(metrics.Module)
 	registrytest.New(b, nil, m)
-	h := m.Metrics()
+	h := m.MetricsPageHandler()
 	r := httptest.NewRequest("GET", "/metrics", nil)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -25,7 +25,7 @@ import (
 // dropped is what podinfo_otel_dropped_total shows.
 func dropped(s *registrytest.Server) map[string]int {
 	set := vm.NewSet()
-	s.App.Get("tracing").(*tracing.Module).RegisterMetrics(set)
+	s.App.Get("tracing").(*tracing.Module).ContributeMetrics(set)
 	var page strings.Builder
 	set.WritePrometheus(&page)
 	out := map[string]int{}

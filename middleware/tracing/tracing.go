@@ -87,8 +87,8 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	return newRoute(m, rt.Pattern)
 }
 
-// TraceID is the trace of a request, for the access log.
-func (m *Module) TraceID(ctx context.Context) string {
+// RequestTraceID is the trace of a request, for the access log.
+func (m *Module) RequestTraceID(ctx context.Context) string {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		return sc.TraceID().String()
 	}
@@ -103,24 +103,24 @@ func (m *Module) FaultInjected(ctx context.Context, fault string) {
 	}
 }
 
-// WrapTransport makes a span of each call that goes through next, and tells the
+// TraceTransport makes a span of each call that goes through next, and tells the
 // server of the trace.
-func (m *Module) WrapTransport(next http.RoundTripper) http.RoundTripper {
+func (m *Module) TraceTransport(next http.RoundTripper) http.RoundTripper {
 	if m.settings.Disabled {
 		return next
 	}
 	return &transport{m, next}
 }
 
-// RegisterMetrics shows what was dropped.
-func (m *Module) RegisterMetrics(set *vm.Set) {
+// ContributeMetrics shows what was dropped.
+func (m *Module) ContributeMetrics(set *vm.Set) {
 	for _, s := range []*signal{&m.spans, &m.records, &m.pushes} {
 		set.NewGauge(`podinfo_otel_dropped_total{signal="`+s.name+`"}`, func() float64 { return float64(s.dropped.Load()) })
 	}
 }
 
-// MetricsHelp says what they mean.
-func (*Module) MetricsHelp() map[string]string {
+// DescribeMetrics says what they mean.
+func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{"podinfo_otel_dropped_total": "Spans, log records and pushes of metrics that did not reach the collector."}
 }
 

@@ -43,13 +43,13 @@ type app struct {
 
 // wrapper is what endpoints that call backends ask for.
 type wrapper interface {
-	WrapTransport(http.RoundTripper) http.RoundTripper
+	TraceTransport(http.RoundTripper) http.RoundTripper
 }
 
 func (*app) Info() registry.Info { return registry.Info{Name: "app"} }
 
 func (a *app) Provision(h *registry.Host) error {
-	a.host, a.faults, a.wrap = h, fault.ObserversOf(h), registry.All[wrapper](h)
+	a.host, a.faults, a.wrap = h, fault.ObserversOf(h), registry.All(h, registry.Capability[wrapper]{})
 	return nil
 }
 
@@ -57,7 +57,7 @@ func (a *app) Start(context.Context) error {
 	a.transport = &http.Transport{}
 	rt := http.RoundTripper(a.transport)
 	for _, w := range a.wrap {
-		rt = w.WrapTransport(rt)
+		rt = w.TraceTransport(rt)
 	}
 	a.client = &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return nil

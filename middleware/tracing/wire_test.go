@@ -206,7 +206,7 @@ func TestDatabaseSpan(t *testing.T) {
 		tracer := s.App.Get("tracing").(*tracing.Module)
 		outer, endOuter := tracer.DatabaseSpan(t.Context(), "redis", "MULTI", "")
 		ctx, end := tracer.DatabaseSpan(outer, "redis", "GET", "[::1]:6379")
-		if tracer.TraceID(ctx) == "" {
+		if tracer.RequestTraceID(ctx) == "" {
 			t.Error("no trace")
 		}
 		end(failed)

@@ -5,20 +5,14 @@ import (
 	"context"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// An Observer is a module that is told of each injected fault: metrics count
-// it, the access log and the trace of the request name it. ctx is the
-// request's.
-type Observer interface {
-	FaultInjected(ctx context.Context, fault string)
-}
-
 // Observers are all of an App.
-type Observers []Observer
+type Observers []capability.FaultObserver
 
 // ObserversOf returns the observers of h's App. Call it in Provision.
-func ObserversOf(h *registry.Host) Observers { return registry.All[Observer](h) }
+func ObserversOf(h *registry.Host) Observers { return registry.All(h, capability.FaultObservers) }
 
 // Report tells every observer that the fault of this name hit the request
 // whose context is ctx.

@@ -65,13 +65,6 @@ func (c *Call) Method() string {
 	return c.FullMethod[strings.LastIndexByte(c.FullMethod, '/')+1:]
 }
 
-// A Lister is a module that mounts the RPCs of others.
-type Lister interface {
-	// RPCs are the full methods, without the internal ones, of the modules
-	// that are on or on standby.
-	RPCs() []string
-}
-
 // Error ends a call with a status.
 type Error struct {
 	Code    Code

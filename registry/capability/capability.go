@@ -1,0 +1,229 @@
+// Package capability holds the interfaces that modules ask each other for.
+//
+// A module that offers something implements the interface; it need not import
+// this package. A module that wants it calls [registry.Use], [registry.Optional]
+// or [registry.All] with the capability of the same name in the plural:
+//
+//	m.issuer, err = registry.Use(h, capability.TokenIssuers)
+//
+// Each interface has one method, with a name that no module has by chance. A
+// module that has a method of that name with another signature is an error
+// from New. Where there is more to do than one call, the method returns what
+// does it, usually the module itself.
+//
+// Two capabilities are elsewhere because of their types: a module's gRPC
+// services are grpcserver.Service, as a program without gRPC must not link it,
+// and its half of the gRPC chain is [rpc.Middleware].
+package capability
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+type (
+	typ    = reflect.Type
+	method = reflect.Method
+)
+
+// A MetricsContributor has metrics of its own. ContributeMetrics is called
+// once, when the metrics module starts, which may be before the contributor's
+// Start, with the set that /metrics shows. Names need their labels in one
+// fixed order; histograms are made by set.NewPrometheusHistogram, the names of
+// counters end in "_total", and everything else is a gauge or a summary.
+type MetricsContributor interface {
+	ContributeMetrics(set *metrics.Set)
+}
+
+// MetricsContributors are asked for by the metrics module.
+var MetricsContributors = registry.NewCapability[MetricsContributor](
+	func(t typ) (method, bool) { return t.MethodByName("ContributeMetrics") })
+
+// A MetricsDescriber says what its metrics mean, by name without labels.
+type MetricsDescriber interface {
+	DescribeMetrics() map[string]string
+}
+
+// MetricsDescribers are asked for by the metrics module.
+var MetricsDescribers = registry.NewCapability[MetricsDescriber](
+	func(t typ) (method, bool) { return t.MethodByName("DescribeMetrics") })
+
+// A MetricsPage has the page that Prometheus scrapes.
+type MetricsPage interface {
+	MetricsPageHandler() http.Handler
+}
+
+// MetricsPages are asked for by the metrics-server module.
+var MetricsPages = registry.NewCapability[MetricsPage](
+	func(t typ) (method, bool) { return t.MethodByName("MetricsPageHandler") })
+
+// A DurationSource has the durations of the requests so far.
+// RequestDurations calls f for each route label and status. bounds are upper
+// bounds in seconds; counts has one element more, and counts[i] is the number
+// of requests that took at most bounds[i], the last one the number of all.
+type DurationSource interface {
+	RequestDurations(f func(label string, status int, bounds []float64, counts []uint64))
+}
+
+// DurationSources are asked for by the ui module.
+var DurationSources = registry.NewCapability[DurationSource](
+	func(t typ) (method, bool) { return t.MethodByName("RequestDurations") })
+
+// A HealthProber knows whether the App is alive and ready.
+type HealthProber interface {
+	HealthProbes() HealthProbes
+}
+
+// HealthProbes are what orchestrators ask, operators' orders included.
+type HealthProbes interface {
+	Healthz() http.Handler
+	Readyz() http.Handler
+	// Status returns nil if the App is ready, or why it is not.
+	Status(ctx context.Context) error
+	// SetReady is what /readyz/enable and /readyz/disable do.
+	SetReady(ready bool)
+}
+
+// HealthProbers are asked for by the metrics-server, grpc-server and ui
+// modules.
+var HealthProbers = registry.NewCapability[HealthProber](
+	func(t typ) (method, bool) { return t.MethodByName("HealthProbes") })
+
+// An AdminAPI has routes for operators, which are served on the metrics port
+// and not behind the chain.
+type AdminAPI interface {
+	AdminRoutes() []registry.Route
+}
+
+// AdminAPIs are asked for by the metrics-server module.
+var AdminAPIs = registry.NewCapability[AdminAPI](
+	func(t typ) (method, bool) { return t.MethodByName("AdminRoutes") })
+
+// A TokenIssuer signs tokens.
+type TokenIssuer interface {
+	IssuedTokens() IssuedTokens
+}
+
+// IssuedTokens verifies what its module signed.
+type IssuedTokens interface {
+	// Verify returns the name in a token and when it expires, or why the token
+	// is refused.
+	Verify(token string) (name string, expires time.Time, err error)
+	// WellKnownSecret reports whether the secret is the public default.
+	WellKnownSecret() bool
+	// SecretLen returns the length of the secret in bytes.
+	SecretLen() int
+}
+
+// TokenIssuers are asked for by the jwt module.
+var TokenIssuers = registry.NewCapability[TokenIssuer](
+	func(t typ) (method, bool) { return t.MethodByName("IssuedTokens") })
+
+// A RequestTracer knows the trace of the request or call whose context is ctx.
+type RequestTracer interface {
+	// RequestTraceID returns the trace ID in hexadecimal, "" without a trace.
+	RequestTraceID(ctx context.Context) string
+}
+
+// RequestTracers are asked for by the access-log module.
+var RequestTracers = registry.NewCapability[RequestTracer](
+	func(t typ) (method, bool) { return t.MethodByName("RequestTraceID") })
+
+// A DatabaseTracer makes a span of each operation on a database server.
+type DatabaseTracer interface {
+	// DatabaseSpan begins the span. The caller passes the context on and calls
+	// end with the result of the operation.
+	DatabaseSpan(ctx context.Context, system, operation, server string) (_ context.Context, end func(error))
+}
+
+// DatabaseTracers are asked for by the cache module.
+var DatabaseTracers = registry.NewCapability[DatabaseTracer](
+	func(t typ) (method, bool) { return t.MethodByName("DatabaseSpan") })
+
+// A TransportTracer makes a span of each HTTP request that goes through a
+// transport.
+type TransportTracer interface {
+	// TraceTransport wraps next. Wrapped transports nest: that of the last
+	// module in the list is outermost.
+	TraceTransport(next http.RoundTripper) http.RoundTripper
+}
+
+// TransportTracers are asked for by the echo module.
+var TransportTracers = registry.NewCapability[TransportTracer](
+	func(t typ) (method, bool) { return t.MethodByName("TraceTransport") })
+
+// A FaultObserver is told about every injected fault: metrics count it, and
+// the access log and the trace of the request name it.
+type FaultObserver interface {
+	// FaultInjected is called while the request or call whose context is ctx is
+	// handled, from its goroutine.
+	FaultInjected(ctx context.Context, fault string)
+}
+
+// FaultObservers are asked for by every module that injects faults, through
+// fault.ObserversOf.
+var FaultObservers = registry.NewCapability[FaultObserver](
+	func(t typ) (method, bool) { return t.MethodByName("FaultInjected") })
+
+// A FaultSwitcher fails every request while its switch is on.
+type FaultSwitcher interface {
+	FaultSwitch() FaultSwitch
+}
+
+// FaultSwitch is the switch of /fault_injection.
+type FaultSwitch interface {
+	Injecting() bool
+	Inject(on bool)
+}
+
+// FaultSwitchers are asked for by the ui module.
+var FaultSwitchers = registry.NewCapability[FaultSwitcher](
+	func(t typ) (method, bool) { return t.MethodByName("FaultSwitch") })
+
+// A FaultRuler delays and breaks requests by rules.
+type FaultRuler interface {
+	FaultRules() FaultRules
+}
+
+// FaultRules are the rules at work, and what may be done with them.
+type FaultRules interface {
+	Rules() []scenario.State
+	// PutRule adds the rule or replaces the one of its name.
+	PutRule(r *scenario.Rule) error
+	// RemoveRule returns false if there is no rule of that name.
+	RemoveRule(name string) bool
+	Paused() bool
+	Pause(paused bool)
+}
+
+// FaultRulers are asked for by the ui module.
+var FaultRulers = registry.NewCapability[FaultRuler](
+	func(t typ) (method, bool) { return t.MethodByName("FaultRules") })
+
+// A ConnectionBreaker breaks calls below gRPC, so the gRPC port has to be able
+// to reach the connection of a call.
+type ConnectionBreaker interface {
+	BreaksConnections()
+}
+
+// ConnectionBreakers are asked for by the grpc-server module.
+var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
+	func(t typ) (method, bool) { return t.MethodByName("BreaksConnections") })
+
+// An RPCLister mounts the RPCs of other modules.
+type RPCLister interface {
+	// ListRPCs returns the full methods, without the internal ones, of the
+	// modules that are on or on standby.
+	ListRPCs() []string
+}
+
+// RPCListers are asked for by the jwt and faults modules.
+var RPCListers = registry.NewCapability[RPCLister](
+	func(t typ) (method, bool) { return t.MethodByName("ListRPCs") })
