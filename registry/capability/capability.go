@@ -224,6 +224,39 @@ type RPCLister interface {
 	ListRPCs() []string
 }
 
-// RPCListers are asked for by the jwt and faults modules.
+// RPCListers are asked for by the jwt module.
 var RPCListers = registry.NewCapability[RPCLister](
 	func(t typ) (method, bool) { return t.MethodByName("ListRPCs") })
+
+// Named is a capability with the name of its variable, for documentation.
+type Named struct {
+	Plural string
+	Capability
+}
+
+// Capability is a [registry.Capability] of any interface.
+type Capability interface {
+	Interface() reflect.Type
+	Check(registry.Module) error
+}
+
+// All lists the capabilities of this package.
+func All() []Named {
+	return []Named{
+		{"MetricsContributors", MetricsContributors},
+		{"MetricsDescribers", MetricsDescribers},
+		{"MetricsPages", MetricsPages},
+		{"DurationSources", DurationSources},
+		{"HealthProbers", HealthProbers},
+		{"AdminAPIs", AdminAPIs},
+		{"TokenIssuers", TokenIssuers},
+		{"RequestTracers", RequestTracers},
+		{"DatabaseTracers", DatabaseTracers},
+		{"TransportTracers", TransportTracers},
+		{"FaultObservers", FaultObservers},
+		{"FaultSwitchers", FaultSwitchers},
+		{"FaultRulers", FaultRulers},
+		{"ConnectionBreakers", ConnectionBreakers},
+		{"RPCListers", RPCListers},
+	}
+}
