@@ -64,8 +64,8 @@
 //	embedding                               packages   MB
 //	registry and one middleware                  20    7.3
 //	modules that speak HTTP alone, served        42    9.1
-//	podinfo.New: all modules, as a handler      375   30.6
-//	podinfo.Main: the program                   375   31.0
+//	podinfo.New: all modules, as a handler      363   29.6
+//	podinfo.Main: the program                   363   30.0
 //
 // The first two have no gRPC, no OpenTelemetry and no Redis in them. Of the
 // endpoints those that are an RPC too link gRPC: delay, echo, env, headers, info,

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -180,38 +181,76 @@ func TestReadYourWrite(t *testing.T) {
 	expect(t, s, "GET", "k9", "", 200, strings.Repeat("r", 400_000))
 }
 
+// TestMemoryIsBounded writes three times as much as there is room for, from
+// several clients, and measures the heap.
 func TestMemoryIsBounded(t *testing.T) {
-	const limit = 100 * (128 + 2 + 870)
-	s := serve(t, "", "MAX_BYTES", fmt.Sprint(limit))
-	var all sync.WaitGroup
-	for worker := range 8 {
-		all.Go(func() {
-			for i := range 100 {
-				key, value := fmt.Sprintf("%d-%d", worker, i), strings.Repeat("x", 500+i*5)
-				expect(t, s, "PUT", key, value, 202, "")
-				expect(t, s, "GET", key, "", 200, value)
-			}
-		})
-	}
-	all.Wait()
-	total, kept := 0, 0
-	for worker := range 8 {
-		for i := range 100 {
-			key := fmt.Sprintf("%d-%d", worker, i)
-			if res, body := s.Call(t, "GET", "/cache/"+key, ""); res.StatusCode == 200 {
-				kept++
-				total += len(key) + len(body) + 128
-			}
+	const limit, workers = 4 << 20, 8
+	for _, size := range []int{1, 100, 1000, 33_000} {
+		before := heap()
+		call := embedded(t, limit, "0s")
+		writes := 3 * limit / (size + 128) / workers
+		var all sync.WaitGroup
+		for worker := range workers {
+			all.Go(func() {
+				for i := range writes {
+					call("PUT", fmt.Sprintf("%d-%d?%01000d", worker, i, 0), make([]byte, size), 202)
+				}
+			})
 		}
+		all.Wait()
+		// The map of the entries may be half empty.
+		if got := heap() - before; got < limit*8/10 || got > limit*12/10 {
+			t.Errorf("%d writes of %d bytes took %d bytes, the limit is %d", workers*writes, size, got, limit)
+		}
+		call("PUT", "last", nil, 202)
+		call("GET", "last", nil, 200)
 	}
-	if total > limit || total < limit/2 {
-		t.Errorf("%d values with %d bytes are kept, the limit is %d", kept, total, limit)
+}
+
+// heap is the size of all live objects, in bytes.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
+	call := embedded(t, 10_000, "0s")
+	for _, key := range []string{"a", "b", "c", "d"} {
+		call("PUT", key, make([]byte, 2000), 202)
 	}
+	call("GET", "a", nil, 200)
+	call("PUT", "b", make([]byte, 2000), 202)
+	call("PUT", "new", make([]byte, 4000), 202) // has room once c and d are gone
+	for key, want := range map[string]int{"a": 200, "b": 200, "c": 404, "d": 404, "new": 200} {
+		call("GET", key, nil, want)
+	}
+}
+
+// TestExpiryFreesMemory leaves a full cache alone until its values expire.
+func TestExpiryFreesMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 4 << 20
+		before := heap()
+		call := embedded(t, limit, "1h")
+		for i := range limit / 256 {
+			call("PUT", fmt.Sprint(i), make([]byte, 100), 202)
+			time.Sleep(time.Millisecond)
+		}
+		full := heap() - before
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if left := heap() - before; full < limit*8/10 || left > limit/10 {
+			t.Errorf("%d bytes when full, %d when all has expired", full, left)
+		}
+		call("GET", "0", nil, 404)
+	})
 }
 
 func TestEmbeddedTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		call := embedded(t, "1m")
+		call := embedded(t, 10_000, "1m")
 		call("PUT", "a", nil, 202)
 		time.Sleep(40 * time.Second)
 		call("GET", "a", nil, 200) // reading does not prolong it
@@ -228,7 +267,7 @@ func TestEmbeddedTTL(t *testing.T) {
 // TestExpiredIsRoom fills the memory with what has expired a moment ago.
 func TestExpiredIsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		call := embedded(t, "100ms")
+		call := embedded(t, 10_000, "100ms")
 		for i := range 10 {
 			call("PUT", fmt.Sprint("full", i), make([]byte, 800), 202)
 			for range 8 {
@@ -241,9 +280,9 @@ func TestExpiredIsRoom(t *testing.T) {
 	})
 }
 
-// embedded is a cache of 10 kB in memory, and how to call it.
-func embedded(t *testing.T, ttl string) func(method, key string, body []byte, want int) {
-	app, _ := registrytest.New(t, map[string]string{"PODINFO_CACHE_TTL": ttl, "PODINFO_CACHE_MAX_BYTES": "10000"}, new(cache.Module))
+// embedded starts a cache in memory and returns a function that calls it.
+func embedded(t *testing.T, maxBytes int, ttl string) func(method, key string, body []byte, want int) {
+	app, _ := registrytest.New(t, map[string]string{"PODINFO_CACHE_TTL": ttl, "PODINFO_CACHE_MAX_BYTES": fmt.Sprint(maxBytes)}, new(cache.Module))
 	return func(method, key string, body []byte, want int) {
 		t.Helper()
 		rec := httptest.NewRecorder()

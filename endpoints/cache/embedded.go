@@ -2,134 +2,170 @@ package cache
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"math"
-	"slices"
+	"hash/maphash"
+	"maps"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/maypok86/otter/v2"
 )
 
-// entryCost is what an entry takes beside its key and value, in bytes.
+// entryCost is the memory that an entry takes besides its key and value, in
+// bytes: the entry itself, its slot in the map and the rounding of its key.
 const entryCost = 128
 
-// young is how many writes a value is safe from, unless there is no other way
-// to make room.
-const young = 64
-
-// embedded keeps values in this process. What leaves when they are too many is
-// what was read least, which would often be what was written last: nobody had
-// the time to read it. Left to itself a full otter drops most new values at
-// once, so set makes room before it writes.
+// embedded keeps values in this process. It evicts the least recently used
+// entries until a new one fits into max bytes.
 type embedded struct {
 	max   int64
-	cache *otter.Cache[string, item]
+	ttl   time.Duration // 0 means that entries do not expire
+	start time.Time
+	timer *time.Timer // frees expired entries of an idle cache; nil without a TTL
+	hash  func(key string) uint64
 
-	mu     sync.Mutex // one writer at a time
-	writes uint64
+	mu      sync.Mutex
+	entries map[uint64]*entry // by hash: two keys of one hash replace each other
+	peak    int               // largest number of entries since the map was made
+	used    int64             // sum of all sizes
+	lists   entry             // head of both lists
 }
 
-// item is a value, and which write it came with.
-type item struct {
-	value []byte
-	n     uint64
+// An entry is in two circular lists, newest first. All entries live equally
+// long, so the last one by age is the next to expire. The links of
+// container/list and a map by key would take twice the memory.
+type entry struct {
+	key     string
+	value   []byte        // shared with readers, so never modified
+	written time.Duration // since start
+	links   [2]struct{ prev, next *entry }
 }
+
+const (
+	byUse = iota
+	byAge
+)
 
 func newEmbedded(maxBytes int64, ttl time.Duration) *embedded {
-	o := &otter.Options[string, item]{
-		MaximumWeight: uint64(maxBytes),
-		Weigher:       func(key string, i item) uint32 { return uint32(weigh(key, i.value)) },
-		Executor:      func(f func()) { f() }, // no goroutines for its upkeep
+	seed := maphash.MakeSeed()
+	hash := func(key string) uint64 { return maphash.String(seed, key) }
+	e := &embedded{max: maxBytes, ttl: ttl, start: time.Now(), hash: hash, entries: map[uint64]*entry{}}
+	for i := range e.lists.links {
+		e.lists.links[i].prev, e.lists.links[i].next = &e.lists, &e.lists
 	}
 	if ttl > 0 {
-		o.ExpiryCalculator = otter.ExpiryWriting[string, item](ttl)
+		e.timer = time.AfterFunc(ttl, e.expire)
 	}
-	return &embedded{max: maxBytes, cache: otter.Must(o)}
+	return e
 }
 
-func weigh(key string, value []byte) int64 { return int64(len(key) + len(value) + entryCost) }
-
 func (e *embedded) get(_ context.Context, key string) ([]byte, error) {
-	i, ok := e.cache.GetIfPresent(key)
-	if !ok {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.expireLocked()
+	n := e.entries[e.hash(key)]
+	if n == nil || n.key != key {
 		return nil, errMiss
 	}
-	return i.value, nil
+	n.unlink(byUse)
+	e.lists.insert(n, byUse)
+	return n.value, nil
 }
 
 func (e *embedded) set(_ context.Context, key string, value []byte) error {
-	need := weigh(key, value)
-	if need > min(e.max, math.MaxUint32) {
+	if int64(len(key)+len(value)+entryCost) > e.max {
 		return errTooLarge
 	}
-	// Both arrive with more memory than they need: the whole URL, the buffer.
-	key, value = strings.Clone(key), bytes.Clone(value)
+	// The arguments are parts of a URL and of a buffer. Clones release those.
+	n := &entry{key: strings.Clone(key), value: bytes.Clone(value)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.makeRoom(key, need)
-	e.writes++
-	e.cache.Set(key, item{value, e.writes})
+	n.written = e.expireLocked()
+	e.removeLocked(e.entries[e.hash(key)])
+	for e.used+n.size() > e.max && len(e.entries) > 0 {
+		e.removeLocked(e.lists.links[byUse].prev)
+	}
+	if e.timer != nil && len(e.entries) == 0 {
+		e.timer.Reset(e.ttl)
+	}
+	e.entries[e.hash(key)] = n
+	e.peak = max(e.peak, len(e.entries))
+	e.used += n.size()
+	e.lists.insert(n, byUse)
+	e.lists.insert(n, byAge)
 	return nil
-}
-
-// makeRoom evicts until there is room for need bytes under key.
-func (e *embedded) makeRoom(key string, need int64) {
-	over := int64(e.cache.WeightedSize()) + need - e.max
-	if old, ok := e.cache.GetEntryQuietly(key); ok {
-		over -= int64(old.Weight)
-	}
-	if over <= 0 {
-		return
-	}
-	for _, v := range e.victims(key, over) {
-		e.cache.Invalidate(v.Key)
-		over -= int64(v.Weight)
-	}
-	if over > 0 { // all that is left has expired and was not swept up yet
-		e.cache.InvalidateAll()
-	}
-}
-
-// victims are entries of at least size bytes in all, if there are as many: the
-// coldest, but the youngest only after all others, in the order of their age.
-func (e *embedded) victims(spare string, size int64) []otter.Entry[string, item] {
-	var out, last []otter.Entry[string, item]
-	for entry := range e.cache.Coldest() {
-		if entry.Key == spare {
-			continue
-		}
-		if entry.Value.n+young > e.writes {
-			last = append(last, entry)
-			continue
-		}
-		out = append(out, entry)
-		if size -= int64(entry.Weight); size <= 0 {
-			return out
-		}
-	}
-	slices.SortFunc(last, func(a, b otter.Entry[string, item]) int { return cmp.Compare(a.Value.n, b.Value.n) })
-	for _, entry := range last {
-		if size <= 0 {
-			break
-		}
-		out = append(out, entry)
-		size -= int64(entry.Weight)
-	}
-	return out
 }
 
 func (e *embedded) delete(_ context.Context, key string) error {
-	e.cache.Invalidate(key)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := e.entries[e.hash(key)]; n != nil && n.key == key {
+		e.removeLocked(n)
+	}
 	return nil
+}
+
+// removeLocked removes n unless it is nil. A map never shrinks, so one that is
+// half empty is replaced.
+func (e *embedded) removeLocked(n *entry) {
+	if n == nil {
+		return
+	}
+	delete(e.entries, e.hash(n.key))
+	e.used -= n.size()
+	n.unlink(byUse)
+	n.unlink(byAge)
+	if len(e.entries) < e.peak/2 {
+		smaller := make(map[uint64]*entry, len(e.entries))
+		maps.Copy(smaller, e.entries)
+		e.entries, e.peak = smaller, len(smaller)
+	}
+}
+
+// expire removes the expired entries of an idle cache. It is called no later
+// than the oldest entry expires.
+func (e *embedded) expire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.expireLocked()
+	if len(e.entries) > 0 {
+		e.timer.Reset(e.ttl - (now - e.lists.links[byAge].prev.written))
+	}
+}
+
+// expireLocked removes the expired entries and returns the time since start.
+func (e *embedded) expireLocked() time.Duration {
+	if e.ttl == 0 {
+		return 0
+	}
+	now := time.Since(e.start)
+	for len(e.entries) > 0 && now-e.lists.links[byAge].prev.written >= e.ttl {
+		e.removeLocked(e.lists.links[byAge].prev)
+	}
+	return now
+}
+
+// size is the number of bytes that n counts against the limit. The capacity of
+// a cloned value includes the rounding of the allocator.
+func (n *entry) size() int64 { return int64(len(n.key) + cap(n.value) + entryCost) }
+
+// insert puts n first in a list of which e is the head.
+func (e *entry) insert(n *entry, list int) {
+	next := e.links[list].next
+	n.links[list].prev, n.links[list].next = e, next
+	e.links[list].next, next.links[list].prev = n, n
+}
+
+func (n *entry) unlink(list int) {
+	l := n.links[list]
+	l.prev.links[list].next, l.next.links[list].prev = l.next, l.prev
 }
 
 func (*embedded) ping(context.Context) error                 { return nil }
 func (*embedded) beat(context.Context, string, string) error { return nil }
 
 func (e *embedded) close() error {
-	e.cache.StopAllGoroutines()
+	if e.timer != nil {
+		e.timer.Stop()
+	}
 	return nil
 }
