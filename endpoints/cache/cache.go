@@ -1,5 +1,5 @@
-// Package cache serves /cache: values by key, in memory or on a Redis or
-// memcached server.
+// Package cache serves /cache, which stores values by key in memory or on a
+// Redis or memcached server.
 package cache
 
 import (
@@ -18,48 +18,47 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// Module is cache.
+// Module is the cache module.
 type Module struct {
-	Server   string        `env:"SERVER" doc:"server that keeps the values, none keeps them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
-	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time the server has for an operation" accepts:"a duration above zero"`
-	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"how long a value is kept, 0 for as long as there is room" accepts:"0, or a duration of 1ms or more"`
-	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of what is kept in memory; an entry counts with its key and 128 bytes" accepts:"a number of bytes above zero"`
-	Required bool          `env:"REQUIRED" doc:"not ready while the server does not answer"`
+	Server   string        `env:"SERVER" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
+	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero"`
+	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"lifetime of a value; 0 means until it is deleted or evicted" accepts:"0, or a duration of 1ms or more"`
+	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of the values in memory, in bytes; an entry counts as its key, its value and 128 bytes" accepts:"a number of bytes above zero"`
+	Required bool          `env:"REQUIRED" doc:"fail readiness while the server is unavailable"`
 
-	host     *registry.Host
-	name     string        // of this machine, for the heartbeat
-	every    time.Duration // between two heartbeats
-	store    store
-	tracers  []capability.DatabaseTracer
-	state    atomic.Int32
-	counters map[operation]map[string]*metrics.Counter
+	host         *registry.Host
+	hostname     string // key of the heartbeat
+	beatInterval time.Duration
+	store        store
+	tracers      []capability.DatabaseTracer
+	serverState  atomic.Int32 // unknown, up or down
+	counters     map[operation]map[string]*metrics.Counter
 }
 
-// A store keeps the values. Errors other than the ones below mean that it
-// cannot be used now.
+// A store stores values by key. It returns errMiss, errTooLarge or errForeign
+// for a problem with one key. Any other error means that the store is
+// unavailable.
 type store interface {
 	get(ctx context.Context, key string) ([]byte, error)
 	set(ctx context.Context, key string, value []byte) error
-	delete(ctx context.Context, key string) error // no error when absent
+	delete(ctx context.Context, key string) error // nil when the key is absent
 	ping(ctx context.Context) error
-	beat(ctx context.Context, name, version string) error // says to others that this instance lives
+	beat(ctx context.Context, hostname, version string) error // stores a heartbeat of this instance
 	close() error
 }
 
-// What can be wrong with one key alone.
 var (
 	errMiss     = errors.New("no such key")
 	errTooLarge = errors.New("value too large")
-	errForeign  = errors.New("the key holds something that is not a value")
+	errForeign  = errors.New("the key holds a Redis type other than string")
 )
 
-// Heartbeats, as upstream sends them.
+// The interval and the lifetime of heartbeats are upstream's.
 const (
-	beatEvery = 30 * time.Second
-	beatLasts = 60 * time.Second
+	defaultBeatInterval = 30 * time.Second
+	beatTTL             = 60 * time.Second
 )
 
-// What is known of the server.
 const (
 	unknown int32 = iota
 	up
@@ -68,7 +67,7 @@ const (
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "cache", Doc: "Keep request bodies by key, in memory or on a Redis or memcached server."}
+	return registry.Info{Name: "cache", Doc: "Store request bodies by key, in memory or on a Redis or memcached server."}
 }
 
 // Validate checks the settings.
@@ -89,14 +88,15 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Provision keeps the host and finds who traces.
+// Provision stores the host and finds the tracers.
 func (m *Module) Provision(h *registry.Host) (err error) {
-	m.host, m.every, m.tracers = h, cmp.Or(m.every, beatEvery), registry.All(h, capability.DatabaseTracers)
-	m.name, err = os.Hostname()
+	m.host, m.tracers = h, registry.All(h, capability.DatabaseTracers)
+	m.beatInterval = cmp.Or(m.beatInterval, defaultBeatInterval)
+	m.hostname, err = os.Hostname()
 	return err
 }
 
-// Start opens the store. A server need not be there yet.
+// Start opens the store. It does not fail when the server is unavailable.
 func (m *Module) Start(context.Context) error {
 	open, err := m.opener()
 	if err != nil {
@@ -104,11 +104,11 @@ func (m *Module) Start(context.Context) error {
 	}
 	m.store = open()
 	if m.Server == "" {
-		m.state.Store(up)
+		m.serverState.Store(up)
 		return nil
 	}
 	m.host.Go(func(ctx context.Context) {
-		for m.beat(ctx); registry.Sleep(ctx, m.every); {
+		for m.beat(ctx); registry.Sleep(ctx, m.beatInterval); {
 			m.beat(ctx)
 		}
 	})
@@ -116,43 +116,43 @@ func (m *Module) Start(context.Context) error {
 }
 
 func (m *Module) beat(ctx context.Context) {
-	m.ask(ctx, func(ctx context.Context) error {
-		return m.store.beat(ctx, m.name, m.host.Build().Version)
+	m.withTimeout(ctx, func(ctx context.Context) error {
+		return m.store.beat(ctx, m.hostname, m.host.Build().Version)
 	})
 }
 
 // Stop closes the store.
 func (m *Module) Stop(context.Context) error { return m.store.close() }
 
-// Ready fails while a server that is required does not answer.
+// Ready returns an error while a required server is unavailable.
 func (m *Module) Ready(ctx context.Context) error {
 	if !m.Required {
 		return nil
 	}
-	if err := m.ask(ctx, m.store.ping); err != nil {
+	if err := m.withTimeout(ctx, m.store.ping); err != nil {
 		return fmt.Errorf("server %s: %w", m.address(), err)
 	}
 	return nil
 }
 
-// ask runs an operation for as long as it may take, and learns from it whether
-// the server is up.
-func (m *Module) ask(parent context.Context, f func(context.Context) error) error {
+// withTimeout runs an operation with the time limit and updates the state of
+// the server from its result.
+func (m *Module) withTimeout(parent context.Context, operation func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(parent, m.Timeout)
 	defer cancel()
-	err := f(ctx)
+	err := operation(ctx)
 	now := up
 	switch {
 	case err == nil, errors.Is(err, errMiss), errors.Is(err, errTooLarge), errors.Is(err, errForeign):
-	case parent.Err() != nil: // the client gave up, which says nothing of the server
+	case parent.Err() != nil: // the client disconnected: the server may still be up
 		return err
 	default:
 		now = down
 	}
-	if before := m.state.Swap(now); before != now {
+	if before := m.serverState.Swap(now); before != now {
 		log := m.host.Log.WithField("server", m.address())
 		if now == up {
-			log.Info("cache server answers")
+			log.Info("cache server is available")
 		} else {
 			log.WithError(err).Warn("cache server is unavailable")
 		}
@@ -160,5 +160,5 @@ func (m *Module) ask(parent context.Context, f func(context.Context) error) erro
 	return err
 }
 
-// address is Server without user and password.
+// address returns the part of Server that follows the user and password.
 func (m *Module) address() string { return m.Server[strings.LastIndexByte(m.Server, '@')+1:] }

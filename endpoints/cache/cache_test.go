@@ -37,7 +37,8 @@ func serve(t *testing.T, server string, more ...string) *registrytest.Server {
 	return registrytest.Serve(t, vars, new(cache.Module))
 }
 
-// expect calls and compares the status, and the body unless want is "*".
+// expect sends a request and compares the status, and the body unless want is
+// "*".
 func expect(t *testing.T, s *registrytest.Server, method, key, body string, code int, want string) {
 	t.Helper()
 	res, got := s.Call(t, method, "/cache/"+key, body)
@@ -46,19 +47,20 @@ func expect(t *testing.T, s *registrytest.Server, method, key, body string, code
 	}
 }
 
-// wait waits until f is true.
-func wait(t *testing.T, what string, f func() bool) {
+// waitFor waits until condition is true.
+func waitFor(t *testing.T, name string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("not in time: " + what)
+			t.Fatal("timed out waiting for " + name)
 		}
 	}
 }
 
 const unavailable = "{\n  \"code\": 503,\n  \"message\": \"cache server is unavailable\"\n}"
 
-// stores are the servers that every store is tested with.
+// stores starts servers and returns a value of PODINFO_CACHE_SERVER for each
+// kind of store.
 func stores(t *testing.T) map[string]string {
 	return map[string]string{
 		"embedded":  "",
@@ -98,8 +100,8 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestKeys uses keys that a server might take for its own syntax, or for one
-// another.
+// TestKeys uses keys that a server might misread as protocol syntax or confuse
+// with each other.
 func TestKeys(t *testing.T) {
 	long := strings.Repeat("k", 250)
 	keys := []string{"a", "a b", "a\tb", "a\r\nflush_all\r\n", "\x00", "\x7f", "ü", "\xff", "🔑", "k:v", "*", "%2F", "?", long, long + "k", long + "kk", strings.Repeat("ä", 2000)}
@@ -118,8 +120,9 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestHashedKeyIsNoOther writes to the name that memcached keeps a key under.
-func TestHashedKeyIsNoOther(t *testing.T) {
+// TestHashedKeyCannotBeOverwritten writes to the key that memcached stores
+// another key under.
+func TestHashedKeyCannotBeOverwritten(t *testing.T) {
 	server := memcachedServer(t)
 	s := serve(t, "memcached://"+server.addr)
 	expect(t, s, "PUT", "a%20b", "victim", 202, "")
@@ -127,7 +130,7 @@ func TestHashedKeyIsNoOther(t *testing.T) {
 	t.Cleanup(func() { client.Close() })
 	const name = "podinfo-sha256-c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65"
 	if item, err := client.Get(name); err != nil || string(item.Value) != "victim" {
-		t.Fatalf("not kept under %s: %v", name, err)
+		t.Fatalf("not stored under %s: %v", name, err)
 	}
 	expect(t, s, "PUT", name, "attacker", 202, "")
 	expect(t, s, "GET", "a%20b", "", 200, "victim")
@@ -135,20 +138,20 @@ func TestHashedKeyIsNoOther(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	const refused = "{\n  \"code\": 413,\n  \"message\": \"value too large\"\n}"
+	const tooLarge = "{\n  \"code\": 413,\n  \"message\": \"value too large\"\n}"
 	t.Run("embedded", func(t *testing.T) {
 		s := serve(t, "", "MAX_BYTES", "1000")
-		expect(t, s, "PUT", "key", strings.Repeat("x", 1000-128-3+1), 413, refused)
+		expect(t, s, "PUT", "key", strings.Repeat("x", 1000-128-3+1), 413, tooLarge)
 		expect(t, s, "GET", "key", "", 404, "")
 		expect(t, s, "PUT", "key", strings.Repeat("x", 1000-128-3), 202, "")
 		expect(t, s, "GET", "key", "", 200, "*")
 	})
 	t.Run("memcached", func(t *testing.T) {
 		s := serve(t, "memcached://"+memcachedServer(t).addr, "REQUIRED", "true")
-		expect(t, s, "PUT", "key", strings.Repeat("x", 1<<20+1), 413, refused)
-		expect(t, s, "PUT", "key", strings.Repeat("x", 1<<20), 413, refused) // the item's header does not fit
+		expect(t, s, "PUT", "key", strings.Repeat("x", 1<<20+1), 413, tooLarge)
+		expect(t, s, "PUT", "key", strings.Repeat("x", 1<<20), 413, tooLarge) // no room for the item's header
 		if err := s.App.Ready(t.Context()); err != nil {
-			t.Errorf("counted as an outage: %v", err)
+			t.Errorf("not ready: %v", err)
 		}
 		if strings.Contains(s.Log.String(), "unavailable") {
 			t.Error(s.Log)
@@ -156,12 +159,12 @@ func TestTooLarge(t *testing.T) {
 	})
 	t.Run("memcached with smaller items", func(t *testing.T) {
 		s := serve(t, "memcached://"+memcachedServer(t, "-I", "512k").addr)
-		expect(t, s, "PUT", "key", strings.Repeat("x", 600_000), 413, refused)
+		expect(t, s, "PUT", "key", strings.Repeat("x", 600_000), 413, tooLarge)
 	})
 }
 
-// TestReadYourWrite fills the memory with values that are read often, and then
-// reads each new one at once.
+// TestReadYourWrite fills the cache with values that are read often and then
+// reads each new value right after writing it.
 func TestReadYourWrite(t *testing.T) {
 	const limit = 1 << 20
 	s := serve(t, "", "MAX_BYTES", fmt.Sprint(limit))
@@ -181,24 +184,24 @@ func TestReadYourWrite(t *testing.T) {
 	expect(t, s, "GET", "k9", "", 200, strings.Repeat("r", 400_000))
 }
 
-// TestMemoryIsBounded writes three times as much as there is room for, from
-// several clients, and measures the heap.
+// TestMemoryIsBounded writes twice as much as fits, from several clients,
+// and measures the heap.
 func TestMemoryIsBounded(t *testing.T) {
-	const limit, workers = 4 << 20, 8
+	const limit, workers = 2 << 20, 8
 	for _, size := range []int{1, 100, 1000, 33_000} {
 		before := heap()
 		call := embedded(t, limit, "0s")
-		writes := 3 * limit / (size + 128) / workers
+		writes := 2 * limit / (size + 128) / workers
 		var all sync.WaitGroup
 		for worker := range workers {
 			all.Go(func() {
 				for i := range writes {
-					call("PUT", fmt.Sprintf("%d-%d?%01000d", worker, i, 0), make([]byte, size), 202)
+					call("PUT", fmt.Sprintf("%d-%d?%0200d", worker, i, 0), make([]byte, size), 202)
 				}
 			})
 		}
 		all.Wait()
-		// The map of the entries may be half empty.
+		// The map of the entries takes more or less than entryCost assumes.
 		if got := heap() - before; got < limit*8/10 || got > limit*12/10 {
 			t.Errorf("%d writes of %d bytes took %d bytes, the limit is %d", workers*writes, size, got, limit)
 		}
@@ -207,10 +210,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// heap is the size of all live objects, in bytes.
+// heap returns the size of all live objects, in bytes.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
+	runtime.GC() // a sync.Pool releases its objects in the second collection
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
@@ -222,7 +226,7 @@ func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
 	}
 	call("GET", "a", nil, 200)
 	call("PUT", "b", make([]byte, 2000), 202)
-	call("PUT", "new", make([]byte, 4000), 202) // has room once c and d are gone
+	call("PUT", "new", make([]byte, 4000), 202) // fits when c and d are evicted
 	for key, want := range map[string]int{"a": 200, "b": 200, "c": 404, "d": 404, "new": 200} {
 		call("GET", key, nil, want)
 	}
@@ -253,7 +257,7 @@ func TestEmbeddedTTL(t *testing.T) {
 		call := embedded(t, 10_000, "1m")
 		call("PUT", "a", nil, 202)
 		time.Sleep(40 * time.Second)
-		call("GET", "a", nil, 200) // reading does not prolong it
+		call("GET", "a", nil, 200) // must not extend the lifetime
 		call("PUT", "b", nil, 202)
 		time.Sleep(21 * time.Second)
 		call("GET", "a", nil, 404)
@@ -264,8 +268,9 @@ func TestEmbeddedTTL(t *testing.T) {
 	})
 }
 
-// TestExpiredIsRoom fills the memory with what has expired a moment ago.
-func TestExpiredIsRoom(t *testing.T) {
+// TestExpiredValuesMakeRoom fills a cache and writes a large value as soon as
+// the others have expired.
+func TestExpiredValuesMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := embedded(t, 10_000, "100ms")
 		for i := range 10 {
@@ -298,7 +303,7 @@ func TestServerTTL(t *testing.T) {
 	for _, server := range []string{"redis://" + r.addr, "memcached://" + m.addr} {
 		s := serve(t, server, "TTL", "1s")
 		expect(t, s, "PUT", "k", "v", 202, "")
-		wait(t, "expiry on "+server, func() bool {
+		waitFor(t, "expiry on "+server, func() bool {
 			res, _ := s.Call(t, "GET", "/cache/k", "")
 			return res.StatusCode == 404
 		})
@@ -322,8 +327,8 @@ func TestHeartbeat(t *testing.T) {
 		mod := new(cache.Module)
 		mod.BeatEvery(10 * time.Millisecond)
 		s := registrytest.Serve(t, map[string]string{"PODINFO_CACHE_SERVER": server}, mod)
-		for range 3 { // it comes back
-			wait(t, "heartbeat on "+server, func() bool {
+		for range 3 { // each round deletes the heartbeat and waits for the next one
+			waitFor(t, "heartbeat on "+server, func() bool {
 				res, body := s.Call(t, "GET", "/cache/"+host, "")
 				return res.StatusCode == 200 && body == "1.2.3"
 			})
@@ -332,7 +337,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 	client := redis.NewClient(&redis.Options{Addr: r.addr, DB: 2})
 	t.Cleanup(func() { client.Close() })
-	wait(t, "a heartbeat that ends", func() bool {
+	waitFor(t, "a heartbeat that expires", func() bool {
 		ttl, err := client.TTL(t.Context(), host).Result()
 		return err == nil && ttl > 30*time.Second && ttl <= time.Minute
 	})
@@ -356,9 +361,9 @@ func TestOutages(t *testing.T) {
 			}
 			works := func(when string) {
 				t.Helper()
-				wait(t, when, func() bool { return s.App.Ready(t.Context()) == nil })
-				// Connections from before the outage may each fail once.
-				wait(t, when, func() bool {
+				waitFor(t, "the server "+when, func() bool { return s.App.Ready(t.Context()) == nil })
+				// Each connection from before the outage may fail once.
+				waitFor(t, "the server "+when, func() bool {
 					res, _ := s.Call(t, "PUT", "/cache/k", "v")
 					return res.StatusCode == 202
 				})
@@ -377,8 +382,8 @@ func TestOutages(t *testing.T) {
 	}
 }
 
-// TestTimeLimit holds that a server which never answers costs no more than the
-// limit, which is far from what the clients do by default.
+// TestTimeLimit checks that operations on a server that hangs end within the
+// time limit. The clients' default limits are far longer.
 func TestTimeLimit(t *testing.T) {
 	for scheme, server := range map[string]*child{"redis": redisServer(t), "memcached": memcachedServer(t)} {
 		s := serve(t, scheme+"://"+server.addr, "TIMEOUT", "100ms")
@@ -386,9 +391,9 @@ func TestTimeLimit(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
-		for range 10 { // 10 in turn: by default that takes a minute
+		for range 10 {
 			all.Go(func() {
-				for range 10 {
+				for range 10 { // would take a minute with the clients' defaults
 					req := httptest.NewRequestWithContext(ctx, "GET", "/cache/k", nil)
 					rec := httptest.NewRecorder()
 					s.App.ServeHTTP(rec, req)
@@ -400,23 +405,23 @@ func TestTimeLimit(t *testing.T) {
 		}
 		all.Wait()
 		if ctx.Err() != nil {
-			t.Errorf("%s: 10 operations took more than 20 s", scheme)
+			t.Errorf("%s: 10 sequential operations took more than 20 s", scheme)
 		}
 		server.resume(t)
 	}
 }
 
-func TestServerNotThereAtStart(t *testing.T) {
+func TestServerUnavailableAtStart(t *testing.T) {
 	for _, scheme := range []string{"redis", "rediss", "memcached"} {
 		server := newChild(t) // nothing listens
 		s := serve(t, scheme+"://"+server.addr)
 		expect(t, s, "GET", "k", "", 503, unavailable)
 		if err := s.App.Ready(t.Context()); err != nil {
-			t.Errorf("not required, and not ready: %v", err)
+			t.Errorf("not ready, although no server is required: %v", err)
 		}
-		wait(t, "log", func() bool { return strings.Contains(s.Log.String(), "cache server is unavailable") })
+		waitFor(t, "log", func() bool { return strings.Contains(s.Log.String(), "cache server is unavailable") })
 	}
-	// A name that does not resolve yet is no reason not to start.
+	// A name that does not resolve yet must not prevent the start.
 	s := serve(t, "memcached://no-such-host.invalid")
 	expect(t, s, "GET", "k", "", 503, unavailable)
 }
@@ -430,7 +435,7 @@ func TestWrongPassword(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "wr0ng-s3cret") {
 			t.Errorf("%q: %v", user, err)
 		}
-		wait(t, "log", func() bool { return strings.Contains(s.Log.String(), "cache server is unavailable") })
+		waitFor(t, "log", func() bool { return strings.Contains(s.Log.String(), "cache server is unavailable") })
 		if strings.Contains(s.Log.String(), "wr0ng-s3cret") {
 			t.Error(s.Log)
 		}
@@ -451,7 +456,7 @@ func TestUserAndDatabase(t *testing.T) {
 	}
 }
 
-// TestCluster has the client find the slots of a cluster of one node.
+// TestCluster uses a cluster of one node.
 func TestCluster(t *testing.T) {
 	server := redisServer(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
 	admin := redis.NewClient(&redis.Options{Addr: server.addr})
@@ -461,14 +466,14 @@ func TestCluster(t *testing.T) {
 	}
 	for _, url := range []string{"redis://" + server.addr + "?cluster=true", "redis://" + server.addr + ",127.0.0.1:1"} {
 		s := serve(t, url)
-		wait(t, "the cluster", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", url); return res.StatusCode == 202 })
+		waitFor(t, "the cluster", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", url); return res.StatusCode == 202 })
 		expect(t, s, "GET", "k", "", 200, url)
 		expect(t, s, "DELETE", "k", "", 202, "")
 	}
 }
 
-// TestSentinel has the client ask Sentinels for the master. One of them is not
-// there.
+// TestSentinel finds the master through two Sentinels, of which one is
+// unavailable.
 func TestSentinel(t *testing.T) {
 	master := redisServer(t)
 	host, port, _ := net.SplitHostPort(master.addr)
@@ -481,7 +486,7 @@ func TestSentinel(t *testing.T) {
 	sentinel.args = []string{"redis-server", conf, "--sentinel", "--port", sentinelPort, "--bind", "127.0.0.1"}
 	sentinel.start(t)
 	s := serve(t, "redis://127.0.0.1:1,"+sentinel.addr+"/2?master_name=mymaster")
-	wait(t, "the master", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", "v"); return res.StatusCode == 202 })
+	waitFor(t, "the master", func() bool { res, _ := s.Call(t, "PUT", "/cache/k", "v"); return res.StatusCode == 202 })
 	admin := redis.NewClient(&redis.Options{Addr: master.addr, DB: 2})
 	t.Cleanup(func() { admin.Close() })
 	if got, err := admin.Get(t.Context(), "k").Result(); got != "v" {
@@ -498,7 +503,7 @@ func TestTLS(t *testing.T) {
 	s := serve(t, "rediss://"+addr+"?skip_verify=true")
 	expect(t, s, "PUT", "k", "v", 202, "")
 	expect(t, s, "GET", "k", "", 200, "v")
-	s = serve(t, "rediss://"+addr) // nobody vouches for the certificate
+	s = serve(t, "rediss://"+addr) // the certificate is self-signed
 	expect(t, s, "GET", "k", "", 503, unavailable)
 	s = serve(t, "redis://"+addr)
 	expect(t, s, "GET", "k", "", 503, unavailable)
@@ -512,13 +517,13 @@ func TestForeignType(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, "redis://"+server.addr, "REQUIRED", "true")
-	expect(t, s, "GET", "list", "", 500, "{\n  \"code\": 500,\n  \"message\": \"cache get failed: the key holds something that is not a value\"\n}")
+	expect(t, s, "GET", "list", "", 500, "{\n  \"code\": 500,\n  \"message\": \"cache get failed: the key holds a Redis type other than string\"\n}")
 	if strings.Contains(s.Log.String(), "unavailable") {
-		t.Errorf("counted as an outage: %s", s.Log)
+		t.Errorf("logged as an outage: %s", s.Log)
 	}
 }
 
-// limit is a body limit, as another module sets it.
+// limit is a module that limits bodies to 10 bytes.
 type limit struct{}
 
 func (limit) Info() registry.Info { return registry.Info{Name: "limit", Phase: registry.Guard} }
@@ -569,7 +574,7 @@ func TestMetrics(t *testing.T) {
 	set, m = metrics.NewSet(), new(cache.Module)
 	m.ContributeMetrics(set)
 	s = registrytest.Serve(t, map[string]string{"PODINFO_CACHE_SERVER": "redis://" + server.addr}, m)
-	wait(t, "podinfo_cache_up", func() bool { return maps.Equal(read(set), map[string]string{"podinfo_cache_up": "1"}) })
+	waitFor(t, "podinfo_cache_up", func() bool { return maps.Equal(read(set), map[string]string{"podinfo_cache_up": "1"}) })
 	server.kill()
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
 		s.Call(t, method, "/cache/k", "v")
@@ -589,7 +594,7 @@ func TestSettings(t *testing.T) {
 	} {
 		_, err := registry.New([]registry.Module{new(cache.Module)}, registry.Env(map[string]string{"PODINFO_CACHE_" + c.key: c.value}))
 		if err == nil || !strings.Contains(err.Error(), "PODINFO_CACHE_"+c.key) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s=%s: %v, want one line about it", c.key, c.value, err)
+			t.Errorf("%s=%s: %v, want an error of one line that names the variable", c.key, c.value, err)
 		}
 	}
 	for _, server := range []string{
@@ -606,7 +611,7 @@ func TestSettings(t *testing.T) {
 	}
 	for _, rt := range app.Mounted() {
 		if rt.Label != "cache" {
-			t.Errorf("%s %s has the label %q", rt.Method, rt.Path, rt.Label)
+			t.Errorf("%s %s: label %q, want cache", rt.Method, rt.Path, rt.Label)
 		}
 	}
 }

@@ -20,19 +20,19 @@ type embedded struct {
 	max   int64
 	ttl   time.Duration // 0 means that entries do not expire
 	start time.Time
-	timer *time.Timer // frees expired entries of an idle cache; nil without a TTL
+	timer *time.Timer // runs expire, so that an idle cache frees memory; nil without a TTL
 	hash  func(key string) uint64
 
 	mu      sync.Mutex
-	entries map[uint64]*entry // by hash: two keys of one hash replace each other
+	entries map[uint64]*entry // by hash; keys with equal hashes replace each other
 	peak    int               // largest number of entries since the map was made
 	used    int64             // sum of all sizes
 	lists   entry             // head of both lists
 }
 
-// An entry is in two circular lists, newest first. All entries live equally
-// long, so the last one by age is the next to expire. The links of
-// container/list and a map by key would take twice the memory.
+// An entry is in two circular lists, newest first. All entries have the same
+// lifetime, so the last one by age expires next. container/list and a map by key
+// would take twice as much memory per entry.
 type entry struct {
 	key     string
 	value   []byte        // shared with readers, so never modified
@@ -75,7 +75,7 @@ func (e *embedded) set(_ context.Context, key string, value []byte) error {
 	if int64(len(key)+len(value)+entryCost) > e.max {
 		return errTooLarge
 	}
-	// The arguments are parts of a URL and of a buffer. Clones release those.
+	// Clone, because the arguments refer to a whole URL and to a larger buffer.
 	n := &entry{key: strings.Clone(key), value: bytes.Clone(value)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,8 +104,8 @@ func (e *embedded) delete(_ context.Context, key string) error {
 	return nil
 }
 
-// removeLocked removes n unless it is nil. A map never shrinks, so one that is
-// half empty is replaced.
+// removeLocked removes n unless it is nil. It replaces a map that is half empty,
+// because maps do not shrink. The caller must hold e.mu.
 func (e *embedded) removeLocked(n *entry) {
 	if n == nil {
 		return
@@ -121,8 +121,7 @@ func (e *embedded) removeLocked(n *entry) {
 	}
 }
 
-// expire removes the expired entries of an idle cache. It is called no later
-// than the oldest entry expires.
+// expire removes the expired entries and sets the timer to the next expiry.
 func (e *embedded) expire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -132,7 +131,8 @@ func (e *embedded) expire() {
 	}
 }
 
-// expireLocked removes the expired entries and returns the time since start.
+// expireLocked removes the expired entries and returns the time since start. The
+// caller must hold e.mu.
 func (e *embedded) expireLocked() time.Duration {
 	if e.ttl == 0 {
 		return 0
@@ -144,15 +144,15 @@ func (e *embedded) expireLocked() time.Duration {
 	return now
 }
 
-// size is the number of bytes that n counts against the limit. The capacity of
-// a cloned value includes the rounding of the allocator.
+// size returns the bytes that n counts against the limit. The capacity of a
+// cloned value includes the rounding of the allocator.
 func (n *entry) size() int64 { return int64(len(n.key) + cap(n.value) + entryCost) }
 
-// insert puts n first in a list of which e is the head.
-func (e *entry) insert(n *entry, list int) {
-	next := e.links[list].next
-	n.links[list].prev, n.links[list].next = e, next
-	e.links[list].next, next.links[list].prev = n, n
+// insert makes n the first entry of the list with the given head.
+func (head *entry) insert(n *entry, list int) {
+	next := head.links[list].next
+	n.links[list].prev, n.links[list].next = head, next
+	head.links[list].next, next.links[list].prev = n, n
 }
 
 func (n *entry) unlink(list int) {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// An operation is a label of the metrics.
+// An operation is a label value of the metrics and the name of a span.
 type operation string
 
 const (
@@ -24,24 +24,24 @@ const (
 // Routes declares /cache/{key}.
 func (m *Module) Routes() []registry.Route {
 	route := func(method string, h http.HandlerFunc, summary string, returns map[int]any) registry.Route {
-		refused := reply.Problem{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
-		returns[http.StatusInternalServerError] = refused
-		returns[http.StatusServiceUnavailable] = refused
+		problem := reply.Problem{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
+		returns[http.StatusInternalServerError] = problem
+		returns[http.StatusServiceUnavailable] = problem
 		rt := registry.Route{
 			Method: method, Path: "/cache/{key}", Handler: h, Label: "cache",
-			Summary: summary, Tag: "HTTP API", Params: map[string]string{"key": "name of the value"}, Returns: returns,
+			Summary: summary, Tag: "HTTP API", Params: map[string]string{"key": "key of the value"}, Returns: returns,
 		}
 		if method == http.MethodPost || method == http.MethodPut {
 			rt.Body = "the value"
-			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = refused, refused
+			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = problem, problem
 		}
 		return rt
 	}
 	return []registry.Route{
-		route(http.MethodPost, m.write, "Keep a value", map[int]any{http.StatusAccepted: nil}),
-		route(http.MethodPut, m.write, "Keep a value", map[int]any{http.StatusAccepted: nil}),
+		route(http.MethodPost, m.write, "Store a value", map[int]any{http.StatusAccepted: nil}),
+		route(http.MethodPut, m.write, "Store a value", map[int]any{http.StatusAccepted: nil}),
 		route(http.MethodGet, m.read, "Read a value", map[int]any{http.StatusOK: "the value", http.StatusNotFound: nil}),
-		route(http.MethodDelete, m.remove, "Forget a value", map[int]any{http.StatusAccepted: nil}),
+		route(http.MethodDelete, m.remove, "Delete a value", map[int]any{http.StatusAccepted: nil}),
 	}
 }
 
@@ -50,18 +50,18 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	err := m.operate(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
+	err := m.traced(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
 	m.reply(w, opSet, err)
 }
 
 func (m *Module) remove(w http.ResponseWriter, r *http.Request) {
-	err := m.operate(r.Context(), opDelete, func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
+	err := m.traced(r.Context(), opDelete, func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
 	m.reply(w, opDelete, err)
 }
 
 func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	var value []byte
-	err := m.operate(r.Context(), opGet, func(ctx context.Context) (err error) {
+	err := m.traced(r.Context(), opGet, func(ctx context.Context) (err error) {
 		value, err = m.store.get(ctx, r.PathValue("key"))
 		return err
 	})
@@ -73,7 +73,7 @@ func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	reply.Raw(w, http.StatusOK, value)
 }
 
-// reply answers an operation that has no value to show.
+// reply sends the response of an operation that returns no value.
 func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
 	switch {
 	case err == nil:
@@ -95,11 +95,11 @@ func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
 	}
 }
 
-// ContributeMetrics adds the module's metrics to set. It is to be called once,
-// before the first request.
+// ContributeMetrics adds the module's metrics to set. Call it once, before the
+// first request.
 func (m *Module) ContributeMetrics(set *metrics.Set) {
 	set.NewGauge("podinfo_cache_up", func() float64 {
-		if m.state.Load() == up {
+		if m.serverState.Load() == up {
 			return 1
 		}
 		return 0

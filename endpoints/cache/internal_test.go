@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// BeatEvery makes m send heartbeats more often. Call it before m starts.
-func (m *Module) BeatEvery(d time.Duration) { m.every = d }
+// BeatEvery sets the interval of the heartbeats. Call it before m starts.
+func (m *Module) BeatEvery(d time.Duration) { m.beatInterval = d }
 
 func TestExpiration(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -13,19 +13,18 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// memcachedServer keeps values on memcached servers.
+// memcachedServer stores values on memcached servers.
 type memcachedServer struct {
-	client  *memcache.Client
-	ttl     time.Duration
-	servers servers
-	slots   chan struct{} // one for each operation that may be under way
+	client *memcache.Client
+	ttl    time.Duration
+	slots  chan struct{} // full when maxConnections operations are running
 }
 
-// maxValue is the size limit of a value, in bytes: that of an item of
-// memcached, unless it was started with another.
+// maxValue is the size limit of a value, in bytes. It is memcached's default
+// limit of an item.
 const maxValue = 1 << 20
 
-// memcachedServers reads host[:port],… with memcached's own port as default.
+// memcachedServers parses host[:port],… with 11211 as the default port.
 func memcachedServers(list string) (servers, error) {
 	var out servers
 	for _, s := range strings.Split(strings.TrimSuffix(list, "/"), ",") {
@@ -37,23 +36,23 @@ func memcachedServers(list string) (servers, error) {
 			return nil, err
 		}
 		if host == "" || port == "" || strings.ContainsAny(host+port, "/@? ") {
-			return nil, errors.New("want host[:port]")
+			return nil, errors.New("invalid address: want host[:port]")
 		}
 		out = append(out, server(net.JoinHostPort(host, port)))
 	}
 	return out, nil
 }
 
-// newMemcached gives half of timeout to dialling and half to what follows.
+// newMemcached uses half of timeout for dialing and half for the operation.
 func newMemcached(s servers, timeout, ttl time.Duration) *memcachedServer {
 	c := memcache.NewFromSelector(s)
 	c.Timeout = timeout / 2
 	c.MaxIdleConns = maxConnections
-	return &memcachedServer{c, ttl, s, make(chan struct{}, maxConnections)}
+	return &memcachedServer{c, ttl, make(chan struct{}, maxConnections)}
 }
 
-// servers spreads keys over its members. Names are resolved when they are
-// dialled: the client's own list does that once, for ever.
+// servers distributes keys over its members. It resolves a name each time it
+// dials, unlike memcache.ServerList, which resolves it once.
 type servers []net.Addr
 
 func (s servers) PickServer(key string) (net.Addr, error) {
@@ -69,14 +68,14 @@ func (s servers) Each(f func(net.Addr) error) error {
 	return nil
 }
 
-// server is the address of one, host:port.
+// server is an address, host:port.
 type server string
 
 func (server) Network() string  { return "tcp" }
 func (s server) String() string { return string(s) }
 
-// do runs f when a slot is free. The client knows no contexts: what was begun
-// lasts until its own timeout.
+// do waits for a free slot and runs f. The client does not support contexts, so
+// ctx ends the wait but not f, which ends with the client's timeout.
 func (s *memcachedServer) do(ctx context.Context, f func() error) error {
 	select {
 	case s.slots <- struct{}{}:
@@ -119,8 +118,8 @@ func (s *memcachedServer) setFor(ctx context.Context, key string, value []byte, 
 	return err
 }
 
-// expiration is ttl in memcached's terms: in whole seconds, none for 0, and a
-// date beyond 30 days.
+// expiration converts ttl to memcached's format: whole seconds, 0 for no
+// expiration, and Unix time for more than 30 days.
 func expiration(ttl time.Duration, now time.Time) int32 {
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	if ttl > 30*24*time.Hour {
@@ -141,23 +140,23 @@ func (s *memcachedServer) delete(ctx context.Context, key string) error {
 
 func (s *memcachedServer) ping(ctx context.Context) error { return s.do(ctx, s.client.Ping) }
 
-func (s *memcachedServer) beat(ctx context.Context, name, version string) error {
-	return s.setFor(ctx, name, []byte(version), beatLasts)
+func (s *memcachedServer) beat(ctx context.Context, hostname, version string) error {
+	return s.setFor(ctx, hostname, []byte(version), beatTTL)
 }
 
 func (s *memcachedServer) close() error { return s.client.Close() }
 
-// hashed starts the keys that stand for those memcached cannot hold.
-const hashed = "podinfo-sha256-"
+// hashPrefix starts a key that is a hash.
+const hashPrefix = "podinfo-sha256-"
 
-// memcachedKey is key, or its hash when memcached cannot hold it: its limit is
-// 250 bytes, without spaces and controls. A key that looks like a hash is
-// hashed too, so that it cannot stand for another.
+// memcachedKey returns key, or its hash when memcached does not accept key: the
+// limit is 250 bytes, without spaces and control characters. It also hashes
+// keys with the prefix of a hash, which could otherwise collide with one.
 func memcachedKey(key string) string {
-	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f }
-	if len(key) <= 250 && !strings.ContainsFunc(key, odd) && !strings.HasPrefix(key, hashed) {
+	forbidden := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if len(key) <= 250 && !strings.ContainsFunc(key, forbidden) && !strings.HasPrefix(key, hashPrefix) {
 		return key
 	}
 	sum := sha256.Sum256([]byte(key))
-	return hashed + hex.EncodeToString(sum[:])
+	return hashPrefix + hex.EncodeToString(sum[:])
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// opener reads Server and returns what opens the store it names. The error
-// does not repeat Server, which may hold a password.
+// opener parses Server and returns a function that opens the store. The error
+// does not quote Server, which may contain a password.
 func (m *Module) opener() (func() store, error) {
 	scheme, rest, _ := strings.Cut(m.Server, "://")
 	switch scheme {

@@ -13,16 +13,17 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// redisServer keeps values on a Redis server, on the master that Sentinels
-// name, or on a Cluster.
+// redisServer stores values on a Redis server, on the master that Sentinels
+// report, or on a Cluster.
 type redisServer struct {
 	client redis.UniversalClient
 	ttl    time.Duration
 }
 
-// redisOptions reads the URL of a server, or of several: Sentinels when the
-// query names a master, and else nodes of a Cluster. What the URL does not set
-// is set so that an operation, with its one retry, is over within Timeout.
+// redisOptions parses the URL of one server or of several. Several servers are
+// Sentinels if the query has master_name, otherwise nodes of a Cluster. Limits
+// that the URL leaves out are set so that an operation and its one retry end
+// within Timeout.
 func (m *Module) redisOptions(scheme, rest string) (*redis.UniversalOptions, error) {
 	if scheme == "tcp" { // upstream's name for it
 		scheme = "redis"
@@ -41,7 +42,7 @@ func (m *Module) redisOptions(scheme, rest string) (*redis.UniversalOptions, err
 		return nil, err
 	}
 	if len(addrs) > 1 && o.TLSConfig != nil {
-		o.TLSConfig.ServerName = "" // each has a name of its own
+		o.TLSConfig.ServerName = "" // the dialer takes it from each address
 	}
 	half := m.Timeout / 2
 	return &redis.UniversalOptions{
@@ -58,7 +59,7 @@ func (m *Module) redisOptions(scheme, rest string) (*redis.UniversalOptions, err
 		PoolSize:                 cmp.Or(o.PoolSize, maxConnections),
 		PoolTimeout:              cmp.Or(o.PoolTimeout, m.Timeout),
 		ConnMaxIdleTime:          cmp.Or(o.ConnMaxIdleTime, 5*time.Minute),
-		PipelinePoolSize:         -1, // there are no pipelines
+		PipelinePoolSize:         -1, // pipelines are not used
 		ReadBufferSize:           4096,
 		WriteBufferSize:          4096,
 		DisableIdentity:          true,
@@ -66,7 +67,8 @@ func (m *Module) redisOptions(scheme, rest string) (*redis.UniversalOptions, err
 	}, nil
 }
 
-// hosts takes the list of hosts out of a URL, which can have only one.
+// hosts parses a URL with a comma-separated list of hosts, which package url
+// cannot. It returns the addresses of all hosts and the URL of the last one.
 func hosts(scheme, rest string) (u *url.URL, addrs []string, err error) {
 	from := strings.LastIndexByte(rest, '@') + 1
 	to := len(rest)
@@ -76,14 +78,14 @@ func hosts(scheme, rest string) (u *url.URL, addrs []string, err error) {
 	for _, host := range strings.Split(rest[from:to], ",") {
 		u, err = url.Parse(scheme + "://" + rest[:from] + strings.TrimSpace(host) + rest[to:])
 		if err != nil || u.Hostname() == "" {
-			return nil, nil, errors.New("no host")
+			return nil, nil, errors.New("missing host")
 		}
 		addrs = append(addrs, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379")))
 	}
 	return u, addrs, nil
 }
 
-// maxConnections is how many connections there are at most to a server.
+// maxConnections is the largest number of connections to a server.
 const maxConnections = 32
 
 func newRedis(o *redis.UniversalOptions, ttl time.Duration) *redisServer {
@@ -92,29 +94,30 @@ func newRedis(o *redis.UniversalOptions, ttl time.Duration) *redisServer {
 	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {
-			return failed{err: err}, nil
+			return failedConn{err: err}, nil
 		}
 		return c, nil
 	}
 	return &redisServer{redis.NewUniversalClient(&opts), ttl}
 }
 
-// failed stands for a connection that could not be made. Given the error
-// itself, the client's pool writes to standard error every time, and dials on
-// in a goroutine that outlives it.
-type failed struct {
+// failedConn replaces a connection that could not be opened. It returns the
+// error of the dialer when it is used. If the dialer returned the error, the
+// client's pool would write each one to standard error and dial again in a
+// goroutine that outlives the pool.
+type failedConn struct {
 	net.Conn
 	err error
 }
 
-func (f failed) Read([]byte) (int, error)       { return 0, f.err }
-func (f failed) Write([]byte) (int, error)      { return 0, f.err }
-func (failed) Close() error                     { return nil }
-func (failed) LocalAddr() net.Addr              { return new(net.TCPAddr) }
-func (failed) RemoteAddr() net.Addr             { return new(net.TCPAddr) }
-func (failed) SetDeadline(time.Time) error      { return nil }
-func (failed) SetReadDeadline(time.Time) error  { return nil }
-func (failed) SetWriteDeadline(time.Time) error { return nil }
+func (f failedConn) Read([]byte) (int, error)       { return 0, f.err }
+func (f failedConn) Write([]byte) (int, error)      { return 0, f.err }
+func (failedConn) Close() error                     { return nil }
+func (failedConn) LocalAddr() net.Addr              { return new(net.TCPAddr) }
+func (failedConn) RemoteAddr() net.Addr             { return new(net.TCPAddr) }
+func (failedConn) SetDeadline(time.Time) error      { return nil }
+func (failedConn) SetReadDeadline(time.Time) error  { return nil }
+func (failedConn) SetWriteDeadline(time.Time) error { return nil }
 
 func (s *redisServer) get(ctx context.Context, key string) ([]byte, error) {
 	value, err := s.client.Get(ctx, key).Bytes()
@@ -137,8 +140,8 @@ func (s *redisServer) delete(ctx context.Context, key string) error {
 
 func (s *redisServer) ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
 
-func (s *redisServer) beat(ctx context.Context, name, version string) error {
-	return s.client.Set(ctx, name, version, beatLasts).Err()
+func (s *redisServer) beat(ctx context.Context, hostname, version string) error {
+	return s.client.Set(ctx, hostname, version, beatTTL).Err()
 }
 
 func (s *redisServer) close() error { return s.client.Close() }

@@ -18,31 +18,31 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(&chatter)
+	redis.SetLogger(&redisLog)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if chatter.String() != "" {
-			fmt.Fprintln(os.Stderr, "go-redis writes to standard error:", chatter.String())
+		if redisLog.String() != "" {
+			fmt.Fprintln(os.Stderr, "go-redis would have written to standard error:", redisLog.String())
 			code = max(code, 1)
 		}
 		os.Exit(code)
 	}))
 }
 
-// chatter is what go-redis would write to standard error.
-var chatter said
+// redisLog collects what go-redis would write to standard error.
+var redisLog logger
 
-type said struct {
+type logger struct {
 	mu sync.Mutex
 	strings.Builder
 }
 
-func (s *said) Printf(_ context.Context, format string, v ...any) {
-	if strings.HasPrefix(format, "sentinel: ") { // news of who is master, once each time
+func (l *logger) Printf(_ context.Context, format string, v ...any) {
+	if strings.HasPrefix(format, "sentinel: ") { // a new master, logged once per failover
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s, format+"\n", v...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l, format+"\n", v...)
 }
 
 // child is a real server that runs as a child process on loopback.
@@ -70,7 +70,7 @@ func memcachedServer(t *testing.T, args ...string) *child {
 	return c
 }
 
-// newChild finds a free port.
+// newChild chooses a free port.
 func newChild(t *testing.T) *child {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,28 +81,29 @@ func newChild(t *testing.T) *child {
 	return &child{addr: l.Addr().String()}
 }
 
-// start starts the server and waits until it answers.
+// start starts the server and waits until it responds.
 func (c *child) start(t *testing.T) {
 	t.Helper()
 	c.cmd = exec.Command(c.args[0], c.args[1:]...)
 	var out strings.Builder
 	c.cmd.Stdout, c.cmd.Stderr = &out, &out
 	if err := c.cmd.Start(); err != nil {
-		t.Fatalf("%v: run `make test`, which provides %s", err, c.args[0])
+		t.Fatalf("%v: run `make deps` to install %s", err, c.args[0])
 	}
 	t.Cleanup(c.kill)
 	deadline := time.Now().Add(30 * time.Second)
-	for !c.answers() {
+	for !c.responds() {
 		if time.Now().After(deadline) {
 			c.kill()
-			t.Fatalf("%s does not answer: %s", c.args[0], out.String())
+			t.Fatalf("%s does not respond: %s", c.args[0], out.String())
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// answers sends a line that either protocol answers with one, if only an error.
-func (c *child) answers() bool {
+// responds sends a line to which a server of either protocol responds with a
+// line, which may be an error.
+func (c *child) responds() bool {
 	conn, err := net.DialTimeout("tcp", c.addr, time.Second)
 	if err != nil {
 		return false
@@ -114,7 +115,7 @@ func (c *child) answers() bool {
 	return err == nil && !strings.Contains(line, "LOADING")
 }
 
-// kill ends the server, if it runs.
+// kill kills the server if it is running.
 func (c *child) kill() {
 	if c.cmd.ProcessState == nil {
 		c.cmd.Process.Kill()
@@ -122,13 +123,14 @@ func (c *child) kill() {
 	}
 }
 
-// hang stops the server from answering, and resume lets it go on.
+// hang suspends the server until resume is called.
 func (c *child) hang(t *testing.T) {
 	t.Helper()
 	c.signal(t, syscall.SIGSTOP)
-	var status syscall.WaitStatus // returns when every thread has stopped
+	// Wait4 returns when every thread has stopped.
+	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(c.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
-		t.Fatalf("%s is not stopped: %v %v", c.args[0], status, err)
+		t.Fatalf("%s did not stop: %v %v", c.args[0], status, err)
 	}
 }
 

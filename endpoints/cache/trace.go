@@ -7,29 +7,31 @@ import (
 	"strings"
 )
 
-// operate is ask for a request. What stays in this process makes no span.
-func (m *Module) operate(ctx context.Context, op operation, f func(context.Context) error) error {
+// traced runs an operation of a request with the time limit and, when it goes
+// to a server, within a span of each tracer.
+func (m *Module) traced(ctx context.Context, op operation, f func(context.Context) error) error {
 	if m.Server == "" || len(m.tracers) == 0 {
-		return m.ask(ctx, f)
+		return m.withTimeout(ctx, f)
 	}
-	system, server := m.peer()
+	system, server := m.server()
 	ends := make([]func(error), len(m.tracers))
 	for i, t := range m.tracers {
 		ctx, ends[i] = t.DatabaseSpan(ctx, system, string(op), server)
 	}
-	err := m.ask(ctx, f)
+	err := m.withTimeout(ctx, f)
+	spanErr := err
+	if errors.Is(err, errMiss) { // a miss is no failure of the server
+		spanErr = nil
+	}
 	for _, end := range ends {
-		if errors.Is(err, errMiss) { // an answer like any other
-			end(nil)
-			continue
-		}
-		end(err)
+		end(spanErr)
 	}
 	return err
 }
 
-// peer is the kind of server and, if there is one of it, its address.
-func (m *Module) peer() (system, address string) {
+// server returns the database system of the server and, for a single server,
+// its address.
+func (m *Module) server() (system, address string) {
 	system = "redis"
 	if strings.HasPrefix(m.Server, "memcached:") {
 		system = "memcached"

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestFirstBytesGoOutAtOnce(t *testing.T) {
+func TestFirstBytesAreSentImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(chunked.Module))
 		began := time.Now()
@@ -48,7 +48,7 @@ func TestFirstBytesGoOutAtOnce(t *testing.T) {
 	})
 }
 
-func TestRefuses(t *testing.T) {
+func TestInvalidWaits(t *testing.T) {
 	s := registrytest.Serve(t, map[string]string{"PODINFO_DELAY_MAX": "1m"}, new(chunked.Module))
 	for path, code := range map[string]int{"/chunked/61": 400, "/chunked/-1s": 400, "/chunked/99999999999999999999": 400, "/chunked/abc": 404, "/chunked/": 404} {
 		if res, body := s.Call(t, "GET", path, ""); res.StatusCode != code {
@@ -62,7 +62,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// waits is how long count bare requests waited, in order.
+// waits returns the durations of count requests without a given time, in order.
 func waits(t *testing.T, env map[string]string, count int) (out []time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, env, new(chunked.Module))
@@ -77,8 +77,8 @@ func waits(t *testing.T, env map[string]string, count int) (out []time.Duration)
 
 func TestRandomWait(t *testing.T) {
 	for _, c := range []struct {
-		timeout, most string
-		want          []time.Duration // every one occurs, and no other
+		timeout, max string
+		want         []time.Duration // all durations that occur
 	}{
 		{"13s", "1h", []time.Duration{10 * time.Second, 11 * time.Second, 12 * time.Second}},
 		{"10500ms", "1h", []time.Duration{10 * time.Second}},
@@ -87,7 +87,7 @@ func TestRandomWait(t *testing.T) {
 		{"1s", "1h", []time.Duration{500 * time.Millisecond}},
 		{"13s", "2s", []time.Duration{2 * time.Second}},
 	} {
-		got := waits(t, map[string]string{"PODINFO_HTTP_SERVER_TIMEOUT": c.timeout, "PODINFO_DELAY_MAX": c.most, "PODINFO_SEED": "1"}, 60)
+		got := waits(t, map[string]string{"PODINFO_HTTP_SERVER_TIMEOUT": c.timeout, "PODINFO_DELAY_MAX": c.max, "PODINFO_SEED": "1"}, 60)
 		slices.Sort(got)
 		if got = slices.Compact(got); !slices.Equal(got, c.want) {
 			t.Errorf("timeout %s: %v, want %v", c.timeout, got, c.want)
@@ -95,15 +95,15 @@ func TestRandomWait(t *testing.T) {
 	}
 	again := func(seed string) []time.Duration { return waits(t, map[string]string{"PODINFO_SEED": seed}, 20) }
 	if !slices.Equal(again("7"), again("7")) || slices.Equal(again("7"), again("8")) {
-		t.Error("a seed does not repeat its waits")
+		t.Error("waits do not depend on the seed alone")
 	}
 }
 
-func TestEndsWhenTheClientLeaves(t *testing.T) {
+func TestEndsWhenTheClientDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(chunked.Module))
-		ctx, leave := context.WithTimeout(t.Context(), time.Second)
-		defer leave()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		began := time.Now()
 		app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/chunked/60", nil))
 		if took := time.Since(began); took != time.Second {
@@ -112,7 +112,7 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 	})
 }
 
-func TestCompletesBeyondTheWriteTimeout(t *testing.T) {
+func TestCompletesAfterTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(chunked.Module))
 		res, err := waittest.Serve(t, app, 2*time.Second).Get("http://test/chunked/60")

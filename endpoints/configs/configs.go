@@ -1,4 +1,5 @@
-// Package configs serves /configs: the files of a directory, as they are now.
+// Package configs serves /configs, which returns the current files of a
+// directory.
 package configs
 
 import (
@@ -11,58 +12,59 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is configs.
+// Module is the configs module.
 type Module struct {
 	Path   string `env:"CONFIG_PATH" doc:"directory of the config file, served and watched by /configs"`
 	Config string `env:"CONFIG" envDefault:"config.yaml" doc:"name of the config file, YAML or JSON"`
 
 	host  *registry.Host
-	reply atomic.Pointer[[]byte] // encoded; replaced as a whole
+	reply atomic.Pointer[[]byte] // encoded
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "configs", Doc: "Show the files of the config directory, as they are now.", Unprefixed: true}
+	return registry.Info{Name: "configs", Doc: "Show the current files of the config directory.", Unprefixed: true}
 }
 
-// Provision prepares the reply of an empty directory.
+// Provision prepares the response for an empty directory.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	m.reply.Store(new([]byte("{}")))
 	return nil
 }
 
-// Start reads the directory and watches it. One that cannot be watched is not
-// served.
+// Start reads the directory and watches it. If it cannot be watched, /configs
+// returns no files.
 func (m *Module) Start(context.Context) error {
 	if m.Path == "" {
 		return nil
 	}
 	follow, err := watch.Directory(m.Path)
 	if err != nil {
-		m.host.Log.WithError(err).Warn("/configs cannot watch its directory and shows nothing")
+		m.host.Log.WithError(err).Warn("cannot watch the config directory; /configs returns no files")
 		return nil
 	}
 	m.host.Log.Info("fscache start watcher for " + m.Path)
-	m.load() // now: no change can come between
+	m.load() // the watch has begun, so no change is lost
 	m.host.Go(func(ctx context.Context) { follow(ctx, m.load, m.missed) })
 	return nil
 }
 
 func (m *Module) missed(err error) {
-	m.host.Log.WithError(err).Warn("/configs may have missed a change")
+	m.host.Log.WithError(err).Warn("the watch of the config directory may have missed a change")
 }
 
-// load replaces the reply.
+// load reads the directory and replaces the response. If reading fails, the
+// previous response is kept.
 func (m *Module) load() {
 	files, err := m.read()
 	if err != nil {
-		m.host.Log.WithError(err).Warn("the directory of /configs cannot be read, its files are shown as they were")
+		m.host.Log.WithError(err).Warn("cannot read the config directory; /configs returns the previous files")
 		return
 	}
 	b, err := reply.Encode(files)
 	if err != nil {
-		m.host.Log.WithError(err).Error("the files of /configs cannot be encoded")
+		m.host.Log.WithError(err).Error("cannot encode the files of the config directory")
 		return
 	}
 	m.reply.Store(&b)

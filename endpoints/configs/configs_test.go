@@ -25,7 +25,7 @@ func serve(t *testing.T, dir string) *registrytest.Server {
 	return registrytest.Serve(t, map[string]string{"PODINFO_CONFIG_PATH": dir}, new(configs.Module))
 }
 
-// get is what /configs shows.
+// get returns the files that /configs returns.
 func get(t *testing.T, s *registrytest.Server) map[string]string {
 	t.Helper()
 	res, body := s.Call(t, "GET", "/configs", "")
@@ -36,8 +36,8 @@ func get(t *testing.T, s *registrytest.Server) map[string]string {
 	return out
 }
 
-// until waits until /configs shows want.
-func until(t *testing.T, s *registrytest.Server, want map[string]string) {
+// waitFor waits until /configs returns want.
+func waitFor(t *testing.T, s *registrytest.Server, want map[string]string) {
 	t.Helper()
 	var got map[string]string
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -45,10 +45,10 @@ func until(t *testing.T, s *registrytest.Server, want map[string]string) {
 			return
 		}
 	}
-	t.Fatalf("not in time: %s", cmp.Diff(want, got))
+	t.Fatalf("timed out: %s", cmp.Diff(want, got))
 }
 
-// must fails the test unless every step worked.
+// must fails the test if any error is not nil.
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
@@ -82,21 +82,21 @@ func TestPlainDirectory(t *testing.T) {
 		}
 	}
 	if !strings.Contains(s.Log.String(), "fscache start watcher for "+dir) {
-		t.Error("the start is not logged")
+		t.Error("the start of the watch is not logged")
 	}
 	must(t, write(dir, "a", "edited"))
 	want["a"], want["link"] = "edited", "edited"
-	until(t, s, want)
+	waitFor(t, s, want)
 	must(t, write(dir, "new", "added"), os.Remove(filepath.Join(dir, "b")), os.Rename(filepath.Join(dir, "limit"), filepath.Join(dir, "moved")))
 	want["new"], want["moved"] = "added", want["limit"]
 	delete(want, "b")
 	delete(want, "limit")
-	until(t, s, want)
+	waitFor(t, s, want)
 	must(t, os.RemoveAll(dir))
-	until(t, s, map[string]string{})
+	waitFor(t, s, map[string]string{})
 }
 
-func TestOwnConfigFileIsLeftOut(t *testing.T) {
+func TestOwnConfigFileIsOmitted(t *testing.T) {
 	dir := t.TempDir()
 	must(t, write(dir, "a", "1"), write(dir, "own.json", "{}"), write(dir, "config.yaml", "not it"))
 	for _, name := range []string{"own.json", filepath.Join(dir, "own.json")} {
@@ -120,8 +120,8 @@ func TestNothingToWatch(t *testing.T) {
 	}
 }
 
-// volume is a directory that is written the way the kubelet writes one: the
-// files into a directory of their own, and then a link to it swapped.
+// volume is a directory that is written like the kubelet writes a volume: the
+// files go into a new directory, and then a link is pointed to it.
 type volume struct {
 	dir string
 	n   int
@@ -175,11 +175,11 @@ func TestKubeletVolume(t *testing.T) {
 		t.Fatal(diff)
 	}
 	must(t, v.update(map[string]string{"a": "2", "c": "2"}))
-	until(t, s, map[string]string{"a": "2", "c": "2"})
+	waitFor(t, s, map[string]string{"a": "2", "c": "2"})
 }
 
-// TestVersionsAreNotMixed swaps as fast as it can. Whatever is served must be
-// one version, whole.
+// TestVersionsAreNotMixed replaces the files as fast as it can. Each response
+// must contain all files of one version.
 func TestVersionsAreNotMixed(t *testing.T) {
 	v := &volume{dir: t.TempDir()}
 	version := func(i int) map[string]string {
@@ -209,7 +209,7 @@ func TestVersionsAreNotMixed(t *testing.T) {
 		select {
 		case err := <-done:
 			must(t, err)
-			until(t, s, version(200))
+			waitFor(t, s, version(200))
 			return
 		default:
 		}

@@ -12,15 +12,16 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/watch"
 )
 
-// maxFile is the size limit of a file, in bytes. It is also etcd's of a whole
-// ConfigMap.
+// maxFile is the size limit of a file, in bytes. A whole ConfigMap has the same
+// limit.
 const maxFile = 1 << 20
 
-// errSwapping means that no two looks at the directory found the same version.
-var errSwapping = errors.New("it is replaced again and again")
+// errSwapping means that the kubelet replaced the files during every attempt to
+// read them.
+var errSwapping = errors.New("files are replaced faster than they can be read")
 
-// read returns the content of the directory's files by name. A swap takes away
-// the files that are being read, so it starts anew.
+// read returns the content of the directory's files by name. It starts over
+// when the kubelet replaces the files meanwhile.
 func (m *Module) read() (map[string]string, error) {
 	for range 10 {
 		root, err := m.root()
@@ -39,8 +40,8 @@ func (m *Module) read() (map[string]string, error) {
 	return nil, errSwapping
 }
 
-// root is the directory that holds the files. In a volume of the kubelet that
-// is what watch.DataLink points to now, so that all files are of one version.
+// root returns the directory that contains the files. In a volume of the
+// kubelet it is the target of watch.DataLink, whose files are of one version.
 func (m *Module) root() (string, error) {
 	root, err := filepath.EvalSymlinks(filepath.Join(m.Path, watch.DataLink))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +50,8 @@ func (m *Module) root() (string, error) {
 	return root, err
 }
 
-// readDir reads what can be read. The rest is left out, not an error.
+// readDir returns the content of root's files by name. It omits podinfo's own
+// config file and files that cannot be read.
 func (m *Module) readDir(root string) (map[string]string, error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -65,7 +67,7 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 		switch {
 		case errors.Is(err, errDirectory):
 		case err != nil:
-			m.host.Log.WithError(err).WithField("file", name).Warn("file left out of /configs")
+			m.host.Log.WithError(err).WithField("file", name).Warn("file omitted from /configs")
 		default:
 			files[name] = content
 		}
@@ -73,10 +75,10 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 	return files, nil
 }
 
-var errDirectory = errors.New("a directory")
+var errDirectory = errors.New("is a directory")
 
-// readFile reads a regular file, or what a link to one points to. Opening
-// anything else could wait for ever.
+// readFile reads a regular file or a link to one. It does not open anything
+// else, because opening a pipe may block.
 func readFile(name string) (string, error) {
 	info, err := os.Stat(name)
 	switch {

@@ -15,8 +15,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// TestHalfIsNotSeen writes a file in two steps and follows what is served.
-func TestHalfIsNotSeen(t *testing.T) {
+// TestHalfWrittenFileIsNotServed writes a file in two steps and checks the
+// response after each.
+func TestHalfWrittenFileIsNotServed(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a")
 	synctest.Test(t, func(t *testing.T) {
@@ -24,7 +25,7 @@ func TestHalfIsNotSeen(t *testing.T) {
 		if _, err := registry.New([]registry.Module{m}); err != nil {
 			t.Fatal(err)
 		}
-		m.Path = dir // only now: nothing else is to watch it
+		m.Path = dir // set after New, so that the module does not watch it itself
 		ctx, stop := context.WithCancel(t.Context())
 		events, errs := make(chan fsnotify.Event), make(chan error)
 		done := make(chan struct{})
@@ -36,7 +37,7 @@ func TestHalfIsNotSeen(t *testing.T) {
 			}
 			events <- fsnotify.Event{Name: file, Op: fsnotify.Write}
 		}
-		shows := func(want string) {
+		serves := func(want string) {
 			t.Helper()
 			synctest.Wait()
 			if got := string(*m.reply.Load()); !strings.Contains(got, want) {
@@ -47,16 +48,16 @@ func TestHalfIsNotSeen(t *testing.T) {
 		time.Sleep(watch.Settled - time.Millisecond)
 		write("half, and the rest")
 		time.Sleep(watch.Settled - time.Millisecond)
-		shows("{}")
+		serves("{}")
 		time.Sleep(time.Millisecond)
-		shows("half, and the rest")
+		serves("half, and the rest")
 
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		errs <- fsnotify.ErrEventOverflow // the event is lost
+		errs <- fsnotify.ErrEventOverflow // the event of the removal is lost
 		time.Sleep(watch.Settled)
-		shows("{}")
+		serves("{}")
 		stop()
 		<-done
 	})

@@ -19,7 +19,7 @@ import (
 func TestRefused(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(crash.Module))
 	res, body := s.Call(t, "GET", "/panic", "")
-	want := "{\n  \"code\": 500,\n  \"message\": \"this server does not end its process\"\n}"
+	want := "{\n  \"code\": 500,\n  \"message\": \"this server does not exit on request\"\n}"
 	if diff := cmp.Diff(want, body); diff != "" || res.StatusCode != 500 {
 		t.Error(res.StatusCode, diff)
 	}
@@ -30,24 +30,25 @@ func TestRefused(t *testing.T) {
 		t.Error(res.StatusCode)
 	}
 	if s.App.Mounted()[0].Internal {
-		t.Error("fault injection does not reach it")
+		t.Error("the route is internal, so fault injection cannot block it")
 	}
 }
 
-// An image on another site's page cannot end the process.
+// TestCrossSite checks that an image on a page of another site cannot end the
+// process.
 func TestCrossSite(t *testing.T) {
 	for site, code := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 500, "none": 500} {
 		s := registrytest.Serve(t, nil, new(crash.Module))
 		if res, _ := s.Call(t, "GET", "/panic", "", "Sec-Fetch-Site", site); res.StatusCode != code {
 			t.Errorf("%s: %d, want %d", site, res.StatusCode, code)
 		}
-		if asked := strings.Contains(s.Log.String(), "Panic asked for"); asked != (code == 500) {
+		if exiting := strings.Contains(s.Log.String(), "panic requested"); exiting != (code == 500) {
 			t.Errorf("%s: %s", site, s.Log)
 		}
 	}
 }
 
-// The process that ends is this test, run once more.
+// TestExit runs itself as a child process, which serves /panic.
 func TestExit(t *testing.T) {
 	const asServer = "PANIC_TEST_SERVER"
 	if os.Getenv(asServer) != "" {
@@ -56,7 +57,7 @@ func TestExit(t *testing.T) {
 			t.Fatal(err)
 		}
 		res, err := http.Get(httptest.NewServer(app).URL + "/panic")
-		t.Fatal("still here:", res, err)
+		t.Fatal("did not exit:", res, err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestExit$")
 	cmd.Env = append(os.Environ(), asServer+"=1")
@@ -66,10 +67,10 @@ func TestExit(t *testing.T) {
 	}
 }
 
-// The client is left with nothing when the process is gone.
-func TestNoReply(t *testing.T) {
-	end := func(int) { panic(http.ErrAbortHandler) } // cuts the connection, as the end of the process does
-	app, err := registry.New([]registry.Module{new(crash.Module)}, registry.Exit(end))
+// TestNoResponse checks that no response is sent before the process exits.
+func TestNoResponse(t *testing.T) {
+	exit := func(int) { panic(http.ErrAbortHandler) } // closes the connection, like the exit of the process
+	app, err := registry.New([]registry.Module{new(crash.Module)}, registry.Exit(exit))
 	if err != nil {
 		t.Fatal(err)
 	}

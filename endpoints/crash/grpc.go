@@ -11,7 +11,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/crash/panicpb"
 )
 
-// RegisterGRPC mounts panic.PanicService.
+// RegisterGRPC registers panic.PanicService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	panicpb.RegisterPanicServiceServer(s, &service{module: m})
 }
@@ -21,13 +21,13 @@ type service struct {
 	module *Module
 }
 
-// Panic replies only where there is no process to end.
+// Panic responds only if Exit returns.
 func (s *service) Panic(ctx context.Context, _ *panicpb.PanicRequest) (*panicpb.PanicResponse, error) {
 	log := s.module.host.Log.WithField("code", Code)
 	if p, ok := peer.FromContext(ctx); ok {
 		log = log.WithField("remote", p.Addr.String())
 	}
-	log.Error("Panic asked for, the process ends.")
+	log.Error("panic requested, exiting")
 	s.module.host.Exit(Code)
-	return nil, status.Error(codes.Internal, "this server does not end its process")
+	return nil, status.Error(codes.Internal, noExit)
 }

@@ -29,15 +29,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRefusedRPC(t *testing.T) {
 	s := grpctest.Serve(t, nil, new(crash.Module))
 	_, err := panicpb.NewPanicServiceClient(s.Conn).Panic(t.Context(), new(panicpb.PanicRequest))
-	if got := status.Convert(err); got.Code() != codes.Internal || got.Message() != "this server does not end its process" {
+	if got := status.Convert(err); got.Code() != codes.Internal || got.Message() != "this server does not exit on request" {
 		t.Error(err)
 	}
-	if log := s.Log.String(); !strings.Contains(log, `"remote":"127.0.0.1:`) || !strings.Contains(log, `"code":255`) || !strings.Contains(log, "Panic asked for") {
+	if log := s.Log.String(); !strings.Contains(log, `"remote":"127.0.0.1:`) || !strings.Contains(log, `"code":255`) || !strings.Contains(log, "panic requested") {
 		t.Error(log)
 	}
 }
 
-// The process that ends is this test, run once more.
+// TestExitRPC runs itself as a child process, which serves the RPC.
 func TestExitRPC(t *testing.T) {
 	const asServer = "PANIC_TEST_GRPC_SERVER"
 	if os.Getenv(asServer) != "" {
@@ -45,7 +45,7 @@ func TestExitRPC(t *testing.T) {
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestExitRPC$")
 	cmd.Env = append(os.Environ(), asServer+"=1")
-	stdin, err := cmd.StdinPipe() // when this process ends, so does the other
+	stdin, err := cmd.StdinPipe() // closed when this process ends, which ends the child
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,8 @@ func TestExitRPC(t *testing.T) {
 	}
 }
 
-// serveUntilPanic says where it serves.
+// serveUntilPanic prints its address, serves the RPC and fails the test when
+// standard input is closed.
 func serveUntilPanic(t *testing.T) {
 	port := fmt.Sprint(grpctest.FreePort(t))
 	app, err := registry.New([]registry.Module{new(crash.Module), new(grpcserver.Module)}, registry.Exit(os.Exit),
@@ -84,10 +85,10 @@ func serveUntilPanic(t *testing.T) {
 	}
 	fmt.Println("127.0.0.1:" + port)
 	io.ReadAll(os.Stdin)
-	t.Fatal("still here")
+	t.Fatal("did not exit")
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"panic.PanicService.Panic", "panic.PanicRequest", "panic.PanicResponse"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

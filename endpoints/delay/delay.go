@@ -1,4 +1,4 @@
-// Package delay answers after the time that was asked for.
+// Package delay serves /delay, which responds after the requested time.
 package delay
 
 import (
@@ -10,20 +10,20 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is delay.
+// Module is the delay module.
 type Module struct {
-	Max time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked take" accepts:"a duration that is not negative"`
+	Max time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked accept" accepts:"a duration of 0 or more"`
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "delay", Doc: "Answer after the time that is asked for.", Unprefixed: true}
+	return registry.Info{Name: "delay", Doc: "Respond after the requested time.", Unprefixed: true}
 }
 
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	if m.Max < 0 {
-		return registry.Invalid("Max", "a duration that is not negative")
+		return registry.Invalid("Max", "a duration of 0 or more")
 	}
 	return nil
 }
@@ -33,7 +33,7 @@ func (m *Module) Routes() []registry.Route {
 	return []registry.Route{{
 		Method: http.MethodGet, Path: "/delay/{wait}", Handler: m.serve, Label: "delay",
 		Summary: "Delay", Tag: "HTTP API",
-		Params:  map[string]string{"wait": "how long to wait: whole seconds, or a duration such as 250ms or 1.5s"},
+		Params:  map[string]string{"wait": "time to wait: whole seconds, or a duration such as 250ms or 1.5s"},
 		Returns: map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}},
 	}}
 }
@@ -45,7 +45,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	wait.Extend(w, r, d)
 	if !registry.Sleep(r.Context(), d) {
-		return // the client has left
+		return // the client disconnected
 	}
 	reply.JSON(w, http.StatusOK, wait.Reply{Delay: d.Seconds()})
 }

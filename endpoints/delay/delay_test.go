@@ -52,11 +52,11 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-func TestEndsWhenTheClientLeaves(t *testing.T) {
+func TestEndsWhenTheClientDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(delay.Module))
-		ctx, leave := context.WithTimeout(t.Context(), time.Second)
-		defer leave()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		rec, began := httptest.NewRecorder(), time.Now()
 		app.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "GET", "/delay/60", nil))
 		if took := time.Since(began); took != time.Second || rec.Body.Len() > 0 {
@@ -65,7 +65,7 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 	})
 }
 
-func TestAnswersBeyondTheWriteTimeout(t *testing.T) {
+func TestRespondsAfterTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(delay.Module))
 		res, err := waittest.Serve(t, app, 2*time.Second).Get("http://test/delay/1h")

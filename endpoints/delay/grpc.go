@@ -13,7 +13,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// RegisterGRPC mounts delay.DelayService.
+// RegisterGRPC registers delay.DelayService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	delaypb.RegisterDelayServiceServer(s, &service{module: m})
 }
@@ -23,7 +23,8 @@ type service struct {
 	module *Module
 }
 
-// Delay answers after the seconds that are asked for, or when the call ends.
+// Delay responds after the requested number of seconds. It returns the error of
+// ctx when the call ends earlier.
 func (s *service) Delay(ctx context.Context, req *delaypb.DelayRequest) (*delaypb.DelayResponse, error) {
 	d, err := wait.Parse(strconv.FormatInt(req.GetSeconds(), 10), s.module.Max)
 	if err != nil {

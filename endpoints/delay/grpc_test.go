@@ -40,27 +40,28 @@ func TestDelayRPC(t *testing.T) {
 	}
 }
 
-// ending ends the context of every call in a way of its own, and says how the
-// call ended.
-type ending struct {
-	way   func(context.Context) (context.Context, context.CancelFunc)
+// interceptor changes the context of every call and reports the call's error.
+type interceptor struct {
+	wrap  func(context.Context) (context.Context, context.CancelFunc)
 	ended chan error
 }
 
-func (*ending) Info() registry.Info { return registry.Info{Name: "ending", Phase: registry.Guard} }
+func (*interceptor) Info() registry.Info {
+	return registry.Info{Name: "interceptor", Phase: registry.Guard}
+}
 
-func (e *ending) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
-	ctx, cancel := e.way(ctx)
+func (i *interceptor) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
+	ctx, cancel := i.wrap(ctx)
 	defer cancel()
 	err := next(ctx)
-	e.ended <- err
+	i.ended <- err
 	return err
 }
 
 var hour = &delaypb.DelayRequest{Seconds: 3600}
 
 func TestContextEndsDelay(t *testing.T) {
-	for code, way := range map[codes.Code]func(context.Context) (context.Context, context.CancelFunc){
+	for code, wrap := range map[codes.Code]func(context.Context) (context.Context, context.CancelFunc){
 		codes.DeadlineExceeded: func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, time.Millisecond)
 		},
@@ -70,31 +71,33 @@ func TestContextEndsDelay(t *testing.T) {
 			return ctx, cancel
 		},
 	} {
-		conn := grpctest.Serve(t, nil, &ending{way, make(chan error, 1)}, new(delay.Module)).Conn
+		conn := grpctest.Serve(t, nil, &interceptor{wrap, make(chan error, 1)}, new(delay.Module)).Conn
 		if _, err := delaypb.NewDelayServiceClient(conn).Delay(t.Context(), hour); status.Code(err) != code {
 			t.Errorf("%v, want %v", err, code)
 		}
 	}
 }
 
-// The handler ends with the client, not an hour later.
-func TestClientLeaves(t *testing.T) {
-	ctx, leave := context.WithCancel(t.Context())
-	e := &ending{func(ctx context.Context) (context.Context, context.CancelFunc) {
-		leave() // the call has arrived
+// TestClientCancels checks that the handler ends when the client cancels the
+// call, not an hour later.
+func TestClientCancels(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	i := &interceptor{func(ctx context.Context) (context.Context, context.CancelFunc) {
+		cancel() // the call has reached the server
 		return context.WithCancel(ctx)
 	}, make(chan error, 1)}
-	conn := grpctest.Serve(t, nil, e, new(delay.Module)).Conn
+	conn := grpctest.Serve(t, nil, i, new(delay.Module)).Conn
 	if _, err := delaypb.NewDelayServiceClient(conn).Delay(ctx, hour); status.Code(err) != codes.Canceled {
 		t.Error(err)
 	}
-	if err := <-e.ended; rpc.CodeOf(err) != rpc.Canceled {
+	if err := <-i.ended; rpc.CodeOf(err) != rpc.Canceled {
 		t.Errorf("the handler ended with %v", err)
 	}
 }
 
-// A connection in memory has no clock but the test's.
-func TestDelayTakesItsTime(t *testing.T) {
+// TestDelayTime uses an in-memory connection, because only that works with the
+// fake clock of testing/synctest.
+func TestDelayTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, server := bufconn.Listen(1<<16), grpc.NewServer()
 		(&delay.Module{Max: time.Hour}).RegisterGRPC(server)
@@ -125,7 +128,7 @@ func TestDelayTakesItsTime(t *testing.T) {
 	})
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"delay.DelayService.Delay", "delay.DelayRequest.seconds", "delay.DelayResponse.message"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// newTransport keeps a bounded number of idle connections. Nothing else uses
-// them, and the process's proxy variables do not apply.
+// newTransport returns a transport with a bounded number of idle connections.
+// It ignores HTTP_PROXY and similar variables.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -26,10 +26,9 @@ func newTransport() *http.Transport {
 	}
 }
 
-// passed are the request's headers that its calls of backends carry on: they
-// tie the spans of a trace together (B3, W3C Trace Context, OpenTracing), and
-// steer it.
-var passed = []string{
+// forwarded are the headers of a request that are copied to the calls of
+// backends. They propagate traces (B3, W3C Trace Context, OpenTracing).
+var forwarded = []string{
 	"X-Request-Id",
 	"X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags", "B3",
 	"X-Ot-Span-Context",
@@ -38,7 +37,7 @@ var passed = []string{
 
 func (m *Module) header(from http.Header) http.Header {
 	h := http.Header{}
-	for _, k := range passed {
+	for _, k := range forwarded {
 		if v := from[k]; len(v) > 0 {
 			h[k] = v
 		}
@@ -48,36 +47,36 @@ func (m *Module) header(from http.Header) http.Header {
 	return h
 }
 
-// call is what a backend said to body, or what went wrong.
+// call returns a backend's response to body, or a description of the error.
 func (m *Module) call(ctx context.Context, backend string, header http.Header, body []byte) string {
-	said, code, err := m.post(ctx, backend, header, body)
+	response, code, err := m.post(ctx, backend, header, body)
 	switch {
 	case err != nil:
 		return registry.RedactURL(fmt.Sprintf("backend %s call failed %v", backend, err))
 	case code >= http.StatusBadRequest:
 		return registry.RedactURL(fmt.Sprintf("backend %s response status code %d", backend, code))
 	}
-	return string(said)
+	return string(response)
 }
 
-func (m *Module) post(ctx context.Context, backend string, header http.Header, body []byte) (said []byte, code int, err error) {
+func (m *Module) post(ctx context.Context, backend string, header http.Header, body []byte) (response []byte, code int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, backend, bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, err
 	}
-	req.Header = header.Clone() // a redirect adds to it
+	req.Header = header.Clone() // the client modifies it after a redirect
 	res, err := m.client.Do(req)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= http.StatusBadRequest {
-		_, _ = io.CopyN(io.Discard, res.Body, 4096) // a connection that is read to the end is used again
+		_, _ = io.CopyN(io.Discard, res.Body, 4096) // the client reuses a connection once its body is read
 		return nil, res.StatusCode, nil
 	}
-	said, err = io.ReadAll(io.LimitReader(res.Body, min(m.MaxBytes, math.MaxInt64-1)+1))
-	if int64(len(said)) > m.MaxBytes {
+	response, err = io.ReadAll(io.LimitReader(res.Body, min(m.MaxBytes, math.MaxInt64-1)+1))
+	if int64(len(response)) > m.MaxBytes {
 		err = fmt.Errorf("response larger than %d bytes", m.MaxBytes)
 	}
-	return said, res.StatusCode, err
+	return response, res.StatusCode, err
 }

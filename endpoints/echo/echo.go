@@ -1,4 +1,5 @@
-// Package echo sends a request's body back, or on to backends.
+// Package echo serves /echo, which returns the request's body or sends it to
+// backends.
 package echo
 
 import (
@@ -18,24 +19,24 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is echo.
+// Module is the echo module.
 type Module struct {
-	Backends []string      `env:"BACKEND_URL" doc:"URLs that /echo calls, all at once, instead of echoing" accepts:"a comma-separated list of http and https URLs"`
-	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time for each call of a backend, its reply's body included" accepts:"a duration above zero"`
-	Color    string        `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page, and the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
-	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's reply" accepts:"a number of bytes, at least 1"`
+	Backends []string      `env:"BACKEND_URL" doc:"URLs of the backends that /echo calls in parallel instead of echoing" accepts:"a comma-separated list of http and https URLs"`
+	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time limit of each call of a backend, including its response body" accepts:"a duration above zero"`
+	Color    string        `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
+	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's response, in bytes" accepts:"a number of bytes, at least 1"`
 
 	colorHeader []string
 	wrappers    []capability.TransportTracer
 	build       registry.Build
 	transport   *http.Transport
 	client      *http.Client
-	bodies      sync.Pool // of *bytes.Buffer
+	buffers     sync.Pool // of *bytes.Buffer
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "echo", Doc: "Send the request's body back, or on to the backends.", Unprefixed: true}
+	return registry.Info{Name: "echo", Doc: "Return the request's body, or send it to backends and return their responses.", Unprefixed: true}
 }
 
 var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
@@ -63,7 +64,7 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Provision looks for who wants to see the calls.
+// Provision finds the modules that wrap the transport.
 func (m *Module) Provision(h *registry.Host) error {
 	m.colorHeader = []string{m.Color}
 	m.wrappers = registry.All(h, capability.TransportTracers)
@@ -71,7 +72,8 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
-// Start makes the client, now that those who wrap its transport are ready.
+// Start creates the client. The tracing module, which wraps its transport, starts
+// earlier.
 func (m *Module) Start(context.Context) error {
 	m.transport = newTransport()
 	var rt http.RoundTripper = m.transport
@@ -82,44 +84,44 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
-// Stop closes the connections to the backends.
+// Stop closes the idle connections to the backends.
 func (m *Module) Stop(context.Context) error {
 	m.transport.CloseIdleConnections()
 	return nil
 }
 
-// Routes declares /echo and /api/echo, and all that lies below them.
+// Routes declares /echo, /api/echo and all paths below them.
 func (m *Module) Routes() []registry.Route {
-	h := m.echo
+	handler := m.echo
 	returns := map[int]any{http.StatusAccepted: []byte{}}
 	if len(m.Backends) > 0 {
-		h = m.fanOut
+		handler = m.fanOut
 		returns = map[int]any{http.StatusOK: []string{}}
 	}
 	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = reply.Problem{}, reply.Problem{}
 	var out []registry.Route
 	for _, path := range []string{"/echo", "/api/echo"} {
 		out = append(out, registry.Route{
-			Path: path, Handler: h, Body: "what to echo, or to send to the backends",
+			Path: path, Handler: handler, Body: "the body to echo or to send to the backends",
 			Summary: "Echo", Tag: "HTTP API", Returns: returns,
-		}, registry.Route{Path: path + "/{rest...}", Handler: h})
+		}, registry.Route{Path: path + "/{rest...}", Handler: handler})
 	}
 	return out
 }
 
-// keep is the size above which a buffer is not worth keeping.
-const keep = 64 << 10
+// maxPooled is the capacity above which a buffer is not returned to the pool.
+const maxPooled = 64 << 10
 
-// echo replies with the request's body, byte for byte.
+// echo returns the request's body byte for byte.
 func (m *Module) echo(w http.ResponseWriter, r *http.Request) {
-	buf, _ := m.bodies.Get().(*bytes.Buffer)
+	buf, _ := m.buffers.Get().(*bytes.Buffer)
 	if buf == nil {
 		buf = new(bytes.Buffer)
 	}
 	defer func() {
-		if buf.Cap() <= keep {
+		if buf.Cap() <= maxPooled {
 			buf.Reset()
-			m.bodies.Put(buf)
+			m.buffers.Put(buf)
 		}
 	}()
 	if n := r.ContentLength; n > 0 {
@@ -133,8 +135,8 @@ func (m *Module) echo(w http.ResponseWriter, r *http.Request) {
 	reply.Raw(w, http.StatusAccepted, buf.Bytes())
 }
 
-// fanOut sends the request's body to every backend at once and replies with
-// what each said, in the order of the setting.
+// fanOut sends the request's body to all backends in parallel and returns their
+// responses in the order of the setting.
 func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
 	body, ok := reply.ReadBody(w, r)
 	if !ok {
@@ -142,12 +144,12 @@ func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
 	}
 	wait.Extend(w, r, m.Timeout)
 	header := m.header(r.Header)
-	said := make([]string, len(m.Backends))
+	responses := make([]string, len(m.Backends))
 	var calls sync.WaitGroup
 	for i, backend := range m.Backends {
-		calls.Go(func() { said[i] = m.call(r.Context(), backend, header, body) })
+		calls.Go(func() { responses[i] = m.call(r.Context(), backend, header, body) })
 	}
 	calls.Wait()
 	w.Header()["X-Color"] = m.colorHeader
-	reply.JSON(w, http.StatusOK, said)
+	reply.JSON(w, http.StatusOK, responses)
 }

@@ -50,7 +50,7 @@ func TestEchoesByteForByte(t *testing.T) {
 	}
 }
 
-// limit refuses bodies above 4 bytes, the way a body limit does.
+// limit is a module that limits bodies to 4 bytes.
 type limit struct{}
 
 func (limit) Info() registry.Info { return registry.Info{Name: "limit", Phase: registry.Guard} }
@@ -72,7 +72,7 @@ func TestBodyErrors(t *testing.T) {
 		fmt.Fprintf(conn, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
 		reply := make([]byte, len("HTTP/1.1 400"))
 		if _, err := io.ReadFull(conn, reply); string(reply) != "HTTP/1.1 400" {
-			t.Errorf("cut short: %q, %v", reply, err)
+			t.Errorf("malformed body: %q, %v", reply, err)
 		}
 		conn.Close()
 	}
@@ -89,7 +89,7 @@ func backend(t *testing.T, handlers map[string]http.HandlerFunc) *httptest.Serve
 	return s
 }
 
-// fanOut calls /echo with these backends and decodes the reply.
+// fanOut calls /echo with backends at urls and decodes the response.
 func fanOut(t *testing.T, env map[string]string, urls []string, method string, header ...string) []string {
 	t.Helper()
 	all := map[string]string{"PODINFO_BACKEND_URL": strings.Join(urls, ",")}
@@ -109,13 +109,13 @@ func fanOut(t *testing.T, env map[string]string, urls []string, method string, h
 }
 
 func TestFanOut(t *testing.T) {
-	say := func(w http.ResponseWriter, r *http.Request) {
+	describe := func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s", r.Method, body)
 	}
 	met := make(chan struct{})
 	b := backend(t, map[string]http.HandlerFunc{
-		"/say":   say,
+		"/say":   describe,
 		"/empty": func(http.ResponseWriter, *http.Request) {},
 		"/code":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) },
 		"/see":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/say", http.StatusFound) },
@@ -128,8 +128,9 @@ func TestFanOut(t *testing.T) {
 			w.Header().Set("Content-Length", "9")
 			w.Write([]byte("x"))
 		},
-		"/left":  func(w http.ResponseWriter, r *http.Request) { met <- struct{}{}; say(w, r) }, // these two meet:
-		"/right": func(w http.ResponseWriter, r *http.Request) { <-met; say(w, r) },             // they are called at once
+		// Each of these two waits for the other, so both must be called in parallel.
+		"/left":  func(w http.ResponseWriter, r *http.Request) { met <- struct{}{}; describe(w, r) },
+		"/right": func(w http.ResponseWriter, r *http.Request) { <-met; describe(w, r) },
 	})
 	urls := func(paths ...string) (out []string) {
 		for _, p := range paths {
@@ -205,7 +206,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-func TestEndsWhenTheClientLeaves(t *testing.T) {
+func TestEndsWhenTheClientDisconnects(t *testing.T) {
 	called, ended := make(chan struct{}), make(chan struct{})
 	b := backend(t, map[string]http.HandlerFunc{"/": func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -224,7 +225,8 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 	<-ended
 }
 
-// slow is a module that answers calls of backends itself, after a minute.
+// slow is a module that replaces every call of a backend by a response after a
+// minute.
 type slow struct{}
 
 func (slow) Info() registry.Info                                     { return registry.Info{Name: "slow"} }
@@ -235,14 +237,14 @@ type slowTrip struct{ next http.RoundTripper }
 func (s slowTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer r.Body.Close()
 	if _, ok := s.next.(*http.Transport); !ok || !registry.Sleep(r.Context(), time.Minute) {
-		return nil, errors.New("not wrapped, or cut")
+		return nil, errors.New("next is not the module's transport, or the call was canceled")
 	}
 	rec := httptest.NewRecorder()
 	fmt.Fprint(rec, "late")
 	return rec.Result(), nil
 }
 
-func TestAnswersBeyondTheWriteTimeout(t *testing.T) {
+func TestRespondsAfterTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, map[string]string{"PODINFO_BACKEND_URL": "http://b"}, new(Module), slow{})
 		res, err := waittest.Serve(t, app, 2*time.Second).Post("http://test/echo", "", strings.NewReader("x"))
@@ -275,17 +277,17 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// discard is a writer that can be used again and again.
+// discard is a ResponseWriter that can be reused.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-// TestAllocations compares an App with a bare handler.
+// TestAllocations compares an App with a plain handler.
 func TestAllocations(t *testing.T) {
 	app, _ := registrytest.New(t, nil, new(Module))
-	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		w.Write(b)
 	})
@@ -297,8 +299,8 @@ func TestAllocations(t *testing.T) {
 			h.ServeHTTP(w, r)
 		})
 	}
-	if a, b := count(app), count(bare); a > b+2 {
-		t.Errorf("%v allocations, %v bare", a, b)
+	if a, b := count(app), count(plain); a > b+2 {
+		t.Errorf("%v allocations, a plain handler has %v", a, b)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
 )
 
-// RegisterGRPC mounts echo.EchoService.
+// RegisterGRPC registers echo.EchoService.
 func (*Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	echopb.RegisterEchoServiceServer(s, new(service))
 }
@@ -17,7 +17,7 @@ type service struct {
 	echopb.UnimplementedEchoServiceServer
 }
 
-// Echo sends the message back, also where /echo calls backends.
+// Echo returns the message, even if /echo calls backends.
 func (*service) Echo(_ context.Context, message *echopb.Message) (*echopb.Message, error) {
 	return message, nil
 }

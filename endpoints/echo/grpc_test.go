@@ -30,7 +30,7 @@ func TestEchoRPC(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"echo.EchoService.Echo", "echo.Message.body"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

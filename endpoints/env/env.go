@@ -1,4 +1,4 @@
-// Package env serves /env.
+// Package env serves /env, which shows the environment of the process.
 package env
 
 import (
@@ -11,22 +11,22 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is env.
+// Module is the env module.
 type Module struct {
-	// Environ is the environment to show, as os.Environ gives it. The module
-	// does not look at the process's own.
+	// Environ is the environment to show, in the format of os.Environ. The
+	// module does not read the environment of the process itself.
 	Environ []string `env:"-"`
 
-	Redact []string `env:"REDACT" envDefault:"*_SECRET,*_TOKEN,*_PASSWORD,*_PASS,*_KEY,*_CREDENTIALS" doc:"variables whose values are hidden" accepts:"a comma-separated list of glob patterns, in any case; *_TOKEN also means TOKEN"`
-	Reveal bool     `env:"REVEAL" doc:"show every value as it is"`
+	Redact []string `env:"REDACT" envDefault:"*_SECRET,*_TOKEN,*_PASSWORD,*_PASS,*_KEY,*_CREDENTIALS" doc:"patterns of the variables whose values are redacted" accepts:"a comma-separated list of glob patterns; case does not matter; *_TOKEN also matches TOKEN"`
+	Reveal bool     `env:"REVEAL" doc:"show all values without redaction"`
 
-	shown []string
-	reply []byte
+	redacted []string
+	reply    []byte
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "env", Doc: "Show the process's environment, without its secrets."}
+	return registry.Info{Name: "env", Doc: "Show the environment of the process with secrets redacted."}
 }
 
 // Validate checks the settings.
@@ -39,43 +39,43 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Provision encodes the reply, which never changes.
+// Provision encodes the response, which never changes.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	secret := map[string]bool{}
 	for _, s := range h.Settings() {
 		secret[s.Key] = s.Secret
 	}
-	m.shown = make([]string, 0, len(m.Environ))
+	m.redacted = make([]string, 0, len(m.Environ))
 	for _, kv := range m.Environ {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
 		case m.Reveal || value == "":
-		case secret[name] || m.hidden(name):
+		case secret[name] || m.matchesRedact(name):
 			kv = name + "=" + registry.Redacted
 		default:
 			kv = name + "=" + registry.RedactURL(value)
 		}
-		m.shown = append(m.shown, kv)
+		m.redacted = append(m.redacted, kv)
 	}
-	m.reply, err = reply.Encode(m.shown)
+	m.reply, err = reply.Encode(m.redacted)
 	return err
 }
 
-// hidden reports whether a pattern matches name. A pattern that starts with
-// *_ also matches without the underscore.
-func (m *Module) hidden(name string) bool {
-	name = strings.ToUpper(strings.ReplaceAll(name, "/", "_")) // a star stops at a slash
+// matchesRedact reports whether a pattern matches name. A pattern such as
+// *_TOKEN also matches TOKEN.
+func (m *Module) matchesRedact(name string) bool {
+	name = strings.ToUpper(strings.ReplaceAll(name, "/", "_")) // path.Match does not match a slash with *
 	return slices.ContainsFunc(m.Redact, func(p string) bool {
 		p = strings.ToUpper(p)
-		plain, _ := path.Match(p, name)
-		word, _ := path.Match(p, "_"+name)
-		return plain || word && strings.HasPrefix(p, "*_")
+		matches, _ := path.Match(p, name)
+		matchesBare, _ := path.Match(p, "_"+name)
+		return matches || matchesBare && strings.HasPrefix(p, "*_")
 	})
 }
 
-// Redacted is the environment as people may see it, each variable as K=V, in
-// process order.
-func (m *Module) Redacted() []string { return slices.Clone(m.shown) }
+// Redacted returns the environment with secrets redacted, each variable as K=V,
+// in the order of Environ.
+func (m *Module) Redacted() []string { return slices.Clone(m.redacted) }
 
 // Routes declares /env.
 func (m *Module) Routes() []registry.Route {
@@ -83,7 +83,7 @@ func (m *Module) Routes() []registry.Route {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		out = append(out, registry.Route{
 			Method: method, Path: "/env", Handler: m.serve,
-			Summary: "Environment of the process, without its secrets", Tag: "HTTP API",
+			Summary: "Environment of the process with secrets redacted", Tag: "HTTP API",
 			Returns: map[int]any{http.StatusOK: []string{"HOME=/home/app"}},
 		})
 	}

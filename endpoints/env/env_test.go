@@ -29,7 +29,7 @@ func TestRedaction(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		vars map[string]string
-		want []string // what differs from process
+		want []string // variables that differ from process
 	}{
 		{"default", nil, []string{
 			"A_TOKEN=REDACTED", "TOKEN=REDACTED", "a_token=REDACTED", "DB_PASSWORD=REDACTED", "PASSWORD=REDACTED", "DB_PASS=REDACTED", "PASS=REDACTED",

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/env/envpb"
 )
 
-// RegisterGRPC mounts env.EnvService.
+// RegisterGRPC registers env.EnvService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	envpb.RegisterEnvServiceServer(s, &service{module: m})
 }
@@ -19,11 +19,11 @@ type service struct {
 	module *Module
 }
 
-// Env lists what /env does.
+// Env returns the same variables as /env.
 func (s *service) Env(context.Context, *envpb.EnvRequest) (*envpb.EnvResponse, error) {
-	shown := s.module.Redacted()
-	for i, kv := range shown {
-		shown[i] = strings.ToValidUTF8(kv, "\uFFFD") // protobuf refuses anything else
+	vars := s.module.Redacted()
+	for i, kv := range vars {
+		vars[i] = strings.ToValidUTF8(kv, "\uFFFD") // protobuf strings must be UTF-8
 	}
-	return &envpb.EnvResponse{EnvVars: shown}, nil
+	return &envpb.EnvResponse{EnvVars: vars}, nil
 }

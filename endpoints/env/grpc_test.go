@@ -29,7 +29,7 @@ func TestEnvRPC(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"env.EnvService.Env", "env.EnvRequest", "env.EnvResponse.envVars"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/headers/headerpb"
 )
 
-// RegisterGRPC mounts header.HeaderService.
+// RegisterGRPC registers header.HeaderService.
 func (*Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	headerpb.RegisterHeaderServiceServer(s, new(service))
 }
@@ -21,7 +21,7 @@ type service struct {
 	headerpb.UnimplementedHeaderServiceServer
 }
 
-// Header lists the metadata of the call by key, :authority included.
+// Header returns the metadata of the call, including :authority, sorted by key.
 func (*service) Header(ctx context.Context, _ *headerpb.HeaderRequest) (*headerpb.HeaderResponse, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	reply := new(headerpb.HeaderResponse)
@@ -32,8 +32,8 @@ func (*service) Header(ctx context.Context, _ *headerpb.HeaderRequest) (*headerp
 	return reply, nil
 }
 
-// join writes values as text, for protobuf refuses what is not UTF-8. Binary
-// ones become what they were on the wire: base64
+// join returns values as UTF-8, which protobuf strings must be. It encodes
+// binary values in base64, as HTTP/2 transfers them
 // (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 func join(key string, values []string) string {
 	if strings.HasSuffix(key, "-bin") {

@@ -36,9 +36,9 @@ func TestHeaderRPC(t *testing.T) {
 	}
 }
 
-// HTTP/2 takes bytes in a header that are not text, and grpc-go's client sends
-// none.
-func TestBytesThatAreNotText(t *testing.T) {
+// TestInvalidUTF8 sends a header that is not UTF-8. HTTP/2 allows that, but
+// grpc-go's client does not, so the test uses net/http.
+func TestInvalidUTF8(t *testing.T) {
 	s := grpctest.Serve(t, nil, new(headers.Module))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -60,7 +60,7 @@ func TestBytesThatAreNotText(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"header.HeaderService.Header", "header.headerRequest", "header.headerResponse.headers"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

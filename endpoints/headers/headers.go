@@ -1,4 +1,4 @@
-// Package headers serves /headers.
+// Package headers serves /headers, which returns the headers of the request.
 package headers
 
 import (
@@ -8,12 +8,12 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is headers.
+// Module is the headers module.
 type Module struct{}
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "headers", Doc: "Show the headers a request arrived with."}
+	return registry.Info{Name: "headers", Doc: "Show the headers of the request."}
 }
 
 // Routes declares /headers.
@@ -29,8 +29,8 @@ func (m *Module) Routes() []registry.Route {
 	return out
 }
 
-// serve shows a client what it sent itself, so nothing is hidden from it. Host
-// is not among them: net/http takes it out.
+// serve redacts nothing, because the client sent the headers itself. Host is
+// missing, because net/http removes it.
 func serve(w http.ResponseWriter, r *http.Request) {
 	reply.JSON(w, http.StatusOK, r.Header)
 }

@@ -22,7 +22,7 @@ func TestHeaders(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatal(err)
 		}
-		delete(got, "Content-Length") // the client's own, of a POST
+		delete(got, "Content-Length") // only a POST has it
 		want := map[string][]string{
 			"X-One": {"1"}, "X-Two": {"a", "<b>"}, "Authorization": {"Bearer t"}, "Cookie": {"c=1"},
 			"User-Agent": {"test"}, "Accept-Encoding": {"gzip"}, "Connection": {"close"},
@@ -37,6 +37,6 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("%s, want %s", body, want)
 	}
 	if _, body := s.Call(t, "GET", "/headers", "", "X-Html", "<b>"); !strings.Contains(body, `\u003cb\u003e`) {
-		t.Errorf("markup is not escaped: %s", body)
+		t.Errorf("HTML is not escaped: %s", body)
 	}
 }

@@ -1,5 +1,5 @@
-// Package health serves the probes of an orchestrator and the switch of
-// readiness.
+// Package health serves liveness and readiness probes, and routes that turn
+// readiness on and off.
 package health
 
 import (
@@ -13,27 +13,26 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Reply is the body of a probe's good reply. A bad one has no body.
+// Reply is the body of a response to a successful probe. A failure has no body.
 type Reply struct {
 	Status string `json:"status"`
 }
 
-// ErrDisabled is why an App is not ready that was told to be so, by a setting
+// ErrDisabled is returned by Status when readiness was turned off by a setting
 // or by /readyz/disable.
 var ErrDisabled = errors.New("readiness is turned off")
 
-// Module is health.
+// Module is the health module.
 type Module struct {
 	Unhealthy bool `env:"UNHEALTHY" doc:"fail /healthz"`
 	Unready   bool `env:"UNREADY" doc:"fail /readyz until POST /readyz/enable"`
 
 	host     *registry.Host
-	good     []byte
+	success  []byte // encoded Reply
 	disabled atomic.Bool
-	logged   atomic.Int32 // the readiness that was logged last
+	logged   atomic.Int32 // readiness in the last log line: unknown, ready or notReady
 }
 
-// The values of Module.logged.
 const (
 	unknown int32 = iota
 	ready
@@ -42,21 +41,21 @@ const (
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "health", Doc: "Answer liveness and readiness probes.", Unprefixed: true}
+	return registry.Info{Name: "health", Doc: "Respond to liveness and readiness probes.", Unprefixed: true}
 }
 
-// Provision encodes the good reply.
+// Provision encodes the response to a successful probe.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.disabled.Store(m.Unready)
-	m.good, err = reply.Encode(Reply{"OK"})
+	m.success, err = reply.Encode(Reply{"OK"})
 	return err
 }
 
-// Routes declares the probes and the switch.
+// Routes declares the probes and the routes that turn readiness on and off.
 func (m *Module) Routes() []registry.Route {
 	probe := map[int]any{http.StatusOK: Reply{}, http.StatusServiceUnavailable: nil}
-	done := map[int]any{http.StatusAccepted: nil}
+	accepted := map[int]any{http.StatusAccepted: nil}
 	return []registry.Route{
 		{
 			Method: http.MethodGet, Path: "/healthz", Handler: m.healthz, Internal: true, Probe: true,
@@ -68,65 +67,66 @@ func (m *Module) Routes() []registry.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/readyz/enable", Handler: m.enable, Internal: true,
-			Summary: "Turn readiness on", Tag: "Kubernetes", Returns: done,
+			Summary: "Turn readiness on", Tag: "Kubernetes", Returns: accepted,
 		},
 		{
 			Method: http.MethodPost, Path: "/readyz/disable", Handler: m.disable, Internal: true,
-			Summary: "Turn readiness off", Tag: "Kubernetes", Returns: done,
+			Summary: "Turn readiness off", Tag: "Kubernetes", Returns: accepted,
 		},
 	}
 }
 
-// Healthz answers liveness probes, for other ports.
+// Healthz returns the handler of liveness probes, for use on other ports.
 func (m *Module) Healthz() http.Handler { return http.HandlerFunc(m.healthz) }
 
-// Readyz answers readiness probes, for other ports.
+// Readyz returns the handler of readiness probes, for use on other ports.
 func (m *Module) Readyz() http.Handler { return http.HandlerFunc(m.readyz) }
 
-// Status is nil when the App is ready, or says why it is not.
+// Status returns nil when the App is ready, otherwise the reason why it is not.
 func (m *Module) Status(ctx context.Context) error {
 	err := ErrDisabled
 	if !m.disabled.Load() {
 		err = m.host.Ready(ctx)
 	}
-	if ctx.Err() == nil { // who asked has not left: the checks were not cut short
+	if ctx.Err() == nil { // a canceled context may have failed the checks
 		m.log(err)
 	}
 	return err
 }
 
-// log logs a change of readiness once, when the first probe sees it.
-func (m *Module) log(why error) {
+// log logs a change of readiness once. A nil reason means ready.
+func (m *Module) log(reason error) {
 	now := ready
-	if why != nil {
+	if reason != nil {
 		now = notReady
 	}
 	if m.logged.Load() == now || m.logged.Swap(now) == now {
 		return
 	}
-	if why == nil {
+	if reason == nil {
 		m.host.Log.Info("ready")
 		return
 	}
-	m.host.Log.WithField("reason", why.Error()).Info("not ready")
+	m.host.Log.WithField("reason", reason.Error()).Info("not ready")
 }
 
-// healthz stays good while the App drains: a restart would not help it.
+// healthz succeeds while the App drains, because a restart would not help.
 func (m *Module) healthz(w http.ResponseWriter, _ *http.Request) { m.reply(w, !m.Unhealthy) }
 
 func (m *Module) readyz(w http.ResponseWriter, r *http.Request) {
 	m.reply(w, m.Status(r.Context()) == nil)
 }
 
-func (m *Module) reply(w http.ResponseWriter, good bool) {
-	if !good {
+func (m *Module) reply(w http.ResponseWriter, success bool) {
+	if !success {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	reply.Encoded(w, http.StatusOK, m.good)
+	reply.Encoded(w, http.StatusOK, m.success)
 }
 
-// SetReady turns readiness off, or leaves it to the checks of the modules.
+// SetReady turns readiness on or off. When it is on, the App is ready if the
+// checks of all modules succeed.
 func (m *Module) SetReady(on bool) { m.disabled.Store(!on) }
 
 func (m *Module) enable(w http.ResponseWriter, _ *http.Request) {

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// checker is a module that can be made unready.
-type checker struct{ bad atomic.Bool }
+// checker is a module whose readiness check can be made to fail.
+type checker struct{ failing atomic.Bool }
 
 func (*checker) Info() registry.Info { return registry.Info{Name: "checker"} }
 
@@ -25,7 +25,7 @@ func (c *checker) Ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.bad.Load() {
+	if c.failing.Load() {
 		return errors.New("the store is full")
 	}
 	return nil
@@ -33,7 +33,8 @@ func (c *checker) Ready(ctx context.Context) error {
 
 const ok = "{\n  \"status\": \"OK\"\n}"
 
-// expect probes, and also through the handlers for other ports.
+// expect checks the response to a probe on the main port and from the handler
+// for other ports.
 func expect(t *testing.T, s *registrytest.Server, path string, code int) {
 	t.Helper()
 	body := ""
@@ -66,7 +67,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestSwitchOfReadiness(t *testing.T) {
+func TestTurnReadinessOnAndOff(t *testing.T) {
 	s := registrytest.Serve(t, map[string]string{"PODINFO_UNREADY": "true"}, new(Module))
 	for _, c := range []struct {
 		path   string
@@ -87,9 +88,9 @@ func TestFollowsCheckersAndDrain(t *testing.T) {
 	c := new(checker)
 	s := registrytest.Serve(t, nil, new(Module), c)
 	expect(t, s, "/readyz", 200)
-	c.bad.Store(true)
+	c.failing.Store(true)
 	expect(t, s, "/readyz", 503)
-	c.bad.Store(false)
+	c.failing.Store(false)
 	expect(t, s, "/readyz", 200)
 	if err := s.App.Drain(t.Context()); err != nil {
 		t.Error(err)
@@ -111,15 +112,15 @@ func TestLogsEachChangeOnce(t *testing.T) {
 			all.Go(func() { m.Status(t.Context()) })
 		}
 		all.Wait()
-		gone, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		m.Status(gone)
+		m.Status(canceled)
 		logged = append(logged, strings.TrimSpace(s.Log.String()[before:]))
 	}
 	step(func() {})
-	step(func() { c.bad.Store(true) })
+	step(func() { c.failing.Store(true) })
 	step(func() { s.Call(t, "POST", "/readyz/disable", "") })
-	step(func() { c.bad.Store(false) })
+	step(func() { c.failing.Store(false) })
 	step(func() { s.Call(t, "POST", "/readyz/enable", "") })
 	step(func() { s.Call(t, "POST", "/readyz/disable", "") })
 	step(func() { s.Call(t, "POST", "/readyz/enable", "") })
@@ -152,7 +153,7 @@ func TestRoutesAreInternal(t *testing.T) {
 	}
 }
 
-// discard is a writer that can be used again and again.
+// discard is a ResponseWriter that can be reused.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }

@@ -27,7 +27,7 @@ type Module struct {
 	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port, 0 for none" accepts:"a port number, 0 to 65535"`
 	CertPath   string        `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; replaced files are taken up"`
 	H2C        bool          `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
-	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time to read a request, and to write its reply; idle connections are kept twice as long" accepts:"a duration above zero"`
+	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice that time" accepts:"a duration above zero"`
 	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of a request's header" accepts:"a number of bytes, at least 1024"`
 
 	host    *registry.Host

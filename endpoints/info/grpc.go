@@ -9,7 +9,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/info/infopb"
 )
 
-// RegisterGRPC mounts info.InfoService.
+// RegisterGRPC registers info.InfoService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	infopb.RegisterInfoServiceServer(s, &service{module: m})
 }
@@ -19,14 +19,15 @@ type service struct {
 	module *Module
 }
 
-// Info says what runs here now.
+// Info returns the same information as /api/info.
 func (s *service) Info(context.Context, *infopb.InfoRequest) (*infopb.InfoResponse, error) {
 	r := s.module.Runtime()
 	return &infopb.InfoResponse{
-		Hostname: r.Hostname, Version: r.Version, Revision: r.Revision, Color: r.Color, Logo: text(r.Logo), Message: text(r.Message),
+		Hostname: r.Hostname, Version: r.Version, Revision: r.Revision, Color: r.Color, Logo: validUTF8(r.Logo), Message: validUTF8(r.Message),
 		Goos: r.GOOS, Goarch: r.GOARCH, Runtime: r.Runtime, Numgoroutine: r.NumGoroutine, Numcpu: r.NumCPU,
 	}, nil
 }
 
-// text is a setting as JSON shows it: protobuf refuses what is not UTF-8.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// validUTF8 replaces invalid UTF-8, which protobuf strings must not contain, in
+// the same way as encoding/json.
+func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -50,11 +50,11 @@ func TestInfoRPC(t *testing.T) {
 		}
 	}
 	if len(reply) > 0 {
-		t.Errorf("more: %q", reply)
+		t.Errorf("unexpected fields: %q", reply)
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"info.InfoService.Info", "info.InfoRequest", "info.InfoResponse.hostname", "info.InfoResponse.version", "info.InfoResponse.revision", "info.InfoResponse.color", "info.InfoResponse.logo", "info.InfoResponse.message", "info.InfoResponse.goos", "info.InfoResponse.goarch", "info.InfoResponse.runtime", "info.InfoResponse.numgoroutine", "info.InfoResponse.numcpu"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

@@ -1,4 +1,4 @@
-// Package info says what runs here, as JSON.
+// Package info serves /api/info, which describes the running instance as JSON.
 package info
 
 import (
@@ -15,18 +15,18 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is info.
+// Module is the info module.
 type Module struct {
-	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; the page has one of its own when none is given"`
-	Color   string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page, and the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
-	Message string `env:"UI_MESSAGE" doc:"greeting on the page, \"greetings from podinfo v\" and the version when none is given"`
+	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; if unset, the page shows a built-in image"`
+	Color   string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
+	Message string `env:"UI_MESSAGE" doc:"greeting on the page; empty means \"greetings from podinfo v\" and the version"`
 
 	host       *registry.Host
-	reply      Reply  // but for NumGoroutine
-	head, tail []byte // reply encoded, without the value of NumGoroutine
+	reply      Reply  // without NumGoroutine
+	head, tail []byte // reply encoded, before and after the value of NumGoroutine
 }
 
-// Reply is what runs here. All values are text.
+// Reply describes the running instance. All values are strings.
 type Reply struct {
 	Hostname     string `json:"hostname"`
 	Version      string `json:"version"`
@@ -43,7 +43,7 @@ type Reply struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "info", Doc: "Say what runs here, as JSON.", Unprefixed: true}
+	return registry.Info{Name: "info", Doc: "Describe the running instance as JSON.", Unprefixed: true}
 }
 
 var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
@@ -56,7 +56,7 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Provision collects what does not change.
+// Provision collects the values that do not change.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	hostname, err := os.Hostname()
@@ -78,10 +78,10 @@ func (m *Module) encode() error {
 	if err != nil {
 		return err
 	}
-	key := []byte(`"num_goroutine": "`) // cannot be inside a value, where quotes are escaped
+	key := []byte(`"num_goroutine": "`) // cannot occur in a value, where quotes are escaped
 	at := bytes.Index(b, key)
 	if at < 0 {
-		return errors.New("the reply has no num_goroutine")
+		return errors.New("the encoded response has no num_goroutine")
 	}
 	m.head, m.tail = b[:at+len(key)], b[at+len(key):]
 	return nil
@@ -102,11 +102,11 @@ func (m *Module) Routes() []registry.Route {
 	}
 }
 
-// varies tells caches that / may be a page for browsers instead.
-var varies = []string{"User-Agent, Accept"}
+// vary is set because / serves a page to browsers.
+var vary = []string{"User-Agent, Accept"}
 
 func (m *Module) serveRoot(w http.ResponseWriter, r *http.Request) {
-	w.Header()["Vary"] = varies
+	w.Header()["Vary"] = vary
 	m.serve(w, r)
 }
 
@@ -118,7 +118,7 @@ func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
 	reply.Encoded(w, http.StatusOK, b)
 }
 
-// Runtime is what runs here now.
+// Runtime returns the current description of the instance.
 func (m *Module) Runtime() Reply {
 	r := m.reply
 	r.NumGoroutine = strconv.Itoa(runtime.NumGoroutine())

@@ -61,10 +61,10 @@ func TestDefaultMessage(t *testing.T) {
 }
 
 func TestColor(t *testing.T) {
-	for value, good := range map[string]bool{"#abc": true, "#A1B2C3": true, "rebeccapurple": true, "#12": false, "#12345g": false,
+	for value, valid := range map[string]bool{"#abc": true, "#A1B2C3": true, "rebeccapurple": true, "#12": false, "#12345g": false,
 		"red;}": false, "rgb(0,0,0)": false, "</style>": false, "#fff\n": false} {
 		_, err := registry.New([]registry.Module{new(info.Module)}, registry.Env(map[string]string{"PODINFO_UI_COLOR": value}))
-		if _, bad := errors.AsType[*registry.SettingError](err); bad == good {
+		if _, refused := errors.AsType[*registry.SettingError](err); refused == valid {
 			t.Errorf("%q: %v", value, err)
 		}
 	}

@@ -34,11 +34,11 @@ func TestProfiles(t *testing.T) {
 				t.Errorf("%s %s%s: %d %q %v", c.method, prefix, c.path, res.StatusCode, body, res.Header)
 			}
 			if strings.Contains(body, "cmdline") {
-				t.Errorf("%s offers the command line", c.path)
+				t.Errorf("%s lists the command line", c.path)
 			}
 		}
 		if !s.App.Mounted()[0].Internal {
-			t.Error("faults hit it")
+			t.Error("the route is not internal, so faults apply to it")
 		}
 	}
 }

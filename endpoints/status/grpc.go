@@ -13,10 +13,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// RegisterGRPC mounts status.StatusService.
+// RegisterGRPC registers status.StatusService.
 func (*Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	names := rpc.Codes()
-	names[codes.OK] = "Ok" // as upstream spells it
+	names[codes.OK] = "Ok" // upstream's spelling
 	statuspb.RegisterStatusServiceServer(s, &service{names: names})
 }
 
@@ -25,13 +25,14 @@ type service struct {
 	names []string // by code
 }
 
-// Status ends the call with the code of the given name and no message. As
-// upstream does, it says Unknown to what is no name, in the same letters.
+// Status ends the call with the code of the requested name and no message. Like
+// upstream, it returns Unknown for an unknown name and distinguishes upper and
+// lower case.
 func (s *service) Status(_ context.Context, req *statuspb.StatusRequest) (*statuspb.StatusResponse, error) {
 	code := slices.Index(s.names, req.GetCode())
 	switch {
 	case code < 0:
-		return nil, status.Errorf(codes.Unknown, "no such status: want %s", strings.Join(s.names, ", "))
+		return nil, status.Errorf(codes.Unknown, "unknown status: want one of %s", strings.Join(s.names, ", "))
 	case code > 0:
 		return nil, status.Error(codes.Code(code), "")
 	}

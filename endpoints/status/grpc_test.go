@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStatusRPC(t *testing.T) {
 	conn := grpctest.Serve(t, nil, new(status.Module)).Conn
-	unknown := "no such status: want Ok, Canceled, Unknown, InvalidArgument, DeadlineExceeded, NotFound, AlreadyExists, PermissionDenied, " +
+	unknown := "unknown status: want one of Ok, Canceled, Unknown, InvalidArgument, DeadlineExceeded, NotFound, AlreadyExists, PermissionDenied, " +
 		"ResourceExhausted, FailedPrecondition, Aborted, OutOfRange, Unimplemented, Internal, Unavailable, DataLoss, Unauthenticated"
 	for _, c := range []struct {
 		name    string
@@ -55,7 +55,7 @@ func TestStatusRPC(t *testing.T) {
 			t.Errorf("%q: %v %q", c.name, s.Code(), s.Message())
 		}
 		if err == nil && got.GetStatus() != c.name {
-			t.Errorf("%q says %q", c.name, got.GetStatus())
+			t.Errorf("%q: response %q", c.name, got.GetStatus())
 		}
 	}
 	if got := grpctest.Raw(t, conn, "/status.StatusService/Status", "\n\x02Ok"); got != "\n\x02Ok" {
@@ -63,7 +63,7 @@ func TestStatusRPC(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"status.StatusService.Status", "status.StatusRequest.code", "status.StatusResponse.status"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

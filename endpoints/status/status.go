@@ -1,4 +1,4 @@
-// Package status answers with the status that was asked for.
+// Package status serves /status, which responds with the requested status.
 package status
 
 import (
@@ -9,37 +9,37 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// The statuses that can be asked for. Below are the interim ones, which are no
-// reply, and above is what HTTP has no room for (RFC 9110, 15).
+// The range of statuses. Statuses below it are interim responses, and HTTP
+// statuses have three digits (RFC 9110, section 15).
 const (
 	lowest  = 200
 	highest = 999
 )
 
-// Reply is the body of a reply.
+// Reply is the body of a response.
 type Reply struct {
 	Status int `json:"status"`
 }
 
-// Module is status.
+// Module is the status module.
 type Module struct {
-	replies []byte // the bodies of all statuses, one after the other
-	size    int    // of each: all have three digits
+	bodies []byte // the response bodies of all statuses, one after the other
+	size   int    // size of each body
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "status", Doc: "Answer with the status that is asked for."}
+	return registry.Info{Name: "status", Doc: "Respond with the requested status."}
 }
 
-// Provision encodes the replies.
+// Provision encodes the response bodies.
 func (m *Module) Provision(*registry.Host) error {
 	for code := lowest; code <= highest; code++ {
 		b, err := reply.Encode(Reply{code})
 		if err != nil {
 			return err
 		}
-		m.replies, m.size = append(m.replies, b...), len(b)
+		m.bodies, m.size = append(m.bodies, b...), len(b)
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func (m *Module) Routes() []registry.Route {
 		out = append(out, registry.Route{
 			Method: method, Path: "/status/{code}", Handler: m.serve, Label: "status",
 			Summary: "Status code", Tag: "HTTP API",
-			Params:  map[string]string{"code": "the status to answer with, 200 to 999"},
+			Params:  map[string]string{"code": "status of the response, 200 to 999"},
 			Returns: map[int]any{http.StatusOK: Reply{}, http.StatusBadRequest: reply.Problem{}},
 		})
 	}
@@ -68,13 +68,13 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	case code == http.StatusNoContent || code == http.StatusNotModified:
 		w.WriteHeader(code)
 	default:
-		at := (code - lowest) * m.size
-		reply.Encoded(w, code, m.replies[at:at+m.size])
+		start := (code - lowest) * m.size
+		reply.Encoded(w, code, m.bodies[start:start+m.size])
 	}
 }
 
-// parse reads digits. However many there are, a number above highest stays
-// above it.
+// parse parses decimal digits. It returns highest+1 for any larger number, so
+// that none overflows.
 func parse(s string) (code int, ok bool) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {

@@ -12,7 +12,7 @@ import (
 
 func TestStatus(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(Module))
-	refused := "{\n  \"code\": 400,\n  \"message\": \"status out of range: want 200 to 999\"\n}"
+	outOfRange := "{\n  \"code\": 400,\n  \"message\": \"status out of range: want 200 to 999\"\n}"
 	for _, c := range []struct {
 		method, code string
 		status       int
@@ -26,11 +26,11 @@ func TestStatus(t *testing.T) {
 		{"HEAD", "404", 404, ""},
 		{"GET", "204", 204, ""},
 		{"GET", "304", 304, ""},
-		{"GET", "101", 400, refused},
-		{"GET", "199", 400, refused},
-		{"GET", "1000", 400, refused},
-		{"GET", "0", 400, refused},
-		{"GET", "18446744073709551816", 400, refused}, // 2^64 + 200
+		{"GET", "101", 400, outOfRange},
+		{"GET", "199", 400, outOfRange},
+		{"GET", "1000", 400, outOfRange},
+		{"GET", "0", 400, outOfRange},
+		{"GET", "18446744073709551816", 400, outOfRange}, // 2^64 + 200
 		{"GET", "abc", 404, "404 page not found\n"},
 		{"GET", "-200", 404, "404 page not found\n"},
 		{"GET", "+200", 404, "404 page not found\n"},
@@ -40,8 +40,8 @@ func TestStatus(t *testing.T) {
 		if res.StatusCode != c.status || body != c.body {
 			t.Errorf("%s %s: %d %q, want %d %q", c.method, c.code, res.StatusCode, body, c.status, c.body)
 		}
-		bare := c.status == 204 || c.status == 304 || c.status == 405
-		if json := strings.HasPrefix(res.Header.Get("Content-Type"), "application/json"); json == bare && c.status != 404 {
+		empty := c.status == 204 || c.status == 304 || c.status == 405
+		if json := strings.HasPrefix(res.Header.Get("Content-Type"), "application/json"); json == empty && c.status != 404 {
 			t.Errorf("%s %s: content type %q", c.method, c.code, res.Header.Get("Content-Type"))
 		}
 	}
@@ -56,7 +56,7 @@ func TestLabel(t *testing.T) {
 	}
 }
 
-// discard is a writer that can be used again and again.
+// discard is a ResponseWriter that can be reused.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }

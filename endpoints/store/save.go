@@ -12,19 +12,17 @@ import (
 	"time"
 )
 
-// Files that are being written. One that is older than any request can be was
-// left behind by a crash.
 const (
-	temporary  = ".podinfo-store-"
-	staleAfter = time.Hour
+	temporaryPrefix = ".podinfo-store-" // starts the names of files being written
+	staleAfter      = time.Hour         // an older temporary file is left from a crash
 )
 
-func isTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
+func isTemporary(name string) bool { return strings.HasPrefix(name, temporaryPrefix) }
 
-// errFull means that the quota does not allow a write.
+// errFull means that a write would exceed the quota.
 var errFull = errors.New("the store is full")
 
-// diskError is an error of the disk, not of the body that is to be written.
+// diskError is an error of the file system, not of reading the body.
 type diskError struct{ error }
 
 func (e *diskError) Unwrap() error { return e.error }
@@ -36,44 +34,44 @@ func onDisk(err error) error {
 	return &diskError{err}
 }
 
-// save writes body to the file that has its SHA-1 as name. Whoever looks sees
-// the whole file or none, also after a power cut: it is written under another
-// name, forced to disk and renamed.
+// save writes body to a file named by its SHA-1. It writes a temporary file,
+// syncs it and renames it, so that the file is complete whenever it exists,
+// even after a power failure.
 func (m *Module) save(body io.Reader) (hash string, err error) {
 	if err := os.MkdirAll(m.Path, 0o755); err != nil {
 		return "", onDisk(err)
 	}
-	if hash, err = m.place(body); err != nil {
+	if hash, err = m.writeAndRename(body); err != nil {
 		return "", err
 	}
 	return hash, onDisk(syncDir(m.Path))
 }
 
-// place is save without forcing the new name to disk. When it fails it leaves
-// nothing behind.
-func (m *Module) place(body io.Reader) (hash string, err error) {
-	tmp, err := os.CreateTemp(m.Path, temporary)
+// writeAndRename is save without syncing the directory. After an error it
+// leaves no file behind.
+func (m *Module) writeAndRename(body io.Reader) (hash string, err error) {
+	tmp, err := os.CreateTemp(m.Path, temporaryPrefix)
 	if err != nil {
 		return "", onDisk(err)
 	}
-	out := &writer{file: tmp, quota: &m.quota}
+	out := &quotaWriter{file: tmp, quota: &m.quota}
 	defer func() {
 		if err != nil {
 			os.Remove(tmp.Name())
-			m.quota.give(out.size)
+			m.quota.release(out.reserved)
 		}
 	}()
 	sum := sha1.New()
 	_, err = io.Copy(io.MultiWriter(out, sum), body)
-	if err = errors.Join(err, finish(tmp, err == nil)); err != nil {
+	if err = errors.Join(err, closeFile(tmp, err == nil)); err != nil {
 		return "", err
 	}
 	hash = hex.EncodeToString(sum.Sum(nil))
 	return hash, onDisk(m.quota.rename(tmp.Name(), filepath.Join(m.Path, hash)))
 }
 
-// finish closes f, after forcing it to disk if it is complete.
-func finish(f *os.File, complete bool) error {
+// closeFile closes f and, if it is complete, syncs it first.
+func closeFile(f *os.File, complete bool) error {
 	var err error
 	if complete {
 		err = errors.Join(f.Chmod(0o644), f.Sync())
@@ -81,7 +79,7 @@ func finish(f *os.File, complete bool) error {
 	return onDisk(errors.Join(err, f.Close()))
 }
 
-// syncDir forces the directory's names to disk.
+// syncDir syncs the entries of a directory.
 func syncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {
@@ -90,29 +88,30 @@ func syncDir(name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// writer writes to a file what the quota allows.
-type writer struct {
-	file  *os.File
-	quota *quota
-	size  int64 // taken from the quota
+// quotaWriter writes to a file and reserves each write in the quota. It returns
+// errFull when a write would exceed the quota.
+type quotaWriter struct {
+	file     *os.File
+	quota    *quota
+	reserved int64
 }
 
-func (w *writer) Write(p []byte) (int, error) {
+func (w *quotaWriter) Write(p []byte) (int, error) {
 	if !w.quota.reserve(int64(len(p))) {
 		return 0, errFull
 	}
-	w.size += int64(len(p))
+	w.reserved += int64(len(p))
 	n, err := w.file.Write(p)
 	return n, onDisk(err)
 }
 
-// quota counts the bytes of the files, also of those being written.
+// quota counts the bytes of all files, including those being written.
 type quota struct {
 	mu        sync.Mutex
 	used, max int64
 }
 
-// reserve takes n bytes if there are as many.
+// reserve counts n bytes, unless that would exceed the quota.
 func (q *quota) reserve(n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,18 +122,17 @@ func (q *quota) reserve(n int64) bool {
 	return true
 }
 
-// take counts n bytes that are on disk already.
-func (q *quota) take(n int64) { q.give(-n) }
+// add counts n bytes of an existing file, which may exceed the quota.
+func (q *quota) add(n int64) { q.release(-n) }
 
-// give returns n bytes.
-func (q *quota) give(n int64) {
+func (q *quota) release(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.used -= n
 }
 
-// rename puts a written file in its place, and returns the bytes of the one
-// it replaces. Two of the same name must not both find the place empty.
+// rename renames a file and releases the bytes of the file that it replaces.
+// The lock keeps two writers of the same file from both counting it.
 func (q *quota) rename(from, to string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package store serves /store: files that are named by what they hold.
+// Package store serves /store, which stores files under their SHA-1.
 package store
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is store.
+// Module is the store module.
 type Module struct {
-	Path     string `env:"DATA_PATH" envDefault:"/data" doc:"directory of the files of /store"`
-	MaxBytes int64  `env:"STORE_MAX_BYTES" envDefault:"1073741824" doc:"size limit of all files of /store together" accepts:"a number of bytes above zero"`
+	Path     string `env:"DATA_PATH" envDefault:"/data" doc:"directory where /store keeps its files"`
+	MaxBytes int64  `env:"STORE_MAX_BYTES" envDefault:"1073741824" doc:"total size limit of the files of /store, in bytes" accepts:"a number of bytes above zero"`
 
 	host  *registry.Host
 	quota quota
@@ -26,7 +26,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "store", Doc: "Keep request bodies as files that are named by their SHA-1.", Unprefixed: true}
+	return registry.Info{Name: "store", Doc: "Store request bodies as files named by their SHA-1.", Unprefixed: true}
 }
 
 // Validate checks the settings.
@@ -37,25 +37,25 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Provision keeps the host.
+// Provision stores the host.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.quota.max = h, m.MaxBytes
 	return nil
 }
 
-// Start adds up what is stored already. The directory need not be there: it is
-// made by the first write.
+// Start counts the existing files and removes temporary files that a crash
+// left. The directory may be missing: the first write creates it.
 func (m *Module) Start(context.Context) error {
 	files, err := os.ReadDir(m.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.host.Log.WithError(err).Warn("the directory of /store cannot be read")
+		m.host.Log.WithError(err).Warn("cannot read the directory of /store")
 	}
 	for _, f := range files {
 		info, err := f.Info()
 		switch {
 		case err != nil || !info.Mode().IsRegular():
 		case isHash(f.Name()):
-			m.quota.take(info.Size())
+			m.quota.add(info.Size())
 		case isTemporary(f.Name()) && time.Since(info.ModTime()) > staleAfter:
 			os.Remove(filepath.Join(m.Path, f.Name()))
 		}
@@ -67,7 +67,7 @@ var isHash = regexp.MustCompile(`^[a-f0-9]{40}$`).MatchString
 
 // Routes declares /store and /store/{hash}.
 func (m *Module) Routes() []registry.Route {
-	refused := reply.Problem{Code: http.StatusInternalServerError, Message: "writing file failed"}
+	problem := reply.Problem{Code: http.StatusInternalServerError, Message: "writing file failed"}
 	var out []registry.Route
 	for _, method := range []string{http.MethodPost, http.MethodPut} {
 		out = append(out, registry.Route{
@@ -75,26 +75,26 @@ func (m *Module) Routes() []registry.Route {
 			Summary: "Store a file", Tag: "HTTP API", Body: "the file",
 			Returns: map[int]any{
 				http.StatusAccepted:              stored{"da39a3ee5e6b4b0d3255bfef95601890afd80709"},
-				http.StatusBadRequest:            refused,
-				http.StatusRequestEntityTooLarge: refused,
-				http.StatusInternalServerError:   refused,
-				http.StatusInsufficientStorage:   refused,
+				http.StatusBadRequest:            problem,
+				http.StatusRequestEntityTooLarge: problem,
+				http.StatusInternalServerError:   problem,
+				http.StatusInsufficientStorage:   problem,
 			},
 		})
 	}
 	return append(out, registry.Route{
 		Method: http.MethodGet, Path: "/store/{hash}", Handler: m.read, Label: "store",
-		Summary: "Read a stored file", Tag: "HTTP API", Params: map[string]string{"hash": "SHA-1 of the file, in lower case hex"},
+		Summary: "Read a stored file", Tag: "HTTP API", Params: map[string]string{"hash": "SHA-1 of the file in lower-case hex"},
 		Returns: map[int]any{
 			http.StatusOK:                  "the file",
-			http.StatusBadRequest:          refused,
-			http.StatusNotFound:            refused,
-			http.StatusInternalServerError: refused,
+			http.StatusBadRequest:          problem,
+			http.StatusNotFound:            problem,
+			http.StatusInternalServerError: problem,
 		},
 	})
 }
 
-// stored is the reply to a write.
+// stored is the response to a write.
 type stored struct {
 	Hash string `json:"hash"`
 }
@@ -136,8 +136,8 @@ func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
-// open opens a regular file. Anything else, a directory or a pipe, counts as
-// absent.
+// open opens a regular file. For anything else, such as a directory or a pipe,
+// it returns fs.ErrNotExist.
 func open(name string) (*os.File, error) {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// limit is a body limit, as another module sets it.
+// limit is a module that limits bodies.
 type limit struct{ bytes int64 }
 
 func (*limit) Info() registry.Info { return registry.Info{Name: "limit", Phase: registry.Guard} }
@@ -42,7 +42,7 @@ func hashOf(content string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// files are the directory's names and their content.
+// files returns the content of a directory's files by name.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -119,13 +119,13 @@ func TestBodyErrorsLeaveNothing(t *testing.T) {
 	if res, body := s.Call(t, "POST", "/store", strings.Repeat("x", 1<<20+1)); res.StatusCode != 413 || !strings.Contains(body, `"code": 413`) {
 		t.Errorf("too large: %d %s", res.StatusCode, body)
 	}
-	if reply := cut(t, s); !strings.HasPrefix(reply, "HTTP/1.1 400 ") || !strings.Contains(reply, "invalid request body") {
+	if reply := sendHalf(t, s); !strings.HasPrefix(reply, "HTTP/1.1 400 ") || !strings.Contains(reply, "invalid request body") {
 		t.Errorf("cut short: %s", reply)
 	}
 	if diff := cmp.Diff(map[string]string{}, files(t, dir)); diff != "" {
 		t.Error(diff)
 	}
-	// What the failed writes took from the quota is free again.
+	// The failed writes must not count against the quota.
 	for i := range 4 {
 		if res, body := s.Call(t, "POST", "/store", strings.Repeat(strconv.Itoa(i), 1<<20)); res.StatusCode != 202 {
 			t.Errorf("%d: %d %s", i, res.StatusCode, body)
@@ -133,8 +133,8 @@ func TestBodyErrorsLeaveNothing(t *testing.T) {
 	}
 }
 
-// cut sends half of a body and returns the reply.
-func cut(t *testing.T, s *registrytest.Server) string {
+// sendHalf sends half of a body and returns the response.
+func sendHalf(t *testing.T, s *registrytest.Server) string {
 	t.Helper()
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
@@ -150,9 +150,9 @@ func cut(t *testing.T, s *registrytest.Server) string {
 	return string(reply)
 }
 
-// TestNoPartIsSeen uploads slowly: there must be no file of that name before
-// the last byte.
-func TestNoPartIsSeen(t *testing.T) {
+// TestNoPartialFile checks during an upload that there is no file with the name
+// of a hash before the last byte.
+func TestNoPartialFile(t *testing.T) {
 	dir := t.TempDir()
 	s := serve(t, dir, 1<<20)
 	body, upload := io.Pipe()
@@ -163,7 +163,7 @@ func TestNoPartIsSeen(t *testing.T) {
 	seen := make(chan []string, 1)
 	go func() {
 		upload.Write([]byte("first"))
-		upload.Write([]byte(strings.Repeat("-", 100_000))) // comes back only when most was taken
+		upload.Write([]byte(strings.Repeat("-", 100_000))) // returns when the client has sent most of it
 		var hashes []string
 		for name := range files(t, dir) {
 			if len(name) == 40 {
@@ -176,7 +176,7 @@ func TestNoPartIsSeen(t *testing.T) {
 	}()
 	res, _ := registrytest.Do(t, req)
 	if got := <-seen; res.StatusCode != 202 || got != nil {
-		t.Errorf("%d, seen too early: %v", res.StatusCode, got)
+		t.Errorf("%d, files during the upload: %v", res.StatusCode, got)
 	}
 	if _, ok := files(t, dir)[hashOf("first"+strings.Repeat("-", 100_000)+"last")]; !ok {
 		t.Error("not stored")
@@ -185,8 +185,8 @@ func TestNoPartIsSeen(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	dir := t.TempDir()
-	there := hashOf("0123456789")
-	for name, content := range map[string]string{there: "0123456789", "tls.crt": strings.Repeat("x", 1000)} {
+	existing := hashOf("0123456789")
+	for name, content := range map[string]string{existing: "0123456789", "tls.crt": strings.Repeat("x", 1000)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestQuota(t *testing.T) {
 		code    int
 	}{
 		{strings.Repeat("a", 21), 507},
-		{"0123456789", 202}, // there already: takes nothing
+		{"0123456789", 202}, // exists: not counted again
 		{"0123456789", 202},
 		{strings.Repeat("a", 20), 202},
 		{"b", 507},
@@ -211,8 +211,8 @@ func TestQuota(t *testing.T) {
 	if got := len(files(t, dir)); got != 4 {
 		t.Errorf("%d files, want 4", got)
 	}
-	if _, body := s.Call(t, "GET", "/store/"+there, ""); body != "0123456789" {
-		t.Errorf("what was there reads %q", body)
+	if _, body := s.Call(t, "GET", "/store/"+existing, ""); body != "0123456789" {
+		t.Errorf("the existing file reads %q", body)
 	}
 }
 
@@ -235,7 +235,7 @@ func TestConcurrentWrites(t *testing.T) {
 	if got := len(files(t, dir)); got != 4 {
 		t.Errorf("%d files, want 4", got)
 	}
-	// 40 bytes are counted: exactly the rest fits.
+	// The quota counts 40 bytes, so exactly the rest fits.
 	rest := strings.Repeat("r", 100*16-40)
 	for content, code := range map[string]int{rest + "r": 507, rest: 202} {
 		if res, _ := s.Call(t, "POST", "/store", content); res.StatusCode != code {
@@ -245,7 +245,7 @@ func TestConcurrentWrites(t *testing.T) {
 }
 
 func TestDiskErrors(t *testing.T) {
-	failed := func(s *registrytest.Server, method, path, message string) {
+	fails := func(s *registrytest.Server, method, path, message string) {
 		t.Helper()
 		res, body := s.Call(t, method, path, "x")
 		if res.StatusCode != 500 || body != fmt.Sprintf("{\n  \"code\": 500,\n  \"message\": %q\n}", message) || !strings.Contains(s.Log.String(), `"msg":"`+message+`"`) {
@@ -257,23 +257,24 @@ func TestDiskErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, file, 1<<20)
-	failed(s, "POST", "/store", "writing file failed")
-	failed(s, "GET", "/store/"+hashOf("x"), "reading file failed")
+	fails(s, "POST", "/store", "writing file failed")
+	fails(s, "GET", "/store/"+hashOf("x"), "reading file failed")
 
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, hashOf("x")), 0o755); err != nil { // nothing can be renamed to it
+	// A file cannot be renamed to the name of a directory.
+	if err := os.Mkdir(filepath.Join(dir, hashOf("x")), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s = serve(t, dir, 10)
-	for range 11 { // more than the quota has room for
-		failed(s, "PUT", "/store", "writing file failed")
+	for range 11 { // a byte each, one more than the quota
+		fails(s, "PUT", "/store", "writing file failed")
 	}
 	if got := len(files(t, dir)); got != 1 {
-		t.Errorf("%d files, want the directory alone", got)
+		t.Errorf("%d directory entries, want 1", got)
 	}
 }
 
-func TestStartRemovesWhatACrashLeft(t *testing.T) {
+func TestStartRemovesTemporaryFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, age := range map[string]time.Duration{".podinfo-store-1": 2 * time.Hour, ".podinfo-store-2": 0, "other": 2 * time.Hour} {
 		path := filepath.Join(dir, name)
@@ -301,7 +302,7 @@ func TestSettings(t *testing.T) {
 	}
 	for _, rt := range app.Mounted() {
 		if rt.Label != "store" {
-			t.Errorf("%s %s has the label %q", rt.Method, rt.Path, rt.Label)
+			t.Errorf("%s %s: label %q, want store", rt.Method, rt.Path, rt.Label)
 		}
 	}
 }

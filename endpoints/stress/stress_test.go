@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// spinning counts the goroutines that keep a processor busy.
+// spinning returns the number of goroutines that keep a processor busy.
 func spinning() int {
 	stacks := make([]byte, 1<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "stress.spin(")
@@ -25,14 +25,14 @@ func spinning() int {
 
 func TestCPU(t *testing.T) {
 	app, _ := registrytest.New(t, map[string]string{"PODINFO_STRESS_CPU": "3"}, new(stress.Module))
-	for spinning() != 3 { // until each had its turn
+	for spinning() != 3 { // a goroutine shows once it has run
 		runtime.Gosched()
 	}
 	if err := app.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if n := spinning(); n != 0 {
-		t.Errorf("%d still spin", n)
+		t.Errorf("%d goroutines still spin", n)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestMemory(t *testing.T) {
 	heapBefore, residentBefore := heap(), resident(t)
 	app, _ := registrytest.New(t, map[string]string{"PODINFO_STRESS_MEMORY": fmt.Sprint(mb)}, new(stress.Module))
 	if got := heap() - heapBefore; got < mb*1_000_000 || got > mb*1_050_000 {
-		t.Errorf("took %d bytes", got)
+		t.Errorf("allocated %d bytes", got)
 	}
 	if got := resident(t) - residentBefore; got < (mb-2)*1_000_000 {
 		t.Errorf("%d bytes are resident", got)
@@ -56,7 +56,7 @@ func TestMemory(t *testing.T) {
 		t.Error(err)
 	}
 	if got := int64(heap()) - int64(heapBefore); got > 1_000_000 {
-		t.Errorf("%d bytes kept", got)
+		t.Errorf("%d bytes not freed", got)
 	}
 }
 
@@ -80,8 +80,9 @@ func TestNothingByDefault(t *testing.T) {
 	}
 }
 
-// A start that is given up gives back what it took.
-func TestStartGivenUp(t *testing.T) {
+// TestCanceledStart checks that Start ends when its context does. A complete
+// start would allocate a terabyte.
+func TestCanceledStart(t *testing.T) {
 	app, err := registry.New([]registry.Module{&stress.Module{Memory: 1 << 20, CPU: 1}})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,7 @@ func TestStartGivenUp(t *testing.T) {
 	}
 }
 
-func TestNegativeIsRefused(t *testing.T) {
+func TestNegativeSettings(t *testing.T) {
 	for _, key := range []string{"PODINFO_STRESS_CPU", "PODINFO_STRESS_MEMORY"} {
 		_, err := registry.New([]registry.Module{new(stress.Module)}, registry.Env(map[string]string{key: "-1"}))
 		if err == nil || !strings.Contains(err.Error(), key) {

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 )
 
-// RegisterGRPC mounts token.TokenService.
+// RegisterGRPC registers token.TokenService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	tokenpb.RegisterTokenServiceServer(s, &service{module: m})
 }
@@ -25,8 +25,8 @@ type service struct {
 	module *Module
 }
 
-// TokenGenerate issues a token for nobody in particular: the request has no
-// name.
+// TokenGenerate issues a token for "anonymous", because the request has no
+// field for a name.
 func (s *service) TokenGenerate(context.Context, *tokenpb.TokenRequest) (*tokenpb.TokenResponse, error) {
 	token, expires, err := s.module.Issue("")
 	if err != nil {
@@ -35,8 +35,8 @@ func (s *service) TokenGenerate(context.Context, *tokenpb.TokenRequest) (*tokenp
 	return &tokenpb.TokenResponse{Token: token, ExpiresAt: expires.UTC().String(), Message: "Token generated successfully"}, nil
 }
 
-// TokenValidate returns the name in the token of the metadata and when it
-// expires. Every token that is refused is Unauthenticated.
+// TokenValidate validates the token in the metadata and returns its name and
+// expiry. It refuses a token with Unauthenticated.
 func (s *service) TokenValidate(ctx context.Context, _ *tokenpb.TokenRequest) (*tokenpb.TokenResponse, error) {
 	token, err := fromMetadata(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *service) TokenValidate(ctx context.Context, _ *tokenpb.TokenRequest) (*
 	}
 	name, expires, err := s.module.Verify(token)
 	switch {
-	case err != nil && !readable(token):
+	case err != nil && !wellFormed(token):
 		return nil, refuse("Unable to parse token")
 	case err != nil:
 		return nil, refuse(err.Error())
@@ -52,16 +52,16 @@ func (s *service) TokenValidate(ctx context.Context, _ *tokenpb.TokenRequest) (*
 	return &tokenpb.TokenResponse{Token: name, ExpiresAt: expires.UTC().String()}, nil
 }
 
-func refuse(why string) error { return status.Error(codes.Unauthenticated, why) }
+func refuse(message string) error { return status.Error(codes.Unauthenticated, message) }
 
-// fromMetadata returns the token of the call. Unlike over HTTP, it may stand
-// there without its scheme.
+// fromMetadata returns the token of the call. Unlike over HTTP, the scheme is
+// optional.
 func fromMetadata(ctx context.Context) (string, error) {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	switch {
 	case len(values) == 0:
 		return "", refuse("Authorization token not found in metadata")
-	case len(values) > 1: // a proxy may have looked at the other one
+	case len(values) > 1: // a proxy may have checked the other one
 		return "", refuse("more than one authorization in metadata")
 	}
 	value := values[0]
@@ -75,8 +75,9 @@ func fromMetadata(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-// readable reports whether token has the form of one, whoever signed it.
-func readable(token string) bool {
+// wellFormed reports whether token has the form of a token. It does not check
+// the signature.
+func wellFormed(token string) bool {
 	_, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, new(bearer.Claims))
 	return !errors.Is(err, jwt.ErrTokenMalformed)
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/token/tokenpb"
 )
 
-// validate calls TokenValidate with these values of authorization.
+// validate calls TokenValidate with the given values of authorization.
 func validate(t *testing.T, conn *grpc.ClientConn, authorization ...string) (*tokenpb.TokenResponse, error) {
 	ctx := t.Context()
 	for _, v := range authorization {
@@ -52,15 +52,15 @@ func TestTokenRPC(t *testing.T) {
 	}
 }
 
-// sign makes a token of any claims.
+// sign returns a token with any header and claims, signed with the secret.
 func sign(header, claims string) string {
 	text := encode(header) + "." + encode(claims)
 	return text + "." + encode(string(mac(text)))
 }
 
-// respelt ends in another letter for the same bytes: only four of its six bits
-// count.
-func respelt(token string) string {
+// respell changes the last letter of a token so that it decodes to the same
+// bytes: two of the letter's six bits are not used.
+func respell(token string) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	end := len(token) - 1
 	return token[:end] + string(letters[strings.IndexByte(letters, token[end])^1])
@@ -76,7 +76,7 @@ func TestTokenRefusals(t *testing.T) {
 	good := forged(secret)
 	for _, c := range []struct {
 		values  []string
-		message string // a pattern
+		message string // a regular expression
 	}{
 		{nil, "Authorization token not found in metadata"},
 		{[]string{""}, "Unable to parse token"},
@@ -87,7 +87,7 @@ func TestTokenRefusals(t *testing.T) {
 		{[]string{"a.b.c.d"}, "Unable to parse token"},
 		{[]string{good + "="}, "Unable to parse token"},
 		{[]string{good + "."}, "Unable to parse token"},
-		{[]string{respelt(good)}, "Unable to parse token"},
+		{[]string{respell(good)}, "Unable to parse token"},
 		{[]string{sign("[]", "{}")}, "Unable to parse token"},
 		{[]string{sign(hs256, "[]")}, "Unable to parse token"},
 		{[]string{sign(hs256, `{"iss":"podinfo","exp":"soon"}`)}, "Unable to parse token"},
@@ -110,7 +110,7 @@ func TestTokenRefusals(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"token.TokenService.TokenGenerate", "token.TokenService.TokenValidate", "token.TokenRequest", "token.TokenResponse.token", "token.TokenResponse.expiresAt", "token.TokenResponse.message"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

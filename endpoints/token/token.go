@@ -1,5 +1,4 @@
-// Package token serves /token: it signs JSON Web Tokens for whoever asks, and
-// validates them.
+// Package token serves /token, which issues and validates JSON Web Tokens.
 package token
 
 import (
@@ -16,17 +15,17 @@ import (
 )
 
 const (
-	// Issuer is in every token.
+	// Issuer is the issuer of every token.
 	Issuer = "podinfo"
-	// Validity is how long a token is good for.
+	// Validity is the lifetime of a token.
 	Validity = time.Minute
 
-	wellKnown = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9" // upstream's default, for everyone to read
+	wellKnownSecret = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9" // upstream's default, which is public
 )
 
-// Module is token.
+// Module is the token module.
 type Module struct {
-	Secret string `env:"JWT_SECRET" envDefault:"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9" doc:"key that signs tokens; everyone knows the default" accepts:"text, 32 random bytes or more to be safe" secret:"true"`
+	Secret string `env:"JWT_SECRET" envDefault:"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9" doc:"key that signs tokens; the default is public and offers no protection" accepts:"text, at least 32 random bytes to be safe" secret:"true"`
 
 	host     *registry.Host
 	verifier *bearer.Verifier
@@ -37,41 +36,41 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "token", Doc: "Issue and validate JSON Web Tokens.", Unprefixed: true}
 }
 
-// Provision takes the key.
+// Provision creates the verifier.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	m.verifier = bearer.NewVerifier(jwt.SigningMethodHS256, []byte(m.Secret), Issuer)
 	return nil
 }
 
-// Start warns of a secret that is none.
+// Start logs a warning if the secret is public.
 func (m *Module) Start(context.Context) error {
 	if m.WellKnownSecret() {
-		m.host.Log.Warn("everyone can forge tokens: PODINFO_JWT_SECRET has its public default")
+		m.host.Log.Warn("anyone can forge tokens, because PODINFO_JWT_SECRET has its public default; set a secret")
 	}
 	return nil
 }
 
-// WellKnownSecret reports whether everyone knows the key.
-func (m *Module) WellKnownSecret() bool { return m.Secret == wellKnown }
+// WellKnownSecret reports whether the key is the public default.
+func (m *Module) WellKnownSecret() bool { return m.Secret == wellKnownSecret }
 
-// SecretLen is the length of the key in bytes.
+// SecretLen returns the length of the key in bytes.
 func (m *Module) SecretLen() int { return len(m.Secret) }
 
-// Issue signs a token for name, which is "anonymous" when it is empty. What is
-// not UTF-8 in it becomes U+FFFD.
+// Issue signs a token for name, or for "anonymous" if name is empty. It replaces
+// invalid UTF-8 in name by U+FFFD.
 func (m *Module) Issue(name string) (token string, expires time.Time, err error) {
 	if name == "" {
 		name = "anonymous"
 	}
-	exp := jwt.NewNumericDate(time.Now().Add(Validity)) // whole seconds
+	exp := jwt.NewNumericDate(time.Now().Add(Validity)) // truncated to whole seconds
 	claims := bearer.Claims{Name: name, RegisteredClaims: jwt.RegisteredClaims{Issuer: Issuer, ExpiresAt: exp}}
 	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(m.Secret))
 	return token, exp.Time, err
 }
 
-// Verify returns the name in a token of Issue and when it expires. The error
-// says why a token is refused and may be shown to the one who sent it.
+// Verify returns the name and the expiry of a token that Issue signed. The error
+// says why the token is refused. It can be sent to the client.
 func (m *Module) Verify(token string) (name string, expires time.Time, err error) {
 	return m.verifier.Verify(token)
 }
@@ -93,12 +92,12 @@ func (m *Module) Routes() []registry.Route {
 		Summary: "Validate the bearer token", Tag: "HTTP API",
 		Returns: map[int]any{http.StatusOK: validated{}, http.StatusUnauthorized: reply.Problem{}},
 	}
-	post := validate // as upstream's API document has it
+	post := validate // upstream serves GET but documents POST
 	post.Method = http.MethodPost
 	return []registry.Route{{
 		Method: http.MethodPost, Path: "/token", Handler: m.issue,
-		Summary: "Issue a token that is good for a minute", Tag: "HTTP API",
-		Body:    "the name in the token, empty for anonymous",
+		Summary: "Issue a token that is valid for a minute", Tag: "HTTP API",
+		Body:    "the name in the token; empty means anonymous",
 		Returns: map[int]any{http.StatusOK: issued{}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{}},
 	}, validate, post}
 }

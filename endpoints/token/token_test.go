@@ -22,7 +22,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// TestMain tests as if the machine were not on UTC, so that a missing UTC shows.
+// TestMain sets a local time other than UTC, so that the tests find a missing
+// conversion.
 func TestMain(m *testing.M) {
 	time.Local = time.FixedZone("elsewhere", 3600)
 	goleak.VerifyTestMain(m)
@@ -76,8 +77,9 @@ func TestIssuedTokensValidate(t *testing.T) {
 	}
 }
 
-// What upstream writes into a token, and that it is signed with the secret.
-func TestTokenIsUpstreams(t *testing.T) {
+// TestTokenFormat checks that a token has upstream's header and claims and is
+// signed with the secret.
+func TestTokenFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(token.Module)
 		registrytest.New(t, own, m)
@@ -86,7 +88,7 @@ func TestTokenIsUpstreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exp := time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) // 300 ms are cut off
+		exp := time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) // the 300 ms are truncated
 		text := encode(`{"alg":"HS256","typ":"JWT"}`) + "." + encode(fmt.Sprintf(`{"name":"ann","iss":"podinfo","exp":%d}`, exp.Unix()))
 		if got != text+"."+encode(string(mac(text))) || !expires.Equal(exp) {
 			t.Errorf("%s until %v", got, expires)
@@ -118,7 +120,7 @@ func TestExpiry(t *testing.T) {
 		}
 		time.Sleep(time.Minute - 1)
 		if rec := validate(); rec.Code != 200 {
-			t.Errorf("in its last nanosecond: %d %s", rec.Code, rec.Body)
+			t.Errorf("a nanosecond before expiry: %d %s", rec.Code, rec.Body)
 		}
 		time.Sleep(1500*time.Millisecond + 1)
 		if rec := validate(); rec.Code != 401 || decode(t, rec.Body.String()).Message != "token is expired by 1.5s" {
@@ -143,7 +145,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// forged is a token whose claims are good, signed with key.
+// forged returns a token with valid claims, signed with key.
 func forged(key string) string {
 	text := encode(`{"alg":"HS256"}`) + "." + encode(`{"iss":"podinfo","exp":99999999999}`)
 	h := hmac.New(sha256.New, []byte(key))
@@ -151,7 +153,7 @@ func forged(key string) string {
 	return text + "." + encode(string(h.Sum(nil)))
 }
 
-func TestPublicDefaultIsWarnedOfOnce(t *testing.T) {
+func TestWarnsOfPublicSecretOnce(t *testing.T) {
 	m := new(token.Module)
 	s := registrytest.Serve(t, nil, m)
 	for range 3 {
@@ -171,8 +173,8 @@ func TestPublicDefaultIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
-// FuzzAuthorization holds what the endpoint accepts against a reading of the
-// token of its own.
+// FuzzAuthorization compares the endpoint with a second implementation that
+// checks the signature only.
 func FuzzAuthorization(f *testing.F) {
 	app, _ := registrytest.New(f, own, new(token.Module))
 	good := forged(secret)
@@ -197,8 +199,9 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// acceptable knows nothing of claims: the only text that is signed with the
-// secret is the one f.Add was given, and its claims are good.
+// acceptable reports whether header has a token that is signed with the secret.
+// It ignores the claims: the only such token is the one passed to f.Add, and its
+// claims are valid.
 func acceptable(header string) bool {
 	if len(header) < 7 || !strings.EqualFold(header[:7], "bearer ") {
 		return false

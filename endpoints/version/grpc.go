@@ -8,7 +8,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/version/versionpb"
 )
 
-// RegisterGRPC mounts version.VersionService.
+// RegisterGRPC registers version.VersionService.
 func (m *Module) RegisterGRPC(s grpc.ServiceRegistrar) {
 	versionpb.RegisterVersionServiceServer(s, &service{module: m})
 }

@@ -35,7 +35,7 @@ func TestVersionRPC(t *testing.T) {
 	}
 }
 
-// Reflection shows these names to clients.
+// TestNames checks the names that clients use and that reflection lists.
 func TestNames(t *testing.T) {
 	for _, name := range []protoreflect.FullName{"version.VersionService.Version", "version.VersionRequest", "version.VersionResponse.version", "version.VersionResponse.commit"} {
 		if _, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err != nil {

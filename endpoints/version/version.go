@@ -1,4 +1,4 @@
-// Package version serves /version.
+// Package version serves /version, which returns the version and the commit.
 package version
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is version.
+// Module is the version module.
 type Module struct {
 	build registry.Build
 	reply []byte
@@ -16,10 +16,10 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "version", Doc: "Say which version and commit this is."}
+	return registry.Info{Name: "version", Doc: "Return the version and the commit of the program."}
 }
 
-// Provision encodes the reply, which never changes.
+// Provision encodes the response, which never changes.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.build = h.Build()
 	m.reply, err = reply.Encode(map[string]string{"version": m.build.Version, "commit": m.build.Revision})

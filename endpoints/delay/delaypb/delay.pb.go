@@ -67,7 +67,7 @@ func (x *DelayRequest) GetSeconds() int64 {
 
 type DelayResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The seconds that were waited.
+	// The number of seconds waited.
 	Message       int64 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

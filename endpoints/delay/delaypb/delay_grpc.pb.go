@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type DelayServiceClient interface {
-	// Delay answers after a number of seconds.
+	// Delay responds after the given number of seconds.
 	Delay(ctx context.Context, in *DelayRequest, opts ...grpc.CallOption) (*DelayResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *delayServiceClient) Delay(ctx context.Context, in *DelayRequest, opts .
 // All implementations must embed UnimplementedDelayServiceServer
 // for forward compatibility.
 type DelayServiceServer interface {
-	// Delay answers after a number of seconds.
+	// Delay responds after the given number of seconds.
 	Delay(context.Context, *DelayRequest) (*DelayResponse, error)
 	mustEmbedUnimplementedDelayServiceServer()
 }

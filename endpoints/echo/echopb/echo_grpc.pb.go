@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type EchoServiceClient interface {
-	// Echo sends the message back.
+	// Echo returns the message.
 	Echo(ctx context.Context, in *Message, opts ...grpc.CallOption) (*Message, error)
 }
 
@@ -52,7 +52,7 @@ func (c *echoServiceClient) Echo(ctx context.Context, in *Message, opts ...grpc.
 // All implementations must embed UnimplementedEchoServiceServer
 // for forward compatibility.
 type EchoServiceServer interface {
-	// Echo sends the message back.
+	// Echo returns the message.
 	Echo(context.Context, *Message) (*Message, error)
 	mustEmbedUnimplementedEchoServiceServer()
 }

@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type EnvServiceClient interface {
-	// Env lists the process's environment, with secrets redacted.
+	// Env returns the environment of the process with secrets redacted.
 	Env(ctx context.Context, in *EnvRequest, opts ...grpc.CallOption) (*EnvResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *envServiceClient) Env(ctx context.Context, in *EnvRequest, opts ...grpc
 // All implementations must embed UnimplementedEnvServiceServer
 // for forward compatibility.
 type EnvServiceServer interface {
-	// Env lists the process's environment, with secrets redacted.
+	// Env returns the environment of the process with secrets redacted.
 	Env(context.Context, *EnvRequest) (*EnvResponse, error)
 	mustEmbedUnimplementedEnvServiceServer()
 }

@@ -21,8 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The names of these messages begin in lower case because upstream's do on the
-// wire.
+// The names of the messages start in lower case, like upstream's.
 type HeaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -61,7 +60,7 @@ func (*HeaderRequest) Descriptor() ([]byte, []int) {
 
 type HeaderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One "key=value,value" for each key.
+	// One string "key=value,value" per key, sorted.
 	Headers       []string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type HeaderServiceClient interface {
-	// Header lists the metadata of the call.
+	// Header returns the metadata of the call.
 	Header(ctx context.Context, in *HeaderRequest, opts ...grpc.CallOption) (*HeaderResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *headerServiceClient) Header(ctx context.Context, in *HeaderRequest, opt
 // All implementations must embed UnimplementedHeaderServiceServer
 // for forward compatibility.
 type HeaderServiceServer interface {
-	// Header lists the metadata of the call.
+	// Header returns the metadata of the call.
 	Header(context.Context, *HeaderRequest) (*HeaderResponse, error)
 	mustEmbedUnimplementedHeaderServiceServer()
 }

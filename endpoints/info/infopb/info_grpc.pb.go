@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type InfoServiceClient interface {
-	// Info describes the instance that answers.
+	// Info describes the running instance.
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *infoServiceClient) Info(ctx context.Context, in *InfoRequest, opts ...g
 // All implementations must embed UnimplementedInfoServiceServer
 // for forward compatibility.
 type InfoServiceServer interface {
-	// Info describes the instance that answers.
+	// Info describes the running instance.
 	Info(context.Context, *InfoRequest) (*InfoResponse, error)
 	mustEmbedUnimplementedInfoServiceServer()
 }

@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type StatusServiceClient interface {
-	// Status answers with the gRPC status code of the given name.
+	// Status ends the call with the status code of the given name.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *statusServiceClient) Status(ctx context.Context, in *StatusRequest, opt
 // All implementations must embed UnimplementedStatusServiceServer
 // for forward compatibility.
 type StatusServiceServer interface {
-	// Status answers with the gRPC status code of the given name.
+	// Status ends the call with the status code of the given name.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	mustEmbedUnimplementedStatusServiceServer()
 }

@@ -29,7 +29,7 @@ const (
 type TokenServiceClient interface {
 	// TokenGenerate issues a token.
 	TokenGenerate(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error)
-	// TokenValidate checks the token in the metadata key "authorization".
+	// TokenValidate validates the token in the metadata key "authorization".
 	TokenValidate(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error)
 }
 
@@ -67,7 +67,7 @@ func (c *tokenServiceClient) TokenValidate(ctx context.Context, in *TokenRequest
 type TokenServiceServer interface {
 	// TokenGenerate issues a token.
 	TokenGenerate(context.Context, *TokenRequest) (*TokenResponse, error)
-	// TokenValidate checks the token in the metadata key "authorization".
+	// TokenValidate validates the token in the metadata key "authorization".
 	TokenValidate(context.Context, *TokenRequest) (*TokenResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }

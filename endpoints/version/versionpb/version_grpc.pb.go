@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type VersionServiceClient interface {
-	// Version says which version and commit this is.
+	// Version returns the version and the commit of the program.
 	Version(ctx context.Context, in *VersionRequest, opts ...grpc.CallOption) (*VersionResponse, error)
 }
 
@@ -52,7 +52,7 @@ func (c *versionServiceClient) Version(ctx context.Context, in *VersionRequest, 
 // All implementations must embed UnimplementedVersionServiceServer
 // for forward compatibility.
 type VersionServiceServer interface {
-	// Version says which version and commit this is.
+	// Version returns the version and the commit of the program.
 	Version(context.Context, *VersionRequest) (*VersionResponse, error)
 	mustEmbedUnimplementedVersionServiceServer()
 }
