@@ -1,7 +1,8 @@
-.PHONY: test proto deps unit examples documents packaging browser timoni image image-test image-run lint bench fuzz readme
+.PHONY: test proto deps unit examples documents packaging browser image image-test image-run lint bench fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
+SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz
 
 test: deps unit ## everything, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents packaging browser
@@ -20,19 +21,14 @@ examples: ## each example that is a module of its own
 documents: ## the OpenAPI documents and the schema of scenarios, by the validators of others
 	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
 
-packaging: ## what is applied to a cluster: kustomize, chart, Timoni module; and what applies and releases it
-	shellcheck hack/deps hack/e2e hack/fuzz .ci/run
+packaging: ## check what is applied to a cluster (kustomize, chart, Timoni module), the scripts and the workflows; PACKAGING_FLAGS=-update writes the golden files
+	shellcheck $(SCRIPTS)
 	$(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
-	@# -count=1, as Go does not see that the tests build podinfo and ask it.
-	for dir in manifests chart timoni; do \
-		$(GO) -C hack/$$dir vet ./... && $(GO) -C hack/$$dir test -count=1 ./... || exit 1; \
-	done
+	@# -count=1: the tests build podinfo, which the test cache does not notice.
+	$(GO) -C hack/packaging vet ./... && $(GO) -C hack/packaging test -count=1 ./... $(PACKAGING_FLAGS)
 
 browser: ## the pages in a real Chromium; BROWSER_FLAGS=-update takes the screenshots of README.md anew
 	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 -parallel 4 ./... $(BROWSER_FLAGS)
-
-timoni: ## write the rendered golden files of the Timoni module
-	$(GO) -C hack/timoni test -update .
 
 image: ## the container image as an OCI layout in dist/image, without Docker
 	@$(GO) -C hack/image run . $(IMAGE_FLAGS)

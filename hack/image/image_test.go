@@ -31,7 +31,7 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("git", "-C", "../..", "ls-files", "-co", "--exclude-standard", "-z", "go.mod", "go.sum", "*.go", "cmd", "endpoints", "middleware", "registry").Output()
+	out, err := exec.Command("git", "-C", "../..", "ls-files", "-co", "--exclude-standard", "-z", "go.mod", "go.sum", "*.go", "cmd", "endpoints", "internal", "middleware", "registry").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,35 @@ func checkout(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// TestDockerignore: the builder of the Dockerfile gets every folder that the
+// programs are compiled from.
+func TestDockerignore(t *testing.T) {
+	ignore, err := os.ReadFile("../../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "github.com/seed-4591fe7d/podinfo"
+	out, err := exec.Command("go", "-C", "../..", "list", "-deps", "./cmd/podinfo", "./cmd/podcli").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for pkg := range strings.FieldsSeq(string(out)) {
+		path, ok := strings.CutPrefix(pkg, module+"/")
+		if !ok {
+			continue
+		}
+		found++
+		folder, _, _ := strings.Cut(path, "/")
+		if !strings.Contains(string(ignore), "\n!"+folder+"\n") {
+			t.Errorf("%s is not in the build context: add !%s to .dockerignore", pkg, folder)
+		}
+	}
+	if found < 10 {
+		t.Errorf("found only %d packages", found)
+	}
 }
 
 func buildFrom(dir string, only ...v1.Platform) (*image, error) {
