@@ -105,15 +105,6 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestNoProcessWideState looks for what two Apps in one process would share.
-func TestNoProcessWideState(t *testing.T) {
-	out, err := exec.Command("git", "grep", "-nE", `^func init\(\)|http\.DefaultServeMux|http\.DefaultClient|otel\.Set|metrics\.ExposeMetadata\(|logrus\.(Info|Warn|Error|Debug|Fatal|SetLevel|StandardLogger)\(|os\.Exit\(|os\.Environ\(`,
-		"--", "*.go", ":!*.pb.go", ":!*_test.go", ":!podinfo.go", ":!cmd/podcli", ":!examples", ":!hack").Output()
-	if len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
 func TestSwaggerGolden(t *testing.T) {
 	app := start(t, nil)
 	rec := get(app, "/swagger.json")
