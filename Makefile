@@ -2,7 +2,7 @@
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
-SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz
+SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
 
 test: deps unit ## everything, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents packaging browser

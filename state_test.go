@@ -358,19 +358,23 @@ func mutable(spec *ast.ValueSpec, i int, imported func(ast.Expr) string) string 
 // stubs imports every package as an empty one of the usual name.
 type stubs struct{}
 
-var version = regexp.MustCompile(`^v\d+$`)
-
 func (stubs) Import(p string) (*types.Package, error) {
 	if p == "unsafe" {
 		return types.Unsafe, nil
 	}
+	pkg := types.NewPackage(p, stubName(p))
+	pkg.MarkComplete()
+	return pkg, nil
+}
+
+var majorVersion = regexp.MustCompile(`^v\d+$`)
+
+// stubName returns the name that a package most likely has by its import path.
+func stubName(p string) string {
 	base := path.Base(p)
-	if version.MatchString(base) {
+	if majorVersion.MatchString(base) {
 		base = path.Base(path.Dir(p))
 	}
 	base, _, _ = strings.Cut(base, ".")
-	base = strings.TrimSuffix(strings.TrimPrefix(base, "go-"), "-go")
-	pkg := types.NewPackage(p, base)
-	pkg.MarkComplete()
-	return pkg, nil
+	return strings.TrimSuffix(strings.TrimPrefix(base, "go-"), "-go")
 }
