@@ -1,20 +1,20 @@
-{{- /* Values that do not go together: something would have no effect, or not start, or Kubernetes would refuse it. */ -}}
+{{- /* Rejects combinations of values that have no effect, do not start, or are invalid for Kubernetes. */ -}}
 {{- define "podinfo.checks" -}}
 {{- with .Values }}
 {{- if and .redis.enabled .memcached.enabled }}
-{{- fail "redis.enabled and memcached.enabled: the cache has one server" }}
+{{- fail "redis.enabled and memcached.enabled are both true: choose one cache server" }}
 {{- end }}
 {{- if and .tls.grpc (not .tls.enabled) }}
-{{- fail "tls.grpc without tls.enabled: gRPC would be served without TLS" }}
+{{- fail "tls.grpc has no effect without tls.enabled: set tls.enabled too" }}
 {{- end }}
 {{- if and .tls.grpcClientCA (not .tls.grpc) }}
-{{- fail "tls.grpcClientCA without tls.grpc: no certificate would be asked for" }}
+{{- fail "tls.grpcClientCA has no effect without tls.grpc: set tls.grpc too" }}
 {{- end }}
 {{- if and .grpcRoute.enabled (not .service.grpcPort) }}
-{{- fail "grpcRoute.enabled without service.grpcPort: there is no port to route to" }}
+{{- fail "grpcRoute.enabled needs a port to route to: set service.grpcPort" }}
 {{- end }}
 {{- if and .hpa.enabled (or (lt (int .replicaCount) 1) (gt (int .replicaCount) (int .hpa.maxReplicas))) }}
-{{- fail "hpa.enabled: replicaCount is the least number of Pods, from 1 to hpa.maxReplicas" }}
+{{- fail "replicaCount is the minimum number of Pods of the HPA: set it to a value from 1 to hpa.maxReplicas" }}
 {{- end }}
 {{- $tlsPort := and .tls.enabled .tls.port }}
 {{- include "podinfo.checkPorts" (dict "service.httpPort" .service.httpPort "service.metricsPort" .service.metricsPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
@@ -26,14 +26,14 @@
 {{- include "podinfo.checkJWT" . }}
 {{- end }}
 
-{{- /* Ports by the names of their values; one that is empty or 0 is not opened. */ -}}
+{{- /* Fails if two ports are equal. The argument maps names of values to ports; empty or 0 opens no port. */ -}}
 {{- define "podinfo.checkPorts" -}}
 {{- $names := dict }}
 {{- range $name, $port := . }}
 {{- if $port }}
 {{- $port = toString (int $port) }}
 {{- if hasKey $names $port }}
-{{- fail (printf "%s and %s are both %s" (get $names $port) $name $port) }}
+{{- fail (printf "%s and %s are both %s: choose different ports" (get $names $port) $name $port) }}
 {{- end }}
 {{- $_ := set $names $port $name }}
 {{- end }}
@@ -46,16 +46,16 @@
 {{- $flag := $name | lower | replace "_" "-" | printf "--%s" }}
 {{- range $flags }}
 {{- if or (eq . $flag) (hasPrefix (print $flag "=") .) }}
-{{- fail (printf "settings.%s has no effect, as the chart gives %s: use the value that says it, such as logLevel" $name .) }}
+{{- fail (printf "settings.%s has no effect: the chart passes %s, so set the value for it instead, such as logLevel" $name .) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{- /* The key may come from jwt's values, another variable, a flag or a config file. */ -}}
+{{- /* The key may come from the values of jwt, another variable, a flag or a config file. */ -}}
 {{- define "podinfo.checkJWT" -}}
 {{- $given := print (include "podinfo.envs" .) (include "podinfo.flags" .) | lower | replace "_" "-" }}
 {{- if and .Values.jwt.paths (not (include "podinfo.configPath" .)) (not (regexMatch "jwt-(secret|public-key)" $given)) }}
-{{- fail "jwt.paths without jwt.secret, jwt.secretName or jwt.publicKey: podinfo does not trust tokens that everyone can sign" }}
+{{- fail "jwt.paths needs a key, as the default key is public: set jwt.secret, jwt.secretName or jwt.publicKey" }}
 {{- end }}
 {{- end }}

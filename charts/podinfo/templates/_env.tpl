@@ -1,4 +1,4 @@
-{{- /* podinfo's environment. Of what is named twice the last is taken, which is the user's. */ -}}
+{{- /* The environment of podinfo. The last of several entries for a variable wins: the user's. */ -}}
 {{- define "podinfo.envs" -}}
 {{- $all := concat (include "podinfo.ownEnvs" . | fromYamlArray) (default list .Values.extraEnvs) }}
 {{- $last := dict }}
@@ -14,7 +14,7 @@
 {{- toYaml $out }}
 {{- end }}
 
-{{- /* The variables of the chart's values, then those of settings. */ -}}
+{{- /* The variables that the values set, then those of settings. */ -}}
 {{- define "podinfo.ownEnvs" -}}
 {{- include "podinfo.env" (list "PODINFO_UI_COLOR" .Values.ui.color) }}
 {{- include "podinfo.env" (list "PODINFO_UI_MESSAGE" .Values.ui.message) }}

@@ -1,11 +1,11 @@
-{{- /* The objects' name: the release's if it says podinfo, else both. */ -}}
+{{- /* The name of the objects: the release name if it contains the chart name, else both. */ -}}
 {{- define "podinfo.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
 {{- default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* The name of a part, short enough for a label and for a Service: (list . "redis"). */ -}}
+{{- /* The name of a component, short enough for a label and a Service: (list . "redis"). */ -}}
 {{- define "podinfo.part" -}}
 {{- $suffix := index . 1 }}
 {{- include "podinfo.fullname" (index . 0) | trunc (int (sub 62 (len $suffix))) | trimSuffix "-" }}-{{ $suffix }}
@@ -19,7 +19,7 @@
 app.kubernetes.io/name: {{ include "podinfo.fullname" . | toYaml }}
 {{- end }}
 
-{{- /* Labels of every object but the name, which selects Pods. */ -}}
+{{- /* The common labels of all objects, without the name, which selects Pods. */ -}}
 {{- define "podinfo.commonLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -31,7 +31,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "podinfo.selectorLabels" . }}
 {{- end }}
 
-{{- /* Labels of what is of podinfo but must not be taken for it: (list . "redis"). */ -}}
+{{- /* The labels of a component, which the selectors of podinfo must not match: (list . "redis"). */ -}}
 {{- define "podinfo.partLabels" -}}
 {{- $name := include "podinfo.part" . -}}
 {{ include "podinfo.commonLabels" (index . 0) }}
@@ -39,11 +39,11 @@ app.kubernetes.io/name: {{ $name }}
 app: {{ $name }}
 {{- end }}
 
-{{- /* Labels and the user's, which win, but for the name that finds Pods: (list (include "podinfo.labels" .) .Values.podLabels). */ -}}
+{{- /* Merges the labels of the user into others, except for the name, which selects Pods: (list (include "podinfo.labels" .) .Values.podLabels). */ -}}
 {{- define "podinfo.moreLabels" -}}
 {{- $more := include "podinfo.strings" (index . 1) | fromYaml }}
 {{- if hasKey $more "app.kubernetes.io/name" }}
-{{- fail "app.kubernetes.io/name is the label that Pods and Services are found by: it cannot be given another time" }}
+{{- fail "the label app.kubernetes.io/name selects the Pods and cannot be changed: remove it" }}
 {{- end }}
 {{- toYaml (merge $more (index . 0 | fromYaml)) }}
 {{- end }}
@@ -52,7 +52,7 @@ app: {{ $name }}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
 
-{{- /* A digest names another image than the one with the shell: leave it off. */ -}}
+{{- /* The digest of image.tag is dropped, because the image with a shell has another one. */ -}}
 {{- define "podinfo.shellImage" -}}
 {{- $tag := default .Chart.AppVersion .Values.image.tag | splitList "@" | first }}
 {{- default .Values.image.repository .Values.shellImage.repository }}:{{ default (printf "%s-shell" $tag) .Values.shellImage.tag }}
@@ -66,7 +66,7 @@ app: {{ $name }}
 {{- default (include "podinfo.part" (list . "tls")) .Values.tls.secretName }}
 {{- end }}
 
-{{- /* The path of a route under the prefix: "" for the prefix /. */ -}}
+{{- /* The prefix of a route, "" for /. */ -}}
 {{- define "podinfo.prefix" -}}
 {{- default "/" .Values.prefix | trimSuffix "/" }}
 {{- end }}
@@ -89,12 +89,12 @@ http://{{ include "podinfo.host" . }}:{{ .Values.service.externalPort }}{{ inclu
 {{- end }}
 {{- end }}
 
-{{- /* A number of a values file is a float, which prints 1e+06. */ -}}
+{{- /* A scalar as text. Numbers in a values file are floats, which would print as 1e+06. */ -}}
 {{- define "podinfo.scalar" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 
-{{- /* A map of strings, where the values may have numbers and booleans. */ -}}
+{{- /* A map of strings, from values that may be numbers and booleans. */ -}}
 {{- define "podinfo.strings" -}}
 {{- $out := dict }}
 {{- range $name, $value := . }}
@@ -103,7 +103,7 @@ http://{{ include "podinfo.host" . }}:{{ .Values.service.externalPort }}{{ inclu
 {{- toYaml $out }}
 {{- end }}
 
-{{- /* An environment variable, unless its value is empty: (list "NAME" value). */ -}}
+{{- /* An environment variable, or nothing if its value is empty: (list "NAME" value). */ -}}
 {{- define "podinfo.env" -}}
 {{- $value := index . 1 }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
@@ -112,7 +112,7 @@ http://{{ include "podinfo.host" . }}:{{ .Values.service.externalPort }}{{ inclu
 {{- end }}
 {{- end }}
 
-{{- /* What the restricted Pod Security level accepts. */ -}}
+{{- /* A security context that meets the restricted Pod Security level. */ -}}
 {{- define "podinfo.restricted" -}}
 allowPrivilegeEscalation: false
 capabilities:
@@ -147,14 +147,14 @@ successThreshold: {{ .probe.successThreshold }}
 periodSeconds: {{ .probe.periodSeconds }}
 {{- end }}
 
-{{- /* The text of the scenario of faults. As JSON, numbers stay as they are. */ -}}
+{{- /* The text of the fault scenario. JSON keeps numbers unchanged. */ -}}
 {{- define "podinfo.scenario" -}}
 {{- with .Values.faults.scenario }}
 {{- kindIs "string" . | ternary . (toPrettyJson .) }}
 {{- end }}
 {{- end }}
 
-{{- /* Whether something is mounted as the config directory, and where that is. */ -}}
+{{- /* The config directory, and whether something is mounted there. */ -}}
 {{- define "podinfo.configMounted" -}}
 {{- if or .Values.config.files .Values.config.configMap .Values.config.secret }}true{{ end }}
 {{- end }}

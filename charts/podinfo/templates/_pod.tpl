@@ -1,4 +1,4 @@
-{{- /* podinfo's flags: those that upstream's chart has. All else is an environment variable. */ -}}
+{{- /* The flags of podinfo, the same as in upstream's chart. Everything else is an environment variable. */ -}}
 {{- define "podinfo.flags" -}}
 - --port={{ .Values.service.httpPort }}
 {{- with .Values.host }}
@@ -49,7 +49,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Annotations of the Pods. What is read only at the start is hashed, so that its change replaces them. */ -}}
+{{- /* The annotations of the Pods. The checksums make a change of what podinfo reads only at startup replace the Pods. */ -}}
 {{- define "podinfo.podAnnotations" -}}
 {{- $out := dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .Values.service.httpPort) }}
 {{- with include "podinfo.prefix" . }}

@@ -1,6 +1,6 @@
 {{- /*
 A Pod of helm test: (dict "root" . "name" "grpc" "image" "…" "steps" (list (list "podcli" …) …)).
-The steps run one after the other. Its name does not change, so that the delete policy finds the last one.
+The steps run one after the other. The name is constant, so that the delete policy finds the previous Pod.
 */ -}}
 {{- define "podinfo.test" -}}
 apiVersion: v1
@@ -35,7 +35,7 @@ spec:
 {{- end }}
 
 {{- /*
-Says true when a module is on and its route asks for no token, as far as modules and jwt.paths tell:
+Returns "true" if, by modules and jwt.paths, a module is on and its route requires no token:
 (list . "token" "/token").
 */ -}}
 {{- define "podinfo.open" -}}
@@ -65,7 +65,7 @@ Says true when a module is on and its route asks for no token, as far as modules
 {{- if and $on (or $spared (not $guarded)) }}true{{ end }}
 {{- end }}
 
-{{- /* A request that podinfo answers, whatever is off: (list . "http://…"). Probes ask for no token. */ -}}
+{{- /* A check that succeeds whatever modules are off: (list . "http://…"). Probes never require a token. */ -}}
 {{- define "podinfo.testRequest" -}}
 {{- $check := printf "podcli check http %s/healthz --retry=5 --delay=2s" (index . 1) }}
 {{- if include "podinfo.open" (list (index . 0) "info" "/api/info") }}
