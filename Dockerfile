@@ -1,9 +1,9 @@
 # The image of podinfo and podcli. Two targets:
 #
-#   docker build .                  nothing but the programs and certificates
-#   docker build --target shell .   the same on Alpine, with sh, curl and nc
+#   docker build .                  only the programs and the root certificates
+#   docker build --target shell .   the programs on Alpine, with sh, curl and nc
 #
-# hack/image builds the first one without Docker, bit for bit the same every time.
+# hack/image builds the first one without Docker and reproducibly.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine3.24@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c AS build
 WORKDIR /src
@@ -13,8 +13,8 @@ COPY . .
 ARG TARGETOS TARGETARCH TARGETVARIANT
 ARG VERSION=6.15.0
 ARG REVISION=unknown
-# Time zones are in the program, so the image needs no files for them, and
-# gRPC's own trace pages are not: they link packages that nothing else uses.
+# timetzdata embeds the time zones, so that the image needs no files for them.
+# grpcnotrace leaves out the trace pages of gRPC and the packages they link.
 RUN mkdir -p /root-fs/home/app /root-fs/usr/local/bin && \
     export CGO_ENABLED=0 GOOS="$TARGETOS" GOARCH="$TARGETARCH" GOARM="${TARGETVARIANT#v}" && \
     go build -trimpath -buildvcs=false -tags timetzdata,grpcnotrace -o /root-fs/home/app/podinfo \
@@ -36,7 +36,7 @@ ARG VERSION=6.15.0
 ARG REVISION=unknown
 ARG BUILD_DATE
 LABEL org.opencontainers.image.title="podinfo" \
-      org.opencontainers.image.description="A small Go server, made of modules, that proves that a cluster, a mesh or a pipeline works; with a shell" \
+      org.opencontainers.image.description="A small modular Go server for testing clusters, service meshes and pipelines, with a shell" \
       org.opencontainers.image.url="https://github.com/seed-4591fe7d/podinfo" \
       org.opencontainers.image.source="https://github.com/seed-4591fe7d/podinfo" \
       org.opencontainers.image.documentation="https://github.com/seed-4591fe7d/podinfo/blob/main/README.md" \
@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="podinfo" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$BUILD_DATE"
 WORKDIR /home/app
-# In numbers, so that runAsNonRoot can be checked before the start.
+# A number, because runAsNonRoot cannot verify a user name.
 USER 100:101
 CMD ["./podinfo"]
 
@@ -55,7 +55,7 @@ ARG VERSION=6.15.0
 ARG REVISION=unknown
 ARG BUILD_DATE
 LABEL org.opencontainers.image.title="podinfo" \
-      org.opencontainers.image.description="A small Go server, made of modules, that proves that a cluster, a mesh or a pipeline works" \
+      org.opencontainers.image.description="A small modular Go server for testing clusters, service meshes and pipelines" \
       org.opencontainers.image.url="https://github.com/seed-4591fe7d/podinfo" \
       org.opencontainers.image.source="https://github.com/seed-4591fe7d/podinfo" \
       org.opencontainers.image.documentation="https://github.com/seed-4591fe7d/podinfo/blob/main/README.md" \

@@ -4,21 +4,21 @@ GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
 
-test: deps unit ## everything, on a bare Debian machine too
+test: deps unit ## run all tests, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents packaging browser
 
-deps: ## real servers and a browser for the tests
+deps: ## install the servers and the browser that the tests need
 	hack/deps
 
 unit:
 	$(GO) test -race -timeout 10m ./...
 
-examples: ## each example that is a module of its own
+examples: ## test the examples that are separate modules
 	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \
 		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
 	done
 
-documents: ## the OpenAPI documents and the schema of scenarios, by the validators of others
+documents: ## validate the OpenAPI documents and the schema of scenarios with other implementations
 	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
 
 packaging: ## check what is applied to a cluster (kustomize, chart, Timoni module), the scripts and the workflows; PACKAGING_FLAGS=-update writes the golden files
@@ -27,16 +27,16 @@ packaging: ## check what is applied to a cluster (kustomize, chart, Timoni modul
 	@# -count=1: the tests build podinfo, which the test cache does not notice.
 	$(GO) -C hack/packaging vet ./... && $(GO) -C hack/packaging test -count=1 ./... $(PACKAGING_FLAGS)
 
-browser: ## the pages in a real Chromium; BROWSER_FLAGS=-update takes the screenshots of README.md anew
+browser: ## test the page in a real Chromium; BROWSER_FLAGS=-update also takes the screenshots of README.md
 	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 -parallel 4 ./... $(BROWSER_FLAGS)
 
-image: ## the container image as an OCI layout in dist/image, without Docker
+image: ## build the container image as an OCI layout in dist/image, without Docker
 	@$(GO) -C hack/image run . $(IMAGE_FLAGS)
 
-image-test: ## build it twice and look inside
+image-test: ## build the image twice and inspect it
 	$(GO) -C hack/image test -count=1 .
 
-image-run: ## run it as a strict cluster would: needs root and runc
+image-run: ## run the image under the restrictions of a strict cluster (needs root and runc)
 	$(GO) -C hack/image test -tags container -count=1 -run TestContainer -exec "$(if $(filter 0,$(shell id -u)),env,sudo -E env PATH=$$PATH)" .
 
 lint:
@@ -44,14 +44,14 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool $(TOOLS) staticcheck ./...
 
-proto: ## generate the code of the .proto files
+proto: ## generate the Go code of the .proto files
 	$(GO) -C hack/tools run ./genproto
 
-readme: ## write the generated tables of README.md
+readme: ## write the generated parts of README.md
 	$(GO) test -run TestReadme -update .
 
-bench: ## every figure beside bare net/http, in one run
+bench: ## measure podinfo beside bare net/http, in one run
 	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## run each fuzz target for FUZZTIME
 	hack/fuzz $(or $(FUZZTIME),1m)

@@ -28,7 +28,8 @@ var notPublic = []string{"endpoints/grpcserver/grpctest"}
 
 // TestAPI compares the exported identifiers of the public packages with
 // testdata/api.txt, so that a review sees when they change. "go test -run TestAPI
-// -update ." writes the file. The API of the generated *pb packages is their .proto files.
+// -update ." writes the file. It omits the generated *pb packages, whose API is
+// their .proto files.
 func TestAPI(t *testing.T) {
 	packages := parsePackages(sources(t))
 	var lines []string

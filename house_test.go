@@ -16,12 +16,12 @@ import (
 
 const root = "github.com/seed-4591fe7d/podinfo"
 
-// everything is every stock module, those that open ports too.
+// everything returns all stock modules, including those that open ports.
 func everything() []registry.Module { return slices.Concat(podinfo.Modules(), podinfo.Listeners()) }
 
-// TestImportsRunOneWay holds the house's order: cmd and examples may import
-// podinfo, podinfo the modules, a module the registry and what lies below it,
-// and the registry no module.
+// TestImportsRunOneWay checks the layers: cmd and examples import podinfo, podinfo
+// imports the modules, modules import the registry and internal packages but not each
+// other, and the registry imports no module.
 func TestImportsRunOneWay(t *testing.T) {
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {
@@ -64,14 +64,14 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
-// TestNamesAgree derives each name from the others: random-delay lives in
-// middleware/randomdelay or endpoints/randomdelay and says what it does.
+// TestNamesAgree: the folder of a module follows from its name and phase, as in
+// random-delay and middleware/randomdelay, and its Doc is a sentence.
 func TestNamesAgree(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range everything() {
 		i, typ := m.Info(), reflect.TypeOf(m).Elem()
 		want := strings.ReplaceAll(i.Name, "-", "")
-		if want == "panic" { // a built-in function that a package name would hide
+		if want == "panic" { // a package of that name would hide the built-in function
 			want = "crash"
 		}
 		if dir := path.Base(typ.PkgPath()); dir != want || typ.Name() != "Module" {
@@ -98,7 +98,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 		for _, s := range registry.Settings([]registry.Module{m}) {
 			text := s.Default + "|" + s.Doc + "|" + s.Accepts
 			if other, ok := bySame[s.Key]; ok && other != text {
-				t.Errorf("%s is declared twice and differently: %q and %q", s.Key, other, text)
+				t.Errorf("two modules declare %s differently: %q and %q", s.Key, other, text)
 			}
 			bySame[s.Key] = text
 		}
@@ -124,6 +124,6 @@ func compare(t *testing.T, file string, got []byte) {
 		t.Fatal(err)
 	}
 	if string(want) != string(got) {
-		t.Errorf("%s is out of date: run `go test . -update` and read the difference", file)
+		t.Errorf("%s is out of date: run `go test . -update` and review the change", file)
 	}
 }

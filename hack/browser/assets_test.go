@@ -11,7 +11,7 @@ import (
 
 const assets = "../../endpoints/ui/assets"
 
-// What the page consists of fits into 60 kB, compressed as it is served.
+// TestAssetsAreSmall: all files of the page together have at most 60 kB, compressed.
 func TestAssetsAreSmall(t *testing.T) {
 	const limit = 60_000
 	files, err := filepath.Glob(assets + "/*")
@@ -35,8 +35,8 @@ func TestAssetsAreSmall(t *testing.T) {
 	}
 }
 
-// Data becomes text, never markup or code, and the page's policy has nothing
-// to allow.
+// TestAssetsAreStrict: the scripts insert data as text, never as markup or code, so
+// that the content security policy needs no exceptions.
 func TestAssetsAreStrict(t *testing.T) {
 	never := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\('style'|\sstyle="|\son[a-z]+="|https?://[^w]`)
 	files, err := filepath.Glob(assets + "/*")

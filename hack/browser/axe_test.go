@@ -18,14 +18,14 @@ import (
 	"testing"
 )
 
-// axe-core finds violations of the Web Content Accessibility Guidelines. It
-// serves these tests and is no part of the program.
+// axe-core finds violations of the Web Content Accessibility Guidelines. Only these
+// tests use it; the program does not contain it.
 const (
 	axeVersion   = "4.14.1"
 	axeIntegrity = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 )
 
-// axeScript is axe-core, fetched with npm once and kept in the user's cache.
+// axeScript returns axe-core, which npm downloads once to the cache of the user.
 var axeScript = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -39,7 +39,7 @@ var axeScript = sync.OnceValues(func() (string, error) {
 		}
 		cmd := exec.Command("npm", "pack", "--silent", "--pack-destination", dir, "axe-core@"+axeVersion)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("npm, which `make deps` installs, did not fetch axe-core: %w %s", err, out)
+			return "", fmt.Errorf("npm failed to download axe-core (make deps installs npm): %w %s", err, out)
 		}
 		if err := verify(file); err != nil {
 			return "", err
@@ -85,13 +85,13 @@ func unpack(archive, name string) (string, error) {
 	}
 }
 
-// axe fails the test for each violation of WCAG 2.2 AA or of what axe-core
-// calls best practice.
+// axe fails the test for each violation of WCAG 2.2 AA or of a best practice of
+// axe-core.
 func (p *tab) axe() {
 	p.Helper()
 	code, err := axeScript()
 	p.must(err)
-	// From here, as the developer tools do it, the page's policy does not apply.
+	// Evaluated like in the developer tools, where the policy of the page does not apply.
 	eval[bool](p, code+"; true")
 	var result []struct {
 		ID, Help string
@@ -111,8 +111,7 @@ func (p *tab) axe() {
 	}
 }
 
-// TestViolationsAreHeard holds that a page which breaks its policy, or logs,
-// fails a test.
+// TestViolationsAreHeard: a page that violates its policy, or logs, fails a test.
 func TestViolationsAreHeard(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -121,13 +120,13 @@ func TestViolationsAreHeard(t *testing.T) {
 	defer p.mu.Unlock()
 	for _, want := range []string{"style-src", "a warning", "connect-src"} {
 		if !strings.Contains(strings.Join(p.said, "\n"), want) {
-			t.Errorf("not heard: %s in %q", want, p.said)
+			t.Errorf("no %s in %q", want, p.said)
 		}
 	}
 	p.said = nil
 }
 
-// TestAxeSees holds that the check above can fail.
+// TestAxeSees: axe reports a violation.
 func TestAxeSees(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -135,6 +134,6 @@ func TestAxeSees(t *testing.T) {
 	p.must(err)
 	eval[bool](p, code+"; true")
 	if n := eval[int](p, `document.getElementById('theme').replaceChildren(), document.getElementById('theme').ariaLabel = '', axe.run(document).then((r) => r.violations.length)`); n == 0 {
-		t.Error("a button without a name is no violation")
+		t.Error("axe reports no violation for a button without a name")
 	}
 }

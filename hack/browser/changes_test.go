@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestServerDies and comes back: the page says so, counts what failed, and
-// goes on by itself.
+// TestServerDies: the page reports that the server is gone, counts the failed
+// requests, and recovers without a reload when the server is back.
 func TestServerDies(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -20,7 +20,7 @@ func TestServerDies(t *testing.T) {
 	p.choose("#answers select", "10 a second")
 	p.until(`document.querySelector('.drawing').ariaValueMax > 1`)
 	eval[bool](p, `document.querySelector('.drawing').focus(), true`)
-	p.press(kb.Home) // a point that the next server does not know
+	p.press(kb.Home) // selects a point that the next server does not have
 	p.until(`document.querySelector('.when').textContent`)
 	s.stop()
 	p.sees("#connection", "no connection")
@@ -40,8 +40,8 @@ func TestServerDies(t *testing.T) {
 	p.sees(".result", "Echoed in")
 }
 
-// TestProxyWithoutBackend is another way to be away: every request is
-// answered, with 502. A browser would not open the events again by itself.
+// TestProxyWithoutBackend: a proxy returns 502 for every request. A browser does not
+// reopen an event stream after that.
 func TestProxyWithoutBackend(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -57,7 +57,7 @@ func TestProxyWithoutBackend(t *testing.T) {
 	p.sees(".news", "answers are good again")
 }
 
-// TestRollout is what the page is kept open for.
+// TestRollout: the page shows both versions while a rollout moves the traffic.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -68,7 +68,7 @@ func TestRollout(t *testing.T) {
 	front.target.Store(next)
 	p.sees(".news", "version 6.99.0 began to answer")
 	p.sees("#answers table", "6.99.0")
-	p.sees("#answers table", "6.15.0") // among the last 200 still
+	p.sees("#answers table", "6.15.0") // still among the last 200
 	p.until(`document.querySelector('.strip .v0') && document.querySelector('.strip .v1')`)
 	p.sees("h1", "the next one")
 	p.until(`document.querySelector('pod-greeting').style.backgroundColor === 'rgb(255, 215, 0)'`)
@@ -76,7 +76,8 @@ func TestRollout(t *testing.T) {
 	p.sees("h1", "greetings from podinfo v6.15.0")
 }
 
-// TestDraining server says goodbye, and the page finds the one that comes.
+// TestDraining: an open page does not block the shutdown, and it connects to the next
+// server.
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -84,7 +85,7 @@ func TestDraining(t *testing.T) {
 	p.mayFail()
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	if <-s.ended; s.err != nil {
-		t.Errorf("an open page makes the server end with %v", s.err)
+		t.Errorf("with an open page the server exits with %v", s.err)
 	}
 	p.sees("#connection", "no connection")
 	startAt(t, s.addr, nextRelease)
@@ -93,7 +94,7 @@ func TestDraining(t *testing.T) {
 	p.sees(".news", "version 6.99.0 began to answer")
 }
 
-// TestPing goes through the backends.
+// TestPing sends the ping through a backend.
 func TestPing(t *testing.T) {
 	t.Parallel()
 	backend := start(t)
@@ -106,7 +107,7 @@ func TestPing(t *testing.T) {
 	p.sees(".result", "1 of 1 backend failed (backend "+backend.url)
 }
 
-// TestViewersLimit leaves the page without figures, and with all else.
+// TestViewersLimit: above the limit the page has no live figures, but works otherwise.
 func TestViewersLimit(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_MAX_VIEWERS=1")
@@ -121,7 +122,7 @@ func TestViewersLimit(t *testing.T) {
 	second.sees("#connection", "live")
 }
 
-// TestAdmin turns the knobs and asks the server what came of it.
+// TestAdmin uses the controls of the page and checks their effect on the server.
 func TestAdmin(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby", "PODINFO_FAULTS_ENABLED=true")
@@ -134,11 +135,11 @@ func TestAdmin(t *testing.T) {
 	p.click(random)
 	p.sees("#chain .lead", "fault-injection, faults, random-delay and ends in version.")
 	p.sees(`#chain li:has(`+random+`)`, "on")
-	p.until(`document.activeElement.matches(%s)`, random) // it keeps the focus
+	p.until(`document.activeElement.matches(%s)`, random) // the focus stays
 	p.click(random)
 	p.sees("#chain .lead", "fault-injection, faults and ends in version.")
 
-	// A route that goes with its module goes from the forms too.
+	// A route that disappears with its module disappears from the forms too.
 	p.choose("#chain select", "POST /token")
 	p.click("[aria-label='Module token']")
 	p.sees("#token", "The module token is off.")
@@ -150,12 +151,12 @@ func TestAdmin(t *testing.T) {
 	p.click("[aria-label='Readiness']")
 	p.sees("#faults", "Not ready")
 	if got := s.status(t, "/readyz"); got != http.StatusServiceUnavailable {
-		t.Errorf("/readyz answers %d", got)
+		t.Errorf("/readyz returns %d", got)
 	}
 	p.click("[aria-label='Readiness']")
 	p.sees("#faults", "Ready")
 	if got := s.status(t, "/readyz"); got != http.StatusOK {
-		t.Errorf("/readyz answers %d", got)
+		t.Errorf("/readyz returns %d", got)
 	}
 
 	p.click("[aria-label='Fault injection']")
@@ -164,7 +165,7 @@ func TestAdmin(t *testing.T) {
 	p.until(`document.querySelectorAll('.strip .error').length > 3`)
 	p.click(".ping button")
 	p.sees(".result", "500 after")
-	p.until(`!document.querySelector('#live tbody tr td:nth-child(3)').textContent.match(/^(0|–)$/)`) // errors a second
+	p.until(`!document.querySelector('#live tbody tr td:nth-child(3)').textContent.match(/^(0|–)$/)`) // errors per second
 	p.sees("#connection", "live")
 	p.click("[aria-label='Fault injection']")
 	p.sees(".news", "answers are good again")
@@ -174,13 +175,13 @@ func TestAdmin(t *testing.T) {
 	p.click("#faults .add button")
 	p.sees("#faults tbody", "teapots")
 	if got := s.status(t, "/version"); got != http.StatusTeapot {
-		t.Errorf("/version answers %d", got)
+		t.Errorf("/version returns %d", got)
 	}
 	p.until(`document.querySelector('#faults tbody td').textContent === '1'`)
 	p.click("[aria-label='Pause all rules']")
 	p.sees("#faults", "no rule hits")
 	if got := s.status(t, "/version"); got != http.StatusOK {
-		t.Errorf("/version answers %d", got)
+		t.Errorf("/version returns %d", got)
 	}
 	p.enter("#faults .add input", "wrong")
 	p.enter("#faults .add textarea", "fault: {status: 7}")
@@ -190,7 +191,7 @@ func TestAdmin(t *testing.T) {
 	p.sees("#faults", "No rules.")
 }
 
-// TestAdminToken wants it.
+// TestAdminToken: the controls require the token.
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame")
@@ -201,7 +202,7 @@ func TestAdminToken(t *testing.T) {
 		p.click("[aria-label='Fault injection']")
 		p.sees("#faults .refused", "token is missing or wrong")
 		if got := s.status(t, "/version"); got != http.StatusOK {
-			t.Errorf("/version answers %d", got)
+			t.Errorf("/version returns %d", got)
 		}
 	}
 	p.click("[aria-label='Module access-log']")
@@ -211,18 +212,19 @@ func TestAdminToken(t *testing.T) {
 	p.sees("#faults", "every request fails with 500")
 }
 
-// TestReadOnly has no switches and says how to get them.
+// TestReadOnly: without PODINFO_UI_ADMIN the page has no controls and names the
+// setting.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_RANDOM_DELAY_ENABLED=standby", `PODINFO_FAULTS={"rules": [{"name": "late", "delay": "1ms"}]}`)
 	p := shown(t, s.url, desktop)
 	p.sees("#chain .note", "PODINFO_UI_ADMIN=true")
 	p.sees("#faults tbody", "late")
-	p.until(`Number(document.querySelector('#faults tbody td').textContent) > 0`) // the page's own questions
+	p.until(`Number(document.querySelector('#faults tbody td').textContent) > 0`) // the requests of the page itself
 	if n := eval[int](p, `document.querySelectorAll('[role=switch], #faults button, #faults input').length`); n != 0 {
 		t.Errorf("%d switches", n)
 	}
-	// What others change is seen: here, over the API of upstream.
+	// The page shows changes by others, here through the API of upstream.
 	res, err := http.Post(s.url+"/readyz/disable", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +233,7 @@ func TestReadOnly(t *testing.T) {
 	p.sees("#faults", "Not ready")
 }
 
-// TestHidden asks for nothing while nobody looks.
+// TestHidden: a hidden page sends no requests.
 func TestHidden(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -244,18 +246,18 @@ func TestHidden(t *testing.T) {
 	hide(true)
 	for began := time.Now(); front.open.Load() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patience {
-			t.Fatal("the events are still open")
+			t.Fatal("the event stream is still open")
 		}
 	}
 	before := front.total.Load()
-	time.Sleep(time.Second) // ten requests, if there were any
+	time.Sleep(time.Second) // enough for ten requests
 	if n := front.total.Load() - before; n > 0 {
 		t.Errorf("%d requests", n)
 	}
 	hide(false)
 	for began := time.Now(); front.total.Load() < before+5; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patience {
-			t.Fatal("does not go on")
+			t.Fatal("the page does not resume")
 		}
 	}
 	p.sees("#connection", "live")

@@ -13,8 +13,8 @@ import (
 
 var narrow = look{width: 360, height: 740, still: true}
 
-// TestNarrow holds that on a small phone nothing lies over anything else, and
-// that a rule can be read and removed.
+// TestNarrow: on a small phone no elements overlap, and a rule can be read and
+// removed.
 func TestNarrow(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", `PODINFO_FAULTS={"rules": [{"name": "late-with-a-name-that-goes-on-and-on-and-on", "delay": "1ms"}, {"name": "fail", "match": {"path": "/x"}, "fault": {"status": 503}}]}`)
@@ -35,7 +35,7 @@ func TestNarrow(t *testing.T) {
 				out;
 			}`)
 			if len(over) > 0 {
-				t.Errorf("over each other: %q", over)
+				t.Errorf("overlapping: %q", over)
 			}
 			if cut := eval[int](p, `[...document.querySelectorAll('#faults .scroll')].reduce((n, el) => n + el.scrollWidth - el.clientWidth, 0) + document.documentElement.scrollWidth - innerWidth`); cut > 0 {
 				t.Errorf("%d pixels are cut off", cut)
@@ -47,7 +47,8 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// TestRulesFollowTheFile in their order too: the first that matches wins.
+// TestRulesFollowTheFile: the page shows the rules in the order of the file, which
+// decides which rule wins.
 func TestRulesFollowTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "faults.yaml")
@@ -68,7 +69,7 @@ func TestRulesFollowTheFile(t *testing.T) {
 	}
 }
 
-// TestPercentilesAreBounds where the buckets tell no more.
+// TestPercentilesAreBounds: the page shows a bound if the buckets are too coarse.
 func TestPercentilesAreBounds(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -83,7 +84,8 @@ func TestPercentilesAreBounds(t *testing.T) {
 	p.until(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '> 10 s')`)
 }
 
-// impostor answers api/info with what the test says, and forwards all else.
+// An impostor returns the text of the test for api/info, and forwards all other
+// requests.
 type impostor struct {
 	*proxy
 	says atomic.Pointer[string]
@@ -103,8 +105,8 @@ func newImpostor(t *testing.T, s *server, says string) *impostor {
 	return i
 }
 
-// say answers as a pod of a version until the page has seen it, and returns
-// the class of its colour.
+// say responds as a pod of a version until the page shows it, and returns the class
+// of its colour.
 func (i *impostor) say(p *tab, version, pod string) string {
 	p.Helper()
 	says := fmt.Sprintf(`{"version": %q, "hostname": %q, "color": "#34577c", "message": "hello"}`, version, pod)
@@ -113,7 +115,7 @@ func (i *impostor) say(p *tab, version, pod string) string {
 	return eval[string](p, `[...document.querySelectorAll('.strip i')].findLast((el) => el.title.includes(%s)).className`, " "+version+" "+pod+",")
 }
 
-// TestColours are each pod's own, as long as it is among the last answers.
+// TestColours: each pod has its own colour while it is among the last responses.
 func TestColours(t *testing.T) {
 	t.Parallel()
 	front := newImpostor(t, start(t), "{}")
@@ -128,7 +130,7 @@ func TestColours(t *testing.T) {
 			t.Errorf("%d: %s of %s is %s, want %s", i, c.pod, c.version, got, c.look)
 		}
 	}
-	// When all others are forgotten, their numbers are free.
+	// Colours of forgotten pods are used again.
 	p.until(`document.querySelectorAll('.strip [class="v0 p0"]').length === 200`)
 	for _, c := range []struct{ version, pod, look string }{{"1.0", "z", "v0 p1"}, {"9.0", "y", "v1 p0"}} {
 		if got := front.say(p, c.version, c.pod); got != c.look {
@@ -137,7 +139,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestShades are seen on the panel, and no two are alike.
+// TestShades: the colours stand out from the panel and from each other.
 func TestShades(t *testing.T) {
 	t.Parallel()
 	for name, l := range map[string]look{"light": desktop, "dark": desktop.inDark()} {
@@ -166,7 +168,7 @@ func TestShades(t *testing.T) {
 	}
 }
 
-// TestImpostor gives good JSON that is not podinfo's.
+// TestImpostor returns valid JSON that is not podinfo's.
 func TestImpostor(t *testing.T) {
 	t.Parallel()
 	front := newImpostor(t, start(t), "{}")
@@ -188,7 +190,7 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
-// TestGuardedAnswers are refused, which is no error of the server.
+// TestGuardedAnswers: a 401 from the jwt guard is not counted as an error.
 func TestGuardedAnswers(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_JWT_ENABLED=true", "PODINFO_JWT_SECRET="+strings.Repeat("s", 32), "PODINFO_JWT_PATHS=/api/*").url, desktop)
@@ -197,7 +199,7 @@ func TestGuardedAnswers(t *testing.T) {
 	p.sees("#answers table", "refused (401)")
 }
 
-// TestGuardsNeedAToken to be switched.
+// TestGuardsNeedAToken: guards can be switched only if an admin token is set.
 func TestGuardsNeedAToken(t *testing.T) {
 	t.Parallel()
 	const guard, other = `[aria-label="Module body-limit"]`, `[aria-label="Module access-log"]`
@@ -212,8 +214,8 @@ func TestGuardsNeedAToken(t *testing.T) {
 	}
 }
 
-// TestCurl does what the page does, also with what curl could take for
-// something else.
+// TestCurl: the curl command of the page does the same as the page, even with
+// characters that curl or the shell would interpret.
 func TestCurl(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -237,7 +239,7 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestMoment has the date of another day.
+// TestMoment: a time on another day includes the date.
 func TestMoment(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)

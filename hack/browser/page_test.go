@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestEveryPanel opens the page wherever it may be mounted. Text that looks
-// like markup stays text.
+// TestEveryPanel opens the page without and with a prefix. Text that looks like
+// markup stays text.
 func TestEveryPanel(t *testing.T) {
 	t.Parallel()
 	const message = `<img src=x onerror=alert(1)> & "hello"`
@@ -40,7 +40,7 @@ func TestEveryPanel(t *testing.T) {
 			p.click(".ping button")
 			p.sees(".result", "Echoed in")
 			p.until(`document.querySelector('#announcer').textContent.startsWith('Echoed in')`)
-			p.until(`document.activeElement.textContent === 'Ping'`) // it keeps the focus
+			p.until(`document.activeElement.textContent === 'Ping'`) // the focus stays
 
 			p.sees("#answers table", "6.15.0")
 			p.sees("#answers .lead", "0 % errors")
@@ -59,7 +59,7 @@ func TestEveryPanel(t *testing.T) {
 			p.choose("#chain select", "/healthz")
 			p.sees("#chain .lead", "GET /healthz passes recovery, metrics, access-log, version-headers, body-limit and ends in health.")
 			if n, open := eval[int](p, `document.querySelectorAll('.way .on').length`), 5+1; n != open {
-				t.Errorf("the way has %d stops, want %d", n, open)
+				t.Errorf("the chain has %d stops, want %d", n, open)
 			}
 			p.click("#chain ol li:nth-child(2) summary")
 			p.sees("#chain", "PODINFO_METRICS_ENABLED")
@@ -71,7 +71,7 @@ func TestEveryPanel(t *testing.T) {
 			for _, path := range []string{"swagger/index.html", "api/info", "metrics"} {
 				status := eval[int](p, `fetch([...document.querySelectorAll('footer a')].find((a) => a.getAttribute('href') === %s).href).then((r) => r.status)`, path)
 				if status != 200 {
-					t.Errorf("the link to %s leads to %d", path, status)
+					t.Errorf("the link to %s returns %d", path, status)
 				}
 			}
 			for _, id := range []string{"answers", "live", "chain", "faults", "try", "token", "console"} {
@@ -79,14 +79,14 @@ func TestEveryPanel(t *testing.T) {
 				p.until(`document.activeElement.closest('section')?.id === %s`, id)
 			}
 			if got := eval[string](p, `location.pathname`); !strings.HasSuffix(address+"/", got) && !strings.HasSuffix(address, got) {
-				t.Errorf("the links led to %s", got)
+				t.Errorf("following the links ended at %s", got)
 			}
 		})
 	}
 }
 
-// TestAccessible has axe-core look at every panel with its fields and lists
-// filled, in both themes and on a phone.
+// TestAccessible checks all panels with axe-core, with their fields and lists filled,
+// in both themes and on a phone.
 func TestAccessible(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame", "PODINFO_RANDOM_DELAY_ENABLED=standby",
@@ -94,7 +94,7 @@ func TestAccessible(t *testing.T) {
 	for name, l := range map[string]look{"light": desktop, "dark": desktop.inDark(), "phone": phone, "dark phone": phone.inDark()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l.still = true // colours that are on their way to others have any contrast
+			l.still = true // the contrast is undefined during a transition
 			p := shown(t, s.url, l)
 			p.mayFail()
 			p.fill()
@@ -106,7 +106,7 @@ func TestAccessible(t *testing.T) {
 	}
 }
 
-// fill opens and fills what the page has.
+// fill opens all parts of the page and fills its forms.
 func (p *tab) fill() {
 	p.click(".ping button")
 	p.click("#chain ol li:first-child summary")
@@ -118,7 +118,7 @@ func (p *tab) fill() {
 	p.fillConsole()
 }
 
-// TestFewModules leaves out what is not there.
+// TestFewModules: the page omits the parts of modules that are off.
 func TestFewModules(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_MODULES=none,http-server,ui,info").url, desktop)
@@ -133,12 +133,12 @@ func TestFewModules(t *testing.T) {
 	}
 }
 
-// TestGreetingIsReadable on any colour that can be chosen.
+// TestGreetingIsReadable: the greeting has enough contrast on every colour.
 func TestGreetingIsReadable(t *testing.T) {
 	t.Parallel()
 	for color, text := range map[string]string{
 		"#000": "255", "#fff": "0", "yellow": "0", "Navy": "255", "#777777": "0", "#34577c": "255", "tomato": "0", "rebeccapurple": "255",
-		"nosuchcolor": "255", "transparent": "255", "inherit": "255", // the default's, which is seen
+		"nosuchcolor": "255", "transparent": "255", "inherit": "255", // the default colour shows
 	} {
 		t.Run(color, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +160,7 @@ func TestGreetingIsReadable(t *testing.T) {
 	}
 }
 
-// TestLogo that was given is loaded, and one that cannot be is replaced.
+// TestLogo: the page shows the configured logo, or the default if it does not load.
 func TestLogo(t *testing.T) {
 	t.Parallel()
 	for logo, want := range map[string]string{"": "/logo.svg", "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7": "data:image/gif", "no-such-logo.png": "/logo.svg"} {
@@ -170,7 +170,8 @@ func TestLogo(t *testing.T) {
 	}
 }
 
-// TestTheme follows the system, until another is chosen, which is remembered.
+// TestTheme: the theme follows the system until the user chooses one, which is
+// remembered.
 func TestTheme(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -192,13 +193,13 @@ func TestTheme(t *testing.T) {
 	}
 }
 
-// TestKeyboard goes through the page without a mouse.
+// TestKeyboard operates the page without a mouse.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
 	p.press(kb.Tab)
 	if got := eval[string](p, `document.activeElement.textContent`); got != "Skip to content" {
-		t.Errorf("first is %q", got)
+		t.Errorf("the first element is %q", got)
 	}
 	p.press(kb.Enter)
 	p.until(`location.hash === '#answers'`)
@@ -206,7 +207,7 @@ func TestKeyboard(t *testing.T) {
 	p.until(`document.querySelector('.drawing').ariaValueMax > 1`)
 	eval[bool](p, `document.querySelector('.drawing').focus(), true`)
 	if ring := eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`); ring != "solid" && ring != "auto" {
-		t.Errorf("the focus is not seen: %s", ring)
+		t.Errorf("the focus is invisible: %s", ring)
 	}
 	p.press(kb.Home)
 	p.until(`document.activeElement.ariaValueNow === '0'`)
@@ -218,14 +219,14 @@ func TestKeyboard(t *testing.T) {
 	p.until(`document.querySelector('#chain details').open`)
 }
 
-// TestSwagger opens the other page.
+// TestSwagger opens the page of the API.
 func TestSwagger(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_PREFIX=/foo").url+"/foo/swagger/", desktop)
 	p.until(`document.querySelector('[data-path="/cache/{key}"]')`)
 }
 
-// TestScreenshots writes them, to be looked at.
+// TestScreenshots writes the screenshots of README.md.
 func TestScreenshots(t *testing.T) {
 	if !*update {
 		t.Skip("only with -update: pixels differ between machines")
@@ -244,9 +245,9 @@ func TestScreenshots(t *testing.T) {
 			await new Promise((done) => setTimeout(done, 20 + 60 * Math.random()));
 		}
 	})(), true`)
-	time.Sleep(100 * time.Second) // of the two minutes that the plots show
+	time.Sleep(100 * time.Second) // the plots show two minutes
 	p.click(".ping button")
-	// For a while, half of the answers come from the next release.
+	// For a while, half of the responses come from the next release.
 	for i := range 30 {
 		front.target.Store([]*server{s, next}[i%2])
 		for before := front.total.Load(); front.total.Load() < before+4; {
@@ -277,8 +278,8 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// writePNG writes those that README.md shows to docs, and all others where
-// nothing is kept. It makes them smaller than the browser does.
+// writePNG writes a screenshot to docs if README.md shows it, and to dist otherwise. It
+// compresses better than the browser.
 func writePNG(name string, b []byte) error {
 	dir := "../../dist/screenshots"
 	if readme, err := os.ReadFile("../../README.md"); err == nil && bytes.Contains(readme, []byte("docs/screenshots/"+name+".png")) {

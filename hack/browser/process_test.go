@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// Two releases of podinfo. The next one has other assets, of which no script
-// goes with those of the first.
+// Two releases of podinfo. The scripts of the next one do not work with those of the
+// first.
 const release, nextRelease = "6.15.0", "6.99.0"
 
 var built = map[string]string{} // paths of the binaries, by release
@@ -43,8 +43,8 @@ func build(dir string) error {
 	return nil
 }
 
-// nextAssets writes the assets of the next release, and what tells the go
-// command to use them.
+// nextAssets writes the assets of the next release, and the overlay file that makes
+// the go command use them.
 func nextAssets(dir string) (overlay string, err error) {
 	files, err := filepath.Glob(assets + "/*")
 	if err != nil {
@@ -76,21 +76,21 @@ func nextAssets(dir string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, text, 0o644)
 }
 
-// server is a running podinfo.
+// A server is a running podinfo.
 type server struct {
 	cmd   *exec.Cmd
 	addr  string
 	url   string // without a slash at the end
 	log   output
 	ended chan struct{}
-	err   error // once it has
+	err   error // after ended is closed
 }
 
-// output is what a process says.
+// output collects the output of a process.
 type output struct {
 	mu     sync.Mutex
 	text   strings.Builder
-	listen chan struct{} // closed when it says that it listens
+	listen chan struct{} // closed when the log says that it listens
 }
 
 func (o *output) Write(b []byte) (int, error) {
@@ -110,7 +110,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start runs a podinfo on a free port until the test ends.
+// start runs podinfo on a free port until the test ends.
 func start(t *testing.T, vars ...string) *server {
 	t.Helper()
 	return startAt(t, freeAddr(t), release, vars...)
@@ -121,7 +121,7 @@ func startAt(t *testing.T, addr, version string, vars ...string) *server {
 	return launch(t, addr, exec.Command(built[version]), vars...)
 }
 
-// startPod is start on a host with a name of its own, where that is allowed.
+// startPod is like start, but with a host name, if the test may set one.
 func startPod(t *testing.T, name, version string, vars ...string) *server {
 	t.Helper()
 	const named = `echo "$0" > /proc/sys/kernel/hostname && exec "$@"`
@@ -131,8 +131,8 @@ func startPod(t *testing.T, name, version string, vars ...string) *server {
 	return launch(t, freeAddr(t), exec.Command("unshare", "--uts", "sh", "-c", named, name, built[version]), vars...)
 }
 
-// launch starts a process and waits until it says that it listens: another one
-// may have taken the port.
+// launch starts a process and waits until its log says that it listens, because
+// another process may have taken the port.
 func launch(t *testing.T, addr string, cmd *exec.Cmd, vars ...string) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
@@ -155,20 +155,20 @@ func launch(t *testing.T, addr string, cmd *exec.Cmd, vars ...string) *server {
 	select {
 	case <-s.log.listen:
 	case <-s.ended:
-		t.Fatalf("podinfo ended: %v", s.err)
+		t.Fatalf("podinfo exited: %v", s.err)
 	case <-time.After(patience):
 		t.Fatal("podinfo does not listen")
 	}
 	return s
 }
 
-// stop ends the process as a crash would, and waits until it has.
+// stop kills the process, as in a crash, and waits for its end.
 func (s *server) stop() {
 	s.cmd.Process.Kill()
 	<-s.ended
 }
 
-// status is what the server answers to a client that is no browser.
+// status returns the status of a request that is not from a browser.
 func (s *server) status(t *testing.T, path string) int {
 	t.Helper()
 	res, err := http.Get(s.url + path)
@@ -179,7 +179,7 @@ func (s *server) status(t *testing.T, path string) int {
 	return res.StatusCode
 }
 
-// hostname is who the server says it is.
+// hostname returns the host name that the server reports.
 func (s *server) hostname(t *testing.T) string {
 	t.Helper()
 	res, err := http.Get(s.url + "/api/info")
@@ -194,13 +194,13 @@ func (s *server) hostname(t *testing.T) string {
 	return info.Hostname
 }
 
-// proxy forwards what is below prefix, without it, to the server that target
-// holds at the moment. It counts the requests and those that are open.
+// A proxy strips prefix and forwards to the current target. It counts all requests
+// and the open ones.
 type proxy struct {
 	*httptest.Server
 	target      atomic.Pointer[server]
 	total, open atomic.Int64
-	served      func(path string) // called behind each reply, if there is one
+	served      func(path string) // called after each response, unless nil
 }
 
 func newProxy(t *testing.T, prefix string, s *server) *proxy {
@@ -234,7 +234,7 @@ func newProxy(t *testing.T, prefix string, s *server) *proxy {
 	return p
 }
 
-// freeAddr is an address that nobody listens on.
+// freeAddr returns an unused address.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,11 +17,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// balancer gives each request to the next of its servers.
+// A balancer sends requests to its servers in turn.
 type balancer struct {
 	*httptest.Server
-	pages, others atomic.Int64 // turns; each has its own, so that pages are of all servers
-	foreign       atomic.Int64 // requests for assets that were answered with 404
+	pages, others atomic.Int64 // counters, separate so that each server gets pages
+	foreign       atomic.Int64 // requests for assets that returned 404
 }
 
 func balance(t *testing.T, servers ...*server) *balancer {
@@ -55,19 +55,19 @@ func balance(t *testing.T, servers ...*server) *balancer {
 	return b
 }
 
-// whole waits until a page shows all panels, with its style.
+// whole waits until a page shows all panels, with their style.
 func (p *tab) whole() {
 	p.Helper()
 	p.sees("#connection", "live")
 	p.until(`document.querySelectorAll('pod-chain li').length > 20`)
 	p.until(`document.querySelector('pod-plot path.line')`)
 	if !eval[bool](p, `getComputedStyle(document.querySelector('.panel')).borderTopStyle === 'solid' && [...document.images].every((i) => i.naturalWidth)`) {
-		p.Error("no style, or no logo")
+		p.Error("the style or the logo is missing")
 	}
 }
 
-// TestTwoReleases answer one request each, as while a canary is looked at. A
-// page consists of one of them.
+// TestTwoReleases: two releases serve requests in turn, as with a canary. A page uses
+// the assets of only one of them.
 func TestTwoReleases(t *testing.T) {
 	t.Parallel()
 	old, next := start(t), startAt(t, freeAddr(t), nextRelease)
@@ -81,12 +81,12 @@ func TestTwoReleases(t *testing.T) {
 		p.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
 	}
 	if styles[""] != 4 || styles["next"] != 4 || front.foreign.Load() == 0 {
-		t.Errorf("the pages' releases are %v, %d times another one was asked for a file", styles, front.foreign.Load())
+		t.Errorf("releases of the pages: %v; requests for files of the other release: %d", styles, front.foreign.Load())
 	}
 }
 
-// TestReleaseEnds while its page is loaded: another one answers all that the
-// page asks for.
+// TestReleaseEnds: while a page loads, another release takes over and serves the other
+// requests of the page.
 func TestReleaseEnds(t *testing.T) {
 	t.Parallel()
 	old, next := start(t), startAt(t, freeAddr(t), nextRelease)
@@ -102,7 +102,7 @@ func TestReleaseEnds(t *testing.T) {
 	p.sees("#build", nextRelease)
 }
 
-// TestServerDiesWhileLoading leaves a page that says so.
+// TestServerDiesWhileLoading: the page reports that it could not load.
 func TestServerDiesWhileLoading(t *testing.T) {
 	t.Parallel()
 	for name, last := range map[string]string{"before the loader": "/", "behind the loader": "/load.js"} {
@@ -121,12 +121,12 @@ func TestServerDiesWhileLoading(t *testing.T) {
 			p.sees("h1", "greetings from podinfo v"+release)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.said = slices.DeleteFunc(p.said, func(line string) bool { return strings.Contains(line, "MIME type") }) // of the proxy's error
+			p.said = slices.DeleteFunc(p.said, func(line string) bool { return strings.Contains(line, "MIME type") }) // caused by the error of the proxy
 		})
 	}
 }
 
-// TestSlowServer takes its time for each file, and the page waits.
+// TestSlowServer: each file takes a while, and the page waits.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	front := newProxy(t, "", start(t))
@@ -138,11 +138,11 @@ func TestSlowServer(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	})
 	p := open(t, front.URL, desktop)
-	p.until(`document.querySelector('h1')?.checkVisibility() && document.getElementById('banner').hidden`) // what there is, until then
+	p.until(`document.querySelector('h1')?.checkVisibility() && document.getElementById('banner').hidden`) // shown before that
 	p.whole()
 }
 
-// TestServerHangs is no better than one that died.
+// TestServerHangs: a server that hangs looks like one that died.
 func TestServerHangs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -156,8 +156,8 @@ func TestServerHangs(t *testing.T) {
 	p.until(`document.getElementById('banner').hidden`)
 }
 
-// TestReplicas of one release have one page, which says whose figures it shows
-// and where a change was made.
+// TestReplicas: behind a balancer, the page names the replica whose figures it shows
+// and the one that a change was made on.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	vars := []string{"PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby"}
@@ -170,7 +170,7 @@ func TestReplicas(t *testing.T) {
 	}
 	p.sees("#faults .control", "Ready")
 
-	// From here the events are of one pod, and all else is of the other.
+	// From here, one pod sends the events and the other serves all other requests.
 	front.target.Store(pods[1])
 	p.click("[aria-label='Readiness']")
 	p.sees("#faults .refused", "Changed on pod "+names[1]+" (6.15.0")
@@ -178,15 +178,15 @@ func TestReplicas(t *testing.T) {
 	p.sees("#chain .refused", "Changed on pod "+names[1]+" (6.15.0")
 	for i, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
 		if got := pods[i].status(t, "/readyz"); got != want {
-			t.Errorf("%s: /readyz answers %d", names[i], got)
+			t.Errorf("%s: /readyz returns %d", names[i], got)
 		}
 	}
 	if got := p.text("#faults .control"); !strings.Contains(got, "Ready") || strings.Contains(got, "Not ready") {
-		t.Errorf("the state of one pod is drawn as that of the other: %s", got)
+		t.Errorf("the state of one pod is shown for the other: %s", got)
 	}
 	p.sees("#chain li:has([aria-label='Module random-delay'])", "standby")
 
-	// When that pod leaves, the other one takes its place.
+	// When that pod stops, the page shows the other one.
 	p.mayFail()
 	pods[0].stop()
 	for _, css := range []string{"#live .lead", "#chain .tools", "#faults .lead"} {
@@ -198,7 +198,8 @@ func TestReplicas(t *testing.T) {
 	p.until(`!document.querySelector('#faults .control').textContent.includes('Not ready')`)
 }
 
-// TestBalancedReplicas are asked until the panels show one of them.
+// TestBalancedReplicas: the page repeats its requests until all panels show the same
+// replica.
 func TestBalancedReplicas(t *testing.T) {
 	t.Parallel()
 	front := balance(t, startPod(t, "pod-a", release), startPod(t, "pod-b", release), startPod(t, "pod-c", release))
@@ -207,7 +208,8 @@ func TestBalancedReplicas(t *testing.T) {
 	p.until(fmt.Sprintf(whose+` === `+whose, "'#live .lead'", "'#chain .tools'"))
 }
 
-// TestTwoReleasesWithoutCache is for who watches with the browser's tools open.
+// TestTwoReleasesWithoutCache loads a page of two releases without the browser's cache,
+// as the developer tools can.
 func TestTwoReleasesWithoutCache(t *testing.T) {
 	t.Parallel()
 	front := balance(t, start(t), startAt(t, freeAddr(t), nextRelease))

@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/screenshots")
 
-// chromium is the browser that all tests share. Each has tabs of its own, in a
-// browser context of its own.
+// chromium is the browser that all tests share. Each test opens its tabs in a separate
+// browser context.
 var chromium context.Context
 
 func TestMain(m *testing.M) {
@@ -52,22 +52,22 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// patience is how long anything on a page may take.
+// patience is the timeout of each wait.
 const patience = 2 * time.Minute
 
-// tab is a page that is open.
+// A tab is an open page.
 type tab struct {
 	*testing.T
 	ctx context.Context
 
 	mu       sync.Mutex
-	said     []string // what the console shows that it should not
-	failed   []string // the requests among that
-	tolerant bool     // of those
+	said     []string // unexpected lines on the console
+	failed   []string // those of failed requests
+	tolerant bool     // of failed requests
 	hosts    map[string]bool
 }
 
-// look is how a page is looked at.
+// A look is a screen size and theme.
 type look struct {
 	width, height int64
 	dark, still   bool
@@ -81,8 +81,8 @@ var (
 
 func (l look) inDark() look { l.dark = true; return l }
 
-// open opens a page. When the test ends, nothing may have been said on the
-// console, and nothing may have been asked of another host.
+// open opens a page. The test fails if the page logs to the console or sends a request
+// to another host.
 func open(t *testing.T, address string, l look) *tab {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -117,7 +117,7 @@ func (p *tab) look(l look) {
 	p.must(chromedp.Do(p.ctx, chromedp.EmulateViewport(l.width, l.height)))
 }
 
-// hear notes what the page logs and asks for.
+// hear records the logs and requests of the page.
 func (p *tab) hear(ev any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,10 +156,10 @@ func (p *tab) check(host string) {
 		p.said = append(p.said, p.failed...)
 	}
 	for _, line := range p.said {
-		p.Errorf("the browser said: %s", line)
+		p.Errorf("the browser logged: %s", line)
 	}
 	if !p.hosts[host] || len(p.hosts) != 1 {
-		p.Errorf("asked of %v, want only %s", p.hosts, host)
+		p.Errorf("requests to %v, want only %s", p.hosts, host)
 	}
 }
 
@@ -170,11 +170,10 @@ func (p *tab) must(err error) {
 	}
 }
 
-// mayFail says that requests of the page may fail: the browser itself logs
-// each.
+// mayFail allows requests of the page to fail, each of which the browser logs.
 func (p *tab) mayFail() { p.tolerant = true }
 
-// eval is the value of a JavaScript expression, which may be a promise.
+// eval returns the value of a JavaScript expression, which may be a promise.
 func eval[T any](p *tab, js string, args ...any) T {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -187,7 +186,7 @@ func eval[T any](p *tab, js string, args ...any) T {
 	return v
 }
 
-// script puts JSON for each %s.
+// script replaces each %s by an argument as JSON.
 func script(js string, args []any) string {
 	if len(args) == 0 {
 		return js
@@ -202,8 +201,8 @@ func script(js string, args []any) string {
 	return fmt.Sprintf(js, args...)
 }
 
-// until waits for a JavaScript expression to be true. (chromedp's own Poll
-// makes a function of a text in the page, which the page's policy forbids.)
+// until waits for a JavaScript expression to be true. chromedp.Poll would compile text
+// in the page, which the policy of the page forbids.
 func (p *tab) until(js string, args ...any) {
 	p.Helper()
 	js = script(js, args)
@@ -212,12 +211,12 @@ func (p *tab) until(js string, args ...any) {
 			return
 		}
 		if time.Since(began) > patience {
-			p.Fatalf("never: %s\nThe page has: %.3000s", js, eval[string](p, "document.body.innerText"))
+			p.Fatalf("never true: %s\nThe page shows: %.3000s", js, eval[string](p, "document.body.innerText"))
 		}
 	}
 }
 
-// sees waits until an element shows a text.
+// sees waits until an element contains a text.
 func (p *tab) sees(css, text string) {
 	p.Helper()
 	p.until(`[...document.querySelectorAll(%s)].some((el) => el.checkVisibility() && el.innerText.includes(%s))`, css, text)
@@ -229,8 +228,8 @@ func (p *tab) text(css string) string {
 	return eval[string](p, `document.querySelector(%s).innerText`, css)
 }
 
-// click clicks on an element with the mouse, once it is seen, enabled and does
-// not move: the page is alive.
+// click clicks on an element with the mouse, after waiting until it is visible,
+// enabled and does not move.
 func (p *tab) click(css string) {
 	p.Helper()
 	for began := time.Now(); time.Since(began) < patience; {
@@ -249,7 +248,7 @@ func (p *tab) click(css string) {
 			return
 		}
 	}
-	p.Fatalf("%s cannot be clicked on", css)
+	p.Fatalf("cannot click on %s", css)
 }
 
 // press presses keys.
@@ -258,7 +257,7 @@ func (p *tab) press(keys string) {
 	p.must(chromedp.Do(p.ctx, chromedp.KeyEvent(keys)))
 }
 
-// enter types a text into a field, once it is there, instead of what it had.
+// enter waits for a field and replaces its text.
 func (p *tab) enter(css, text string) {
 	p.Helper()
 	p.until(`(() => { const el = document.querySelector(%s); el?.focus(); el?.select(); return el; })()`, css)
@@ -266,8 +265,7 @@ func (p *tab) enter(css, text string) {
 	p.must(chromedp.Do(p.ctx, chromedp.SendKeys(chromedp.CSS(css), text)))
 }
 
-// choose chooses the option of a select whose text contains a text, once it is
-// there.
+// choose waits for the option of a select that contains a text, and selects it.
 func (p *tab) choose(css, text string) {
 	p.Helper()
 	p.until(`(() => {
@@ -279,7 +277,7 @@ func (p *tab) choose(css, text string) {
 	})()`, css, text)
 }
 
-// shown is a page that is open and has been told everything.
+// shown opens a page and waits until all panels have data.
 func shown(t *testing.T, address string, l look) *tab {
 	t.Helper()
 	p := open(t, address, l)

@@ -13,7 +13,7 @@ import (
 
 type route struct{ Method, Path, Module, Summary, Body string }
 
-// declared is what the server says that it serves.
+// declared returns the routes that the server declares.
 func declared(t *testing.T, s *server) (out []route) {
 	t.Helper()
 	res, err := http.Get(s.url + "/ui/model")
@@ -28,8 +28,7 @@ func declared(t *testing.T, s *server) (out []route) {
 	return slices.DeleteFunc(model.Routes, func(r route) bool { return r.Module == "ui" && r.Summary == "" })
 }
 
-// TestTryEveryRoute sends each form as it is. Any answer of the server's will
-// do.
+// TestTryEveryRoute sends each form unchanged, and accepts any response of the server.
 func TestTryEveryRoute(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -53,7 +52,7 @@ func TestTryEveryRoute(t *testing.T) {
 			}
 		}
 		if hasMethod := eval[bool](p, `!![...document.querySelectorAll('#try label')].find((l) => l.textContent === 'Method')`); hasMethod != (r.Method == "") {
-			t.Errorf("%s %s: choice of the method %v", r.Method, r.Path, hasMethod)
+			t.Errorf("%s %s: the method can be chosen: %v", r.Method, r.Path, hasMethod)
 		}
 		if hint := p.text("#try .inputs"); r.Body != "" && !strings.Contains(hint, r.Body) {
 			t.Errorf("%s %s: no body in %q", r.Method, r.Path, hint)
@@ -66,7 +65,7 @@ func TestTryEveryRoute(t *testing.T) {
 	}
 }
 
-// TestTry shows the request as curl, which does the same, and the reply.
+// TestTry: the page shows the response and an equivalent curl command.
 func TestTry(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_PREFIX=/foo")
@@ -114,7 +113,7 @@ func TestTry(t *testing.T) {
 	p.sees("#try .status", "Cancelled after")
 }
 
-// TestTryPanic ends the process only when it is meant.
+// TestTryPanic: the form asks for confirmation before it ends the process.
 func TestTryPanic(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -124,21 +123,21 @@ func TestTryPanic(t *testing.T) {
 	p.click("#try form > .row button:not([type])")
 	p.sees("#try .refused", "Press again")
 	if got := s.status(t, "/version"); got != http.StatusOK {
-		t.Fatalf("/version answers %d", got)
+		t.Fatalf("/version returns %d", got)
 	}
 	p.click("#try form > .row button:not([type])")
 	select {
 	case <-s.ended:
 		if code := s.cmd.ProcessState.ExitCode(); code != 255 {
-			t.Errorf("ended with %d", code)
+			t.Errorf("exited with %d", code)
 		}
 	case <-time.After(patience):
-		t.Fatal("still runs")
+		t.Fatal("still running")
 	}
 	p.sees("#try .status", "No answer")
 }
 
-// TestToken is issued, validated and refused.
+// TestToken: the page issues and validates a token, and rejects an invalid one.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	p := shown(t, start(t).url, desktop)
@@ -154,7 +153,7 @@ func TestToken(t *testing.T) {
 	p.sees("#token .status", "401")
 }
 
-// TestConsole talks over a WebSocket, below a prefix and through a proxy.
+// TestConsole uses the WebSocket console below a prefix and through a proxy.
 func TestConsole(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_PREFIX=/foo", "PODINFO_WS_ECHO_STATUS_INTERVAL=200ms")

@@ -1,5 +1,5 @@
-// Package documents checks what podinfo publishes about itself, its OpenAPI
-// documents and the JSON Schema of scenarios, with the validators of others.
+// Package documents validates the OpenAPI documents of podinfo and the JSON Schema
+// of fault scenarios with other implementations.
 package documents
 
 import (
@@ -28,8 +28,7 @@ import (
 
 const token = "s3cret"
 
-// start assembles podinfo, and its admin API of faults as the metrics port has
-// it.
+// start assembles podinfo, and the admin API of faults that the metrics port serves.
 func start(t *testing.T, env map[string]string) (http.Handler, *http.ServeMux) {
 	t.Helper()
 	vars := map[string]string{
@@ -75,8 +74,7 @@ func get(t *testing.T, h http.Handler, path string) []byte {
 	return rec.Body.Bytes()
 }
 
-// The document of the routes is Swagger 2.0 to the last field, whatever the
-// modules.
+// TestSwagger: the document of the routes is valid Swagger 2.0, whatever modules run.
 func TestSwagger(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"stock":      nil,
@@ -94,8 +92,8 @@ func TestSwagger(t *testing.T) {
 	}
 }
 
-// The document of the admin API is OpenAPI 3.1, and the API does as it says:
-// what it takes and answers is checked against it.
+// TestFaultsOpenAPI: the document of the admin API is valid OpenAPI 3.1, and
+// requests and responses match it.
 func TestFaultsOpenAPI(t *testing.T) {
 	_, mux := start(t, nil)
 	doc, err := openapi3.NewLoader().LoadFromData(get(t, mux, "/faults/openapi.json"))
@@ -153,7 +151,7 @@ func TestFaultsOpenAPI(t *testing.T) {
 	}
 }
 
-// schema is the schema that editors use, read as the draft it names.
+// schema compiles the schema for editors, by the draft that it names.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	f, err := os.Open(filepath.Join(scenarios, "schema.json"))
@@ -169,7 +167,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 	if err := c.AddResource("schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("schema.json") // checks it against the draft first
+	s, err := c.Compile("schema.json") // also validates it against the draft
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +176,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 
 const scenarios = "../../examples/scenarios"
 
-// value is a scenario as an editor sees it.
+// value decodes a scenario to the JSON value that a validator expects.
 func value(t *testing.T, scenario []byte) any {
 	t.Helper()
 	var v any
@@ -196,8 +194,8 @@ func value(t *testing.T, scenario []byte) any {
 	return out
 }
 
-// An editor has nothing against the examples, nor against what podinfo itself
-// writes.
+// TestScenarioSchema: the schema accepts the examples, and the rules that podinfo
+// returns for them.
 func TestScenarioSchema(t *testing.T) {
 	s := schema(t)
 	files, err := filepath.Glob(scenarios + "/*.yaml")
@@ -213,21 +211,22 @@ func TestScenarioSchema(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 		_, mux := start(t, map[string]string{"PODINFO_FAULTS": string(b)})
-		var answer struct{ Rules []struct{ Rule any } }
-		if err := json.Unmarshal(get(t, mux, "/faults"), &answer); err != nil {
+		var response struct{ Rules []struct{ Rule any } }
+		if err := json.Unmarshal(get(t, mux, "/faults"), &response); err != nil {
 			t.Fatal(err)
 		}
 		var rules []any
-		for _, r := range answer.Rules {
+		for _, r := range response.Rules {
 			rules = append(rules, r.Rule)
 		}
 		if err := s.Validate(map[string]any{"rules": rules}); err != nil || len(rules) == 0 {
-			t.Errorf("%s, as it comes back: %v", file, err)
+			t.Errorf("%s, as returned by /faults: %v", file, err)
 		}
 	}
 }
 
-// An editor underlines what podinfo refuses, as far as one field can tell.
+// TestScenarioSchemaRefuses: the schema and podinfo reject the same mistakes, as far
+// as a single field shows them.
 func TestScenarioSchemaRefuses(t *testing.T) {
 	s := schema(t)
 	for _, scenario := range []string{
@@ -245,11 +244,11 @@ func TestScenarioSchemaRefuses(t *testing.T) {
 		`rules: [{fault: {grpc: OK}}]`,
 	} {
 		if s.Validate(value(t, []byte(scenario))) == nil {
-			t.Errorf("%s: an editor would say nothing", scenario)
+			t.Errorf("the schema accepts %s", scenario)
 		}
 		_, err := podinfo.New(registry.Env(map[string]string{"PODINFO_FAULTS": scenario}))
 		if err == nil {
-			t.Errorf("%s: podinfo takes it", scenario)
+			t.Errorf("podinfo accepts %s", scenario)
 		}
 	}
 }

@@ -26,11 +26,11 @@ import (
 
 const memory = 64 << 20
 
-// TestContainer runs the image as the restricted profile of Pod Security and a
-// careful cluster would: read-only, no capability, no way to gain one, 64 MiB.
+// TestContainer runs the image under the restricted Pod Security level: read-only
+// root file system, no capabilities, no new privileges, 64 MiB of memory.
 func TestContainer(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Fatal("runc is run here as root")
+		t.Fatal("the test needs root to run runc")
 	}
 	c := start(t)
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -52,7 +52,7 @@ func TestContainer(t *testing.T) {
 		return reply.StatusCode, string(text)
 	}
 
-	// The image's own probe, found by name, says when it is up.
+	// podcli, found through PATH, tells when the server is up.
 	c.exec(t, true, "podcli", "check", "http", "127.0.0.1:"+c.port+"/readyz", "--retry", "30", "--delay", "1s")
 
 	if code, body := call("GET", "/version", ""); code != 200 || !strings.Contains(body, "6.15.0-test") || !strings.Contains(body, "0123456789abcdef") {
@@ -70,29 +70,29 @@ func TestContainer(t *testing.T) {
 		t.Errorf("/store/%s: %d %s", stored.Hash, code, body)
 	}
 
-	// What was asked for is what the process got.
+	// The restrictions apply to the process.
 	status := c.read(t, fmt.Sprintf("/proc/%d/status", c.pid(t)))
 	for _, want := range []string{"Uid:\t100\t100\t100\t100", "Gid:\t101\t101\t101\t101", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
 		"CapBnd:\t0000000000000000", "NoNewPrivs:\t1"} {
 		if !strings.Contains(status, want+"\n") {
-			t.Errorf("not %q in\n%s", want, status)
+			t.Errorf("no %q in\n%s", want, status)
 		}
 	}
 	if got := c.memoryLimit(t); got != memory {
-		t.Errorf("it may use %d bytes", got)
+		t.Errorf("the memory limit is %d bytes", got)
 	}
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/root/home/app/x", c.pid(t)), nil, 0o600); err == nil {
-		t.Error("its root file system can be written to")
+		t.Error("the root file system is writable")
 	}
 
-	// A megabyte at a time for a while stays inside the memory.
+	// Requests of a megabyte each stay below the memory limit.
 	for range 20 {
 		if code, _ := call("POST", "/echo", strings.Repeat("x", 1<<20)); code != 202 {
 			t.Errorf("/echo: %d", code)
 		}
 	}
 
-	// It leaves when it is told to, and says that all went well.
+	// On SIGTERM it exits with 0.
 	if out, err := exec.Command("runc", "kill", c.id, "TERM").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -102,7 +102,7 @@ func TestContainer(t *testing.T) {
 			t.Errorf("%v\n%s", err, c.log)
 		}
 	case <-time.After(30 * time.Second):
-		t.Errorf("it does not leave\n%s", c.log)
+		t.Errorf("still running after SIGTERM\n%s", c.log)
 	}
 }
 
@@ -112,7 +112,7 @@ type container struct {
 	log              *bytes.Buffer
 }
 
-// start runs this machine's image with runc.
+// start runs the image for the architecture of this machine with runc.
 func start(t *testing.T) *container {
 	t.Helper()
 	dir := t.TempDir()
@@ -122,7 +122,7 @@ func start(t *testing.T) *container {
 	if err := os.Mkdir(volume, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(volume, 0o777); err != nil { // as an emptyDir is, whatever the umask
+	if err := os.Chmod(volume, 0o777); err != nil { // like an emptyDir, whatever the umask
 		t.Fatal(err)
 	}
 	spec, err := json.Marshal(c.spec(config, volume))
@@ -146,7 +146,7 @@ func start(t *testing.T) *container {
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("it does not run\n%s", c.log)
+			t.Fatalf("the container does not start\n%s", c.log)
 		}
 	}
 	return c
@@ -171,13 +171,13 @@ func (c *container) spec(config v1.Config, volume string) *specs.Spec {
 		Linux: &specs.Linux{
 			CgroupsPath: "/" + c.id,
 			Resources:   &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}},
-			// The network stays the machine's, so that the test can call it.
+			// It shares the network of the host, so that the test can call it.
 			Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}},
 		},
 	}
 }
 
-// unpack writes the image's files, with their owners, and returns its config.
+// unpack writes the files of the image, with their owners, and returns its config.
 func unpack(t *testing.T, root string) v1.Config {
 	t.Helper()
 	arch := "linux/" + runtime.GOARCH
@@ -207,7 +207,7 @@ func unpack(t *testing.T, root string) v1.Config {
 			t.Fatal(err)
 		}
 		to := filepath.Join(root, h.Name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // the upper layer comes first
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // an upper layer may come first
 			t.Fatal(err)
 		}
 		if h.Typeflag == tar.TypeDir {
@@ -250,7 +250,7 @@ type state struct {
 
 func (c *container) state() (s state) {
 	if out, err := exec.Command("runc", "state", c.id).Output(); err == nil {
-		_ = json.Unmarshal(out, &s) // an empty state is waited over
+		_ = json.Unmarshal(out, &s) // no state yet: try again
 	}
 	return s
 }
@@ -259,7 +259,7 @@ func (c *container) pid(t *testing.T) int {
 	t.Helper()
 	pid := c.state().Pid
 	if pid == 0 {
-		t.Fatalf("it has ended\n%s", c.log)
+		t.Fatalf("the container has exited\n%s", c.log)
 	}
 	return pid
 }
@@ -280,7 +280,7 @@ func (c *container) read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// memoryLimit is what the kernel says, of either version of control groups.
+// memoryLimit reads the limit from the kernel, from version 1 or 2 of control groups.
 func (c *container) memoryLimit(t *testing.T) int {
 	t.Helper()
 	for _, path := range []string{"/sys/fs/cgroup/" + c.id + "/memory.max", "/sys/fs/cgroup/memory/" + c.id + "/memory.limit_in_bytes"} {
@@ -292,7 +292,7 @@ func (c *container) memoryLimit(t *testing.T) int {
 			return n
 		}
 	}
-	t.Fatal("it has no control group for memory")
+	t.Fatal("no control group for memory")
 	return 0
 }
 

@@ -20,11 +20,11 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// Who podinfo runs as. In numbers, so that runAsNonRoot can be checked before
-// the start.
+// The user and group of podinfo, as numbers, because runAsNonRoot cannot verify a
+// user name.
 const uid, gid = 100, 101
 
-// image is the same image for every platform.
+// An image is an index with one image per platform.
 type image struct {
 	build
 	index     v1.ImageIndex
@@ -40,7 +40,7 @@ type platformImage struct {
 	programs map[string][]byte // by path in the image
 }
 
-// image compiles the programs and puts them into images and an index.
+// image compiles the programs and assembles the images and the index.
 func (b *build) image() (*image, error) {
 	base := baseFiles()
 	i := &image{build: *b, index: mutate.Annotations(empty.Index, b.labels()).(v1.ImageIndex)}
@@ -97,7 +97,8 @@ func (b *build) programs(p v1.Platform) ([]file, error) {
 	}, nil
 }
 
-// assemble makes one platform's image: what seldom changes below the programs.
+// assemble builds the image of a platform. The programs are the top layer, because
+// the others seldom change.
 func (b *build) assemble(platform v1.Platform, base, programs []file) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, l := range []struct {
@@ -135,12 +136,12 @@ func (b *build) assemble(platform v1.Platform, base, programs []file) (v1.Image,
 	return mutate.ConfigFile(img, config)
 }
 
-// labels are both the images' labels and the index's annotations.
+// labels are the labels of the images and the annotations of the index.
 func (b *build) labels() map[string]string {
 	const home = "https://github.com/seed-4591fe7d/podinfo"
 	return map[string]string{
 		"org.opencontainers.image.title":         "podinfo",
-		"org.opencontainers.image.description":   "A small Go server, made of modules, that proves that a cluster, a mesh or a pipeline works",
+		"org.opencontainers.image.description":   "A small modular Go server for testing clusters, service meshes and pipelines",
 		"org.opencontainers.image.url":           home,
 		"org.opencontainers.image.source":        home,
 		"org.opencontainers.image.documentation": home + "/blob/main/README.md",
@@ -151,7 +152,7 @@ func (b *build) labels() map[string]string {
 	}
 }
 
-// A file is one entry of a layer, owned by root unless it is ours. A path that
+// A file is an entry of a layer. It belongs to root unless ours is set. A path that
 // ends in a slash is a directory.
 type file struct {
 	path string
@@ -160,8 +161,7 @@ type file struct {
 	body []byte
 }
 
-// baseFiles is all that podinfo needs besides its programs. Only /data and
-// /tmp can be written to.
+// baseFiles returns the files besides the programs. Only /data and /tmp are writable.
 func baseFiles() []file {
 	return []file{
 		{path: "data/", mode: 0o755, ours: true},
@@ -180,13 +180,13 @@ func baseFiles() []file {
 	}
 }
 
-// certificates is Mozilla's root store, as a Go module pins it. A root that
-// Mozilla distrusts from some day on is left out: a PEM file cannot say so.
+// certificates returns Mozilla's root store as PEM, from a Go module. It omits roots
+// that Mozilla distrusts after a date, because PEM cannot express that.
 func certificates() []byte {
 	var out bytes.Buffer
 	for root := range bundle.Roots() {
 		if root.Constraint == nil {
-			_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // a Buffer takes everything
+			_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // writing to a Buffer never fails
 		}
 	}
 	return out.Bytes()
@@ -210,17 +210,17 @@ func archive(files []file, created time.Time) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := w.Close(); err != nil { // which writes the end
+	if err := w.Close(); err != nil { // writes the end of the archive
 		return nil, err
 	}
 	return out.Bytes(), nil
 }
 
-// writeLayout writes the OCI layout anew.
+// writeLayout replaces the OCI layout in dir.
 func (i *image) writeLayout(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err != nil {
-			return fmt.Errorf("%s is there and is no OCI layout", dir)
+			return fmt.Errorf("%s is not an OCI layout: delete it, or choose another directory", dir)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return err

@@ -27,7 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// checkout is a copy of the source as it is now, in a folder of its own.
+// checkout copies the current source to a new folder.
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -85,7 +85,7 @@ func buildFrom(dir string, only ...v1.Platform) (*image, error) {
 	return b.image()
 }
 
-// built is one image for all tests: it takes a while.
+// built builds one image for all tests.
 var built = sync.OnceValues(func() (*image, error) { return buildFrom("../..") })
 
 func the(t *testing.T) *image {
@@ -97,7 +97,7 @@ func the(t *testing.T) *image {
 	return i
 }
 
-// TestReproducible builds from two folders at two times.
+// TestReproducible builds the same image from two folders at different times.
 func TestReproducible(t *testing.T) {
 	one := checkout(t)
 	two := filepath.Join(t.TempDir(), "some", "where", "else")
@@ -144,7 +144,7 @@ func TestConfig(t *testing.T) {
 			t.Error(p.platform, diff)
 		}
 		if got := (v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}); !got.Equals(p.platform) {
-			t.Errorf("%v says that it is %v", p.platform, got)
+			t.Errorf("%v has the platform %v in its config", p.platform, got)
 		}
 		labels := maps.Clone(c.Config.Labels)
 		for key, want := range map[string]string{
@@ -158,14 +158,13 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// limit is of all files together, in bytes, and README.md states it. Go's
-// linker keeps every method of every type as soon as one is looked up by a name
-// that is not a constant: text/template and reflect's Method do so. That costs
-// 9 MB, which is how it would show here.
+// limit is the maximum size of all files in bytes, as README.md states it. Go's
+// linker keeps all methods of all types if the program looks up a method by a name
+// that is not a constant, as text/template and reflect's Method do. That would add
+// 9 MB and break the limit.
 const limit int64 = 31_000_000
 
-// TestFiles looks at everything in the image: what is there, who owns it and
-// who may write to it.
+// TestFiles checks the files of the image, their owners and their modes.
 func TestFiles(t *testing.T) {
 	for _, p := range the(t).platforms {
 		body := mutate.Extract(p.image)
@@ -183,7 +182,7 @@ func TestFiles(t *testing.T) {
 			unpacked += h.Size
 			files["/"+strings.TrimSuffix(h.Name, "/")] = strings.Join([]string{h.FileInfo().Mode().String(), owner(h)}, " ")
 			if !h.ModTime.Equal(time.Unix(1700000000, 0)) {
-				t.Errorf("%s is of %s", h.Name, h.ModTime)
+				t.Errorf("%s has the time %s", h.Name, h.ModTime)
 			}
 		}
 		if diff := cmp.Diff(map[string]string{
@@ -206,7 +205,7 @@ func TestFiles(t *testing.T) {
 			t.Error(p.platform, diff)
 		}
 		if unpacked != p.unpacked {
-			t.Errorf("%s: %d bytes, said to be %d", p.platform, unpacked, p.unpacked)
+			t.Errorf("%s: %d bytes unpacked, but the image says %d", p.platform, unpacked, p.unpacked)
 		}
 		if unpacked > limit {
 			t.Errorf("%s: %d bytes unpacked, more than %d", p.platform, unpacked, limit)
@@ -215,7 +214,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestLayers has tar, which is stricter than Go's reader, read each layer to its end.
+// TestLayers reads each layer with tar, which is stricter than Go's reader.
 func TestLayers(t *testing.T) {
 	for _, p := range the(t).platforms {
 		layers, err := p.image.Layers()
@@ -243,7 +242,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("under %d MB unpacked", limit/1_000_000); !strings.Contains(string(text), want) {
-		t.Errorf("README.md does not say %q", want)
+		t.Errorf("README.md does not contain %q", want)
 	}
 }
 
@@ -257,11 +256,11 @@ func owner(h *tar.Header) string {
 	return "someone else"
 }
 
-// TestLayoutAndPush: what is written and what is pushed are whole, and the same.
+// TestLayoutAndPush: the written layout and the pushed image are complete and equal.
 func TestLayoutAndPush(t *testing.T) {
 	i := the(t)
 	dir := filepath.Join(t.TempDir(), "image")
-	for range 2 { // also over an earlier one
+	for range 2 { // the second time over an existing layout
 		if err := i.writeLayout(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +277,7 @@ func TestLayoutAndPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(manifest.Manifests) != 1 || manifest.Manifests[0].Digest != i.digest {
-		t.Errorf("the layout holds %v, not %s", manifest.Manifests, i.digest)
+		t.Errorf("the layout contains %v, not %s", manifest.Manifests, i.digest)
 	}
 
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -307,15 +306,15 @@ func TestLayoutSparesOtherFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := the(t).writeLayout(dir); err == nil {
-		t.Error("it was written to a folder that holds something else")
+		t.Error("writeLayout replaced a folder that is not a layout")
 	}
 	if _, err := os.Stat(mine); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestSBOM: every module of go.mod's that the program uses is named, and every
-// relationship is between packages that are there.
+// TestSBOM: the bill of materials names the linked modules, and its relationships
+// refer to existing packages.
 func TestSBOM(t *testing.T) {
 	doc, err := the(t).sbom()
 	if err != nil {
@@ -333,7 +332,7 @@ func TestSBOM(t *testing.T) {
 	for _, want := range []string{"podinfo", "podinfo-linux-amd64", "podinfo-linux-arm-v7", "podinfo-linux-arm64", "podcli-arm64", "stdlib",
 		"golang.org/x/crypto/x509roots/fallback", "github.com/julienschmidt/httprouter", "google.golang.org/grpc"} {
 		if !slices.Contains(names, want) {
-			t.Errorf("%s is not named", want)
+			t.Errorf("the bill of materials lacks %s", want)
 		}
 	}
 	for _, r := range doc.Relationships {
@@ -358,6 +357,6 @@ func TestDefaults(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
 	b = build{source: "../.."}
 	if err := b.defaults(); err == nil {
-		t.Error("a SOURCE_DATE_EPOCH that is no number was taken")
+		t.Error("no error for a SOURCE_DATE_EPOCH that is not a number")
 	}
 }

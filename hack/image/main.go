@@ -1,7 +1,6 @@
-// Command image builds podinfo's container image without Docker and without a
-// registry: an OCI layout for linux/amd64, linux/arm64 and linux/arm/v7. The
-// same source and the same Go make the same image, bit for bit, so anyone can
-// check a released digest.
+// Command image builds the container image of podinfo without Docker and without a
+// registry, as an OCI layout for linux/amd64, linux/arm64 and linux/arm/v7. The
+// build is reproducible: anyone can verify the digest of a release.
 package main
 
 import (
@@ -30,19 +29,19 @@ const repository = "ghcr.io/seed-4591fe7d/podinfo"
 
 func main() {
 	var b build
-	flag.StringVar(&b.source, "src", "../..", "directory of the source")
-	flag.StringVar(&b.version, "version", "", "version, the one in podinfo.go when none is given")
-	flag.StringVar(&b.revision, "revision", "", "commit, git's HEAD when none is given")
-	out := flag.String("o", "dist/image", "directory of the OCI layout, under -src")
-	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "file of the SPDX bill of materials, under -src")
-	docker := flag.String("docker", "", "also write an archive for docker load and kind load, under -src, of this machine's platform")
-	flag.Func("platform", "build for this platform alone, such as linux/arm64; may be given more than once", func(name string) error {
+	flag.StringVar(&b.source, "src", "../..", "`directory` of the source")
+	flag.StringVar(&b.version, "version", "", "`version` of the image (default: the one in podinfo.go)")
+	flag.StringVar(&b.revision, "revision", "", "`commit` that the image is built from (default: HEAD)")
+	out := flag.String("o", "dist/image", "`directory` of the OCI layout, relative to -src")
+	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "`file` of the SPDX bill of materials, relative to -src")
+	docker := flag.String("docker", "", "also write a `file` for docker load and kind load, relative to -src, for the platform of this machine")
+	flag.Func("platform", "build only for this `platform`, such as linux/arm64; repeatable", func(name string) error {
 		p, err := platformOf(name)
 		b.only = append(b.only, p)
 		return err
 	})
 	var push []string
-	flag.Func("push", "also push to this reference, with docker's credentials; may be given more than once", func(ref string) error {
+	flag.Func("push", "also push to this `reference`, with the credentials of docker; repeatable", func(ref string) error {
 		push = append(push, ref)
 		return nil
 	})
@@ -95,18 +94,18 @@ func run(b build, out, sbom, docker string, push []string) error {
 	return nil
 }
 
-// build is what an image is made from; nothing else changes its digest.
+// A build is the input of an image. Nothing else affects the digest.
 type build struct {
 	source            string
-	only              []v1.Platform // all, when there are none
+	only              []v1.Platform // empty for all
 	version, revision string
 	created           time.Time
 }
 
 var releaseVar = regexp.MustCompile(`(?m)^\s*release\s*=\s*"([^"]+)"`)
 
-// defaults fills in what was not given: the version from the source, the
-// commit from git and the time from SOURCE_DATE_EPOCH or else the commit.
+// defaults sets the empty fields: the version from the source, the commit from git,
+// and the time from SOURCE_DATE_EPOCH or the commit.
 func (b *build) defaults() error {
 	if b.version == "" {
 		text, err := os.ReadFile(filepath.Join(b.source, "podinfo.go"))
@@ -115,7 +114,7 @@ func (b *build) defaults() error {
 		}
 		found := releaseVar.FindSubmatch(text)
 		if found == nil {
-			return fmt.Errorf("podinfo.go names no release")
+			return fmt.Errorf("no release in podinfo.go")
 		}
 		b.version = string(found[1])
 	}
@@ -167,10 +166,10 @@ func (i *image) writeDocker(path string) error {
 			return tarball.WriteToFile(path, tag, p.image)
 		}
 	}
-	return fmt.Errorf("there is no image for this machine, %s, to archive", runtime.GOARCH)
+	return fmt.Errorf("no image for %s, the architecture of this machine: add it with -platform", runtime.GOARCH)
 }
 
-// push sends the image to a registry, which is plain HTTP for localhost only.
+// push sends the image to a registry, over plain HTTP only on localhost.
 func (i *image) push(to string) error {
 	ref, err := name.ParseReference(to, name.StrictValidation)
 	if err != nil {
@@ -180,7 +179,7 @@ func (i *image) push(to string) error {
 		remote.Backoff{Duration: time.Second, Factor: 3, Steps: 4}))
 }
 
-// platforms are the ones podinfo is released for.
+// platforms are the platforms of a release.
 var platforms = []v1.Platform{
 	{OS: "linux", Architecture: "amd64"},
 	{OS: "linux", Architecture: "arm", Variant: "v7"},
@@ -193,14 +192,15 @@ func platformOf(name string) (v1.Platform, error) {
 			return p, nil
 		}
 	}
-	return v1.Platform{}, fmt.Errorf("want one of %v", platforms)
+	return v1.Platform{}, fmt.Errorf("unknown platform: choose one of %v", platforms)
 }
 
-// compile builds the two programs for a platform.
+// compile builds both programs for a platform.
 func (b *build) compile(p v1.Platform, dir string) error {
 	for _, c := range []struct{ name, tags, flags string }{
-		// Time zones go into the program, so that the image needs no files for
-		// them; gRPC's own trace pages stay out, with the packages they link.
+		// timetzdata embeds the time zones, so that the image needs no files for
+		// them. grpcnotrace leaves out the trace pages of gRPC and the packages they
+		// link.
 		{"podinfo", "timetzdata,grpcnotrace", "-X github.com/seed-4591fe7d/podinfo.release=" + b.version +
 			" -X github.com/seed-4591fe7d/podinfo.revision=" + b.revision},
 		{"podcli", "", "-X main.release=" + b.version},

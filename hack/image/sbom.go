@@ -19,16 +19,16 @@ import (
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
-const unknown = "NOASSERTION" // SPDX's word for "not stated"
+const unknown = "NOASSERTION" // SPDX for "unknown"
 
-// materials is an SPDX document in the making.
+// materials builds an SPDX document.
 type materials struct {
 	doc  *spdx.Document
 	seen map[common.ElementID]bool
 }
 
-// sbom lists what each platform's image holds, from what the linker left in
-// the programs and from this program's own certificates.
+// sbom lists the content of each image: the modules by the build information in the
+// programs, and the module that the root certificates come from.
 func (i *image) sbom() (*spdx.Document, error) {
 	m := materials{seen: map[common.ElementID]bool{}, doc: &spdx.Document{
 		SPDXVersion:       spdx.Version,
@@ -58,7 +58,7 @@ func (i *image) sbom() (*spdx.Document, error) {
 	return m.doc, nil
 }
 
-// program adds a program and the modules that are linked into it.
+// program adds a program and the modules it links.
 func (m *materials) program(img common.ElementID, file, version, arch string, info *buildinfo.BuildInfo) {
 	prog := m.add(img, path.Base(file)+"-"+arch, version, "APPLICATION", "pkg:golang/"+info.Path+"@v"+version)
 	m.module(prog, "stdlib", strings.TrimPrefix(info.GoVersion, "go"))
@@ -73,7 +73,7 @@ func (m *materials) module(of common.ElementID, path, version string) {
 	m.relate(of, "DEPENDS_ON", mod)
 }
 
-// certificates adds the module the root certificates come from.
+// certificates adds the module of the root certificates.
 func (m *materials) certificates() common.ElementID {
 	const module = "golang.org/x/crypto/x509roots/fallback"
 	version := "unknown"
@@ -87,8 +87,8 @@ func (m *materials) certificates() common.ElementID {
 	return m.add("", module, version, "FILE", "pkg:golang/"+module+"@"+version)
 }
 
-// add adds a package once and says what contains it; the document describes
-// what nothing contains and is no library.
+// add adds a package once, with the package that contains it. The document itself
+// describes a container image that nothing contains.
 func (m *materials) add(in common.ElementID, name, version, purpose, purl string) common.ElementID {
 	id := common.ElementID("Package-" + strings.Map(idRune, name+"-"+version))
 	if !m.seen[id] {
@@ -113,7 +113,7 @@ func (m *materials) relate(a common.ElementID, how string, b common.ElementID) {
 		RefA: common.DocElementID{ElementRefID: a}, Relationship: how, RefB: common.DocElementID{ElementRefID: b}})
 }
 
-// idRune keeps what an SPDX identifier may hold.
+// idRune replaces characters that an SPDX identifier must not contain.
 func idRune(r rune) rune {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '-':

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,24 @@ func TestGoVersion(t *testing.T) {
 		out, err := repository{T: t}.try(root, "hack/release", "go-version", version)
 		if got := strings.TrimSpace(out); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v; want %q", version, got, err, want)
+		}
+	}
+}
+
+// TestDocs: the table in docs/go.md has the versions that the script prints.
+func TestDocs(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root, "docs/go.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d\S+) \| (v\S+) \|$`).FindAllSubmatch(doc, -1)
+	if len(rows) < 3 {
+		t.Fatalf("only %d rows", len(rows))
+	}
+	for _, row := range rows {
+		out, err := repository{T: t}.try(root, "hack/release", "go-version", string(row[1]))
+		if err != nil || strings.TrimSpace(out) != string(row[2]) {
+			t.Errorf("docs/go.md says %s for %s; the script says %s, %v", row[2], row[1], out, err)
 		}
 	}
 }

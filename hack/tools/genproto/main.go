@@ -1,7 +1,6 @@
-// Command genproto generates the Go code of every .proto file below
-// endpoints/, with the plugins that go.mod pins. Run it in its module with
-// `go -C hack/tools run ./genproto`. It needs no protoc:
-// the files are compiled in Go.
+// Command genproto generates the Go code of all .proto files below endpoints/, with
+// the plugins that go.mod pins. Run it with `go -C hack/tools run ./genproto`. It
+// needs no protoc: it compiles the files in Go.
 package main
 
 import (
@@ -60,7 +59,7 @@ func generate(dir, name string) error {
 	return nil
 }
 
-// call runs a plugin and writes the files it answers with.
+// call runs a plugin and writes the files that it returns.
 func call(plugin string, request *pluginpb.CodeGeneratorRequest, dir string) error {
 	in, err := proto.Marshal(request)
 	if err != nil {
