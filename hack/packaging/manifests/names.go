@@ -202,7 +202,7 @@ func (m *manifest) checkPort(service string, port intstr.IntOrString) error {
 	if !slices.ContainsFunc(s.Ports, func(p corev1.ServicePort) bool {
 		return port.Type == intstr.String && port.StrVal == p.Name || port.Type == intstr.Int && port.IntVal == p.Port
 	}) {
-		return fmt.Errorf("Service %s has no port %s", service, port.String())
+		return fmt.Errorf("the Service %s has no port %s", service, port.String())
 	}
 	return nil
 }
