@@ -1,4 +1,5 @@
-// Package fault is what the modules that break things on purpose share.
+// Package fault lets modules that inject faults and modules that record them
+// work together.
 package fault
 
 import (
@@ -8,14 +9,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// Observers are all of an App.
+// Observers are the observers of an App.
 type Observers []capability.FaultObserver
 
 // ObserversOf returns the observers of h's App. Call it in Provision.
 func ObserversOf(h *registry.Host) Observers { return registry.All(h, capability.FaultObservers) }
 
-// Report tells every observer that the fault of this name hit the request
-// whose context is ctx.
+// Report notifies every observer that a fault hit the request whose context is
+// ctx.
 func (os Observers) Report(ctx context.Context, fault string) {
 	for _, o := range os {
 		o.FaultInjected(ctx, fault)

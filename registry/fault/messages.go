@@ -2,22 +2,23 @@ package fault
 
 import "context"
 
-// Messages is told of each message that a streaming call is about to send. It
-// may wait, and an error ends the call with it instead.
+// Messages delays the messages of a streaming call, or ends the call.
 type Messages interface {
+	// Send is called before each message that the server sends. It may block.
+	// An error is not sent as a message but ends the call.
 	Send(ctx context.Context) error
 }
 
 type messagesKey struct{}
 
-// WithMessages is ctx for a call whose messages m is told of. The one that
-// sends them, such as the gRPC listener, asks for m with MessagesOf.
+// WithMessages returns a context for a call whose messages m delays. The module
+// that sends them, such as the gRPC listener, finds m with [MessagesOf].
 func WithMessages(ctx context.Context, m Messages) context.Context {
 	return context.WithValue(ctx, messagesKey{}, m)
 }
 
-// MessagesOf is who is told of the messages of the call whose context is ctx,
-// nil for nobody.
+// MessagesOf returns what delays the messages of the call whose context is ctx,
+// nil for nothing.
 func MessagesOf(ctx context.Context) Messages {
 	m, _ := ctx.Value(messagesKey{}).(Messages)
 	return m
