@@ -39,7 +39,7 @@ func TestMisuse(t *testing.T) {
 		{"repeat", "", func(s *Server) { s.Script("/a", Repeat(), OK()) }, "step 1: Repeat has to be the last"},
 		{"only repeat", "", func(s *Server) { s.Script("/a", Repeat()) }, "no steps"},
 		{"call", "", func(s *Server) { s.Script("/a", FailGRPC(codes.Aborted, 1)) }, "Aborted is for calls, and the server has no such RPC"},
-		{"OK call", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.OK, 1)) }, "OK is no fault"},
+		{"OK call", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.OK, 1)) }, "OK is not an error"},
 		{"status of a call", "", func(s *Server) { s.Script(echoMethod, Fail(503, 1)) }, "503 is not for calls"},
 		{"details", "", func(s *Server) { s.Script("/a", Fail(503, 1).Message("x")) }, "step 1: Message and Details are for FailGRPC"},
 		{"body", "", func(s *Server) { s.Script("/a", Reset().Body("x")) }, "step 1: reset has no header and no body"},

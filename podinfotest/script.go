@@ -195,11 +195,11 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 			problem = s.wrong
 		case s.times < 1:
 			problem = fmt.Sprintf("%d times, want at least 1", s.times)
-		case s.fault != nil && s.fault.Kind(false) == "" && s.fault.Kind(true) == "":
+		case s.fault != nil && len(s.fault.Kinds()) == 0:
 			problem = s.name + " breaks nothing"
-		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(true) == ""):
+		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(scenario.GRPCCalls) == nil):
 			problem = s.name + " is not for calls, want FailGRPC, Delay, Reset, Empty, GoAway or OK"
-		case !call && s.fault != nil && s.fault.Kind(false) == "":
+		case !call && s.fault != nil && s.fault.Kind(scenario.GRPCCalls) != nil && s.fault.Kind(scenario.HTTPRequests) == nil && s.fault.Kind(scenario.WebSockets) == nil:
 			problem = s.name + " is for calls, and the server has no such RPC"
 		case s.reply != nil:
 			problem = s.reply.problem()

@@ -198,9 +198,11 @@ func (s Step) failure() bool { return s.fault != nil && s.fault.Status != 0 }
 
 // replying is the step with a copy of its reply, 200 when it has none.
 func (s Step) replying() Step {
-	switch s.fault.Kind(false) {
-	case "reset", "empty", "garbage", "websocket":
-		s.wrong = s.name + " has no header and no body"
+	for _, k := range s.fault.Kinds() {
+		switch k.Name {
+		case "reset", "empty", "garbage", "websocket":
+			s.wrong = s.name + " has no header and no body"
+		}
 	}
 	r := canned{status: 200}
 	if s.reply != nil {

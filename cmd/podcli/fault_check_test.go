@@ -44,16 +44,16 @@ func TestFaultCheck(t *testing.T) {
 	if r := runWith(t, "name: a\ndelay: 1ms\n", "fault", "check", "-"); r != (ran{out: "stdin: 1 rule\n"}) {
 		t.Errorf("%+v", r)
 	}
-	runWith(t, "delay: 1ms\n", "fault", "check", "-").expect(t, 1, "stdin:1:1: ", "want name")
+	runWith(t, "delay: 1ms\n", "fault", "check", "-").expect(t, 1, "stdin:1:1: ", `missing key "name"`)
 	runWith(t, "rules: [", "fault", "check", "-").expect(t, 1, "stdin:1:1: did not find expected node content")
 	runWith(t, strings.Repeat("# much\n", 200_000), "fault", "check", "-").expect(t, 1, "stdin: larger than 1048576 bytes")
 	r = runWith(t, "rules: [{name: \"a\\e[2Jb\", delay: 1ms}]", "fault", "check", "-")
-	r.expect(t, 1, `rule "a\x1b[2Jb": name: want letters`)
+	r.expect(t, 1, `rule "a\x1b[2Jb": name: invalid name; use at most 63 letters`)
 }
 
 func TestFaultCheckWarns(t *testing.T) {
 	const shadowed = "rules:\n- {name: a, match: {path: /api/*}, delay: 1ms}\n- {name: b, match: {path: /api/info}, fault: {status: 503}}\n"
-	const problem = `it never hits, as all that it matches is hit by rule "a" first`
+	const problem = `never hits, as rule "a" hits all matching requests first`
 	r := runWith(t, shadowed, "fault", "check", "-")
 	r.expect(t, 0, `stdin:3:10: rule "b": warning: `+problem)
 	if r.out != "stdin: 2 rules\n" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -132,22 +133,23 @@ func (f *syntheticFlags) described() (*synthetic, error) {
 
 // matching makes a request that a rule is about, nil when it is about none.
 func matching(r *scenario.Rule) *synthetic {
-	m, f := &r.Match, r.Fault
-	if f != nil && f.Unready {
+	m := &r.Match
+	scopes := slices.DeleteFunc([]scenario.Scope{scenario.HTTPRequests, scenario.WebSockets, scenario.GRPCCalls}, func(s scenario.Scope) bool { return !r.Meets(s) })
+	if len(scopes) == 0 {
 		return nil
 	}
 	s := newSynthetic(http.MethodGet, cmp.Or(fillPath(m.Path), "/"), cmp.Or(fill(m.Host), "localhost"))
 	if len(m.Methods) > 0 {
 		s.request.Method = m.Methods[0]
 	}
-	if m.GRPC != "" || f.Kind(false) == "" && f.Kind(true) != "" {
+	if m.GRPC != "" || scopes[0] == scenario.GRPCCalls {
 		method := "echo.EchoService/Echo"
 		if m.GRPC != "" && m.GRPC != "*" {
 			method = fill(m.GRPC)
 		}
 		s.call(method)
 	}
-	s.request.WebSocket, s.request.Internal = f != nil && f.WebSocket != nil, m.Internal
+	s.request.WebSocket, s.request.Internal = scopes[0] == scenario.WebSockets, m.Internal
 	for name, text := range m.Headers {
 		s.wants(strings.ToLower(name), text)
 	}

@@ -125,20 +125,21 @@ type simulated struct {
 
 // ruleRun is what has become of one rule.
 type ruleRun struct {
-	rule     *scenario.Rule
-	matched  uint64
-	hits     int
-	faults   map[string]int
-	delays   []time.Duration
-	chunks   []time.Duration // between chunks: a sample of each request
-	messages []time.Duration // of a WebSocket: a sample of each
-	slices   [timeSlices]int // hits by time
+	rule      *scenario.Rule
+	readiness string // label of the fault, if it is one of readiness
+	matched   uint64
+	hits      int
+	faults    map[string]int
+	delays    []time.Duration
+	chunks    []time.Duration // between chunks: a sample of each request
+	messages  []time.Duration // of a WebSocket: a sample of each
+	slices    [timeSlices]int // hits by time
 }
 
 // load makes the engine and the requests.
 func (r *simulated) load(described *synthetic) {
 	for _, rule := range r.scenario.Rules {
-		run := &ruleRun{rule: rule, faults: map[string]int{}}
+		run := &ruleRun{rule: rule, readiness: rule.Fault.Kind(scenario.Readiness).Label(rule.Fault), faults: map[string]int{}}
 		r.order, r.rules[rule.Name] = append(r.order, run), run
 		r.pod = cmp.Or(r.pod, fill(rule.Match.Server))
 		if rule.TTL > 0 {
@@ -196,17 +197,16 @@ func (r *simulated) count() {
 func (r *simulated) decide(i int, req *synthetic) {
 	slice := i * timeSlices / r.n
 	if name := r.engine.Unready(); name != "" {
-		r.rules[name].take("unready", slice)
+		r.rules[name].take(r.rules[name].readiness, slice)
 	}
 	d := r.engine.Decide(&req.request)
 	if d == nil {
 		return
 	}
-	call := req.request.RPC != ""
 	for j := range d.Strikes {
 		s := &d.Strikes[j]
 		run := r.rules[s.Rule]
-		run.take(kindOf(s.Fault, call), slice)
+		run.take(s.Kind(req.request.Scope()).Label(s.Fault), slice)
 		run.wait(s)
 	}
 	wait := d.Delay()
@@ -242,18 +242,6 @@ func (r *ruleRun) wait(s *scenario.Strike) {
 		if wait, _, closed := s.Frame(f.WebSocket.After); !closed {
 			r.messages = append(r.messages, wait)
 		}
-	}
-}
-
-// kindOf is a fault in a word or two, "" for none.
-func kindOf(f *scenario.Fault, call bool) string {
-	switch kind := f.Kind(call); kind {
-	case "status":
-		return fmt.Sprintf("status %d", f.Status)
-	case "grpc":
-		return "grpc " + f.GRPC.Code.String()
-	default:
-		return kind
 	}
 }
 

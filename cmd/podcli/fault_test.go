@@ -111,7 +111,7 @@ NAME  MATCH                                 DOES                                
 a     path: /version                        fault: {status: 503}                always    1     1     never
 b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  first: 2  0     0     in `[1:], "", 503},
 		{"apply -", strings.Replace(two, "503", "500", 1), 0, "~ a\n2 rules now: 0 added, 1 changed, 0 removed, 1 as before\n", "", 500},
-		{"apply -", two[:strings.Index(two, "- {name: b")] + "- {name: c, delay: 1}", 1, "", `stdin:4:20: rule "c": delay: "1": want a duration`, 500},
+		{"apply -", two[:strings.Index(two, "- {name: b")] + "- {name: c, delay: 1}", 1, "", `stdin:4:20: rule "c": delay: "1" is not a duration`, 500},
 		{"apply - --rule a", two, 0, "~ a\n", "", 503},
 		{"apply - --rule d", two, 1, "", `podcli fault apply: stdin has no rule "d" (did you mean "a"?)`, 503},
 		{"apply -", "name: c\ndelay: 1ms", 0, "+ c\n3 rules now: 1 added, 0 changed, 0 removed, 2 as before\n", "", 503},

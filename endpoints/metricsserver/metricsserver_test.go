@@ -147,7 +147,7 @@ func TestServesTheFaultsAPI(t *testing.T) {
 		{"GET", "/faults/openapi.json", "s3cret", "", 200, `"openapi": "3.1.1"`},
 		{"GET", "/faults/schema.json", "s3cret", "", 200, `"$schema"`},
 		{"PUT", "/faults/rules/q", "s3cret", "delay: 1ms", 200, `"name": "q"`},
-		{"PUT", "/faults/rules/q", "s3cret", "delay: 1", 400, "want a duration"},
+		{"PUT", "/faults/rules/q", "s3cret", "delay: 1", 400, "is not a duration"},
 		{"POST", "/faults/pause", "s3cret", "", 200, `"paused": true`},
 		{"DELETE", "/faults/rules/r", "s3cret", "", 200, `"rules": [`},
 		{"PATCH", "/faults", "s3cret", "", 405, "Method Not Allowed"},

@@ -41,7 +41,7 @@ func TestAdmin(t *testing.T) {
 		{"PUT fault-injection", `true`, 400, `want {`, "", 0},
 		{"PUT faults/rules/a", "match: {path: /status/200}\nfault: {status: 501}", 200, `"status": 501`, "/status/200", 501},
 		{"PUT faults/rules/a", `{"match": {"path": "/status/200"}, "fault": {"status": 502}}`, 200, `"hits": 0`, "/status/200", 502},
-		{"PUT faults/rules/a", `{"fault": {"status": 200}}`, 400, `want a number`, "/status/200", 502},
+		{"PUT faults/rules/a", `{"fault": {"status": 200}}`, 400, `out of range`, "/status/200", 502},
 		{"PUT faults/rules/a", `{"name": "b", "fault": {"status": 501}}`, 400, `calls itself`, "/status/200", 502},
 		{"PUT faults/rules/a", strings.Repeat("#", 1<<20+1), 413, `too large`, "/status/200", 502},
 		{"PUT faults", `{"paused": true}`, 200, `"paused": true`, "/status/200", 200},

@@ -18,32 +18,32 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// state is what the API shows of a rule.
+// state is a rule in responses of the API.
 type state struct {
 	Rule    *scenario.Rule `json:"rule"`
 	Seen    uint64         `json:"seen"`              // requests that matched
-	Hits    uint64         `json:"hits"`              // of those
-	Keys    int            `json:"keys,omitempty"`    // that it counts for
-	Expires *time.Time     `json:"expires,omitempty"` // when it removes itself
+	Hits    uint64         `json:"hits"`              // requests that were hit
+	Keys    int            `json:"keys,omitempty"`    // keys tracked
+	Expires *time.Time     `json:"expires,omitempty"` // when the rule removes itself
 }
 
-// list is what the API shows of all.
+// list is all rules in responses of the API.
 type list struct {
 	Paused bool    `json:"paused"`
-	Held   int     `json:"held"` // requests that wait now
+	Held   int     `json:"held"` // requests being delayed
 	Seed   *uint64 `json:"seed,omitempty"`
 	Rules  []state `json:"rules"`
 }
 
-// AdminRoutes are the API of faults, for the port that operators reach and
-// clients do not. There are none unless a setting asks for them.
+// AdminRoutes returns the API of fault rules, for a port that operators can reach
+// and clients cannot. There are none with the setting Admin off.
 func (m *Module) AdminRoutes() []registry.Route {
 	if !m.Admin {
 		return nil
 	}
 	own := http.NewCrossOriginProtection()
 	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		reply.Error(w, http.StatusForbidden, "pages of other sites may not change the rules")
+		reply.Error(w, http.StatusForbidden, "cross-origin requests cannot change the rules")
 	}))
 	routes := m.adminRoutes()
 	for i := range routes {
@@ -52,7 +52,7 @@ func (m *Module) AdminRoutes() []registry.Route {
 	return routes
 }
 
-// adminRoutes are the API without the token.
+// adminRoutes returns the API without its access control.
 func (m *Module) adminRoutes() []registry.Route {
 	const (
 		bad, foreign, absent, changed, large = http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
@@ -67,16 +67,16 @@ func (m *Module) adminRoutes() []registry.Route {
 	name := map[string]string{"name": "name of the rule"}
 	document := map[string]any{}
 	routes := []registry.Route{
-		{Method: http.MethodGet, Path: "/faults", Handler: m.getAll, Summary: "The rules and what they have done", Returns: returns(list{})},
+		{Method: http.MethodGet, Path: "/faults", Handler: m.getAll, Summary: "List the rules with their counters", Returns: returns(list{})},
 		{Method: http.MethodPut, Path: "/faults", Handler: m.putAll, Summary: "Replace the scenario", Body: "a scenario, YAML or JSON", Returns: returns(list{}, foreign, bad, changed, large)},
 		{Method: http.MethodDelete, Path: "/faults", Handler: m.deleteAll, Summary: "Remove every rule", Returns: returns(list{}, foreign, changed)},
-		{Method: http.MethodGet, Path: "/faults/rules/{name}", Handler: m.getOne, Params: name, Summary: "A rule and what it has done", Returns: returns(state{}, absent)},
-		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it behind the others", Body: "a rule, YAML or JSON", Returns: returns(list{}, foreign, bad, changed, large)},
+		{Method: http.MethodGet, Path: "/faults/rules/{name}", Handler: m.getOne, Params: name, Summary: "Get a rule with its counters", Returns: returns(state{}, absent)},
+		{Method: http.MethodPut, Path: "/faults/rules/{name}", Handler: m.putOne, Params: name, Summary: "Replace a rule, or add it after the others", Body: "a rule, YAML or JSON", Returns: returns(list{}, foreign, bad, changed, large)},
 		{Method: http.MethodDelete, Path: "/faults/rules/{name}", Handler: m.deleteOne, Params: name, Summary: "Remove a rule", Returns: returns(list{}, foreign, absent, changed)},
-		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Stop all rules for now", Returns: returns(list{}, foreign)},
-		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Let the rules go on", Returns: returns(list{}, foreign)},
-		{Method: http.MethodGet, Path: "/faults/schema.json", Handler: m.schema, Summary: "JSON Schema of a scenario", Returns: returns(document)},
-		{Method: http.MethodGet, Path: "/faults/openapi.json", Handler: m.openAPI, Summary: "This API, as OpenAPI", Returns: returns(document)},
+		{Method: http.MethodPost, Path: "/faults/pause", Handler: m.pause(true), Summary: "Pause all rules", Returns: returns(list{}, foreign)},
+		{Method: http.MethodPost, Path: "/faults/resume", Handler: m.pause(false), Summary: "Resume all rules", Returns: returns(list{}, foreign)},
+		{Method: http.MethodGet, Path: "/faults/schema.json", Handler: m.schema, Summary: "Get the JSON Schema of a scenario", Returns: returns(document)},
+		{Method: http.MethodGet, Path: "/faults/openapi.json", Handler: m.openAPI, Summary: "Get the OpenAPI document of this API", Returns: returns(document)},
 	}
 	for i := range routes {
 		routes[i].Tag, routes[i].Internal = "Faults", true
@@ -84,17 +84,17 @@ func (m *Module) adminRoutes() []registry.Route {
 	return routes
 }
 
-// etag names the scenario as it is. It is for those who hold mu.
-func (m *Module) etag() string {
-	b, err := json.Marshal(m.alive())
+// etagLocked identifies the current scenario. The caller must hold m.mu.
+func (m *Module) etagLocked() string {
+	b, err := json.Marshal(m.activeLocked())
 	if err != nil {
-		panic(err) // it was read from JSON or YAML
+		panic(err) // impossible: it was read from JSON or YAML
 	}
 	sum := sha256.Sum256(b)
 	return fmt.Sprintf(`"%d-%x"`, m.version, sum[:8])
 }
 
-func (m *Module) list() list {
+func (m *Module) listLocked() list {
 	out := list{Paused: m.engine.Paused(), Held: m.engine.Held(), Seed: m.current.Seed, Rules: []state{}}
 	for _, s := range m.engine.Rules() {
 		out.Rules = append(out.Rules, state(s))
@@ -102,69 +102,72 @@ func (m *Module) list() list {
 	return out
 }
 
-// answer is what a client of the API gets. It is written without mu, as a
-// client may be slow to take it.
-type answer struct {
+// response is a response of the API. It is written without m.mu, as clients may
+// be slow to read it.
+type response struct {
 	etag string // "" for none
 	code int
 	body any
 }
 
-func (a answer) write(w http.ResponseWriter) {
-	if a.etag != "" {
-		w.Header().Set("ETag", a.etag)
+func (res response) write(w http.ResponseWriter) {
+	if res.etag != "" {
+		w.Header().Set("ETag", res.etag)
 	}
-	reply.JSON(w, a.code, a.body)
+	reply.JSON(w, res.code, res.body)
 }
 
-func refusal(code int, why string) answer {
-	return answer{code: code, body: reply.Problem{Code: code, Message: why}}
+func refusal(code int, why string) response {
+	return response{code: code, body: reply.Problem{Code: code, Message: why}}
 }
 
-// all shows all rules. It is for those who hold mu.
-func (m *Module) all() answer { return answer{m.etag(), http.StatusOK, m.list()} }
+// allLocked returns all rules. The caller must hold m.mu.
+func (m *Module) allLocked() response {
+	return response{m.etagLocked(), http.StatusOK, m.listLocked()}
+}
 
-// one shows a rule. It is for those who hold mu.
-func (m *Module) one(name string) answer {
+// oneLocked returns a rule. The caller must hold m.mu.
+func (m *Module) oneLocked(name string) response {
 	for _, s := range m.engine.Rules() {
 		if s.Rule.Name == name {
-			return answer{m.etag(), http.StatusOK, state(s)}
+			return response{m.etagLocked(), http.StatusOK, state(s)}
 		}
 	}
 	return refusal(http.StatusNotFound, "no such rule")
 }
 
-// locked is what f returns, which holds mu.
-func (m *Module) locked(f func() answer) answer {
+// withLock calls f while holding m.mu.
+func (m *Module) withLock(f func() response) response {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return f()
 }
 
-func (m *Module) getAll(w http.ResponseWriter, _ *http.Request) { m.locked(m.all).write(w) }
+func (m *Module) getAll(w http.ResponseWriter, _ *http.Request) { m.withLock(m.allLocked).write(w) }
 
 func (m *Module) getOne(w http.ResponseWriter, r *http.Request) {
-	m.locked(func() answer { return m.one(r.PathValue("name")) }).write(w)
+	m.withLock(func() response { return m.oneLocked(r.PathValue("name")) }).write(w)
 }
 
-// change replaces the scenario by what edit makes of it, all or nothing. anew
-// are the names of the rules that were given.
+// change replaces the scenario with what edit returns for the current one. Rules
+// named in anew start over if they have removed themselves.
 func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, edit func(scenario.Scenario) (*scenario.Scenario, int, error)) {
-	m.locked(func() answer {
-		if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etag()) {
-			return refusal(http.StatusPreconditionFailed, "the scenario is not the one of If-Match any more")
+	m.withLock(func() response {
+		if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etagLocked()) {
+			return refusal(http.StatusPreconditionFailed, "the scenario has changed since the ETag in If-Match; get it again")
 		}
-		s, code, err := edit(m.alive())
+		s, code, err := edit(m.activeLocked())
 		if err != nil {
 			return refusal(code, err.Error())
 		}
-		m.swap(s, anew...)
-		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("scenario changed over the API")
-		return m.all()
+		m.swapLocked(s, anew...)
+		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("fault scenario changed through the API")
+		return m.allLocked()
 	}).write(w)
 }
 
-// body reads what a client sends. The port of the API limits nothing itself.
+// body reads the body of a request. On an error it responds and returns false.
+// The limit is here because the port of the API has none.
 func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
 	if err != nil {
@@ -180,8 +183,8 @@ func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s, err := scenario.Parse("body", b)
-	if len(bytes.TrimSpace(b)) == 0 { // an empty file is fine, but this is a slip
-		err = errors.New("body: want a scenario; rules: [] removes them all")
+	if len(bytes.TrimSpace(b)) == 0 { // valid as a file, but probably a mistake here
+		err = errors.New("body: empty; send a scenario, or rules: [] to remove all rules")
 	}
 	if err != nil {
 		reply.Error(w, http.StatusBadRequest, err.Error())
@@ -209,7 +212,7 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	rule, err := scenario.ParseRule("body", name, b)
 	if err == nil && rule.Name != name {
-		err = fmt.Errorf("the rule calls itself %q", rule.Name)
+		err = fmt.Errorf("the body names the rule %q; use the name in the path or none", rule.Name)
 	}
 	if err != nil {
 		reply.Error(w, http.StatusBadRequest, err.Error())
@@ -221,8 +224,8 @@ func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// with is s with a rule in the place of the one of its name, or behind the
-// others.
+// with returns s with a rule that replaces the one of its name, or that comes
+// after the others.
 func with(s scenario.Scenario, rule *scenario.Rule) (*scenario.Scenario, error) {
 	s.Rules = slices.Clone(s.Rules)
 	if at := indexOf(s.Rules, rule.Name); at >= 0 {
@@ -230,7 +233,7 @@ func with(s scenario.Scenario, rule *scenario.Rule) (*scenario.Scenario, error) 
 		return &s, nil
 	}
 	if len(s.Rules) == scenario.MaxRules {
-		return nil, fmt.Errorf("more than %d rules", scenario.MaxRules)
+		return nil, fmt.Errorf("more than %d rules; remove some", scenario.MaxRules)
 	}
 	s.Rules = append(s.Rules, rule)
 	return &s, nil
@@ -246,7 +249,7 @@ func (m *Module) deleteOne(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// without is s without the rule of a name, if it has one.
+// without returns s without the rule of a name, and false when there is none.
 func without(s scenario.Scenario, name string) (*scenario.Scenario, bool) {
 	at := indexOf(s.Rules, name)
 	if at < 0 {
@@ -262,9 +265,9 @@ func indexOf(rules []*scenario.Rule, name string) int {
 
 func (m *Module) pause(paused bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		m.locked(func() answer {
+		m.withLock(func() response {
 			m.engine.Pause(paused)
-			return m.all()
+			return m.allLocked()
 		}).write(w)
 	}
 }

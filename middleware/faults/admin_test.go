@@ -14,7 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// admin serves the module's API as the metrics port does.
+// admin serves the module's API like the metrics port.
 func admin(m *faults.Module) http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range m.AdminRoutes() {
@@ -51,8 +51,8 @@ func TestAdmin(t *testing.T) {
 		{"PUT", "/faults", "rules: [{name: r, fualt: {}}]", 400, `unknown key`, 500},
 		{"PUT", "/faults", strings.Repeat("#", 1<<20+1), 413, "too large", 500},
 		{"PUT", "/faults/rules/r", "fault: {status: 501}", 200, `501`, 501},
-		{"PUT", "/faults/rules/r", "name: q\nfault: {status: 501}", 400, `calls itself`, 501},
-		{"PUT", "/faults/rules/r", "fault: {status: 200}", 400, `want a number`, 501},
+		{"PUT", "/faults/rules/r", "name: q\nfault: {status: 501}", 400, `names the rule \"q\"`, 501},
+		{"PUT", "/faults/rules/r", "fault: {status: 200}", 400, `out of range`, 501},
 		{"PUT", "/faults/rules/s", "fault: {status: 502}", 200, `"s"`, 501},
 		{"DELETE", "/faults/rules/r", "", 200, `"s"`, 502},
 		{"DELETE", "/faults/rules/r", "", 404, `no such rule`, 502},
@@ -75,7 +75,7 @@ func TestAdmin(t *testing.T) {
 		}
 		tag = now
 	}
-	if !strings.Contains(log.String(), "scenario changed over the API") {
+	if !strings.Contains(log.String(), "fault scenario changed through the API") {
 		t.Error(log)
 	}
 	if got := statusOf(app, "/faults"); got != 404 {
@@ -118,16 +118,16 @@ func TestAdminToken(t *testing.T) {
 	off := new(faults.Module)
 	app, _ := registrytest.New(t, rules("true"), off)
 	if len(off.AdminRoutes()) > 0 {
-		t.Error("the API is on without being asked for")
+		t.Error("the API is on by default")
 	}
 	for _, s := range append(app.Settings(), registry.Settings([]registry.Module{m})...) {
 		if s.Key == "PODINFO_FAULTS_ADMIN_TOKEN" && !s.Secret {
-			t.Error("the token is no secret")
+			t.Error("the token is not marked as a secret")
 		}
 	}
 }
 
-// A rule that has removed itself is gone from the API, and begins again when it
+// A rule that has removed itself disappears from the API, and starts over when it
 // is put again.
 func TestAdminAfterTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -146,34 +146,34 @@ func TestAdminAfterTTL(t *testing.T) {
 			time.Sleep(time.Minute)
 			for _, method := range []string{"GET", "DELETE"} {
 				if rec := ask(h, method, "/faults/rules/r", ""); rec.Code != 404 {
-					t.Errorf("%s of what is gone: %d", method, rec.Code)
+					t.Errorf("%s of a removed rule: %d", method, rec.Code)
 				}
 			}
 			if got := statusOf(app, "/a"); got != 200 || ask(h, "GET", "/faults", "").Header().Get("ETag") == tag {
-				t.Errorf("%d after its time, ETag %s as before", got, tag)
+				t.Errorf("%d after the TTL, with the same ETag %s", got, tag)
 			}
 		}
 	})
 }
 
-// stuck is a client that takes nothing until it is let.
+// stuck is a client that reads nothing until proceed is closed or receives.
 type stuck struct {
 	httptest.ResponseRecorder
-	let chan struct{}
+	proceed chan struct{}
 }
 
-func (s *stuck) Write(b []byte) (int, error) { <-s.let; return len(b), nil }
+func (s *stuck) Write(b []byte) (int, error) { <-s.proceed; return len(b), nil }
 
-// A client that is slow to take its answer keeps nobody waiting.
+// A client that is slow to read its response does not block others.
 func TestAdminSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(faults.Module)
 		registrytest.New(t, rules(fail(500), "ADMIN", "true"), m)
 		h := admin(m)
-		let, done := make(chan struct{}), make(chan struct{})
+		proceed, done := make(chan struct{}), make(chan struct{})
 		go func() {
 			for _, path := range []string{"/faults", "/faults/rules/r", "/faults/rules/x"} {
-				h.ServeHTTP(&stuck{*httptest.NewRecorder(), let}, httptest.NewRequest("GET", path, nil))
+				h.ServeHTTP(&stuck{*httptest.NewRecorder(), proceed}, httptest.NewRequest("GET", path, nil))
 			}
 			close(done)
 		}()
@@ -182,13 +182,13 @@ func TestAdminSlowClient(t *testing.T) {
 			if rec := ask(h, "PUT", "/faults", fail(501)); rec.Code != 200 {
 				t.Error(rec.Body)
 			}
-			let <- struct{}{}
+			proceed <- struct{}{}
 		}
 		<-done
 	})
 }
 
-func TestAdminRefusesOtherSites(t *testing.T) {
+func TestAdminRejectsCrossOriginRequests(t *testing.T) {
 	m := new(faults.Module)
 	registrytest.New(t, rules("true", "ADMIN", "true"), m)
 	for _, c := range []struct {

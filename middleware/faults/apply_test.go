@@ -13,11 +13,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// Code that holds the module changes the rules of a server that runs.
+// Apply changes the rules of a running server.
 func TestApply(t *testing.T) {
 	m := new(faults.Module)
 	if err := m.Apply(new(scenario.Scenario)); err == nil {
-		t.Error("applied to nothing")
+		t.Error("Apply before the App was created: no error")
 	}
 	s := registrytest.Serve(t, rules("true"), m, new(endpoint))
 	status := func() int { res, _ := s.Call(t, "GET", "/a", ""); return res.StatusCode }
@@ -25,7 +25,7 @@ func TestApply(t *testing.T) {
 	mine := &scenario.Scenario{Rules: []*scenario.Rule{{Name: "r", When: scenario.When{First: 2}, Fault: &scenario.Fault{Status: 503}}}}
 	got := []int{status()}
 	must(t, m.Apply(mine))
-	mine.Rules[0].Fault.Status = 200 // no longer of any effect
+	mine.Rules[0].Fault.Status = 200 // no effect, as Apply copies
 	got = append(got, status())
 
 	err := m.Apply(mine)
@@ -39,7 +39,7 @@ func TestApply(t *testing.T) {
 	got = append(got, status())
 	m.Pause(false)
 	mine.Rules[0].Fault.Status = 503
-	must(t, m.Apply(mine)) // as it was: the two are used up
+	must(t, m.Apply(mine)) // unchanged: both hits are used up
 	got = append(got, status())
 	if diff := cmp.Diff([]int{200, 503, 503, 200, 200}, got); diff != "" || !paused || m.Paused() {
 		t.Errorf("%s paused: %v", diff, paused)
@@ -79,7 +79,7 @@ func TestPutAndRemoveRule(t *testing.T) {
 		want int
 	}{
 		{"replace", func() error { return m.PutRule(rule("r", "fault: {status: 501}")) }, 501},
-		{"add behind", func() error { return m.PutRule(rule("s", "fault: {status: 502}")) }, 501},
+		{"add", func() error { return m.PutRule(rule("s", "fault: {status: 502}")) }, 501},
 		{"remove", func() error { return removed(m.RemoveRule("r")) }, 502},
 		{"remove the last", func() error { return removed(m.RemoveRule("s")) }, 200},
 	} {
@@ -101,13 +101,13 @@ func TestPutAndRemoveRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.PutRule(rule("more", "delay: 1ms")) == nil || m.PutRule(rule("r0", "delay: 2ms")) != nil {
-		t.Error("the number of rules is not bounded, or one in its place is refused")
+		t.Error("the number of rules is not bounded, or a replacement is rejected")
 	}
 }
 
 func removed(ok bool) error {
 	if !ok {
-		return errors.New("there was none")
+		return errors.New("no such rule")
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ func BenchmarkOneRuleForAnotherPath(b *testing.B) {
 	}
 }
 
-// By how much a delay of 100 ms is overshot at the median, as a client over
-// TCP sees it, the time of a request without delay taken off.
+// The median excess of a delay of 100 ms over TCP, less the time of a request
+// without a delay.
 func BenchmarkDelayOvershoot(b *testing.B) {
 	s := registrytest.Serve(b, rules("rules: [{name: r, match: {path: /a}, delay: 100ms}]"), new(faults.Module), new(endpoint))
 	median := func(path string) time.Duration {

@@ -18,23 +18,23 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// enough is how much of a body is kept for a chunk that breaks.
-const enough = 4 << 10
+// badChunkKeep is how many bytes of a body the kind bad-chunk keeps.
+const badChunkKeep = 4 << 10
 
-var errCut = errors.New("the reply was cut")
+var errCut = errors.New("response cut by a fault")
 
-// capture keeps the beginning of a reply and counts the rest, until the handler
-// returns or sends what it has so far. From then on it is a stream.
+// capture buffers the beginning of a response and counts the rest, until the
+// handler returns or flushes. After a flush it streams.
 type capture struct {
-	http.ResponseWriter // the real one, whose deadlines are the handler's
+	http.ResponseWriter // the client's, whose deadlines the handler may set
 	r                   *http.Request
 	fault               *scenario.Fault
-	patience            time.Duration // for one write
-	stop                func()        // ends the handler's context
+	patience            time.Duration // timeout of one write
+	stop                func()        // cancels the handler's context
 
 	header      http.Header
 	status      int
-	keep, total int
+	keep, total int // bytes of the body to send at most, and written
 	body        bytes.Buffer
 
 	streams bool
@@ -43,16 +43,17 @@ type capture struct {
 	over    bool
 }
 
-// cut lets the handler answer, sends the beginning of that and breaks off.
+// cut applies the kinds truncate and bad-chunk: it calls the handler and sends
+// only the beginning of its response.
 func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike) {
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(m.closing, stop)()
-	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, patience: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: enough}
+	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, patience: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
 	if s.Fault.Truncate != nil {
 		c.keep = *s.Fault.Truncate
 	}
-	defer func() { // also when the handler panics: net/http has not the connection any more
+	defer func() { // also after a panic, as net/http no longer closes the connection
 		if c.streams {
 			c.end()
 		}
@@ -65,10 +66,10 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	switch {
 	case c.streams:
 		c.end()
-	case c.bodiless(): // nothing could be missing
-		m.abort(w, s)
+	case c.bodiless(): // there is no body to cut
+		c.close(takeOver(w))
 	default:
-		c.whole()
+		c.sendCut()
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -99,13 +100,13 @@ func (c *capture) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// bodiless reports whether the response has no body.
 func (c *capture) bodiless() bool {
 	return c.r.Method == http.MethodHead || c.status == http.StatusNoContent || c.status == http.StatusNotModified
 }
 
-// Flush makes a stream of the reply, as its client gets now what there is. A
-// client of HTTP/1.0, which knows no chunks, would not see what is missing of
-// one.
+// Flush sends what was buffered and starts to stream. Responses to HTTP/1.0 stay
+// buffered: without chunks the client could not tell that a stream was cut.
 func (c *capture) Flush() {
 	c.WriteHeader(http.StatusOK)
 	if c.streams || c.bodiless() || !c.r.ProtoAtLeast(1, 1) {
@@ -121,7 +122,7 @@ func (c *capture) Flush() {
 	}
 }
 
-// begin sends the header. Without a length what follows comes in chunks.
+// begin sends the header. Without a length the body is chunked.
 func (c *capture) begin(length string) {
 	to := c.header
 	if c.r.ProtoMajor > 1 {
@@ -156,24 +157,26 @@ func (c *capture) begin(length string) {
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", c.status, http.StatusText(c.status))
 	to.Write(&b)
 	b.WriteString("\r\n")
-	c.raw(b.Bytes())
+	c.writeRaw(b.Bytes())
 }
 
-// watch ends the handler of a stream over HTTP/1 when its client leaves, which
-// net/http does not see any more. It ends with the connection.
+// watch cancels the handler of a stream over HTTP/1 when the client leaves, which
+// net/http does not notice on a hijacked connection. It returns when the
+// connection is closed.
 func (c *capture) watch(conn net.Conn) {
 	io.Copy(io.Discard, conn)
 	c.stop()
 }
 
-// raw writes to the connection of a stream over HTTP/1.
-func (c *capture) raw(b []byte) error {
+// writeRaw writes to the connection of a stream over HTTP/1.
+func (c *capture) writeRaw(b []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(c.patience))
 	_, err := c.conn.Write(b)
 	return err
 }
 
-// send sends a part of the body, unless it is over. When that fails, it is.
+// send sends a part of the body, unless the response was cut already. It cuts the
+// response when that fails.
 func (c *capture) send(b []byte) {
 	if c.over || len(b) == 0 {
 		return
@@ -185,9 +188,9 @@ func (c *capture) send(b []byte) {
 			err = http.NewResponseController(c.ResponseWriter).Flush()
 		}
 	case c.header.Get("Transfer-Encoding") != "":
-		err = c.raw(fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b))
+		err = c.writeRaw(fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b))
 	default:
-		err = c.raw(b)
+		err = c.writeRaw(b)
 	}
 	if err != nil {
 		c.end()
@@ -196,7 +199,7 @@ func (c *capture) send(b []byte) {
 	c.sent += len(b)
 }
 
-// end breaks off, over HTTP/2 when the handler returns.
+// end cuts the response, over HTTP/2 when the handler returns.
 func (c *capture) end() {
 	if c.over {
 		return
@@ -208,18 +211,23 @@ func (c *capture) end() {
 		return
 	}
 	if c.fault.BadChunk {
-		c.raw([]byte("no chunk\r\n"))
+		c.writeRaw([]byte("no chunk\r\n"))
 	}
+	c.close(c.conn)
+}
+
+// close closes the connection, by a reset when the fault has one.
+func (c *capture) close(conn net.Conn) {
 	if c.fault.Reset {
-		reset(c.conn)
+		reset(conn)
 	} else {
-		hangUp(c.conn)
+		hangUp(conn)
 	}
 }
 
-// whole sends the beginning of a reply that the handler has finished, shorter
-// than it says.
-func (c *capture) whole() {
+// sendCut sends the beginning of a response that the handler has finished,
+// shorter than its header declares.
+func (c *capture) sendCut() {
 	if c.fault.BadChunk {
 		c.body.Truncate(c.body.Len() / 2)
 	} else if c.total <= c.keep {

@@ -15,11 +15,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// stream sends the digits in two parts, the second when the test says so or
-// when there is nobody to send it to.
+// stream sends the digits in two parts, the second when more is closed or the
+// client has left.
 type stream struct {
 	more  chan struct{}
-	ended chan error // how the second part went
+	ended chan error // result of writing the second part
 }
 
 func (*stream) Info() registry.Info { return registry.Info{Name: "stream"} }
@@ -37,20 +37,19 @@ func (s *stream) Routes() []registry.Route {
 	}}}
 }
 
-// A stream that is cut comes as far as it does when it is written, and its
-// handler is told.
+// A stream is cut while it is written, and its handler gets an error.
 func TestCutStreams(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		for _, c := range []struct {
 			fault string
-			first string // comes before the handler goes on
+			first string // received before the handler writes the second part
 			all   string
-			fails bool // the second part
+			fails bool // writing the second part fails
 		}{
 			{"truncate: 7", "0123", "0123456", true},
 			{"truncate: 4", "0123", "0123", true},
 			{"truncate: 2", "01", "01", true},
-			{"truncate: 10", "0123", "0123456789", false}, // what follows is missing: the end
+			{"truncate: 10", "0123", "0123456789", false}, // only the end of the stream is missing
 			{"truncate: 0", "", "", true},
 			{"bad-chunk: true", "0123", "0123", true},
 		} {
@@ -70,7 +69,7 @@ func TestCutStreams(t *testing.T) {
 				t.Errorf("%s over HTTP/2 %v: %q, %v", c.fault, h2, got, err)
 			}
 			if res.ContentLength != -1 {
-				t.Errorf("%s: a stream of %d bytes", c.fault, res.ContentLength)
+				t.Errorf("%s: a stream with a length of %d bytes", c.fault, res.ContentLength)
 			}
 			if err := <-s.ended; (err != nil) != c.fails {
 				t.Errorf("%s over HTTP/2 %v: the handler got %v", c.fault, h2, err)
@@ -84,7 +83,7 @@ func TestCutStreams(t *testing.T) {
 	}
 }
 
-// A handler that waits for its client ends when the reply was cut.
+// The context of a handler is canceled when its response is cut.
 func TestCutStreamsEndTheirHandler(t *testing.T) {
 	s := &stream{make(chan struct{}), make(chan error, 1)}
 	app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {truncate: 2}}]"), new(faults.Module), s)
@@ -94,12 +93,12 @@ func TestCutStreamsEndTheirHandler(t *testing.T) {
 		t.Errorf("%q %v", got, err)
 	}
 	if err := <-s.ended; err == nil {
-		t.Error("the handler was told nothing")
+		t.Error("the handler got no error")
 	}
 }
 
-// wire is a client of a stream over a connection of its own.
-func wire(t *testing.T, fault string, mods ...registry.Module) (net.Conn, *bufio.Reader) {
+// openStream requests a stream over a new connection and reads its first part.
+func openStream(t *testing.T, fault string, mods ...registry.Module) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {"+fault+"}}]"), append(mods, new(faults.Module))...)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -115,15 +114,15 @@ func wire(t *testing.T, fault string, mods ...registry.Module) (net.Conn, *bufio
 	return conn, r
 }
 
-// The handler of a stream that would be cut later sees that its client leaves.
-func TestCutStreamsHearTheClientLeave(t *testing.T) {
+// The handler of a stream that is cut later notices when its client leaves.
+func TestCutStreamsNoticeTheClientLeave(t *testing.T) {
 	s := &stream{make(chan struct{}), make(chan error, 1)}
-	conn, _ := wire(t, "truncate: 1000", s)
+	conn, _ := openStream(t, "truncate: 1000", s)
 	conn.Close()
 	<-s.ended
 }
 
-// panics sends something and panics.
+// panics is a module whose handler panics within a stream.
 type panics struct{}
 
 func (panics) Info() registry.Info { return registry.Info{Name: "panics"} }
@@ -135,9 +134,9 @@ func (panics) Routes() []registry.Route {
 	}}}
 }
 
-// A handler that panics leaves no connection behind.
+// The connection is closed when a handler panics.
 func TestCutStreamsThatPanic(t *testing.T) {
-	conn, r := wire(t, "truncate: 1000", panics{})
+	conn, r := openStream(t, "truncate: 1000", panics{})
 	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
 		t.Errorf("%q %v", rest, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 )
 
-// What a client is told beside a code.
+// The error details that a client gets with a status code.
 func TestDetails(t *testing.T) {
 	s := grpctest.Serve(t, rules(`
 rules:
@@ -44,14 +44,14 @@ rules:
 	retry := func(ms int64) *errdetails.RetryInfo {
 		return &errdetails.RetryInfo{RetryDelay: &durationpb.Duration{Seconds: ms / 1000, Nanos: int32(ms%1000) * 1e6}}
 	}
-	for _, x := range []string{"limit", "own"} { // the token that there is
+	for _, x := range []string{"limit", "own"} { // use up the token
 		if _, err := c.UnaryCall(metadata.AppendToOutgoingContext(t.Context(), "x", x), &pb.SimpleRequest{}); err != nil {
 			t.Errorf("%s: %v", x, err)
 		}
 	}
 	for x, want := range map[string]struct {
 		details  []any
-		pushback string // milliseconds; ? for more than 50 s
+		pushback string // milliseconds; ? for 50 s to 100 s
 	}{
 		"all": {[]any{
 			retry(1500),
@@ -82,7 +82,7 @@ rules:
 		}
 		pushback := append(trailer.Get("grpc-retry-pushback-ms"), "")[0]
 		got := status.Convert(err).Details()
-		if want.pushback == "?" { // 100 s after the one before there is a token
+		if want.pushback == "?" { // there is a token every 100 s
 			info, ok := got[0].(*errdetails.RetryInfo)
 			if d := info.GetRetryDelay().AsDuration().Milliseconds(); !ok || len(got) != 1 || d <= 50_000 || d > 100_000 || len(pushback) < 5 {
 				t.Errorf("%s: %v, %s", x, got, pushback)
@@ -98,9 +98,9 @@ rules:
 	}
 }
 
-// The library of a client with a retry policy tries again, which it only does
-// when it got nothing but the status.
-func TestCallsAreTriedAgain(t *testing.T) {
+// A client with a retry policy retries, which it does only when it received
+// nothing but the status.
+func TestCallsAreRetried(t *testing.T) {
 	s := grpctest.Serve(t, rules("rules: [{name: r, when: {first: 2}, fault: {grpc: {code: UNAVAILABLE, details: {retry-info: 1ms}}}}]"), new(faults.Module), new(grpctest.Service))
 	conn := grpctest.Dial(t, s.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{}],
 		"retryPolicy": {"maxAttempts": 3, "initialBackoff": "100s", "maxBackoff": "100s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`))

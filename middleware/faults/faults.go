@@ -22,32 +22,32 @@ import (
 
 const name = "faults"
 
-// Module is faults.
+// Module is the faults module.
 type Module struct {
-	Inline     string        `env:"FAULTS" doc:"a scenario of faults, which turns them on" accepts:"a scenario in YAML or JSON"`
-	File       string        `env:"FAULTS_FILE" doc:"file with a scenario of faults; what is changed there is taken up whole" accepts:"a path, of a mounted ConfigMap for example"`
-	MaxDelay   time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest time that faults make a request wait" accepts:"a duration above zero"`
-	MaxHeld    int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"requests that faults make wait at once; the others do not wait" accepts:"a whole number above zero"`
-	MaxKeys    int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys that a rule counts for; those seen last are kept" accepts:"a whole number, at least 2"`
+	Inline     string        `env:"FAULTS" doc:"scenario of faults, which turns the module on; true turns it on without rules" accepts:"a scenario in YAML or JSON"`
+	File       string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes" accepts:"a path, of a mounted ConfigMap for example"`
+	MaxDelay   time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest delay of a request" accepts:"a duration above zero"`
+	MaxHeld    int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"maximum number of requests delayed at the same time; further requests are not delayed" accepts:"a whole number above zero"`
+	MaxKeys    int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys tracked per rule; the least recently seen are evicted" accepts:"a whole number, at least 2"`
 	Header     string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -"`
-	ByHeader   bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults by the headers x-podinfo-fault and x-envoy-fault-*"`
-	MaxPercent float64       `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"share of the requests that ask for a fault that get one" accepts:"a number from 0 to 100"`
-	Admin      bool          `env:"FAULTS_ADMIN" doc:"serve the API of faults on the metrics port"`
-	AdminToken string        `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token that the API of faults wants, empty for none"`
+	ByHeader   bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults with the headers x-podinfo-fault and x-envoy-fault-*"`
+	MaxPercent float64       `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100"`
+	Admin      bool          `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port"`
+	AdminToken string        `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none"`
 
 	host      *registry.Host
 	engine    *scenario.Engine
 	observers fault.Observers
 	header    string
-	labels    sync.Map // from a rule's name to what observers are told
+	labels    sync.Map // names of faults for observers, by rule
 	counts    counts
-	closing   context.Context // of open WebSockets
+	closing   context.Context // canceled when the App stops; ends WebSockets
 
-	mu      sync.Mutex         // guards current and its application
-	current *scenario.Scenario // what the engine was given last
+	mu      sync.Mutex         // guards current and version, and their application
+	current *scenario.Scenario // last one given to the engine
 	version uint64             // of current
 	fileOK  atomic.Bool
-	seen    *string // what the file held when it was read last; of the one that reads it
+	seen    *string // content of the file at the last read; used only by load
 }
 
 // Info describes the module.
@@ -62,9 +62,9 @@ func (*Module) Info() registry.Info {
 func (m *Module) Validate() error {
 	var errs []error
 	if _, err := m.inline(); err != nil {
-		errs = append(errs, registry.Invalid("Inline", "a scenario: "+strings.ReplaceAll(err.Error(), "\n", "; ")))
+		errs = append(errs, registry.Invalid("Inline", "a valid scenario: "+strings.ReplaceAll(err.Error(), "\n", "; ")))
 	} else if m.File != "" && m.inlined() {
-		errs = append(errs, registry.Invalid("Inline", "none beside PODINFO_FAULTS_FILE"))
+		errs = append(errs, registry.Invalid("Inline", "only one of PODINFO_FAULTS and PODINFO_FAULTS_FILE"))
 	}
 	if m.MaxDelay <= 0 {
 		errs = append(errs, registry.Invalid("MaxDelay", "a duration above zero"))
@@ -84,11 +84,11 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// inlined reports whether there is a scenario in the setting, which may also
-// be a mere true.
+// inlined reports whether the setting contains a scenario. It may also be true,
+// which only turns the module on.
 func (m *Module) inlined() bool {
-	_, mere := strconv.ParseBool(m.Inline)
-	return m.Inline != "" && mere != nil
+	_, err := strconv.ParseBool(m.Inline)
+	return m.Inline != "" && err != nil
 }
 
 func (m *Module) inline() (*scenario.Scenario, error) {
@@ -98,7 +98,7 @@ func (m *Module) inline() (*scenario.Scenario, error) {
 	return scenario.Parse("PODINFO_FAULTS", []byte(m.Inline))
 }
 
-// Provision makes the engine.
+// Provision creates the engine and applies the inline scenario.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.observers, m.closing = h, fault.ObserversOf(h), h.Context()
 	server, err := os.Hostname()
@@ -125,16 +125,15 @@ func (m *Module) Start(context.Context) error {
 	return m.watch()
 }
 
-// Apply replaces the whole scenario with a copy of s, while requests are under
-// way: each is decided by the old rules or by the new ones. A rule that stays
-// as it was goes on counting where it was, or stays away when it has removed
-// itself. s is checked as a file is; on an
-// error, which joins a [*scenario.Error] for every mistake, the rules stay as
-// they were. The next change of the file of the setting File, or over the API,
-// replaces what Apply set. It may be called once the App was made.
+// Apply replaces the whole scenario with a copy of s. Each request is decided by
+// the old rules or by the new ones. Unchanged rules keep their counters, and
+// those that have removed themselves stay removed. s is checked like a file: on
+// an error, which joins a [*scenario.Error] for every mistake, the current rules
+// are kept. The next change of the setting File's file, or through the API,
+// replaces what Apply set. Call it once the App was created.
 func (m *Module) Apply(s *scenario.Scenario) error {
 	if m.engine == nil {
-		return errors.New("faults: Apply before the module is part of an App")
+		return errors.New("faults: the module is not part of an App; call Apply after registry.New")
 	}
 	checked, err := s.Checked()
 	if err != nil {
@@ -144,62 +143,60 @@ func (m *Module) Apply(s *scenario.Scenario) error {
 	return nil
 }
 
-// PutRule is Apply for one rule: it takes the place of the rule of its name, or
-// comes behind the others. One that had removed itself begins again. It is not checked again: get it from
-// [scenario.ParseRule].
+// PutRule replaces the rule with the name of r, or adds r after the others. A
+// rule that has removed itself starts over. r is not checked: use
+// [scenario.ParseRule] to make it.
 func (m *Module) PutRule(r *scenario.Rule) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, err := with(m.alive(), r)
+	s, err := with(m.activeLocked(), r)
 	if err != nil {
 		return err
 	}
-	m.swap(s, r.Name)
+	m.swapLocked(s, r.Name)
 	return nil
 }
 
-// RemoveRule is Apply without the rule of a name. It reports whether there was
-// one.
+// RemoveRule removes the rule with a name. It returns false when there is none.
 func (m *Module) RemoveRule(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := without(m.alive(), name)
+	s, ok := without(m.activeLocked(), name)
 	if ok {
-		m.swap(s)
+		m.swapLocked(s)
 	}
 	return ok
 }
 
-// Rules are the rules at work in their order, with what they have done. Those
-// that have removed themselves are not among them. The rules must not be
-// changed.
+// Rules returns the rules in order, with their counters, without those that have
+// removed themselves. The rules are read-only.
 func (m *Module) Rules() []scenario.State { return m.engine.Rules() }
 
-// Pause stops all rules, or lets them go on. Their clocks are not stopped.
+// Pause stops or resumes all rules. Their clocks keep running.
 func (m *Module) Pause(paused bool) { m.engine.Pause(paused) }
 
-// Paused reports whether all rules are stopped.
+// Paused reports whether the rules are paused.
 func (m *Module) Paused() bool { return m.engine.Paused() }
 
-// apply gives the engine a scenario.
+// apply makes s the current scenario.
 func (m *Module) apply(s *scenario.Scenario) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.swap(s)
+	m.swapLocked(s)
 }
 
-// swap is apply for those who hold mu. anew are the names of rules that begin
-// again, if they have removed themselves.
-func (m *Module) swap(s *scenario.Scenario, anew ...string) {
+// swapLocked is apply for callers that hold m.mu. Rules named in anew start over
+// if they have removed themselves.
+func (m *Module) swapLocked(s *scenario.Scenario, anew ...string) {
 	m.current = s
 	m.version++
-	m.labels.Clear() // of rules that are gone
+	m.labels.Clear() // of rules that no longer exist
 	m.engine.Apply(s, anew...)
 }
 
-// alive is the scenario without the rules that have removed themselves. It is
-// for those who hold mu.
-func (m *Module) alive() scenario.Scenario {
+// activeLocked returns the scenario without the rules that have removed
+// themselves. The caller must hold m.mu.
+func (m *Module) activeLocked() scenario.Scenario {
 	names := map[string]bool{}
 	for _, s := range m.engine.Rules() {
 		names[s.Rule.Name] = true
@@ -209,33 +206,33 @@ func (m *Module) alive() scenario.Scenario {
 	return s
 }
 
-// Ready fails while a rule says so.
+// Ready returns an error while a rule fails readiness.
 func (m *Module) Ready(context.Context) error {
 	if rule := m.engine.Unready(); rule != "" {
-		return fmt.Errorf("rule %s", rule)
+		return fmt.Errorf("rule %s fails readiness", rule)
 	}
 	return nil
 }
 
-// report tells everybody what hit a request.
-func (m *Module) report(ctx context.Context, d *scenario.Decision, call bool) {
+// report counts the hits on a request and notifies the observers.
+func (m *Module) report(ctx context.Context, d *scenario.Decision, scope scenario.Scope) {
 	for i := range d.Strikes {
 		s := &d.Strikes[i]
 		delayed := s.Delay > 0 || s.Chunked()
 		if delayed {
 			m.counts.add(s.Rule, "delay")
 		}
-		kind := s.Fault.Kind(call)
-		if kind != "" {
-			m.counts.add(s.Rule, kind)
+		kind := s.Kind(scope)
+		if kind != nil {
+			m.counts.add(s.Rule, kind.Name)
 		}
-		if delayed || kind != "" {
+		if delayed || kind != nil {
 			m.observers.Report(ctx, m.label(s.Rule))
 		}
 	}
 }
 
-// label is what observers are told of a rule.
+// label returns the name of a rule's fault for observers.
 func (m *Module) label(rule string) string {
 	if l, ok := m.labels.Load(rule); ok {
 		return l.(string)

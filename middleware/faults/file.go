@@ -13,42 +13,42 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// watch reads the file and follows its directory. The file may come later, and
-// a bad one leaves the rules as they are.
+// watch reads the file and watches its directory. The file may appear later.
 func (m *Module) watch() error {
 	follow, err := watch.Directory(filepath.Dir(m.File))
 	if err != nil {
-		return fmt.Errorf("PODINFO_FAULTS_FILE: its directory cannot be watched: %w", err)
+		return fmt.Errorf("PODINFO_FAULTS_FILE: cannot watch its directory: %w", err)
 	}
-	m.load() // now: no change can come between
+	m.load() // after the watch began, so no change is missed
 	m.host.Go(func(ctx context.Context) { follow(ctx, m.load, m.missed) })
 	return nil
 }
 
 func (m *Module) missed(err error) {
-	m.host.Log.WithError(err).Warn("a change of the scenario may have been missed")
+	m.host.Log.WithError(err).Warn("fault scenario may be out of date")
 }
 
-// load takes the file's rules, all or none.
+// load applies the file's scenario if it changed. An invalid one leaves the
+// current rules in place.
 func (m *Module) load() {
 	s, changed, err := m.read()
 	switch {
 	case err != nil:
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			m.host.Log.WithField("file", m.File).Errorf("the scenario is bad, the rules stay as they were: %s", line)
+			m.host.Log.WithField("file", m.File).WithField("error", line).Error("invalid fault scenario; keeping the current rules")
 		}
 		m.counts.loaded(false)
-		m.fileOK.Store(false) // last: who sees it finds the rest
+		m.fileOK.Store(false) // last: the log and the counter are complete when the gauge changes
 	case changed:
 		m.apply(s)
 		m.fileOK.Store(true)
 		m.counts.loaded(true)
-		m.host.Log.WithField("file", m.File).WithField("rules", len(s.Rules)).Info("scenario loaded")
+		m.host.Log.WithField("file", m.File).WithField("rules", len(s.Rules)).Info("fault scenario loaded")
 	}
 }
 
-// read is the file's scenario, and whether the file changed since it was read
-// last.
+// read returns the file's scenario, and whether the file changed since the last
+// read.
 func (m *Module) read() (*scenario.Scenario, bool, error) {
 	b, err := readFile(m.File)
 	seen := string(b)
@@ -66,13 +66,13 @@ func (m *Module) read() (*scenario.Scenario, bool, error) {
 	return s, true, err
 }
 
-// readFile reads a regular file, or what a link to one points to.
+// readFile reads a regular file, or the target of a link to one.
 func readFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // opening it could wait for ever
+	if !info.Mode().IsRegular() { // opening a pipe would block
 		return nil, errors.New("not a regular file")
 	}
 	f, err := os.Open(name)

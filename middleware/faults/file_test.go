@@ -27,9 +27,8 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// volume is a directory with one file that is written the way the kubelet
-// writes a ConfigMap: into a directory of its own, and then a link to that
-// swapped.
+// volume is a directory with one file, updated the way the kubelet updates a
+// ConfigMap: the file is written into a new directory, then a link is swapped.
 type volume struct {
 	dir string
 	n   int
@@ -57,19 +56,19 @@ func (v *volume) update(content string) error {
 	return os.RemoveAll(filepath.Join(v.dir, old))
 }
 
-// page is what the module shows to the metrics.
+// page returns the metrics of a set.
 func page(set *metrics.Set) string {
 	var b strings.Builder
 	set.WritePrometheus(&b)
 	return b.String()
 }
 
-// until waits until ok.
+// until waits until ok returns true.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }
@@ -98,7 +97,7 @@ func TestConfigMap(t *testing.T) {
 	must(t, v.update("rules:\n- name: r\n  faults: { status: 502 }\n  delays: 1s\n"))
 	until(t, "the bad version", func() bool { return strings.Contains(page(set), "podinfo_fault_file_good 0") })
 	if code := statusOf(app, "/a"); code != 501 {
-		t.Errorf("the rules before are gone: %d", code)
+		t.Errorf("the previous rules are gone: %d", code)
 	}
 	for _, want := range []string{`faults.yaml:3:3: rule \"r\": unknown key \"faults\" (did you mean \"fault\"?)`, `faults.yaml:4:3: rule \"r\": unknown key \"delays\" (did you mean \"delay\"?)`} {
 		if !strings.Contains(log.String(), want) {
@@ -134,8 +133,8 @@ func TestPlainFile(t *testing.T) {
 	}
 }
 
-// Every request sees one version whole: the two rules of each fail with one
-// status.
+// Every request sees one version of the file: both rules of a version fail with
+// the same status.
 func TestVersionsAreNotMixed(t *testing.T) {
 	v := &volume{dir: t.TempDir()}
 	both := func(code int) string {
@@ -168,7 +167,7 @@ func TestVersionsAreNotMixed(t *testing.T) {
 	}
 }
 
-// A directory that is gone is not followed any more, which is said.
+// A warning is logged when the directory disappears.
 func TestDirectoryGone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "faults")
 	must(t, os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "f.yaml"), []byte("rules: []"), 0o644))
@@ -177,8 +176,8 @@ func TestDirectoryGone(t *testing.T) {
 	until(t, "a warning", func() bool { return strings.Contains(log.String(), "the watch is lost") })
 }
 
-// The setting turns the module on as any other does.
-func TestMereTrue(t *testing.T) {
+// A boolean in the setting turns the module on or off.
+func TestBooleanSetting(t *testing.T) {
 	for value, on := range map[string]bool{"true": true, "TRUE": true, "T": true, "1": true, "false": false, "rules: []": true} {
 		app, err := newApp(map[string]string{"PODINFO_FAULTS": value})
 		if err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// callValues are of a call.
+// callValues implements scenario.Values.
 type callValues struct{ *rpc.Call }
 
 func (v callValues) Header(name string) []string { return v.Metadata(name) }
 func (v callValues) Query(string) []string       { return nil }
-func (v callValues) Client() string              { return bare(v.Peer()) }
+func (v callValues) Client() string              { return withoutPort(v.Peer()) }
 
-// ServeRPC does to a call what the rules say.
+// ServeRPC delays and breaks calls by the rules.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if m.engine.Idle() && !m.ByHeader {
 		return next(ctx)
@@ -29,7 +29,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: callValues{call}})
 	if m.ByHeader && !call.Internal {
 		var err error
-		if d, err = m.askedRPC(call, d); err != nil {
+		if d, err = m.addByMetadata(call, d); err != nil {
 			return err
 		}
 	}
@@ -43,58 +43,62 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	return m.strikeRPC(ctx, call, next, d)
 }
 
-// wire is what lies below a call. The Client of a call may be one; that of the
-// gRPC port is.
-type wire interface {
+// transport is what a call is transported by. The Client of a call may implement
+// it; that of the gRPC port does.
+type transport interface {
 	// SetTrailer adds to the metadata that ends the call.
 	SetTrailer(name, value string)
 	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
-	// which calls go on. why is for people.
+	// which calls continue. why is text for people.
 	GoAway(why string)
 	// Reset ends the call without a status (HTTP/2 RST_STREAM).
 	Reset()
-	// Close closes the connection, with every call on it.
+	// Close closes the connection, which ends every call on it.
 	Close()
 }
 
-// nothing is the wire of a call that came over none.
-type nothing struct{}
+// noTransport is the transport of calls whose Client implements none.
+type noTransport struct{}
 
-func (nothing) SetTrailer(_, _ string) {}
-func (nothing) GoAway(string)          {}
-func (nothing) Reset()                 {}
-func (nothing) Close()                 {}
+func (noTransport) SetTrailer(_, _ string) {}
+func (noTransport) GoAway(string)          {}
+func (noTransport) Reset()                 {}
+func (noTransport) Close()                 {}
 
-func wireOf(call *rpc.Call) wire {
-	if w, ok := call.Client.(wire); ok {
-		return w
+func transportOf(call *rpc.Call) transport {
+	if t, ok := call.Client.(transport); ok {
+		return t
 	}
-	return nothing{}
+	return noTransport{}
 }
 
-// BreaksConnections says that calls are broken below gRPC too, for the port to
-// be ready for it.
+// BreaksConnections tells the gRPC port that calls are broken below gRPC, so
+// that it prepares its connections.
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {
-	leave := m.hold(d, true)
+	leave := m.hold(d, scenario.GRPCCalls)
 	defer leave()
-	if len(d.Strikes) == 0 { // they were waits, and there was no room
+	if len(d.Strikes) == 0 { // all were delays, and no slot was free
 		return next(ctx)
 	}
-	w := wireOf(call)
-	if m.header != "" { // as a header it would keep clients from trying again
-		w.SetTrailer(strings.ToLower(m.header), d.Names())
+	t := transportOf(call)
+	if m.header != "" { // in a trailer, as clients do not retry after a header
+		t.SetTrailer(strings.ToLower(m.header), d.Names())
 	}
-	m.report(ctx, d, true)
+	m.report(ctx, d, scenario.GRPCCalls)
 	if !registry.Sleep(ctx, d.Delay()) {
 		return rpc.FromContext(ctx)
 	}
-	slow := d.Slow(true)
+	slow := d.Slow(scenario.GRPCCalls)
 	if !slow {
-		leave() // what the handler takes is its own
+		leave() // the handler's own time does not count
 	}
-	broken, after := breakCall(w, d.Broken())
+	var broken *rpc.Error
+	after := 0
+	if kind, b := breakerOf(d.Broken(), scenario.GRPCCalls); kind != nil {
+		broken, after = b.grpc(t, d.Broken())
+	}
 	if broken != nil && after == 0 {
 		return broken
 	}
@@ -111,39 +115,45 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 	return nil
 }
 
-// breakCall does to a call what a strike says, which may be nil. Its error is
-// what the client sees, after that many messages.
-func breakCall(w wire, s *scenario.Strike) (broken *rpc.Error, after int) {
-	if s == nil {
-		return nil, 0
+// describe returns a text for people that names the rule.
+func describe(s *scenario.Strike) string { return "fault " + s.Rule }
+
+// endCall applies the kind grpc.
+func endCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+	g := s.Fault.GRPC
+	broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, describe(s)), Details: details(s)}
+	if wait := broken.Details.RetryDelay; wait != nil {
+		t.SetTrailer(pushback, strconv.FormatInt((*wait+time.Millisecond-1).Milliseconds(), 10))
 	}
-	why := "fault " + s.Rule
-	switch s.Fault.Kind(true) {
-	case "grpc":
-		g := s.Fault.GRPC
-		broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, why), Details: details(s)}
-		if wait := broken.Details.RetryDelay; wait != nil {
-			w.SetTrailer(pushback, strconv.FormatInt((*wait+time.Millisecond-1).Milliseconds(), 10))
-		}
-		return broken, g.After
-	case "reset": // clients make these codes of it themselves
-		w.Reset()
-		return &rpc.Error{Code: rpc.Internal, Message: why}, 0
-	case "empty":
-		w.Close()
-		return &rpc.Error{Code: rpc.Unavailable, Message: why}, 0
-	case "goaway":
-		w.GoAway(why)
-	}
+	return broken, g.After
+}
+
+// resetCall applies the kind reset. Its error has the code that clients derive
+// from the reset, for the records.
+func resetCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+	t.Reset()
+	return &rpc.Error{Code: rpc.Internal, Message: describe(s)}, 0
+}
+
+// closeCall applies the kind empty. Its error has the code that clients derive
+// from the closed connection, for the records.
+func closeCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+	t.Close()
+	return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, 0
+}
+
+// leaveCall applies the kind goaway.
+func leaveCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+	t.GoAway(describe(s))
 	return nil, 0
 }
 
-// pushback is when the client's library is to try again, in milliseconds
-// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+// pushback is the trailer that tells the client's library when to retry, in
+// milliseconds (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 const pushback = "grpc-retry-pushback-ms"
 
-// details are what a strike tells beside its code. Above a limit that is when
-// to come back.
+// details returns the error details of a strike. Above a limit they contain when
+// to retry.
 func details(s *scenario.Strike) *rpc.Details {
 	from := cmp.Or(s.Fault.GRPC.Details, new(scenario.Details))
 	out := &rpc.Details{
@@ -161,10 +171,10 @@ func details(s *scenario.Strike) *rpc.Details {
 	return out
 }
 
-// messages waits before the messages of a call, and ends it after some.
+// messages delays the messages of a call, and ends the call after some of them.
 type messages struct {
 	decision *scenario.Decision
-	broken   *rpc.Error // nil for none
+	broken   *rpc.Error // nil when the call is not ended
 	after    int
 
 	mu   sync.Mutex

@@ -54,7 +54,7 @@ rules:
 	}
 }
 
-// client is a caller.
+// client implements rpc.Client with fixed metadata.
 type client map[string]string
 
 func (client) Peer() string { return "192.0.2.1:1234" }
@@ -65,7 +65,8 @@ func (c client) Metadata(key string) []string {
 	return nil
 }
 
-// What is done to the messages of a stream, by one who asks before each.
+// Delays between the messages of a stream, and its end, for a sender that calls
+// fault.Messages.
 func TestMessages(t *testing.T) {
 	for _, c := range []struct {
 		rule string
@@ -86,7 +87,7 @@ func TestMessages(t *testing.T) {
 			m := new(faults.Module)
 			registrytest.New(t, rules("rules: [{name: r, "+c.rule+"}]"), m)
 			call := &rpc.Call{FullMethod: "/a.B/C", Kind: rpc.ServerStream, Client: client{}}
-			if c.code == rpc.ResourceExhausted { // the bucket has room for one
+			if c.code == rpc.ResourceExhausted { // the bucket has one token
 				m.ServeRPC(t.Context(), call, func(context.Context) error { return nil })
 			}
 			sent := 0
@@ -111,9 +112,9 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func TestCallsAskByMetadata(t *testing.T) {
+func TestByMetadata(t *testing.T) {
 	s := grpctest.Serve(t, rules("true", "BY_HEADER", "true"), new(faults.Module), new(grpctest.Service))
-	for header, want := range map[string]codes.Code{ // over the wire
+	for header, want := range map[string]codes.Code{ // over a connection
 		"":                                    codes.OK,
 		"x-envoy-fault-abort-grpc-request 14": codes.Unavailable,
 		"x-envoy-fault-abort-request 403":     codes.PermissionDenied,
@@ -152,7 +153,7 @@ func TestCallsAskByMetadata(t *testing.T) {
 		{client{"x-envoy-fault-delay-request-percentage": "50"}, rpc.OK},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {grpc: NOT_FOUND}}"}, 5},
 		{client{"x-podinfo-fault": "fault"}, 3},
-		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay is for calls
+		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay applies to calls
 		{client{"x-podinfo-fault": "{fault: {reset: true}}"}, rpc.Internal},
 		{client{"x-podinfo-fault": "{fault: {grpc: ABORTED}, when: {first: 1}}"}, 3},
 	} {

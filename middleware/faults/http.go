@@ -16,7 +16,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// ServeHTTP does to a request what the rules say. Without rules that is one
+// ServeHTTP delays and breaks requests by the rules. Without rules it costs one
 // atomic load.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if m.engine.Idle() && !m.ByHeader {
@@ -26,7 +26,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	m.serve(w, r, next, false)
 }
 
-// Bind knows which routes are internal.
+// Bind returns the middleware of a route, which differs for internal ones.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	if rt.Internal {
 		return internal{m}
@@ -34,7 +34,7 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	return m
 }
 
-// internal is the module in front of an internal route.
+// internal is the middleware of internal routes.
 type internal struct{ *Module }
 
 func (m internal) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
@@ -46,10 +46,14 @@ func (m internal) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 }
 
 func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, internal bool) {
-	d := m.decide(r, internal)
+	scope := scenario.HTTPRequests
+	if upgrades(r) {
+		scope = scenario.WebSockets
+	}
+	d := m.decide(r, scope, internal)
 	if m.ByHeader && !internal {
 		var ok bool
-		if d, ok = m.asked(w, r, d); !ok {
+		if d, ok = m.addByHeader(w, r, d, scope); !ok {
 			return
 		}
 	}
@@ -57,21 +61,21 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 		next(w, r)
 		return
 	}
-	if d.Limited() && upgrades(r) {
-		t := &tenant{ResponseWriter: wrapped(w), leave: sync.OnceFunc(d.Done)}
+	if d.Limited() && scope == scenario.WebSockets {
+		t := &hijackTracker{ResponseWriter: wrapped(w), leave: sync.OnceFunc(d.Done)}
 		defer t.done()
 		w = t
 	} else {
 		defer d.Done()
 	}
-	if len(d.Strikes) == 0 { // it only takes a place below a limit
+	if len(d.Strikes) == 0 { // the request only occupies a slot of a limit
 		next(w, r)
 		return
 	}
-	m.strike(w, r, next, d)
+	m.strike(w, r, next, d, scope)
 }
 
-// values are of a request. The query is parsed when a rule asks for it.
+// values implements scenario.Values. It parses the query on first use.
 type values struct {
 	*http.Request
 	query url.Values
@@ -86,33 +90,33 @@ func (v *values) Query(name string) []string {
 	return v.query[name]
 }
 
-func (v *values) Client() string { return bare(v.RemoteAddr) }
+func (v *values) Client() string { return withoutPort(v.RemoteAddr) }
 
-// bare is an address without its port.
-func bare(addr string) string {
+// withoutPort returns an address without its port.
+func withoutPort(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}
 	return addr
 }
 
-// host is bare for the header of that name, which mostly has no port.
-func host(s string) string {
-	if !strings.Contains(s, ":") {
-		return s
+// hostOf is withoutPort for the header Host, which rarely has a port.
+func hostOf(header string) string {
+	if !strings.Contains(header, ":") {
+		return header
 	}
-	return bare(s)
+	return withoutPort(header)
 }
 
-func (m *Module) decide(r *http.Request, internal bool) *scenario.Decision {
+func (m *Module) decide(r *http.Request, scope scenario.Scope, internal bool) *scenario.Decision {
 	v := values{Request: r}
 	path := strings.TrimPrefix(r.URL.Path, m.host.Prefix())
 	if path == "" {
 		path = "/"
 	}
 	return m.engine.Decide(&scenario.Request{
-		Method: r.Method, Path: path, Host: host(r.Host), Route: r.Pattern,
-		WebSocket: upgrades(r), Internal: internal, Values: &v,
+		Method: r.Method, Path: path, Host: hostOf(r.Host), Route: r.Pattern,
+		WebSocket: scope == scenario.WebSockets, Internal: internal, Values: &v,
 	})
 }
 
@@ -121,54 +125,44 @@ func upgrades(r *http.Request) bool {
 	return len(r.Header["Upgrade"]) > 0 && strings.EqualFold(r.Header["Upgrade"][0], "websocket")
 }
 
-func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, d *scenario.Decision) {
-	leave := m.hold(d, false)
+func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, d *scenario.Decision, scope scenario.Scope) {
+	leave := m.hold(d, scope)
 	defer leave()
-	if len(d.Strikes) == 0 { // they were waits, and there was no room
+	if len(d.Strikes) == 0 { // all were delays, and no slot was free
 		next(w, r)
 		return
 	}
 	if m.header != "" {
 		w.Header().Set(m.header, d.Names())
 	}
-	m.report(r.Context(), d, false)
-	left := d.Delay()
-	if left > 0 {
-		wait.ExtendAll(w, r, left)
-		if !registry.Sleep(r.Context(), left) {
+	m.report(r.Context(), d, scope)
+	delay := d.Delay()
+	if delay > 0 {
+		wait.ExtendAll(w, r, delay)
+		if !registry.Sleep(r.Context(), delay) {
 			return
 		}
 	}
 	broken := d.Broken()
-	var f *scenario.Fault
-	if broken != nil {
-		f = broken.Fault
-	}
-	if d.Slow(false) {
-		s := &slow{ResponseWriter: wrapped(w), r: r, decision: d, fault: f, left: m.MaxDelay - left}
+	kind, b := breakerOf(broken, scope)
+	if d.Slow(scope) {
+		s := &slow{ResponseWriter: wrapped(w), r: r, decision: d, strike: broken, pace: b.pace, left: m.MaxDelay - delay}
 		w = s
 		defer s.finish()
 	} else {
-		leave() // what the handler takes is its own
+		leave() // the handler's own time does not count
 	}
-	switch f.Kind(false) {
-	case "status":
-		refuse(w, broken)
-	case "reset", "empty", "garbage":
-		m.abort(w, broken)
-	case "truncate", "bad-chunk":
-		m.cut(w, r, next, broken)
-	case "goaway":
-		w.Header().Set("Connection", "close") // over HTTP/2 it becomes GOAWAY
+	switch {
+	case kind == nil || kind.Pauses:
 		next(w, r)
-	case "websocket":
-		next(m.frames(w, broken), r)
+	case scope == scenario.WebSockets:
+		b.webSocket(m, w, r, next, broken)
 	default:
-		next(w, r)
+		b.http(m, w, r, next, broken)
 	}
 }
 
-// wrapped is w as the writers in a chain are.
+// wrapped returns w as a negroni.ResponseWriter, which it is within a chain.
 func wrapped(w http.ResponseWriter) negroni.ResponseWriter {
 	if rw, ok := w.(negroni.ResponseWriter); ok {
 		return rw
@@ -176,8 +170,8 @@ func wrapped(w http.ResponseWriter) negroni.ResponseWriter {
 	return negroni.NewResponseWriter(w)
 }
 
-// refuse answers with a status.
-func refuse(w http.ResponseWriter, s *scenario.Strike) {
+// respond applies the kind status.
+func respond(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
 	h := w.Header()
 	if s.Retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(s.Retry.Seconds()))))
@@ -187,4 +181,11 @@ func refuse(w http.ResponseWriter, s *scenario.Strike) {
 	}
 	w.WriteHeader(s.Fault.Status)
 	w.Write([]byte(s.Fault.Body))
+}
+
+// respondAndLeave applies the kind goaway. Over HTTP/2 net/http translates the
+// header into a GOAWAY frame.
+func respondAndLeave(_ *Module, w http.ResponseWriter, r *http.Request, next http.HandlerFunc, _ *scenario.Strike) {
+	w.Header().Set("Connection", "close")
+	next(w, r)
 }

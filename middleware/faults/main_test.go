@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const text = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-// endpoint has routes of each kind, and notes the faults on the way to them
-// and how their requests are recorded.
+// endpoint is a module with routes for the tests. It records the injected faults
+// and the outcomes of requests.
 type endpoint struct {
 	mu       sync.Mutex
 	hits     int
@@ -54,7 +54,7 @@ func (e *endpoint) Routes() []registry.Route {
 	}
 }
 
-// ServeHTTP records what the metrics and the access log would.
+// ServeHTTP records outcomes like the metrics and the access log.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	returned := false
 	defer func() {
@@ -72,8 +72,8 @@ func (e *endpoint) FaultInjected(_ context.Context, fault string) {
 	e.faults = append(e.faults, fault)
 }
 
-// seen waits until n requests are recorded, which may be after their clients
-// have seen them end.
+// seen waits until n requests are recorded, which may happen after their clients
+// saw them end.
 func (e *endpoint) seen(n int) (faults []string, outcomes []int) {
 	for deadline := time.Now().Add(10 * time.Second); len(outcomes) < n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		e.mu.Lock()
@@ -83,7 +83,8 @@ func (e *endpoint) seen(n int) (faults []string, outcomes []int) {
 	return faults, outcomes
 }
 
-// rules are the variables for a scenario.
+// rules returns the variables for a scenario. more are pairs of a setting, without
+// its prefix, and a value.
 func rules(text string, more ...string) map[string]string {
 	out := map[string]string{"PODINFO_FAULTS": text, "PODINFO_SEED": "7"}
 	for i := 0; i+1 < len(more); i += 2 {
@@ -96,7 +97,8 @@ func newApp(env map[string]string) (*registry.App, error) {
 	return registry.New([]registry.Module{new(faults.Module)}, registry.Env(env))
 }
 
-// recorder notes how calls end, as the metrics and the access log do.
+// recorder is a module that records how calls end, like the metrics and the access
+// log.
 type recorder struct {
 	mu   sync.Mutex
 	seen []rpc.Code

@@ -7,17 +7,17 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// maxSeries bounds the series that names of rules can make over time. Those
-// that come later are counted as "other".
+// maxSeries bounds the number of series, as rules and their names may change all
+// the time. Rules beyond it are counted as "other".
 const maxSeries = 1000
 
-// counts are the hits by rule and kind.
+// counts holds the counters of hits, by rule and kind, and of file loads.
 type counts struct {
 	mu     sync.Mutex
-	set    *metrics.Set
+	set    *metrics.Set // nil without a metrics module
 	series map[[2]string]*metrics.Counter
 
-	loads [2]*metrics.Counter // of the file: bad and good
+	loads [2]*metrics.Counter // failed and successful
 }
 
 func (c *counts) add(rule, kind string) {
@@ -29,7 +29,7 @@ func (c *counts) add(rule, kind string) {
 func (c *counts) of(rule, kind string) *metrics.Counter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.set == nil { // nobody counts
+	if c.set == nil {
 		return nil
 	}
 	key := [2]string{rule, kind}
@@ -56,7 +56,7 @@ func (c *counts) loaded(ok bool) {
 	}
 }
 
-// ContributeMetrics adds what the rules do to set.
+// ContributeMetrics adds the metrics of the rules to set.
 func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.counts.mu.Lock()
 	defer m.counts.mu.Unlock()
@@ -77,13 +77,13 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	})
 }
 
-// DescribeMetrics says what they mean.
+// DescribeMetrics describes the metrics.
 func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
-		"podinfo_fault_hits_total":       "Requests and calls that a rule hit, by what happened to them.",
-		"podinfo_fault_rules":            "Rules of the scenario at work.",
-		"podinfo_fault_held_requests":    "Requests that faults make wait now.",
-		"podinfo_fault_file_loads_total": "Times the scenario's file was read.",
-		"podinfo_fault_file_good":        "1 when the file was good, 0 when it was bad and the rules before it stay.",
+		"podinfo_fault_hits_total":       "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
+		"podinfo_fault_rules":            "Rules of the current scenario.",
+		"podinfo_fault_held_requests":    "Requests being delayed by faults.",
+		"podinfo_fault_file_loads_total": "Loads of the scenario file, by outcome.",
+		"podinfo_fault_file_good":        "1 if the scenario file is valid, 0 if it is invalid and the previous rules are kept.",
 	}
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// object is a part of a document.
+// object is a JSON object of the document.
 type object map[string]any
 
-// schemaBase is where the schemas of an OpenAPI document are.
+// schemaBase is the path of the schemas in an OpenAPI document.
 const schemaBase = "#/components/schemas/"
 
 func reference(name string) object { return object{"$ref": schemaBase + name} }
 
 // openAPI serves the OpenAPI document (https://spec.openapis.org/oas/v3.1.1) of
-// the API. A schema there is JSON Schema, as that of a scenario is.
+// the API. OpenAPI 3.1 uses JSON Schema, so it contains the schema of scenarios.
 func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
 	types := apidoc.Schemas{Base: schemaBase, Named: map[string]apidoc.Schema{"scenario.Rule": {}}}
 	paths := map[string]object{}
@@ -40,16 +40,16 @@ func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
 		"openapi":    "3.1.1",
 		"info":       object{"title": "podinfo fault rules", "version": m.host.Build().Version},
 		"paths":      paths,
-		"security":   []object{{"token": []string{}}, {}}, // the token is a setting
+		"security":   []object{{"token": []string{}}, {}}, // the token is optional, by a setting
 		"components": object{"schemas": schemas, "securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}},
 	})
 }
 
-// scenarioSchemas are the schemas of a scenario and of a rule, which the one
-// refers to. A rule by itself, which the path names, need not say its name.
+// scenarioSchemas returns the schemas of a scenario and of a rule, which the
+// former refers to. A single rule, which the path names, may omit its name.
 func scenarioSchemas() (all, rule object) {
 	if err := json.Unmarshal(scenario.Schema(), &all); err != nil {
-		panic(err) // it was made from the same types
+		panic(err) // impossible: Schema returns an object
 	}
 	delete(all, "$schema")
 	rules := all["properties"].(map[string]any)["rules"].(map[string]any)
@@ -67,13 +67,13 @@ func operation(rt registry.Route, types *apidoc.Schemas) object {
 		parameters = append(parameters, object{"name": name, "in": "path", "required": true, "description": rt.Params[name], "schema": object{"type": "string"}})
 	}
 	if _, checked := rt.Returns[http.StatusPreconditionFailed]; checked {
-		parameters = append(parameters, object{"name": "If-Match", "in": "header", "description": "the ETag of what is to be changed", "schema": object{"type": "string"}})
+		parameters = append(parameters, object{"name": "If-Match", "in": "header", "description": "ETag of the scenario to change", "schema": object{"type": "string"}})
 	}
 	for code, sample := range rt.Returns {
 		res := object{"description": apidoc.Status(code), "content": object{apidoc.Media(sample): object{"schema": types.Of(sample)}}}
 		switch sample.(type) {
 		case list, state:
-			res["headers"] = object{"ETag": object{"description": "names the scenario as it is", "schema": object{"type": "string"}}}
+			res["headers"] = object{"ETag": object{"description": "identifies the current scenario", "schema": object{"type": "string"}}}
 		}
 		responses[strconv.Itoa(code)] = res
 	}

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata")
 
-// The document is the one that was looked at, and every route is in it.
+// The document equals the golden file, and contains every route.
 func TestOpenAPI(t *testing.T) {
 	const golden = "testdata/openapi.json"
 	m := new(faults.Module)
@@ -28,7 +28,7 @@ func TestOpenAPI(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	must(t, err)
 	if diff := cmp.Diff(string(want), rec.Body.String()); diff != "" {
-		t.Errorf("it changed; if it should, run `go test ./middleware/faults -run TestOpenAPI -update`: %s", diff)
+		t.Errorf("the document changed; if that is intended, run `go test ./middleware/faults -run TestOpenAPI -update`: %s", diff)
 	}
 	var doc struct {
 		Paths      map[string]map[string]struct{ Responses map[string]any }
@@ -37,7 +37,7 @@ func TestOpenAPI(t *testing.T) {
 	must(t, json.Unmarshal(want, &doc))
 	for _, rt := range m.AdminRoutes() {
 		if op, ok := doc.Paths[rt.Path][strings.ToLower(rt.Method)]; !ok || len(op.Responses) != len(rt.Returns) {
-			t.Errorf("%s %s is not in the document", rt.Method, rt.Path)
+			t.Errorf("%s %s is missing from the document", rt.Method, rt.Path)
 		}
 	}
 	for ref := range strings.SplitSeq(string(want), `"$ref": "#/components/schemas/`) {
@@ -47,8 +47,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// Every refusal that the document names can be had.
-func TestDocumentedRefusals(t *testing.T) {
+// Every error that the document names can occur.
+func TestDocumentedErrors(t *testing.T) {
 	m := new(faults.Module)
 	registrytest.New(t, rules("true", "ADMIN", "true"), m)
 	h := admin(m)

@@ -11,16 +11,17 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// beat is how often a body with a bandwidth is written to.
+// beat is the time between two writes of a body with a bandwidth.
 const beat = 100 * time.Millisecond
 
-// slow writes a body with pauses. Together they are no longer than left; after
-// that it is as fast as any.
+// slow writes a body with pauses, whose sum is at most left. Then it writes at
+// full speed.
 type slow struct {
 	negroni.ResponseWriter
 	r        *http.Request
 	decision *scenario.Decision
-	fault    *scenario.Fault // nil for none
+	strike   *scenario.Strike // nil without a fault
+	pace     pacer            // nil when only chunks are delayed
 	left     time.Duration
 
 	chunks  int
@@ -28,13 +29,14 @@ type slow struct {
 	stalled bool
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the convention of http.ResponseController.
 func (s *slow) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // Flush sends what was written.
 func (s *slow) Flush() { http.NewResponseController(s.ResponseWriter).Flush() }
 
-// pause sends what was written and waits. It is false when the client left.
+// pause sends what was written and waits. It returns false when the client has
+// left.
 func (s *slow) pause(d time.Duration) bool {
 	d = min(d, s.left)
 	if d <= 0 {
@@ -52,7 +54,10 @@ func (s *slow) Write(b []byte) (n int, err error) {
 	}
 	s.chunks++
 	for {
-		part, wait := s.part(b[n:])
+		part, wait := b[n:], time.Duration(0)
+		if s.pace != nil && s.left > 0 {
+			part, wait = s.pace(s, part, false)
+		}
 		k, err := s.ResponseWriter.Write(part)
 		n, s.sent = n+k, s.sent+k
 		if err != nil {
@@ -67,24 +72,28 @@ func (s *slow) Write(b []byte) (n int, err error) {
 	}
 }
 
-// part is the bytes to write next, and how long to wait then.
-func (s *slow) part(b []byte) ([]byte, time.Duration) {
-	switch f := s.fault; {
-	case f == nil || s.left <= 0:
-	case f.Stall != nil && !s.stalled && s.sent+len(b) > f.Stall.After:
-		s.stalled = true
-		return b[:f.Stall.After-s.sent], time.Duration(f.Stall.For)
-	case f.Bandwidth > 0:
-		n := min(len(b), max(1, f.Bandwidth*int(beat)/int(time.Second)))
-		return b[:n], time.Duration(n) * time.Second / time.Duration(f.Bandwidth)
+// finish waits at the end of the body.
+func (s *slow) finish() {
+	if s.pace != nil && s.r.Context().Err() == nil {
+		_, wait := s.pace(s, nil, true)
+		s.pause(wait)
 	}
-	return b, 0
 }
 
-// finish stalls at the end of a body that was too short to stall in.
-func (s *slow) finish() {
-	if s.fault != nil && s.fault.Stall != nil && !s.stalled && s.r.Context().Err() == nil {
-		s.stalled = true
-		s.pause(time.Duration(s.fault.Stall.For))
+// stall applies the kind stall: at the end of a body that is too short to stall
+// in the middle.
+func stall(s *slow, b []byte, end bool) (part []byte, wait time.Duration) {
+	f := s.strike.Fault.Stall
+	if s.stalled || !end && s.sent+len(b) <= f.After {
+		return b, 0
 	}
+	s.stalled = true
+	return b[:max(0, min(len(b), f.After-s.sent))], time.Duration(f.For)
+}
+
+// throttle applies the kind bandwidth.
+func throttle(s *slow, b []byte, _ bool) (part []byte, wait time.Duration) {
+	rate := s.strike.Fault.Bandwidth
+	n := min(len(b), max(1, rate*int(beat)/int(time.Second)))
+	return b[:n], time.Duration(n) * time.Second / time.Duration(rate)
 }

@@ -24,8 +24,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// talk opens a WebSocket, says each of messages and returns what comes back
-// before the connection ends, or as many as want.
+// talk opens a WebSocket, sends messages and returns what comes back until the
+// connection ends or want messages have come.
 func talk(t *testing.T, url string, want int, messages ...string) (got []string, end error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -55,7 +55,7 @@ func talk(t *testing.T, url string, want int, messages ...string) (got []string,
 func TestWebSockets(t *testing.T) {
 	for _, c := range []struct {
 		fault string
-		want  string // the messages, by their first bytes
+		want  string // the messages, joined
 		code  ws.StatusCode
 		err   string
 	}{
@@ -79,7 +79,7 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// clumsy is a module that takes the connection over to refuse it.
+// clumsy is a module that hijacks the connection and rejects the handshake.
 type clumsy struct{}
 
 func (clumsy) Info() registry.Info { return registry.Info{Name: "clumsy"} }
@@ -97,8 +97,8 @@ func (clumsy) Routes() []registry.Route {
 	}}}
 }
 
-// A refusal is no message, however it is written.
-func TestRefusedHandshake(t *testing.T) {
+// An error response to the handshake is not parsed as messages.
+func TestRejectedHandshake(t *testing.T) {
 	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {drop: 100, direction: both}}}]"), new(faults.Module), clumsy{})
 	got, err := exchange(t, s.Listener.Addr().String(), "GET /ws/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	if err != nil || !strings.HasSuffix(got, "\r\n\r\nNope") {
@@ -106,12 +106,12 @@ func TestRefusedHandshake(t *testing.T) {
 	}
 }
 
-// Of many messages a share is lost, and which is repeated by the seed. They
-// come in parts, as they may.
+// A percentage of messages is dropped, the same ones with the same seed, also
+// when they are sent in fragments.
 func TestDroppedFrames(t *testing.T) {
 	const n = 400
-	// The 1 % bounds of the binomial distribution around 75 % of n, or 75 % of
-	// those.
+	// The 1 % bounds of the binomial distribution around 75 % of n, or of 75 % of
+	// n in both directions.
 	for way, bounds := range map[string][2]int{"out": {278, 322}, "in": {278, 322}, "both": {200, 250}} {
 		var runs []string
 		for range 2 {
@@ -123,13 +123,13 @@ func TestDroppedFrames(t *testing.T) {
 			runs = append(runs, strings.Join(got, ""))
 		}
 		if runs[0] != runs[1] {
-			t.Errorf("%s: the same seed lost others", way)
+			t.Errorf("%s: the same seed dropped other messages", way)
 		}
 	}
 }
 
-// exchangeMessages sends n messages, each in two parts with a ping between, and
-// returns those that came back. No ping is lost.
+// exchangeMessages sends n messages, each in two fragments with a ping between
+// them, and returns the echoes. It fails when a ping is lost.
 func exchangeMessages(t *testing.T, url string, n int) (got []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -148,7 +148,7 @@ func exchangeMessages(t *testing.T, url string, n int) (got []string) {
 			} {
 				ws.WriteFrame(&b, ws.MaskFrame(f))
 			}
-			for _, cut := range []int{1, 3, 130} { // the header may come in parts too
+			for _, cut := range []int{1, 3, 130} { // headers are split, too
 				conn.Write(b.Next(cut))
 			}
 			conn.Write(b.Bytes())
@@ -169,8 +169,7 @@ func exchangeMessages(t *testing.T, url string, n int) (got []string) {
 	return got
 }
 
-// queue is a pipe with room for what was written and not yet read, as TCP has
-// it.
+// queue is a pipe that buffers writes, like TCP.
 type queue struct {
 	net.Conn
 	waiting chan []byte
@@ -196,15 +195,15 @@ func (q *queue) Close() error {
 	return q.Conn.Close()
 }
 
-// When what a client sends is echoed, on the bubble's clock.
+// When the messages of a client are echoed, on the fake clock of testing/synctest.
 func TestDelayedFrames(t *testing.T) {
 	for rule, want := range map[string]string{
 		"delay: 10s":                             "10 20 30 ",
 		"delay: 10s, direction: out":             "10 20 30 ",
 		"delay: 10s, direction: in":              "10 20 30 ",
 		"delay: 10s, direction: in, after: 1":    "0 10 20 ",
-		"delay: 50s, direction: in":              "50 100 150 ", // pings go on
-		"drop: 100, direction: in":               "3600 7200 ",  // what the server says by itself
+		"delay: 50s, direction: in":              "50 100 150 ", // pings still pass
+		"drop: 100, direction: in":               "3600 7200 ",  // status messages of the server
 		"drop: 100, direction: out":              "",
 		"close: 1011, direction: in, after: 2":   "0 0 closed 1011",
 		"close: 1011, direction: both, after: 0": "closed 1011",
@@ -246,7 +245,7 @@ func TestDelayedFrames(t *testing.T) {
 	}
 }
 
-// The end of the server ends a message that waits.
+// Stopping the server ends the delay of a message.
 func TestStopEndsDelayedFrames(t *testing.T) {
 	for _, way := range []string{"out", "in"} {
 		t.Run(way, func(t *testing.T) { stopDelayed(t, way) })
@@ -270,14 +269,14 @@ func stopDelayed(t *testing.T, way string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	s.App.Stop(ctx) // it says that a connection was cut
+	s.App.Stop(ctx) // returns an error, as a connection was cut
 	if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Error(err)
 	}
 }
 
-// Faults of a body do nothing to a WebSocket, so they do not hit one.
-func TestFaultsOfABodyPassWebSockets(t *testing.T) {
+// Faults of a response body do not hit WebSockets.
+func TestFaultsOfBodiesDoNotHitWebSockets(t *testing.T) {
 	for _, rule := range []string{"fault: {truncate: 1}", "fault: {bad-chunk: true}", "fault: {stall: 1h}", "fault: {bandwidth: 1}", "fault: {goaway: true}", "delay: {fixed: 1h, at: chunks}"} {
 		m, e := new(faults.Module), new(endpoint)
 		s := registrytest.Serve(t, rules("rules: [{name: r, "+rule+"}]"), m, e, new(wsecho.Module))
@@ -290,7 +289,7 @@ func TestFaultsOfABodyPassWebSockets(t *testing.T) {
 	}
 }
 
-// An open WebSocket is under way until it is closed, by whoever.
+// An open WebSocket occupies its slot until either side closes it.
 func TestConcurrencyOfWebSockets(t *testing.T) {
 	for _, fault := range []string{"", "- {name: slow, fault: {websocket: {delay: 1us}}}"} {
 		s := registrytest.Serve(t, rules("rules:\n- {name: r, match: {path: /ws/*}, limit: {concurrency: 1}}\n"+fault), new(faults.Module), new(wsecho.Module))
@@ -300,7 +299,7 @@ func TestConcurrencyOfWebSockets(t *testing.T) {
 		}
 		for range 3 {
 			var conn net.Conn
-			until(t, "the place", func() (ok bool) {
+			until(t, "a free slot", func() (ok bool) {
 				var err error
 				conn, err = dial()
 				return err == nil
@@ -317,7 +316,7 @@ func TestConcurrencyOfWebSockets(t *testing.T) {
 	}
 }
 
-// Messages that wait are among those that the setting caps.
+// MaxHeld also bounds delayed messages.
 func TestDelayedFramesAreCapped(t *testing.T) {
 	for _, way := range []string{"in", "out"} {
 		m := new(faults.Module)
@@ -327,9 +326,9 @@ func TestDelayedFramesAreCapped(t *testing.T) {
 		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
 		must(t, err)
 		must(t, wsutil.WriteClientText(conn, []byte("x")))
-		until(t, "one to wait", func() bool { return strings.Contains(page(set), "podinfo_fault_held_requests 1") })
+		until(t, "a delayed message", func() bool { return strings.Contains(page(set), "podinfo_fault_held_requests 1") })
 		if got, err := talk(t, s.URL, 1, "a"); strings.Join(got, "") != "a" {
-			t.Errorf("%s: without a place: %q %v", way, got, err)
+			t.Errorf("%s: without a slot: %q %v", way, got, err)
 		}
 		if !strings.Contains(page(set), `{rule="r",kind="skipped"} 1`) {
 			t.Error(page(set))
@@ -339,14 +338,14 @@ func TestDelayedFramesAreCapped(t *testing.T) {
 	}
 }
 
-// stopNow stops a server without patience for its WebSockets.
+// stopNow stops a server without waiting for its WebSockets.
 func stopNow(s *registrytest.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	s.App.Stop(ctx)
 }
 
-// A reset is one also of a request that has a place below a concurrency.
+// Requests that occupy a slot of a concurrency limit can be reset, too.
 func TestResetBelowAConcurrency(t *testing.T) {
 	s := registrytest.Serve(t, rules("rules:\n- {name: l, match: {path: /ws/*}, limit: {concurrency: 5}}\n- {name: r, fault: {reset: true}}"), new(faults.Module), new(wsecho.Module))
 	if got, err := exchange(t, s.Listener.Addr().String(), "GET /ws/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"); !errors.Is(err, syscall.ECONNRESET) {

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// pipes is a listener for the ends of pipes that are sent to it.
+// pipes is a listener whose connections are sent to it.
 type pipes chan net.Conn
 
 func (l pipes) Accept() (net.Conn, error) {
@@ -35,12 +35,12 @@ func (l pipes) Accept() (net.Conn, error) {
 func (l pipes) Close() error { close(l); return nil }
 func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// When the bytes of a body come, on the bubble's clock, from a server whose
-// timeouts are shorter than the faults.
+// When the bytes of a body arrive, on the fake clock of testing/synctest, from a
+// server whose timeouts are shorter than the faults.
 func TestSlowBodies(t *testing.T) {
 	for _, c := range []struct {
 		rule, path string
-		want       string // seconds, and the bytes that came then
+		want       string // seconds:bytes, for each read
 	}{
 		{"delay: 5s", "/a", "5:" + text},
 		{"delay: {fixed: 5s, at: chunks}", "/three", "0:x 5:x 10:x"},
@@ -82,7 +82,7 @@ func TestSlowBodies(t *testing.T) {
 					t.Fatalf("%s: %v", c.rule, err)
 				}
 			}
-			if c.want == "" { // 36 bytes at 12 a second, a byte at a time
+			if c.want == "" { // 36 bytes at 12 per second, one at a time
 				if d := time.Since(began); whole != text || d < 2900*time.Millisecond || d > 3100*time.Millisecond || len(got) < 30 {
 					t.Errorf("%s: %v after %v", c.rule, got, d)
 				}
@@ -111,7 +111,7 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 	}
 }
 
-// Of those that come at once only so many wait.
+// MaxHeld bounds the number of requests delayed at the same time.
 func TestHeldRequestsAreCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, rules("rules: [{name: r, delay: 10s}]", "MAX_HELD", "3"), new(faults.Module), new(endpoint))
@@ -143,14 +143,14 @@ func TestReadiness(t *testing.T) {
 			got += fmt.Sprint(app.Ready(t.Context()), ", ")
 			time.Sleep(10 * time.Second)
 		}
-		if want := "faults: rule flaps, <nil>, <nil>, faults: rule flaps, <nil>, <nil>, "; got != want {
+		if want := "faults: rule flaps fails readiness, <nil>, <nil>, faults: rule flaps fails readiness, <nil>, <nil>, "; got != want {
 			t.Error(got)
 		}
 	})
 }
 
-// The same requests fare the same, whoever sends them: over real connections,
-// each client its own.
+// Outcomes do not depend on which client sends a request, over one real
+// connection per client.
 func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
 	const n = 640
 	run := func(seed string, clients int) map[string]int {
@@ -171,9 +171,9 @@ rules:
 				defer client.CloseIdleConnections()
 				for i := c; i < n; i += clients {
 					path := []string{"/a", "/api/info"}[i/64%2]
-					req, _ := http.NewRequest("POST", s.URL+path, nil) // which is not tried again
+					req, _ := http.NewRequest("POST", s.URL+path, nil) // POST is not retried
 					req.Header.Set("x", fmt.Sprint(i%3))
-					saw := "no answer"
+					saw := "no response"
 					if res, err := client.Do(req); err == nil {
 						b, err := io.ReadAll(res.Body)
 						res.Body.Close()
@@ -199,9 +199,9 @@ rules:
 	}
 }
 
-// A request takes up a place only while a fault makes it wait, not while its
-// handler works. What finds no place is not hit, and nothing says so.
-func TestPlaces(t *testing.T) {
+// A request occupies a slot only while a fault delays it, not while its handler
+// runs. Without a free slot it is not hit, reported or marked.
+func TestSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(faults.Module)
 		e := new(endpoint)
@@ -212,7 +212,7 @@ func TestPlaces(t *testing.T) {
 			app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/a?work=1h", nil))
 			close(held)
 		}()
-		time.Sleep(10 * time.Second) // of the handler
+		time.Sleep(10 * time.Second) // into the handler
 		send := func(path string) *httptest.ResponseRecorder {
 			rec := httptest.NewRecorder()
 			app.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
@@ -220,7 +220,7 @@ func TestPlaces(t *testing.T) {
 		}
 		began := time.Now()
 		if send("/a"); time.Since(began) != time.Second {
-			t.Error("the place is taken by one that does not wait")
+			t.Error("a request that is not delayed occupies the slot")
 		}
 		stalls := make(chan struct{})
 		go func() { send("/api/x"); close(stalls) }()
@@ -230,7 +230,7 @@ func TestPlaces(t *testing.T) {
 		for path, want := range map[string]string{"/a": "200 ", "/api/x": "200 ", "/three": "503 both"} {
 			rec := send(path)
 			if got := fmt.Sprint(rec.Code, " ", rec.Header().Get("X-Podinfo-Fault")); got != want {
-				t.Errorf("%s without a place: %s, want %s", path, got, want)
+				t.Errorf("%s without a slot: %s, want %s", path, got, want)
 			}
 		}
 		if d := time.Since(began); d != 0 || !slices.Equal(e.faults, []string{"faults/both"}) {
@@ -241,7 +241,7 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
-// working is a middleware that works for as long as a request says.
+// working is a middleware that sleeps for the duration in the query.
 type working struct{}
 
 func (working) Info() registry.Info { return registry.Info{Name: "working", Phase: registry.Fault} }

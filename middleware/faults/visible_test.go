@@ -23,11 +23,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 )
 
-// What the client saw is what the access log, the trace and the metrics say,
-// and each names the rule.
-func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
-	// The statuses and codes. A delay changes but the time, goaway the next
-	// connection.
+// The access log, the trace and the metrics contain the outcome that the client
+// saw, and the name of the rule.
+func TestRecordsAgreeWithTheClient(t *testing.T) {
+	// Faults and the outcomes of requests that they hit. A delay and goaway do
+	// not change the outcome.
 	web := map[string]string{
 		"delay: 1ms": "200", "fault: {goaway: true}": "200", "fault: {status: 503}": "503", "fault: {reset: true}": "444", "fault: {empty: true}": "444",
 		"fault: {truncate: 3}": "444", "fault: {truncate: 3, reset: true}": "444", "fault: {bad-chunk: true}": "444", "fault: {garbage: true}": "444",
@@ -56,9 +56,9 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 		counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
 	srv := httptest.NewServer(s.App)
 	defer srv.Close()
-	sizes := map[string]int{} // of the bodies that clients got, by rule
+	sizes := map[string]int{} // of the bodies that clients received, by rule
 	for rule, outcome := range requests {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/a", nil) // which is not tried again
+		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/a", nil) // POST is not retried
 		must(t, err)
 		req.Header.Set("x", rule)
 		status := "444"
@@ -80,7 +80,7 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 		}
 	}
 	srv.Close()
-	must(t, s.App.Stop(context.Background())) // so that all was recorded
+	must(t, s.App.Stop(context.Background())) // flushes all records
 
 	logged, traced := map[string]string{}, map[string]string{}
 	for line := range strings.SplitSeq(s.Log.String(), "\n") {
@@ -97,7 +97,7 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 	}
 	for _, span := range collector.Spans() {
 		outcome := fmt.Sprint(cmp.Or(span.Attributes["http.response.status_code"], span.Attributes["rpc.response.status_code"]))
-		kind := span.Attributes["error.type"] // missing unless the server failed
+		kind := span.Attributes["error.type"] // set only when the server failed
 		if served := outcome == "200" || outcome == "OK" || outcome == "NOT_FOUND"; served != (kind == nil) || !served && fmt.Sprint(kind) != outcome {
 			t.Errorf("a span of outcome %s has error.type %v", outcome, kind)
 		}
@@ -108,7 +108,7 @@ func TestEveryRecordSaysWhatTheClientSaw(t *testing.T) {
 	if diff := gocmp.Diff(want, logged); diff != "" {
 		t.Errorf("the access log: %s", diff)
 	}
-	upper := map[string]string{"NotFound": "NOT_FOUND", "Internal": "INTERNAL", "Unavailable": "UNAVAILABLE"} // as OpenTelemetry has them
+	upper := map[string]string{"NotFound": "NOT_FOUND", "Internal": "INTERNAL", "Unavailable": "UNAVAILABLE"} // names in OpenTelemetry
 	for rule, outcome := range want {
 		want[rule] = cmp.Or(upper[outcome], outcome)
 	}

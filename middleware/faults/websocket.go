@@ -16,19 +16,20 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// frames is w with a connection whose messages are delayed, dropped or cut,
-// for the handler that takes it over.
-func (m *Module) frames(w http.ResponseWriter, s *scenario.Strike) http.ResponseWriter {
-	return &hijacker{wrapped(w), m, s}
+// breakMessages applies the kind websocket: the handler that hijacks the
+// connection gets one whose messages are delayed or dropped, or that is closed.
+func breakMessages(m *Module, w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike) {
+	next(&hijacker{wrapped(w), m, s}, r)
 }
 
+// hijacker is a response writer whose hijacked connection is a socket.
 type hijacker struct {
 	negroni.ResponseWriter
 	m      *Module
 	strike *scenario.Strike
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the convention of http.ResponseController.
 func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
 // Hijack implements http.Hijacker.
@@ -41,30 +42,30 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := &socket{leaving: leaving{conn, cancel}, m: h.m, strike: h.strike, ctx: ctx}
 	reader := rw.Reader
 	if h.strike.Fault.WebSocket.Direction.Has(scenario.In) {
-		come, _ := reader.Peek(reader.Buffered()) // with the handshake
-		c.reading = &incoming{buf: make([]byte, 4<<10), raw: bytes.Clone(come), changed: make(chan struct{})}
+		early, _ := reader.Peek(reader.Buffered()) // sent along with the handshake
+		c.reading = &incoming{buf: make([]byte, 4<<10), raw: bytes.Clone(early), changed: make(chan struct{})}
 		reader = bufio.NewReader(c)
 	}
 	return c, bufio.NewReadWriter(reader, bufio.NewWriter(c)), nil
 }
 
-// socket is a connection that looks for WebSocket frames in what goes over it.
-// The handshake and control frames pass.
+// socket is a connection that breaks the WebSocket messages on it. The handshake
+// and control frames pass.
 type socket struct {
 	leaving
 	m      *Module
 	strike *scenario.Strike
-	ctx    context.Context // until it is closed
+	ctx    context.Context // canceled when the connection is closed
 
-	reading *incoming // nil when nothing is done to what the client sends
+	reading *incoming // nil when the client's messages pass
 
 	mu        sync.Mutex
-	handshake []byte // the part of it that was written; nil once all was sent
-	open      bool   // it was sent
-	refused   bool   // it was an error
-	out       flow
-	patience  time.Duration // of the one that writes; 0 for ever
-	leave     bool          // close behind the frame that is being written
+	handshake []byte // what was written of it; nil once all was sent
+	open      bool   // the handshake was sent
+	refused   bool   // the handshake was an error response
+	out       frames
+	patience  time.Duration // timeout of writes; 0 for none
+	leave     bool          // close after the frame being written
 	ended     bool
 }
 
@@ -76,7 +77,8 @@ func (c *socket) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetWriteDeadline notes how long a write may take, as a wait comes before it.
+// SetWriteDeadline also remembers how long a write may take, to move the deadline
+// when a message was delayed.
 func (c *socket) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.patience = 0
@@ -92,16 +94,17 @@ func (c *socket) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.open {
-		return c.begin(b)
+		return c.beginLocked(b)
 	}
 	if c.refused {
 		return c.Conn.Write(b)
 	}
-	return len(b), c.send(b)
+	return len(b), c.sendLocked(b)
 }
 
-// begin sends the handshake, which is an answer without a body.
-func (c *socket) begin(b []byte) (int, error) {
+// beginLocked sends the handshake, a response without a body, once it is
+// complete. The caller must hold c.mu.
+func (c *socket) beginLocked(b []byte) (int, error) {
 	c.handshake = append(c.handshake, b...)
 	end := bytes.Index(c.handshake, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -109,7 +112,7 @@ func (c *socket) begin(b []byte) (int, error) {
 	}
 	all := c.handshake
 	c.open, c.handshake = true, nil
-	if !bytes.HasPrefix(all, []byte("HTTP/1.1 101 ")) { // there will be no frames
+	if !bytes.HasPrefix(all, []byte("HTTP/1.1 101 ")) { // no frames follow
 		c.refused = true
 		_, err := c.Conn.Write(all)
 		return len(b), err
@@ -117,11 +120,12 @@ func (c *socket) begin(b []byte) (int, error) {
 	if _, err := c.Conn.Write(all[:end+4]); err != nil {
 		return 0, err
 	}
-	return len(b), c.send(all[end+4:])
+	return len(b), c.sendLocked(all[end+4:])
 }
 
-// send writes the frames that are not lost, each when it is due.
-func (c *socket) send(b []byte) error {
+// sendLocked writes the frames that are not dropped, each when it is due. The
+// caller must hold c.mu.
+func (c *socket) sendLocked(b []byte) error {
 	var ready []byte
 	flush := func() error {
 		if len(ready) == 0 {
@@ -142,10 +146,10 @@ func (c *socket) send(b []byte) error {
 				}
 			}
 			if end {
-				c.end()
+				c.endLocked()
 				return nil
 			}
-			if !c.pause(wait) {
+			if !c.pauseLocked(wait) {
 				return nil
 			}
 		}
@@ -154,14 +158,15 @@ func (c *socket) send(b []byte) error {
 		}
 		if c.leave && c.out.between() {
 			err := flush()
-			c.end()
+			c.endLocked()
 			return err
 		}
 	}
 	return flush()
 }
 
-// hold takes a place among those that wait, for a message that is to.
+// hold takes a slot for a message that is to be delayed. When all are taken it
+// returns false and counts the delay as skipped.
 func (c *socket) hold() bool {
 	ok := c.m.engine.Hold()
 	if !ok {
@@ -170,8 +175,9 @@ func (c *socket) hold() bool {
 	return ok
 }
 
-// pause waits before a frame. It is false when the connection ended.
-func (c *socket) pause(wait time.Duration) bool {
+// pauseLocked waits before a frame. It returns false when the connection was
+// closed meanwhile. The caller must hold c.mu.
+func (c *socket) pauseLocked(wait time.Duration) bool {
 	if wait <= 0 || !c.hold() {
 		return true
 	}
@@ -186,9 +192,10 @@ func (c *socket) pause(wait time.Duration) bool {
 	return true
 }
 
-// end sends a close frame. The client closes then, as the one who got it has
-// to; what the handler still writes is not sent.
-func (c *socket) end() {
+// endLocked sends a close frame. The client then closes the connection (RFC 6455,
+// 5.5.1), and what the handler still writes is not sent. The caller must hold
+// c.mu.
+func (c *socket) endLocked() {
 	w := c.strike.Fault.WebSocket
 	body := binary.BigEndian.AppendUint16(nil, uint16(w.Close))
 	body = append(body, w.Reason...)
@@ -196,14 +203,15 @@ func (c *socket) end() {
 	c.ended = true
 }
 
-// endSoon is end for the one that reads: between the frames that are written.
-func (c *socket) endSoon() {
+// endBetweenFrames sends a close frame for the reader, once no frame is half
+// written.
+func (c *socket) endBetweenFrames() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || c.leave {
 		return
 	}
 	if c.leave = true; c.out.between() {
-		c.end()
+		c.endLocked()
 	}
 }

@@ -1,43 +1,41 @@
 package scenario
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
 
-// Decision is what happens to one request. Done must be called when it ended.
+// Decision is what happens to one request. Call Done when the request has
+// ended.
 type Decision struct {
-	Strikes []Strike // in the order of the rules; none when the request only takes a place below a limit
+	Strikes []Strike // in the order of the rules; empty when the request only occupies slots of limits
 
 	engine *Engine
-	places []*tally
+	slots  []*tally
 	one    [1]Strike
 }
 
-// Strike is a rule that hits a request.
+// Strike is the hit of one rule on a request.
 type Strike struct {
 	Rule  string
-	N     uint64        // which request of the rule, or of its key, it is
-	Delay time.Duration // before the reply
-	Fault *Fault        // nil for none; it is not to be changed
-	Retry time.Duration // above a limit: when to come back
+	N     uint64        // number of the request among those of the rule, or of its key
+	Delay time.Duration // before the response
+	Fault *Fault        // nil for none; read-only
+	Retry time.Duration // above a limit: when to retry
 
-	draws  draws
-	chunks Distribution
-	frames Distribution
-	most   time.Duration
+	rule    *live
+	draws   draws
+	chunked bool
+	most    time.Duration
 }
 
-// strike is the rule's hit of its n-th request.
+// strike returns the rule's hit of its n-th request.
 func (l *live) strike(e *Engine, n uint64, draws draws) Strike {
-	s := Strike{Rule: l.Name, N: n, Fault: l.Fault, draws: draws, frames: l.frames, most: e.limits.Delay}
+	s := Strike{Rule: l.Name, N: n, Fault: l.Fault, rule: l, draws: draws, most: e.limits.Delay}
 	if l.delay != nil && l.Delay.At != Chunks {
 		s.Delay = s.draw(l.delay, drawDelay, 0)
 	}
-	if l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both) {
-		s.chunks = l.delay
-	}
+	s.chunked = l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both)
 	return s
 }
 
@@ -45,19 +43,33 @@ func (s *Strike) draw(from Distribution, what, i uint64) time.Duration {
 	return bounded(from.Quantile(s.draws.uniform(what, i)), s.most)
 }
 
-// Chunked reports whether there are delays between chunks.
-func (s *Strike) Chunked() bool { return s.chunks != nil }
-
-// Chunk is the delay before the i-th chunk or message, counted from 0. There
-// is none before the first.
-func (s *Strike) Chunk(i int) time.Duration {
-	if s.chunks == nil || i == 0 {
-		return 0
+// Kind returns what the fault is in a scope, nil when it does nothing there.
+func (s *Strike) Kind(scope Scope) *Kind {
+	if s.Fault == nil {
+		return nil
 	}
-	return s.draw(s.chunks, drawChunk, uint64(i))
+	return s.rule.kinds[scope]
 }
 
-// Frame says what happens to the i-th message that the server sends over a
+// pauses reports whether the fault sends the response with pauses.
+func (s *Strike) pauses(scope Scope) bool {
+	k := s.Kind(scope)
+	return k != nil && k.Pauses
+}
+
+// Chunked reports whether there are delays between chunks.
+func (s *Strike) Chunked() bool { return s.chunked }
+
+// Chunk returns the delay before the i-th chunk or message, counted from 0.
+// The first one is not delayed.
+func (s *Strike) Chunk(i int) time.Duration {
+	if !s.chunked || i == 0 {
+		return 0
+	}
+	return s.draw(s.rule.delay, drawChunk, uint64(i))
+}
+
+// Frame returns what happens to the i-th message that the server sends over a
 // WebSocket, counted from 0.
 func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
 	return s.frame(Out, i, drawFrame, drawFrameDelay)
@@ -79,13 +91,13 @@ func (s *Strike) frame(way Direction, i int, loss, delay uint64) (wait time.Dura
 	if i < w.After {
 		return 0, false, false
 	}
-	if s.frames != nil {
-		wait = s.draw(s.frames, delay, uint64(i))
+	if s.rule.frames != nil {
+		wait = s.draw(s.rule.frames, delay, uint64(i))
 	}
 	return wait, w.Drop != nil && s.draws.uniform(loss, uint64(i)) < *w.Drop/100, false
 }
 
-// Garbage is n bytes that begin no message of any protocol in use.
+// Garbage returns n bytes that do not begin a message of any protocol in use.
 func (s *Strike) Garbage(n int) []byte {
 	out := make([]byte, n)
 	for i := range out {
@@ -94,7 +106,7 @@ func (s *Strike) Garbage(n int) []byte {
 	return out
 }
 
-// Delay is the wait before the reply, of all rules together.
+// Delay returns the delay before the response, the sum over all rules.
 func (d *Decision) Delay() time.Duration {
 	var sum time.Duration
 	for i := range d.Strikes {
@@ -103,7 +115,7 @@ func (d *Decision) Delay() time.Duration {
 	return min(sum, d.engine.limits.Delay)
 }
 
-// Broken is the strike that has the fault, nil for none.
+// Broken returns the strike with the fault, nil for none.
 func (d *Decision) Broken() *Strike {
 	for i := range d.Strikes {
 		if d.Strikes[i].Fault != nil {
@@ -113,7 +125,7 @@ func (d *Decision) Broken() *Strike {
 	return nil
 }
 
-// Chunk is the delay before the i-th chunk, of all rules together.
+// Chunk returns the delay before the i-th chunk, the sum over all rules.
 func (d *Decision) Chunk(i int) time.Duration {
 	var sum time.Duration
 	for j := range d.Strikes {
@@ -122,25 +134,29 @@ func (d *Decision) Chunk(i int) time.Duration {
 	return min(sum, d.engine.limits.Delay)
 }
 
-// Slow reports whether the reply of a request, or of a call, is sent with
-// pauses.
-func (d *Decision) Slow(call bool) bool {
-	return slices.ContainsFunc(d.Strikes, func(s Strike) bool { return s.Chunked() || !call && s.Fault.slows() })
+// Slow reports whether the response is sent with pauses, in the scope of the
+// request.
+func (d *Decision) Slow(scope Scope) bool {
+	for i := range d.Strikes {
+		if s := &d.Strikes[i]; s.chunked || s.pauses(scope) {
+			return true
+		}
+	}
+	return false
 }
 
-// Hurry takes out of the decision what would make the request, or the call,
-// wait. It returns the rules that this came from.
-func (d *Decision) Hurry(call bool) (rules []string) {
+// DropWaits removes from the decision what would delay the request, in its
+// scope, and returns the rules that it came from.
+func (d *Decision) DropWaits(scope Scope) (rules []string) {
 	left := d.Strikes[:0]
 	for _, s := range d.Strikes {
-		slows := !call && s.Fault.slows()
-		if s.Delay > 0 || s.Chunked() || slows {
+		if pauses := s.pauses(scope); pauses || s.Delay > 0 || s.chunked {
 			rules = append(rules, s.Rule)
-			s.Delay, s.chunks = 0, nil
-			if slows {
+			s.Delay, s.chunked = 0, false
+			if pauses {
 				s.Fault = nil
 			}
-			if s.Fault.Kind(call) == "" {
+			if s.Kind(scope) == nil {
 				continue
 			}
 		}
@@ -150,7 +166,7 @@ func (d *Decision) Hurry(call bool) (rules []string) {
 	return rules
 }
 
-// Names are those of the rules, joined by commas.
+// Names returns the names of the rules, joined by commas.
 func (d *Decision) Names() string {
 	if len(d.Strikes) == 1 {
 		return d.Strikes[0].Rule
@@ -162,14 +178,14 @@ func (d *Decision) Names() string {
 	return strings.Join(names, ",")
 }
 
-// Limited reports whether the request takes a place below a concurrency, until
-// Done.
-func (d *Decision) Limited() bool { return len(d.places) > 0 }
+// Limited reports whether the request occupies a slot of a concurrency limit
+// until Done.
+func (d *Decision) Limited() bool { return len(d.slots) > 0 }
 
-// Done gives back what the request took.
+// Done frees the slots that the request occupies.
 func (d *Decision) Done() {
-	for _, t := range d.places {
+	for _, t := range d.slots {
 		t.running.Add(-1)
 	}
-	d.places = nil
+	d.slots = nil
 }

@@ -18,19 +18,20 @@ const (
 	MaxBytes = 1 << 20
 	MaxRules = 10000
 
-	maxAliased = 100_000 // values: a few aliases of aliases are a great many
+	maxAliased = 100_000 // values: aliases of aliases multiply
 )
 
-// An Error is one mistake in a scenario.
+// Error is one mistake in a scenario.
 type Error struct {
 	File         string
 	Line, Column int    // 0 when unknown
-	Rule         string // name, or "#3" for the third when it has none
+	Rule         string // quoted name, or "#3" for the third rule when it has none
 	Field        string // path below the rule: "fault.status"
 	Problem      string
 }
 
-// Error is one line: where, which rule, which field, what is wrong.
+// Error returns one line with the position, the rule, the field and the
+// problem.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -48,8 +49,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Parse reads a scenario in YAML, or in JSON as the YAML it is. file is what
-// the errors call it. The error joins an [*Error] for every mistake.
+// Parse reads a scenario in YAML or JSON. file is its name in errors. The error
+// joins an [*Error] for every mistake.
 func Parse(file string, b []byte) (*Scenario, error) {
 	s := new(Scenario)
 	d, root, err := open(file, b)
@@ -60,8 +61,8 @@ func Parse(file string, b []byte) (*Scenario, error) {
 	return s, errors.Join(d.errs...)
 }
 
-// Checked is a copy of a scenario that code made, if it is one that Parse would
-// have accepted. The error joins an [*Error] for every mistake.
+// Checked returns a copy of a scenario that was built in Go, after the checks of
+// Parse. The error joins an [*Error] for every mistake.
 func (s *Scenario) Checked() (*Scenario, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -77,14 +78,14 @@ func (s *Scenario) Checked() (*Scenario, error) {
 	return out, errors.Join(d.errs...)
 }
 
-// read makes a scenario of a document and notes its mistakes.
+// read decodes a document into s and collects its mistakes.
 func (d *decoder) read(root *yaml.Node, s *Scenario) {
 	d.value(root, reflect.ValueOf(s).Elem(), "", "")
 	d.check(s)
 }
 
 // ParseRule reads a single rule, such as the body of a request or the value of
-// a header. name is the rule's when it does not say another.
+// a header. name is the name of a rule that does not contain one.
 func ParseRule(file, name string, b []byte) (*Rule, error) {
 	r := new(Rule)
 	d, root, err := open(file, b)
@@ -92,7 +93,7 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 		return r, err
 	}
 	if root == nil {
-		return r, &Error{File: file, Problem: "want a rule"}
+		return r, &Error{File: file, Problem: "empty; give a rule"}
 	}
 	d.named = name
 	d.rule = strconv.Quote(name)
@@ -106,17 +107,17 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 	return r, errors.Join(d.errs...)
 }
 
-// decoder walks a document and keeps every mistake.
+// decoder walks a document and collects every mistake.
 type decoder struct {
 	file     string
-	named    string // the name of the only rule, which need not say it
-	rule     string // the one being read
+	named    string // default name of a single rule
+	rule     string // the rule being read, as errors name it
 	errs     []error
-	bad      map[int]bool          // the rules, by their place, that could not be read
-	unplaced bool                  // lines and columns would tell nobody anything
-	inAlias  int                   // aliases that are being read
-	aliased  int                   // values read in aliases
-	at       map[string]*yaml.Node // where the fields of rules are, by rule and path
+	bad      map[int]bool          // rules with mistakes, by index
+	unplaced bool                  // leave lines and columns out of errors
+	inAlias  int                   // depth of aliases being read
+	aliased  int                   // values read through aliases
+	at       map[string]*yaml.Node // nodes of fields, by rule and path
 }
 
 var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
@@ -130,7 +131,7 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	err := dec.Decode(&doc)
 	if err == nil && dec.Decode(&more) != io.EOF && !empty(&more) {
-		return d, nil, &Error{File: file, Line: more.Line, Column: more.Column, Problem: "want one document, without --- between rules"}
+		return d, nil, &Error{File: file, Line: more.Line, Column: more.Column, Problem: "more than one YAML document; remove the --- between them"}
 	}
 	if err != nil && err != io.EOF {
 		text := strings.ReplaceAll(err.Error(), "\n", " ")
@@ -147,7 +148,7 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	return d, doc.Content[0], nil
 }
 
-// empty reports a document without anything, as a --- at the end makes one.
+// empty reports whether a document has no content, as after a --- at the end.
 func empty(doc *yaml.Node) bool {
 	return len(doc.Content) == 1 && doc.Content[0].Tag == "!!null"
 }

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// A Distribution says how long something takes.
+// Distribution is a probability distribution of durations.
 type Distribution interface {
-	// Quantile is the inverse of the distribution function: the time, in
-	// nanoseconds, that a share u of all draws stays below, for 0 < u < 1.
-	// It may be negative or infinite.
+	// Quantile is the inverse of the distribution function: the duration, in
+	// nanoseconds, that a share u of all draws is below, for 0 < u < 1. It
+	// may be negative or infinite.
 	Quantile(u float64) float64
 }
 
-// Distribution makes the distribution of a delay that was checked.
+// Distribution returns the distribution of a delay that was checked.
 func (d *Delay) Distribution() Distribution {
 	switch {
 	case d.Uniform != nil:
@@ -49,16 +49,16 @@ type normal struct{ mean, deviation float64 }
 
 func (d normal) Quantile(u float64) float64 { return d.mean + d.deviation*standard(u) }
 
-// standard is the quantile of the normal distribution with mean 0 and
+// standard is the quantile of the normal distribution with mean 0 and standard
 // deviation 1.
 func standard(u float64) float64 { return math.Sqrt2 * math.Erfinv(2*u-1) }
 
-// lognormal is e to the power of a normal one.
+// lognormal is the distribution of e to the power of a normal draw.
 type lognormal struct{ mean, deviation float64 }
 
 func (d lognormal) Quantile(u float64) float64 { return math.Exp(d.mean + d.deviation*standard(u)) }
 
-// through is the lognormal distribution with these two percentiles.
+// through returns the log-normal distribution with two given percentiles.
 func through(a, b point) lognormal {
 	za, zb := standard(a.share), standard(b.share)
 	deviation := (math.Log(b.at) - math.Log(a.at)) / (zb - za)
@@ -73,7 +73,7 @@ type pareto struct{ min, shape float64 }
 
 func (d pareto) Quantile(u float64) float64 { return d.min * math.Pow(1-u, -1/d.shape) }
 
-// table is straight lines between percentiles, p0 and p100 among them.
+// table interpolates linearly between percentiles, which include p0 and p100.
 type table []point
 
 type point struct{ share, at float64 }
@@ -87,7 +87,8 @@ func (d table) Quantile(u float64) float64 {
 	return a.at + (b.at-a.at)*(u-a.share)/(b.share-a.share)
 }
 
-// points sorts percentiles. It is false when one has no proper name.
+// points returns percentiles in ascending order. ok is false when a name is
+// invalid or two are equal.
 func points(m map[string]Duration) (out []point, ok bool) {
 	for name, at := range m {
 		p, err := strconv.ParseFloat(strings.TrimPrefix(name, "p"), 64)
@@ -110,7 +111,7 @@ func points(m map[string]Duration) (out []point, ok bool) {
 	return out, true
 }
 
-// bounded is a draw as a duration from 0 to most.
+// bounded converts a draw into a duration from 0 to most.
 func bounded(ns float64, most time.Duration) time.Duration {
 	switch {
 	case !(ns > 0):

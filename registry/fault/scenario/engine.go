@@ -10,51 +10,50 @@ import (
 
 // Limits bound what rules can do to a server.
 type Limits struct {
-	Delay time.Duration // longest wait of one request
-	Held  int           // requests that wait at once; others do not wait
-	Keys  int           // keys that a rule counts for
+	Delay time.Duration // longest delay of one request
+	Held  int           // maximum number of requests delayed at the same time
+	Keys  int           // keys tracked per rule
 }
 
 // Engine applies a scenario, which may be replaced at any time. Its methods
-// may be called concurrently.
+// are safe for concurrent use, except for SetClock.
 type Engine struct {
 	limits Limits
-	seed   uint64 // where a scenario has none
-	server string // the host's name
+	seed   uint64 // for scenarios without one
+	server string // name of the host
 	now    func() time.Time
 
-	set   atomic.Pointer[set] // nil when no rule could hit anything
-	held  atomic.Int64
-	asked atomic.Uint64 // requests that asked for a fault themselves
+	set      atomic.Pointer[set] // nil when no rule can hit anything
+	held     atomic.Int64
+	byHeader atomic.Uint64 // requests that brought their own rules
 
 	mu     sync.Mutex
-	rules  []*live // of the scenario, also those that removed themselves
+	rules  []*live // of the scenario, including those that removed themselves
 	paused bool
 }
 
-// set is an arrangement of rules. It never changes.
+// set is the rules that can hit something, indexed. It is immutable.
 type set struct {
 	rules      []*live
 	web, calls index
 	unready    []*live
 }
 
-// NewEngine returns an engine without rules. seed is for scenarios that have
-// none, and server the host's name, for rules that are about one.
+// NewEngine returns an engine without rules. seed is the seed of scenarios
+// without one, and server the host name that match.server is compared with.
 func NewEngine(seed uint64, server string, limits Limits) *Engine {
 	return &Engine{seed: seed, server: server, now: time.Now, limits: limits}
 }
 
-// SetClock replaces time.Now as what tells the time, for a simulation. It is to
-// be called before anything else.
+// SetClock replaces time.Now, for simulations. Call it before any other method.
 func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
-// Idle reports that there are no rules. It is one atomic load.
+// Idle reports whether no rule can hit anything. It is one atomic load.
 func (e *Engine) Idle() bool { return e.set.Load() == nil }
 
-// Apply replaces the scenario, which must have come from Parse, as a whole. A
-// rule that stays as it is goes on counting where it was. One that has removed
-// itself stays away, unless its name is one of anew: then it begins again.
+// Apply replaces the scenario, which must come from Parse or Checked. Unchanged
+// rules keep their counters. A rule that has removed itself stays removed,
+// unless anew contains its name: then it starts over.
 func (e *Engine) Apply(s *Scenario, anew ...string) {
 	seed := e.seed
 	if s.Seed != nil {
@@ -69,40 +68,41 @@ func (e *Engine) Apply(s *Scenario, anew ...string) {
 	now := e.now()
 	e.rules = nil
 	for _, r := range s.Rules {
-		fresh := bring(r, seed, now, e.limits)
+		fresh := compileRule(r, seed, now, e.limits)
 		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(l.expired(now) && slices.Contains(anew, r.Name)) {
 			fresh = l
 		}
 		e.rules = append(e.rules, fresh)
 	}
-	e.arrange(now)
+	e.arrangeLocked(now)
 }
 
-// Pause stops or continues all rules. Their clocks go on.
+// Pause stops or resumes all rules. Their clocks keep running.
 func (e *Engine) Pause(paused bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.paused = paused
-	e.arrange(e.now())
+	e.arrangeLocked(e.now())
 }
 
-// arrange makes the set anew, without the rules that have had their time.
-func (e *Engine) arrange(now time.Time) {
+// arrangeLocked rebuilds the set, without expired rules. The caller must hold
+// e.mu.
+func (e *Engine) arrangeLocked(now time.Time) {
 	s := new(set)
 	for _, l := range e.rules {
 		if l.expired(now) || e.paused || l.Match.Server != "" && !newPattern(l.Match.Server, false).match(e.server) {
 			continue
 		}
-		if l.Fault != nil && l.Fault.Unready {
+		if l.kinds[Readiness] != nil {
 			s.unready = append(s.unready, l)
 			continue
 		}
 		at := int32(len(s.rules))
 		s.rules = append(s.rules, l)
-		if l.web {
+		if l.acts[HTTPRequests] || l.acts[WebSockets] {
 			s.web.add(l, at, l.path, l.Match.Path != "")
 		}
-		if l.calls {
+		if l.acts[GRPCCalls] {
 			s.calls.add(l, at, l.rpc, l.Match.GRPC != "" && l.Match.GRPC != "*")
 		}
 	}
@@ -112,14 +112,14 @@ func (e *Engine) arrange(now time.Time) {
 	e.set.Store(s)
 }
 
-// expire lets rules remove themselves.
+// expire removes rules whose TTL has passed.
 func (e *Engine) expire(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.arrange(now)
+	e.arrangeLocked(now)
 }
 
-// Decide says what happens to a request: nil when nothing does.
+// Decide returns what happens to a request, nil for nothing.
 func (e *Engine) Decide(req *Request) *Decision {
 	s := e.set.Load()
 	if s == nil {
@@ -138,7 +138,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 	var d *Decision
 	var now time.Time
 	broken := false
-	for at := next(lists, -1); at >= 0; at = next(lists, at) {
+	for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
 		l := s.rules[at]
 		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) {
 			continue
@@ -173,16 +173,16 @@ func (e *Engine) Decide(req *Request) *Decision {
 	return d
 }
 
-// Once adds to d, which may be nil, what rules say that a request brought
-// along. Of those only the delay, the fault and the percent count.
+// Once adds to d, which may be nil, the hits of rules that a request brings
+// itself. Only their delay, fault and percentage count.
 func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
-	n := e.asked.Add(1)
+	n := e.byHeader.Add(1)
 	for _, r := range rules {
 		broken := d != nil && d.Broken() != nil
 		if broken && r.Fault != nil && r.Delay == nil {
 			continue
 		}
-		l := bring(r, e.seed, time.Time{}, e.limits)
+		l := compileRule(r, e.seed, time.Time{}, e.limits)
 		draws := draws(mix(l.key + n))
 		if l.percent < 1 && draws.uniform(drawPercent, 0) >= l.percent {
 			continue
@@ -199,8 +199,8 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 	return d
 }
 
-// try counts a request that matches and says whether the rule hits it. One
-// that has room below a concurrency takes a place there.
+// try counts a matching request and reports whether the rule hits it. Below a
+// concurrency limit the request is not hit and occupies a slot.
 func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Decision, _ Strike, hit bool) {
 	share := 1.0
 	if l.timed {
@@ -213,7 +213,7 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 	if t == nil {
 		return d, Strike{}, false
 	}
-	n, nth, draws := l.turn(t, key)
+	n, nth, draws := l.count(t, key)
 	if nth == 0 || !l.When.picks(nth) || share < 1 && draws.uniform(drawPercent, 0) >= l.percent*share {
 		return d, Strike{}, false
 	}
@@ -230,16 +230,15 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 		if d == nil {
 			d = &Decision{engine: e}
 		}
-		d.places = append(d.places, t)
+		d.slots = append(d.slots, t)
 	}
 	return d, Strike{}, false
 }
 
-// turn counts a request: n is its number among those that match but for the
-// percent, by which it draws, and nth the one among those that match, 0 when it
-// does not. Both are taken in one step where the order of the hits depends on
-// it.
-func (l *live) turn(t *tally, key uint64) (n, nth uint64, d draws) {
+// count counts a request: n is its number before the percentage, which seeds its
+// draws, and nth its number after the percentage, 0 when the percentage excludes
+// it. Where the order of hits depends on both, they are counted in one step.
+func (l *live) count(t *tally, key uint64) (n, nth uint64, d draws) {
 	if l.percent == 1 || !l.When.counts() {
 		n = t.n.Add(1)
 		d = draws(mix(key + n))
@@ -259,8 +258,8 @@ func (l *live) turn(t *tally, key uint64) (n, nth uint64, d draws) {
 	return n, t.passed, d
 }
 
-// over reports whether a request is above the limit, and when to come back
-// then. Below it, the request has taken a place or a token.
+// over reports whether a request is above the limit, and then how long to wait
+// before a retry. Otherwise the request has taken a slot or a token.
 func (l *Limit) over(t *tally, now time.Time) (wait time.Duration, over bool) {
 	if l.Concurrency > 0 {
 		return time.Second, !t.enter(l.Concurrency)
@@ -269,8 +268,8 @@ func (l *Limit) over(t *tally, now time.Time) (wait time.Duration, over bool) {
 	return wait, !ok
 }
 
-// Hold takes a place among the requests that wait. When it is false there is
-// none, and the request is not to wait. Otherwise Release must follow.
+// Hold takes one of the slots for delayed requests. When it returns false all
+// are taken, and the request must not be delayed. Otherwise call Release.
 func (e *Engine) Hold() bool {
 	if e.held.Add(1) <= int64(e.limits.Held) {
 		return true
@@ -279,16 +278,16 @@ func (e *Engine) Hold() bool {
 	return false
 }
 
-// Release gives a place back.
+// Release frees a slot that Hold took.
 func (e *Engine) Release() { e.held.Add(-1) }
 
-// Held is how many requests wait.
+// Held returns the number of requests being delayed.
 func (e *Engine) Held() int { return int(e.held.Load()) }
 
-// Limits are the engine's.
+// Limits returns the limits given to NewEngine.
 func (e *Engine) Limits() Limits { return e.limits }
 
-// Unready is the name of a rule that fails readiness now, "" for none.
+// Unready returns the name of a rule that fails readiness now, "" for none.
 func (e *Engine) Unready() string {
 	s := e.set.Load()
 	if s == nil || len(s.unready) == 0 {
@@ -303,17 +302,16 @@ func (e *Engine) Unready() string {
 	return ""
 }
 
-// State is a rule and what it has done.
+// State is a rule with its counters.
 type State struct {
 	Rule    *Rule
-	Seen    uint64 // requests that matched, whatever the percent
+	Seen    uint64 // requests that matched, before the percentage
 	Hits    uint64
-	Keys    int        // that it counts for
-	Expires *time.Time // when it removes itself, nil for never
+	Keys    int        // keys tracked
+	Expires *time.Time // when the rule removes itself, nil for never
 }
 
-// Rules are the rules at work in their order, without those that have removed
-// themselves.
+// Rules returns the rules in order, without those that have removed themselves.
 func (e *Engine) Rules() []State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -336,7 +334,7 @@ func (e *Engine) Rules() []State {
 	return out
 }
 
-// Paused reports whether all rules are stopped.
+// Paused reports whether the rules are paused.
 func (e *Engine) Paused() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

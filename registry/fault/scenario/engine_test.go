@@ -141,12 +141,12 @@ func TestMatch(t *testing.T) {
 	}
 	e = engine(t, "- {name: web, fault: {garbage: true}}\n- {name: call, fault: {grpc: ABORTED}}")
 	if names(e, get("/a", nil)) != "web" || names(e, call("/a.B/C", nil)) != "call" {
-		t.Error("a fault for the other wire")
+		t.Error("a fault for the other protocol")
 	}
 	for _, fault := range []string{"reset", "empty", "goaway"} {
 		e = engine(t, "- {name: both, fault: {"+fault+": true}}")
-		if names(e, get("/a", nil)) != "both" || names(e, call("/a.B/C", nil)) != "both" || e.Decide(call("/a.B/C", nil)).Broken().Fault.Kind(true) != fault {
-			t.Errorf("%s is not for both wires", fault)
+		if names(e, get("/a", nil)) != "both" || names(e, call("/a.B/C", nil)) != "both" || e.Decide(call("/a.B/C", nil)).Broken().Kind(scenario.GRPCCalls).Name != fault {
+			t.Errorf("%s is not for both protocols", fault)
 		}
 	}
 }

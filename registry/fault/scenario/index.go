@@ -2,18 +2,18 @@ package scenario
 
 import "strings"
 
-// index finds the rules that a request could match. Each rule stands in one
-// place: below its path, or the part of it before a wildcard, and there below
-// a header, query value or host that it wants to be exactly so.
+// index finds the rules that a request could match. Each rule is stored once:
+// under its path, or the part of it before a wildcard, and there under a header,
+// query value or host that must have a given value.
 type index struct {
 	exact  map[string]*bucket
-	prefix map[string]*bucket // each ends with a slash
-	rest   bucket             // of no path
+	prefix map[string]*bucket // by paths that end with a slash
+	rest   bucket             // rules without a path
 	depth  int                // slashes of the longest prefix
 }
 
 type bucket struct {
-	rules  []int32 // in order
+	rules  []int32 // ascending
 	fields []field
 }
 
@@ -65,7 +65,7 @@ func bucketOf(m *map[string]*bucket, key string) *bucket {
 	return (*m)[key]
 }
 
-// distinct is a value the rule wants to be exactly so.
+// distinct returns a value that the rule compares without wildcards.
 func (l *live) distinct() (fieldKind, condition, string, bool) {
 	for _, c := range l.headers {
 		if c.literal && c.text != "" {
@@ -83,7 +83,7 @@ func (l *live) distinct() (fieldKind, condition, string, bool) {
 	return 0, condition{}, "", false
 }
 
-// find appends lists of candidates, each in order.
+// find appends lists of candidates, each ascending.
 func (x *index) find(req *Request, path string, out [][]int32) [][]int32 {
 	out = x.rest.find(req, out)
 	if b := x.exact[path]; b != nil {
@@ -132,8 +132,9 @@ func (f *field) find(values []string, out [][]int32) [][]int32 {
 	return out
 }
 
-// next takes the smallest number above last off the lists, or -1.
-func next(lists [][]int32, last int32) int32 {
+// nextIndex returns the smallest number in the lists above last, or -1. It
+// removes from the lists what is not above last.
+func nextIndex(lists [][]int32, last int32) int32 {
 	best := int32(-1)
 	for i := range lists {
 		for len(lists[i]) > 0 && lists[i][0] <= last {

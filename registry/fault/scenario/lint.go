@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Lint is [Parse] that also warns of what is accepted and hardly meant: rules
-// that can never hit, by what they say themselves or as earlier ones hit
-// everything that they match. It names only those that are sure.
+// Lint is [Parse] with warnings about rules that can never hit, because of their
+// own conditions or because earlier rules hit everything that they match. It
+// reports only rules that certainly never hit.
 func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 	s = new(Scenario)
 	d, root, err := open(file, b)
@@ -23,15 +23,15 @@ func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 	}
 	var greedy []*live
 	for _, r := range s.Rules {
-		l := bring(r, 0, time.Time{}, Limits{})
+		l := compileRule(r, 0, time.Time{}, Limits{})
 		if why := l.idle(); why != "" {
 			d.rule = strconv.Quote(r.Name)
-			d.wrong("", "it never hits: %s", why)
+			d.wrong("", "never hits: %s", why)
 			continue
 		}
 		if by := l.shadowedBy(greedy); len(by) > 0 {
 			d.rule = strconv.Quote(r.Name)
-			d.wrong("", "it never hits, as all that it matches is hit by rule %s first", strings.Join(by, " and "))
+			d.wrong("", "never hits, as %s hits all matching requests first", strings.Join(by, " or "))
 		}
 		if l.greedy() {
 			greedy = append(greedy, l)
@@ -43,7 +43,7 @@ func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 	return s, warnings, nil
 }
 
-// idle is why a rule never hits, whatever the others, "" when it may.
+// idle returns why a rule never hits, whatever the other rules, "" when it may.
 func (l *live) idle() string {
 	w := &l.When
 	begins := time.Duration(0)
@@ -60,57 +60,57 @@ func (l *live) idle() string {
 	case w.For > 0 && begins >= time.Duration(w.For):
 		return "when.for is over before when.window begins"
 	case l.TTL > 0 && begins >= time.Duration(l.TTL):
-		return "its ttl is over before when.window begins"
+		return "ttl is over before when.window begins"
 	}
 	return ""
 }
 
-// greedy reports whether a rule hits every request that it matches. A setting
-// that is none of these may let some pass.
+// greedy reports whether a rule hits every request that it matches. Conditions
+// other than these may let some pass.
 func (l *live) greedy() bool {
 	m := l.Match
 	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
 	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Combine: l.Combine}
-	return reflect.DeepEqual(rule, *l.Rule) && l.percent == 1 && (l.Fault == nil || !l.Fault.Unready)
+	return reflect.DeepEqual(rule, *l.Rule) && l.percent == 1 && l.kinds[Readiness] == nil
 }
 
-// shadowedBy is the names of the greedy rules that leave l no request and no
-// call, none when some may be left.
+// shadowedBy returns the names of greedy rules that together hit everything that
+// l matches, none when they may leave something.
 func (l *live) shadowedBy(greedy []*live) (names []string) {
-	if l.Fault != nil && l.Fault.Unready {
-		return nil
-	}
-	for call, about := range map[bool]bool{false: l.web, true: l.calls} {
-		if !about {
+	for s := range scopeCount {
+		if !l.acts[s] {
 			continue
 		}
-		at := slices.IndexFunc(greedy, func(a *live) bool { return a.covers(l, call) })
+		at := slices.IndexFunc(greedy, func(a *live) bool { return a.covers(l, s) })
 		if at < 0 {
 			return nil
 		}
-		names = append(names, strconv.Quote(greedy[at].Name))
+		names = append(names, "rule "+strconv.Quote(greedy[at].Name))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// covers reports whether a greedy rule takes from b all requests, or all calls,
-// that b is about. A rule that combines takes them only for its fault.
-func (l *live) covers(b *live, call bool) bool {
+// covers reports whether l, which is greedy, leaves b nothing to do in a scope. A
+// rule that combines leaves b its delay.
+func (l *live) covers(b *live, s Scope) bool {
 	if l.Combine && (l.Fault == nil || b.Fault == nil) || b.Match.Internal && !l.Match.Internal ||
 		l.Match.Server != "" && !newPattern(l.Match.Server, false).covers(newPattern(b.Match.Server, false)) ||
 		!conditionsCover(l.headers, b.headers) {
 		return false
 	}
-	if call {
-		return l.calls && (l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.covers(b.rpc))
+	if !l.acts[s] {
+		return false
 	}
-	return l.web && l.coversWeb(b)
+	if s == GRPCCalls {
+		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.covers(b.rpc)
+	}
+	return l.coversWeb(b)
 }
 
 func (l *live) coversWeb(b *live) bool {
 	m, other := &l.Match, &b.Match
-	if len(m.Methods) > 0 && len(other.Methods) == 0 || b.Meets(true) && !l.Meets(true) || b.Meets(false) && !l.Meets(false) {
+	if len(m.Methods) > 0 && len(other.Methods) == 0 {
 		return false
 	}
 	for _, method := range other.Methods {
@@ -123,7 +123,7 @@ func (l *live) coversWeb(b *live) bool {
 		conditionsCover(l.query, b.query)
 }
 
-// conditionsCover reports whether values that meet all of bs meet all of as.
+// conditionsCover reports whether values that meet all of bs also meet all of as.
 func conditionsCover(as, bs []condition) bool {
 	for _, a := range as {
 		if !slices.ContainsFunc(bs, func(b condition) bool {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestLint(t *testing.T) {
-	const never = `f:3:12: rule "b": it never hits, as all that it matches is hit by rule "a" first`
+	const never = `f:3:12: rule "b": never hits, as rule "a" hits all matching requests first`
 	for _, c := range []struct {
 		a, b string
 		sure bool
@@ -73,7 +73,7 @@ func TestLint(t *testing.T) {
 		}
 	}
 	_, warnings, _ := scenario.Lint("f", []byte(`rules: [{name: z, fault: {grpc: ABORTED}}, {name: a, fault: {status: 500}}, {name: b, delay: 1s}]`))
-	if len(warnings) != 1 || warnings[0].Problem != `it never hits, as all that it matches is hit by rule "a" and "z" first` {
+	if len(warnings) != 1 || warnings[0].Problem != `never hits, as rule "a" or rule "z" hits all matching requests first` {
 		t.Error(warnings)
 	}
 	if _, warnings, err := scenario.Lint("f", []byte("rules: [{name: a, delay: 1}]")); err == nil || warnings != nil {
@@ -90,7 +90,7 @@ func TestLintIdle(t *testing.T) {
 		{"when: {ramp: {from: 0, to: 0, over: 1m}}", "when.ramp stays at 0"},
 		{"when: {outcomes: [pass, pass]}", "when.outcomes has no hit"},
 		{"when: {for: 30s, window: {from: 30s}}", "when.for is over before when.window begins"},
-		{"ttl: 1m, when: {window: {from: 2m}}", "its ttl is over before when.window begins"},
+		{"ttl: 1m, when: {window: {from: 2m}}", "ttl is over before when.window begins"},
 		{"match: {percent: 0.01}", ""},
 		{"when: {ramp: {from: 1, to: 0, over: 1m}}", ""},
 		{"when: {outcomes: [pass, hit]}", ""},
@@ -100,7 +100,7 @@ func TestLintIdle(t *testing.T) {
 		_, warnings, err := scenario.Lint("f", []byte("rules:\n- {name: a, delay: 1s, "+c.rule+"}"))
 		got := ""
 		if len(warnings) > 0 {
-			got = strings.TrimPrefix(warnings[0].Problem, "it never hits: ")
+			got = strings.TrimPrefix(warnings[0].Problem, "never hits: ")
 		}
 		if got != c.why || err != nil {
 			t.Errorf("%s: %v %v", c.rule, warnings, err)

@@ -1,7 +1,7 @@
 package scenario
 
-// What is drawn of one request. Each has numbers of its own, so that a change
-// of one setting leaves the other draws as they were.
+// The draws of one request. Each has its own sequence of random numbers, so a
+// change of one setting does not change the other draws.
 const (
 	drawPercent uint64 = iota + 1
 	drawDelay
@@ -13,19 +13,19 @@ const (
 	drawFrameInDelay
 )
 
-// draws are the random numbers of one request: a function of the seed, the
+// draws generates the random numbers of one request, a function of the seed, the
 // rule's name, the key and the request's number.
 type draws uint64
 
 func (d draws) at(what, i uint64) uint64 { return mix(uint64(d) ^ mix(what<<32+i)) }
 
-// uniform is above 0 and below 1.
+// uniform returns a number above 0 and below 1.
 func (d draws) uniform(what, i uint64) float64 {
 	return (float64(d.at(what, i)>>11) + 0.5) / (1 << 53)
 }
 
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014):
-// neighbouring numbers come out unrelated.
+// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), which
+// maps neighbouring numbers to unrelated ones.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -33,7 +33,7 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// hash is FNV-1a, which is the same everywhere, in 64 bits.
+// hash is 64-bit FNV-1a, whose results do not vary between processes.
 func hash(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {

@@ -12,57 +12,69 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// A Request is what rules are matched against: a request, or a call when RPC
-// is set.
+// Request is an HTTP request, or a gRPC call when RPC is set.
 type Request struct {
 	Method    string
 	Path      string // below the server's prefix
 	Host      string // without the port
-	Route     string // its pattern
-	WebSocket bool   // it asks for one
+	Route     string // pattern of the route
+	WebSocket bool   // the request asks for a WebSocket
 	RPC       string // "/echo.EchoService/Echo"
-	Internal  bool   // only rules that say so touch it
+	Internal  bool   // only rules with match.internal match
 	Values
 }
 
-// Values are looked up when a rule asks for them.
-type Values interface {
-	// Header is the values of a header by its canonical name, or of a call's
-	// metadata by its name in lower case.
-	Header(name string) []string
-	Query(name string) []string
-	Client() string // its address, without the port
+// Scope returns the scope of the request.
+func (r *Request) Scope() Scope {
+	switch {
+	case r.RPC != "":
+		return GRPCCalls
+	case r.WebSocket:
+		return WebSockets
+	}
+	return HTTPRequests
 }
 
-// live is a rule at work.
+// Values are the values of a request that are computed only when a rule needs
+// them.
+type Values interface {
+	// Header returns the values of a header by its canonical name, or of a
+	// call's metadata by its lower-case name.
+	Header(name string) []string
+	Query(name string) []string
+	Client() string // address, without the port
+}
+
+// live is a compiled rule with its counters.
 type live struct {
 	*Rule
 	born time.Time
 	seed uint64 // of the scenario
 	key  uint64 // of the seed and the name
 
-	web, calls bool // what it is about
-	path       pattern
-	rpc        pattern
-	host       pattern
-	headers    []condition
-	query      []condition
-	per        condition // its pattern is not used
-	perKind    string
-	delay      Distribution
-	frames     Distribution
-	percent    float64 // as a share
-	timed      bool    // it depends on the clock
+	kinds   [scopeCount]*Kind // what the fault is
+	acts    [scopeCount]bool  // whether the rule matches and does anything
+	path    pattern
+	rpc     pattern
+	host    pattern
+	headers []condition
+	query   []condition
+	per     condition // the pattern is not used
+	perKind string
+	delay   Distribution
+	frames  Distribution
+	percent float64 // from 0 to 1
+	timed   bool    // the rule depends on the clock
 
 	all   tally
 	keyed *keys
 	fired atomic.Uint64
 }
 
-// condition is about a value with a name.
+// condition is a pattern for the value of a name.
 type condition struct {
 	pattern
-	lower, canonical string // the name as gRPC and as HTTP write it
+	lower, canonical string // the name in gRPC metadata and in HTTP
 }
 
 func newCondition(name, text string) condition {
@@ -76,8 +88,8 @@ func (c *condition) name(req *Request) string {
 	return c.canonical
 }
 
-// bring makes a checked rule work.
-func bring(r *Rule, seed uint64, born time.Time, limits Limits) *live {
+// compileRule prepares a rule that was checked.
+func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	l := &live{Rule: r, born: born, seed: seed, key: mix(seed ^ hash(r.Name)), percent: 1}
 	m := &r.Match
 	if m.Percent != nil {
@@ -109,38 +121,50 @@ func bring(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	if f := r.Fault; f != nil && f.WebSocket != nil && f.WebSocket.Delay != nil {
 		l.frames = f.WebSocket.Delay.Distribution()
 	}
-	l.shed()
-	l.web = m.GRPC == "" && (r.Fault == nil || r.Fault.Kind(false) != "")
-	l.calls = !m.web() && (r.Fault == nil || r.Fault.Kind(true) != "")
+	l.setScopes()
 	w := &r.When
 	l.timed = r.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
 	return l
 }
 
-// shed gives a limit without a fault the one that fits.
-func (l *live) shed() {
-	if l.Limit == nil || l.Fault != nil || l.delay != nil {
-		return
+// setScopes decides what the rule does in each scope.
+func (l *live) setScopes() {
+	if l.Limit != nil && l.Fault == nil && l.delay == nil {
+		r := *l.Rule
+		r.Fault = defaultLimitFault(l.Limit)
+		l.Rule = &r
 	}
-	f := &Fault{Status: 503, GRPC: &GRPC{Code: rpc.Unavailable, Message: "too many calls at once"}}
-	if l.Limit.Rate > 0 {
-		f = &Fault{Status: 429, GRPC: &GRPC{Code: rpc.ResourceExhausted, Message: "too many calls"}}
+	l.kinds = l.Fault.kindIn()
+	for s := range Readiness {
+		excluded := l.Match.GRPC != ""
+		if s == GRPCCalls {
+			excluded = l.Match.web()
+		}
+		l.acts[s] = !excluded && l.meets(s, l.kinds) && (l.Fault == nil || l.kinds[s] != nil)
 	}
-	spec := *l.Rule
-	spec.Fault = f
-	l.Rule = &spec
 }
 
-// matches reports whether the rule is about the request, its number aside.
+// defaultLimitFault returns the fault of a limit that is given without one.
+func defaultLimitFault(l *Limit) *Fault {
+	if l.Rate > 0 {
+		return &Fault{Status: 429, GRPC: &GRPC{Code: rpc.ResourceExhausted, Message: "too many calls"}}
+	}
+	return &Fault{Status: 503, GRPC: &GRPC{Code: rpc.Unavailable, Message: "too many calls at once"}}
+}
+
+// matches reports whether the rule matches the request, whatever its number.
 func (l *live) matches(req *Request) bool {
 	if req.Internal && !l.Match.Internal {
 		return false
 	}
+	if !l.acts[req.Scope()] {
+		return false
+	}
 	if req.RPC != "" {
-		if !l.calls || l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.match(req.RPC) {
+		if l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.match(req.RPC) {
 			return false
 		}
-	} else if !l.web || !l.matchesWeb(req) {
+	} else if !l.matchesWeb(req) {
 		return false
 	}
 	for i := range l.headers {
@@ -155,8 +179,7 @@ func (l *live) matchesWeb(req *Request) bool {
 	m := &l.Match
 	if m.Path != "" && !l.path.match(req.Path) ||
 		len(m.Methods) > 0 && !slices.Contains(m.Methods, req.Method) ||
-		m.Host != "" && !l.host.match(strings.ToLower(req.Host)) ||
-		!l.Meets(req.WebSocket) {
+		m.Host != "" && !l.host.match(strings.ToLower(req.Host)) {
 		return false
 	}
 	for i := range l.query {
@@ -167,8 +190,8 @@ func (l *live) matchesWeb(req *Request) bool {
 	return true
 }
 
-// any reports whether one of the values is as it should be. An empty pattern
-// wants none.
+// any reports whether one of the values matches. An empty pattern matches when
+// there is no value.
 func (c *condition) any(values []string) bool {
 	if c.text == "" {
 		return first(values) == ""
@@ -181,8 +204,8 @@ func (c *condition) any(values []string) bool {
 	return false
 }
 
-// countFor is the tally that a request counts for, and what its draws begin
-// with. It is nil when the request has not the key.
+// countFor returns the tally that counts the request, and the seed of its draws.
+// The tally is nil when the request does not have the key.
 func (l *live) countFor(req *Request) (*tally, uint64) {
 	var value string
 	switch l.perKind {
@@ -214,8 +237,8 @@ func first(values []string) string {
 	return values[0]
 }
 
-// open reports whether the rule is at work at a time, and the share that its
-// ramp has come to.
+// open reports whether the conditions about time hold, and the share of requests
+// that the ramp has reached.
 func (w *When) open(born, now time.Time) (share float64, ok bool) {
 	passed := now.Sub(born)
 	if w.For > 0 && passed >= time.Duration(w.For) {
@@ -246,10 +269,10 @@ func (d *Daily) has(now time.Time) bool {
 	return d.From <= t || t < d.To
 }
 
-// counts reports whether it goes by the number of a request.
+// counts reports whether w depends on the number of a request.
 func (w *When) counts() bool { return w.After+w.Every+w.First > 0 || len(w.Outcomes) > 0 }
 
-// picks reports whether the n-th request, counted from 1, is to be hit.
+// picks reports whether w selects the n-th request, counted from 1.
 func (w *When) picks(n uint64) bool {
 	if n <= w.After {
 		return false
@@ -277,7 +300,7 @@ func (l *live) expired(now time.Time) bool {
 	return l.TTL > 0 && now.Sub(l.born) >= time.Duration(l.TTL)
 }
 
-// burst is the size of the bucket.
+// burst returns the size of the token bucket.
 func (l *Limit) burst() float64 {
 	if l.Burst > 0 {
 		return float64(l.Burst)

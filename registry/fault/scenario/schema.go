@@ -6,22 +6,24 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // object is a part of a JSON Schema.
 type object map[string]any
 
-// Schema is the JSON Schema (2020-12) of a scenario, made from the types, so
-// that an editor can complete one. It accepts all that Parse accepts but for
-// numbers that are written as texts; what Parse refuses beyond it takes two
-// fields together.
+// Schema returns the JSON Schema (2020-12) of a scenario, which lets editors
+// complete scenarios. It is generated from the types. It accepts everything that
+// Parse accepts except quoted numbers, and lacks only the checks of Parse that
+// involve several fields.
 func Schema() []byte {
 	s := schemaOf(reflect.TypeFor[Scenario](), "")
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "podinfo fault scenario"
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		panic(err) // it is texts and numbers
+		panic(err) // impossible: the schema consists of strings and numbers
 	}
 	return append(b, '\n')
 }
@@ -65,7 +67,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	case reflect.Slice:
 		return object{"type": "array", "items": schemaOf(t.Elem(), "")}
 	case reflect.String:
-		s := object{"type": []string{"string", "number", "boolean"}} // 1 is as good as "1"
+		s := object{"type": []string{"string", "number", "boolean"}} // 1 is read as "1"
 		if tag.Get("accepts") == "name" {
 			s = object{"type": "string", "pattern": ruleName().String()}
 		}
@@ -96,7 +98,10 @@ func structSchema(t reflect.Type) object {
 	s := object{"type": "object", "additionalProperties": false, "properties": properties}
 	for f := range t.Fields() {
 		p := schemaOf(f.Type, f.Tag)
-		p["description"] = strings.TrimSpace(f.Tag.Get("doc"))
+		p["description"] = description(f.Tag)
+		if example := f.Tag.Get("example"); example != "" {
+			p["examples"] = []any{fromYAML(example)}
+		}
 		properties[keyOf(f)] = p
 		if f.Tag.Get("required") != "" {
 			required = append(required, keyOf(f))
@@ -109,4 +114,26 @@ func structSchema(t reflect.Type) object {
 		s["required"] = required
 	}
 	return s
+}
+
+// description describes a field: by its tag doc or, for a kind of fault, by what
+// it does in each scope.
+func description(tag reflect.StructTag) string {
+	var parts []string
+	if doc := tag.Get("doc"); doc != "" {
+		parts = append(parts, doc)
+	}
+	for s := range scopeCount {
+		if does := tag.Get(s.String()); does != "" {
+			parts = append(parts, scopeTitles[s]+": "+does)
+		}
+	}
+	return strings.Join(parts, ". ")
+}
+
+func fromYAML(text string) (v any) {
+	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+		panic(err) // a test reads every example
+	}
+	return v
 }

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// tally is what is counted of a rule, or of one of its keys.
+// tally holds the counters of a rule, or of one of its keys.
 type tally struct {
-	n       atomic.Uint64 // requests that matched, whatever the percent
-	running atomic.Int64  // of those below a concurrency
+	n       atomic.Uint64 // requests that matched, before the percentage
+	running atomic.Int64  // requests that occupy a slot of a concurrency limit
 
 	mu     sync.Mutex
-	passed uint64  // requests that the percent let through, where they have an order
+	passed uint64  // requests within the percentage, where their order matters
 	tokens float64 // of the bucket
 	filled time.Time
 }
 
-// enter takes a place below a concurrency.
+// enter takes a slot of a concurrency limit. It returns false when all are
+// taken.
 func (t *tally) enter(limit int) bool {
 	if t.running.Add(1) <= int64(limit) {
 		return true
@@ -26,7 +27,7 @@ func (t *tally) enter(limit int) bool {
 	return false
 }
 
-// take takes a token. When there is none it says how long until there is.
+// take takes a token. Without one it returns the time until the next.
 func (t *tally) take(now time.Time, rate, burst float64) (ok bool, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,9 +44,9 @@ func (t *tally) take(now time.Time, rate, burst float64) (ok bool, wait time.Dur
 	return false, time.Duration((1 - t.tokens) / rate * float64(time.Second))
 }
 
-// keys holds a tally for each of the keys that were seen last: at least half
-// of limit and at most limit, of 90 bytes each, and those that have requests
-// under way. A key that was forgotten begins anew.
+// keys holds the tallies of keys, 90 bytes each. The least recently seen are
+// evicted: at least half of limit and at most limit are kept, besides those of
+// requests in flight. An evicted key starts over.
 type keys struct {
 	limit int
 
@@ -53,7 +54,7 @@ type keys struct {
 	recent, old map[uint64]*tally
 }
 
-// of is the tally of a key, which is known by its hash.
+// of returns the tally of a key, given its hash.
 func (k *keys) of(key uint64) *tally {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -65,7 +66,7 @@ func (k *keys) of(key uint64) *tally {
 		t = new(tally)
 	}
 	if len(k.recent) >= max(k.limit/2, 1) {
-		k.rotate()
+		k.rotateLocked()
 	}
 	if k.recent == nil {
 		k.recent = map[uint64]*tally{}
@@ -74,9 +75,10 @@ func (k *keys) of(key uint64) *tally {
 	return t
 }
 
-// rotate forgets the keys that were not seen lately, but for those that have
-// requests under way: they would have their concurrency again.
-func (k *keys) rotate() {
+// rotateLocked evicts the keys not seen recently, except those with requests in
+// flight, whose concurrency would be counted from zero. The caller must hold
+// k.mu.
+func (k *keys) rotateLocked() {
 	kept := map[uint64]*tally{}
 	for key, t := range k.old {
 		if k.recent[key] == nil && t.running.Load() > 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// value reads n into v. field is the path to it and limits are its tags.
+// value decodes n into v. field is the path to v, and limits are its tags.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -50,23 +50,23 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string, limits refl
 	}
 }
 
-// tooMany counts the values that are read in aliases, of which a short file can
-// make more than there is time for.
+// tooMany counts the values read through aliases, which a short file can multiply
+// without bounds.
 func (d *decoder) tooMany(n *yaml.Node, field string) bool {
 	d.aliased++
 	if d.aliased == maxAliased+1 {
-		d.fail(n, field, "more than %d values through aliases", maxAliased)
+		d.fail(n, field, "more than %d values through YAML aliases; use fewer", maxAliased)
 	}
 	return d.aliased > maxAliased
 }
 
-// special reads the types that are written in a way of their own.
+// special decodes the types with their own syntax. It returns false for others.
 func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 	switch p := v.Addr().Interface().(type) {
 	case *Duration:
 		x, err := time.ParseDuration(n.Value)
 		if n.Kind != yaml.ScalarNode || err != nil || x < 0 {
-			d.fail(n, field, "%s: want a duration such as 50µs, 200ms or 1.5s", shown(n))
+			d.fail(n, field, "%s is not a duration; use one such as 50µs, 200ms or 1.5s", shown(n))
 		}
 		*p = Duration(x)
 	case *Clock:
@@ -75,7 +75,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 			x, err = time.Parse("15:04", n.Value)
 		}
 		if n.Kind != yaml.ScalarNode || err != nil {
-			d.fail(n, field, "%s: want a time of the day such as 22:30", shown(n))
+			d.fail(n, field, "%s is not a time of day; use one such as 22:30", shown(n))
 			return true
 		}
 		*p = Clock(x.Sub(x.Truncate(24 * time.Hour)))
@@ -87,9 +87,9 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode || p.UnmarshalText([]byte(n.Value)) != nil {
-			d.fail(n, field, "%s: want a gRPC status code%s", shown(n), cmp.Or(suggest.Word(n.Value, screaming()), " such as UNAVAILABLE"))
+			d.fail(n, field, "%s is not a gRPC status code%s", shown(n), cmp.Or(suggest.Word(n.Value, screaming()), "; use one such as UNAVAILABLE"))
 		} else if c, ok := p.(*rpc.Code); ok && *c == rpc.OK {
-			d.fail(n, field, "OK is no fault")
+			d.fail(n, field, "OK is not an error; use another status code")
 		}
 	default:
 		return false
@@ -97,7 +97,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 	return true
 }
 
-// screaming are the codes as protocol buffers write them: NOT_FOUND.
+// screaming returns the codes as protocol buffers write them: NOT_FOUND.
 func screaming() (out []string) {
 	for _, c := range rpc.Codes() {
 		var b strings.Builder
@@ -118,11 +118,11 @@ func (d *decoder) word(n *yaml.Node, field string, words ...string) string {
 			return w
 		}
 	}
-	d.fail(n, field, "%s: want %s%s", shown(n), strings.Join(words, " or "), suggest.Word(n.Value, words))
+	d.fail(n, field, "%s is not one of %s%s", shown(n), strings.Join(words, ", "), suggest.Word(n.Value, words))
 	return ""
 }
 
-// shown is a value for an error.
+// shown returns a value as errors show it.
 func shown(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -165,7 +165,7 @@ var percentile = lazy(`^p(\d{1,3}(\.\d+)?)$`)
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, field, "%s: want a map of %s", shown(n), strings.Join(keysOf(v.Type()), ", "))
+		d.fail(n, field, "%s is not a map; use the keys %s", shown(n), strings.Join(keysOf(v.Type()), ", "))
 		return
 	}
 	if v.Type() == reflect.TypeFor[Rule]() {
@@ -177,7 +177,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 		k, x := n.Content[i], n.Content[i+1]
 		at := join(field, k.Value)
 		if seen[k.Value] {
-			d.fail(k, at, "given twice")
+			d.fail(k, at, "duplicate key; remove one")
 		}
 		seen[k.Value] = true
 		f, ok := fieldOf(v.Type(), k.Value)
@@ -186,13 +186,13 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 		}
 		if !ok {
 			keys := keysOf(v.Type())
-			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(suggest.Word(k.Value, keys), ": want "+strings.Join(keys, ", ")))
+			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(suggest.Word(k.Value, keys), "; use one of "+strings.Join(keys, ", ")))
 			continue
 		}
 		d.at[d.rule+"\x00"+at] = x
 		if x.Kind == yaml.ScalarNode && x.Tag == "!!null" {
 			if f.Type.Kind() != reflect.Slice { // a list may be empty
-				d.fail(x, at, "want a value")
+				d.fail(x, at, "no value; add one or remove the key")
 			}
 			continue
 		}
@@ -200,12 +200,12 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	}
 	for f := range v.Type().Fields() {
 		if k := keyOf(f); f.Tag.Get("required") != "" && !seen[k] && (k != "name" || d.named == "") {
-			d.fail(n, field, "want %s: %s", k, f.Tag.Get("doc"))
+			d.fail(n, field, "missing key %q (%s)", k, f.Tag.Get("doc"))
 		}
 	}
 }
 
-// begin notes which rule is being read.
+// begin remembers the name of the rule being read.
 func (d *decoder) begin(n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == "name" && n.Content[i+1].Kind == yaml.ScalarNode {
@@ -214,7 +214,7 @@ func (d *decoder) begin(n *yaml.Node) {
 	}
 }
 
-// inline reads p50: 80ms beside the names of distributions.
+// inline decodes a percentile such as p50: 80ms among the keys of a delay.
 func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
 	if !percentile().MatchString(k.Value) {
 		return false
@@ -235,14 +235,14 @@ func (d *decoder) inline(k, x *yaml.Node, v reflect.Value, field string) bool {
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, field, "%s: want a map", shown(n))
+		d.fail(n, field, "%s is not a map", shown(n))
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		if v.MapIndex(reflect.ValueOf(k.Value)).IsValid() {
-			d.fail(k, join(field, k.Value), "given twice")
+			d.fail(k, join(field, k.Value), "duplicate key; remove one")
 		}
 		d.entry(k, n.Content[i+1], v, join(field, k.Value))
 	}
@@ -256,11 +256,11 @@ func (d *decoder) entry(k, x *yaml.Node, m reflect.Value, field string) {
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.SequenceNode {
-		d.fail(n, field, "%s: want a list", shown(n))
+		d.fail(n, field, "%s is not a list", shown(n))
 		return
 	}
 	if rules := v.Type() == reflect.TypeFor[[]*Rule](); rules && len(n.Content) > MaxRules {
-		d.fail(n, field, "more than %d rules", MaxRules)
+		d.fail(n, field, "more than %d rules; use fewer", MaxRules)
 		return
 	}
 	for i, x := range n.Content {
@@ -278,11 +278,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-// scalar reads texts, numbers and true or false. A number may stand where a
-// text is wanted.
+// scalar decodes strings, numbers and booleans. A number is accepted as a string.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
 	if n.Kind != yaml.ScalarNode {
-		d.fail(n, field, "%s: want %s", shown(n), wants(v.Kind()))
+		d.fail(n, field, "%s is not %s", shown(n), kindName(v.Kind()))
 		return
 	}
 	var err error
@@ -317,7 +316,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string, limits ref
 		v.SetFloat(number)
 	}
 	if err != nil {
-		d.fail(n, field, "%s: want %s", shown(n), wants(v.Kind()))
+		d.fail(n, field, "%s is not %s", shown(n), kindName(v.Kind()))
 		return
 	}
 	d.within(n, number, field, limits)
@@ -328,9 +327,9 @@ func (d *decoder) within(n *yaml.Node, x float64, field string, limits reflect.S
 	hi, hasHi := bound(limits, "max")
 	switch {
 	case hasLo && hasHi && (x < lo || x > hi):
-		d.fail(n, field, "%s: want a number from %v to %v", shown(n), limits.Get("min"), limits.Get("max"))
+		d.fail(n, field, "%s is out of range; use a number from %v to %v", n.Value, limits.Get("min"), limits.Get("max"))
 	case hasLo && x < lo:
-		d.fail(n, field, "%s: want a number, at least %v", shown(n), limits.Get("min"))
+		d.fail(n, field, "%s is out of range; use a number of at least %v", n.Value, limits.Get("min"))
 	}
 }
 
@@ -339,16 +338,17 @@ func bound(tag reflect.StructTag, name string) (float64, bool) {
 	return x, err == nil
 }
 
-func wants(k reflect.Kind) string {
+// kindName names the values of a Go kind for errors.
+func kindName(k reflect.Kind) string {
 	switch k {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Int:
 		return "a whole number"
 	case reflect.Uint64:
-		return "a whole number, not negative"
+		return "a whole number of at least 0"
 	case reflect.Float64:
 		return "a number"
 	}
-	return "a text"
+	return "a string"
 }

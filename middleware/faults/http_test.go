@@ -20,8 +20,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 )
 
-// exchange sends a request over a TCP connection of its own and returns all
-// bytes that come back, and how the connection ended.
+// exchange sends a request over a new TCP connection and returns all bytes that
+// come back, and how the connection ended.
 func exchange(t *testing.T, addr, request string) (string, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -37,14 +37,13 @@ func exchange(t *testing.T, addr, request string) (string, error) {
 	return string(b), err
 }
 
-// What a client sees of each fault that breaks a connection, down to its
-// bytes.
+// The bytes that a client receives for each fault that breaks a connection.
 func TestBrokenConnections(t *testing.T) {
 	const get, post = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabcdef"
 	for _, c := range []struct {
 		fault, request string
 		reset          bool
-		body           string // after the header; "" for no answer
+		body           string // after the header; "" for no response
 		length         string
 	}{
 		{"reset: true", get, true, "", ""},
@@ -66,7 +65,7 @@ func TestBrokenConnections(t *testing.T) {
 		if reset := errors.Is(err, syscall.ECONNRESET); reset != c.reset || err != nil && !reset {
 			t.Errorf("%s: ended with %v, want a reset: %v", c.fault, err, c.reset)
 		}
-		// A reset may take away what came before it.
+		// A reset may discard bytes that came before it.
 		if head, body, ok := strings.Cut(got, "\r\n\r\n"); ok {
 			length := ""
 			if c.length != "" {
@@ -95,17 +94,16 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("%q %v", got, err)
 	}
 	if _, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil); err == nil {
-		t.Error("it is HTTP")
+		t.Error("the garbage is valid HTTP")
 	}
 	var client http.Client
 	defer client.CloseIdleConnections()
 	if res, err := client.Get(s.URL + "/a"); err == nil {
-		t.Errorf("a client took it for %s", res.Status)
+		t.Errorf("a client read it as %s", res.Status)
 	}
 }
 
-// A reset below TLS, and streams that are reset while their connection goes
-// on.
+// A reset below TLS, and resets of HTTP/2 streams that keep the connection open.
 func TestTLSAndHTTP2(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		for _, c := range []struct{ fault, want, body string }{
@@ -139,7 +137,7 @@ func TestTLSAndHTTP2(t *testing.T) {
 			case !h2 && c.fault == "reset: true" && !errors.Is(err, syscall.ECONNRESET):
 				t.Errorf("%s over TLS: %v", c.fault, err)
 			}
-			if h2 { // the same connection is good for more
+			if h2 { // the connection remains usable
 				if res, err := client.Get(srv.URL + "/three"); err != nil || res.ProtoMajor != 2 {
 					t.Error(err)
 				} else {
@@ -156,7 +154,7 @@ func TestTLSAndHTTP2(t *testing.T) {
 	}
 }
 
-// A client that is told to go away comes back over another connection.
+// After goaway the client uses a new connection.
 func TestGoAway(t *testing.T) {
 	const rule = "rules: [{name: r, match: {path: /a}, fault: {goaway: true}}]"
 	app, _ := registrytest.New(t, rules(rule), new(faults.Module), new(endpoint))
@@ -164,7 +162,7 @@ func TestGoAway(t *testing.T) {
 	srv := httptest.NewUnstartedServer(app)
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
-			conns++ // by the only goroutine that accepts
+			conns++ // only the accepting goroutine writes
 		}
 	}
 	srv.Start()
@@ -194,7 +192,7 @@ func TestGoAway(t *testing.T) {
 		c.headers(uint32(2*i+1), true, ":method", "GET", ":scheme", "https", ":path", path, ":authority", "example.com")
 	}
 	got := c.frames(len(want))
-	slices.Sort(got) // the streams mix
+	slices.Sort(got) // streams interleave
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -236,7 +234,7 @@ rules:
 	}
 }
 
-// What rules look at in a real request.
+// The conditions of match, on a real request.
 func TestMatchOverHTTP(t *testing.T) {
 	for match, want := range map[string]int{
 		"path: '/api/{name}', methods: [POST]":         200,
@@ -265,7 +263,7 @@ func TestMatchOverHTTP(t *testing.T) {
 	}
 }
 
-func TestInternalRoutesAreNotTouched(t *testing.T) {
+func TestInternalRoutesAreNotHit(t *testing.T) {
 	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {status: 500}}]", "RESPONSE_HEADER", "-", "BY_HEADER", "true"), new(faults.Module), new(endpoint))
 	for path, want := range map[string]int{"/internal": 200, "/a": 500, "/nowhere": 404} {
 		if res, _ := s.Call(t, "GET", path, "", "x-envoy-fault-abort-request", "503"); res.StatusCode != want || res.Header.Get("X-Podinfo-Fault") != "" {
@@ -309,16 +307,16 @@ func TestByHeader(t *testing.T) {
 		{nil, 200, text},
 		{[]string{"x-envoy-fault-abort-request", "503"}, 503, ""},
 		{[]string{"x-envoy-fault-abort-request", "503", "x-envoy-fault-abort-request-percentage", "0"}, 200, text},
-		{[]string{"x-envoy-fault-abort-request", "200"}, 400, "want a status"},
+		{[]string{"x-envoy-fault-abort-request", "200"}, 400, "use a status"},
 		{[]string{"x-envoy-fault-abort-request", "503", "x-envoy-fault-abort-request-percentage", "x"}, 400, "percentage"},
 		{[]string{"x-envoy-fault-delay-request", "1", "x-envoy-fault-abort-request", "504"}, 504, ""},
 		{[]string{"x-envoy-fault-delay-request", "soon"}, 400, "milliseconds"},
 		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
-		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "and no name"},
-		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // it asks for none
+		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "only delay, match.percent and a fault of the request are allowed"},
+		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // not a WebSocket
 		{[]string{"x-podinfo-fault", "{fault: {statsu: 502}}"}, 400, `unknown key \"statsu\" (did you mean \"status\"?)`},
-		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "of this request"},
-		{[]string{"x-podinfo-fault", "{fault: {status: 502}} #" + strings.Repeat("x", 1024)}, 400, "too long"},
+		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "a fault of the request"},
+		{[]string{"x-podinfo-fault", "{fault: {status: 502}} #" + strings.Repeat("x", 1024)}, 400, "longer than 1024 bytes"},
 		{[]string{"x-podinfo-fault", "{fault: {grpc: ABORTED}}"}, 200, text},
 	} {
 		res, body := s.Call(t, "GET", "/a", "", c.headers...)
@@ -344,7 +342,7 @@ func TestByHeader(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for _, c := range []struct{ key, value, want string }{
-		{"", "rules: [{name: x, fault: {status: 200}}]", "want a number from 400 to 599"},
+		{"", "rules: [{name: x, fault: {status: 200}}]", "use a number from 400 to 599"},
 		{"", "ruls: []", `unknown key "ruls" (did you mean "rules"?)`},
 		{"_MAX_DELAY", "0s", "want a duration above zero"},
 		{"_MAX_HELD", "0", "want a whole number above zero"},
@@ -359,7 +357,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	if _, err := newApp(map[string]string{"PODINFO_FAULTS": "rules: []", "PODINFO_FAULTS_FILE": "x"}); err == nil {
-		t.Error("two scenarios are accepted")
+		t.Error("an inline scenario and a file are accepted together")
 	}
 	for value, on := range map[string]bool{"": false, "false": false, "true": true, "rules: []": true} {
 		app, err := newApp(map[string]string{"PODINFO_FAULTS": value})

@@ -59,7 +59,7 @@ func dialRaw(t *testing.T, addr string, conf *tls.Config) *rawClient {
 	return c
 }
 
-// open begins a call, which is hit when the header x says so.
+// open begins a call with a header x, which rules match.
 func (c *rawClient) open(stream uint32, method, x string) {
 	c.t.Helper()
 	c.headers(stream, false, ":method", "POST", ":scheme", "http", ":path", "/grpc.testing.TestService/"+method, ":authority", "x",
@@ -77,14 +77,14 @@ func (c *rawClient) headers(stream uint32, end bool, fields ...string) {
 	must(c.t, c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end}))
 }
 
-// empty sends a message without fields.
-func (c *rawClient) empty(stream uint32, end bool) {
+// sendEmpty sends a message without fields.
+func (c *rawClient) sendEmpty(stream uint32, end bool) {
 	c.t.Helper()
 	must(c.t, c.fr.WriteData(stream, end, make([]byte, 5)))
 }
 
-// next tells of the next frame that matters: "HEADERS 1", "DATA 1",
-// "TRAILERS 1 0" with the status, "RST_STREAM 3 PROTOCOL_ERROR", "GOAWAY …".
+// next returns the next relevant frame: "HEADERS 1", "DATA 1", "TRAILERS 1 0"
+// with the status, "RST_STREAM 3 PROTOCOL_ERROR", "GOAWAY …".
 func (c *rawClient) next() string {
 	for {
 		f, err := c.fr.ReadFrame()
@@ -111,7 +111,7 @@ func (c *rawClient) next() string {
 	}
 }
 
-// frames are the next n.
+// frames returns the next n relevant frames.
 func (c *rawClient) frames(n int) (out []string) {
 	for range n {
 		out = append(out, c.next())
@@ -119,30 +119,30 @@ func (c *rawClient) frames(n int) (out []string) {
 	return out
 }
 
-// breaks is a rule for calls that ask for it.
-func breaks(fault string) string {
+// ruleForHits returns a rule for calls with the header "x: hit".
+func ruleForHits(fault string) string {
 	return "rules: [{name: r, match: {grpc: '*', headers: {x: hit}}, fault: {" + fault + "}}]"
 }
 
-// What goes over a connection, frame by frame, when one of its calls is broken
-// while another is under way.
-func TestBrokenCallsOnTheWire(t *testing.T) {
+// The frames on a connection when one of its calls is broken while another one
+// is in flight.
+func TestFramesOfBrokenCalls(t *testing.T) {
 	for fault, want := range map[string][]string{
 		"reset: true": {
 			"RST_STREAM 3 PROTOCOL_ERROR",
-			"HEADERS 1", "DATA 1", "TRAILERS 1 0", // of the call that was under way
+			"HEADERS 1", "DATA 1", "TRAILERS 1 0", // the call that was in flight
 			"HEADERS 5", "DATA 5", "TRAILERS 5 0",
 		},
 		"goaway: true": {
-			"GOAWAY 2147483647 NO_ERROR fault r", // no stream is refused
+			"GOAWAY 2147483647 NO_ERROR fault r", // no stream is rejected
 			"HEADERS 3", "DATA 3", "TRAILERS 3 0",
 			"HEADERS 1", "DATA 1", "TRAILERS 1 0",
-			"HEADERS 5", "DATA 5", "TRAILERS 5 0", // the client may not have known
+			"HEADERS 5", "DATA 5", "TRAILERS 5 0", // the client may not have read the GOAWAY yet
 		},
 		"empty: true": {"EOF"},
 	} {
 		for _, secure := range []bool{false, true} {
-			env, conf := rules(breaks(fault)), (*tls.Config)(nil)
+			env, conf := rules(ruleForHits(fault)), (*tls.Config)(nil)
 			if secure {
 				dir := t.TempDir()
 				conf = &tls.Config{RootCAs: registrytest.WriteCert(t, dir, "server")}
@@ -152,14 +152,14 @@ func TestBrokenCallsOnTheWire(t *testing.T) {
 			c := dialRaw(t, s.Addr, conf)
 			c.open(1, "FullDuplexCall", "")
 			c.open(3, "UnaryCall", "hit")
-			c.empty(3, true)
+			c.sendEmpty(3, true)
 			n := len(want)
 			got := c.frames(min(n, max(1, n-6)))
 			if n > 1 {
-				c.empty(1, true)
+				c.sendEmpty(1, true)
 				got = append(got, c.frames(3)...)
 				c.open(5, "UnaryCall", "")
-				c.empty(5, true)
+				c.sendEmpty(5, true)
 				got = append(got, c.frames(3)...)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -169,8 +169,8 @@ func TestBrokenCallsOnTheWire(t *testing.T) {
 	}
 }
 
-// A connection's frames stay whole when GOAWAYs and resets come while much
-// goes over it in both directions.
+// GOAWAYs and resets do not corrupt frames on a connection with much traffic in
+// both directions.
 func TestBrokenCallsAmongOthers(t *testing.T) {
 	s := grpctest.Serve(t, rules(`
 rules:
@@ -214,21 +214,21 @@ rules:
 	}
 }
 
-// What grpc-go makes of it, and how the server records it.
+// The status that a grpc-go client gets, and the one that the server records.
 func TestBrokenCalls(t *testing.T) {
 	for fault, want := range map[string]struct {
 		code codes.Code
 		text string
-		same bool // the connection is good for more
+		same bool // the connection remains usable
 	}{
 		"reset: true":                    {codes.Internal, "RST_STREAM", true},
 		"empty: true":                    {codes.Unavailable, "", false},
 		"goaway: true":                   {codes.OK, "", false},
-		"grpc: NOT_FOUND, goaway: true":  {codes.NotFound, "fault r", true}, // the one that is about calls
+		"grpc: NOT_FOUND, goaway: true":  {codes.NotFound, "fault r", true}, // grpc wins
 		"grpc: UNAVAILABLE, status: 503": {codes.Unavailable, "fault r", true},
 	} {
 		e := new(recorder)
-		s := grpctest.Serve(t, rules(breaks(fault)), e, new(faults.Module), new(grpctest.Service))
+		s := grpctest.Serve(t, rules(ruleForHits(fault)), e, new(faults.Module), new(grpctest.Service))
 		c := pb.NewTestServiceClient(s.Conn)
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "x", "hit")
 		var first, second peer.Peer
@@ -247,7 +247,7 @@ func TestBrokenCalls(t *testing.T) {
 		if same := first.LocalAddr.String() == second.LocalAddr.String(); same != want.same {
 			t.Errorf("%s: the same connection: %v", fault, same)
 		}
-		got := e.codes(5) // the first may end after its client has seen it end
+		got := e.codes(5) // the server may record the first call after its client saw the end
 		slices.Sort(got)
 		if diff := cmp.Diff(append([]rpc.Code{rpc.OK}, slices.Repeat([]rpc.Code{rpc.Code(want.code)}, 4)...), got); diff != "" {
 			t.Errorf("%s: recorded as %s", fault, diff)
@@ -256,13 +256,13 @@ func TestBrokenCalls(t *testing.T) {
 	}
 }
 
-// A client that is told to go away finishes what it began there, and begins
-// the next elsewhere.
+// After goaway the client finishes its calls on the connection, and starts the
+// next ones on a new one.
 func TestGoAwayOfCalls(t *testing.T) {
 	dir := t.TempDir()
 	pool := registrytest.WriteCert(t, dir, "server")
 	for _, secure := range []bool{false, true} {
-		env, creds := rules(breaks("goaway: true")), insecure.NewCredentials()
+		env, creds := rules(ruleForHits("goaway: true")), insecure.NewCredentials()
 		if secure {
 			env["PODINFO_GRPC_TLS"], env["PODINFO_CERT_PATH"] = "true", dir
 			creds = credentials.NewTLS(&tls.Config{RootCAs: pool})
@@ -272,7 +272,7 @@ func TestGoAwayOfCalls(t *testing.T) {
 		stream, err := c.FullDuplexCall(metadata.AppendToOutgoingContext(t.Context(), "x", "hit"))
 		must(t, err)
 		addrs := map[string]bool{}
-		for range 3 { // a round trip, so that the GOAWAY has come
+		for range 3 { // a round trip, after which the GOAWAY has arrived
 			must(t, stream.Send(&pb.StreamingOutputCallRequest{}))
 			_, err := stream.Recv()
 			must(t, err)
@@ -282,7 +282,7 @@ func TestGoAwayOfCalls(t *testing.T) {
 			addrs[p.LocalAddr.String()] = true
 		}
 		if p, _ := peer.FromContext(stream.Context()); len(addrs) != 1 || addrs[p.LocalAddr.String()] {
-			t.Errorf("TLS %v: %v came to %v", secure, p, addrs)
+			t.Errorf("TLS %v: the call used %v, later ones %v", secure, p, addrs)
 		}
 		must(t, stream.CloseSend())
 		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {

@@ -1,0 +1,81 @@
+package faults
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
+)
+
+// linger is how long a client may take to close after the server closed its
+// side. Closing a connection with unread bytes would reset it.
+const linger = 500 * time.Millisecond
+
+// garbageSize is the number of bytes that the kind garbage sends.
+const garbageSize = 64
+
+// takeOver records the request as cut and returns its connection. Over HTTP/2,
+// where one stream must not break the others, it resets the stream instead.
+func takeOver(w http.ResponseWriter) net.Conn {
+	record.Cut(w, 0)
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return conn
+}
+
+// closeUnanswered applies the kind empty.
+func closeUnanswered(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
+	hangUp(takeOver(w))
+	panic(http.ErrAbortHandler)
+}
+
+// resetUnanswered applies the kind reset.
+func resetUnanswered(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
+	reset(takeOver(w))
+	panic(http.ErrAbortHandler)
+}
+
+// sendGarbage applies the kind garbage.
+func sendGarbage(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
+	conn := takeOver(w)
+	conn.SetWriteDeadline(time.Now().Add(linger))
+	conn.Write(s.Garbage(garbageSize))
+	hangUp(conn)
+	panic(http.ErrAbortHandler)
+}
+
+// raw returns the connection below TLS.
+func raw(conn net.Conn) net.Conn {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
+	}
+	return conn
+}
+
+// reset closes a connection with a TCP RST instead of a FIN.
+func reset(conn net.Conn) {
+	conn = raw(conn)
+	if t, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		t.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// hangUp closes a connection with a FIN.
+func hangUp(conn net.Conn) {
+	defer conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	under := raw(conn)
+	if half, ok := under.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	under.SetReadDeadline(time.Now().Add(linger))
+	io.Copy(io.Discard, under)
+}

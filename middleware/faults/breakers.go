@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// A breaker applies a kind of fault: by a function for each scope that the table
+// of kinds, the fields of [scenario.Fault], has a tag for. A kind that pauses
+// the response has pace in place of http. [Module.Ready] applies all kinds in
+// the scope of readiness.
+type breaker struct {
+	http, webSocket requestBreaker
+	pace            pacer
+	grpc            callBreaker
+}
+
+type (
+	// requestBreaker responds to a request, or calls next for the response.
+	requestBreaker func(m *Module, w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike)
+
+	// pacer returns the part of b to send next, and how long to wait after
+	// it. After the whole body it is called once more, with b nil and end
+	// true, and only the wait counts.
+	pacer func(s *slow, b []byte, end bool) (part []byte, wait time.Duration)
+
+	// callBreaker breaks a call below gRPC, or returns the error that ends it
+	// and how many messages are sent before.
+	callBreaker func(t transport, s *scenario.Strike) (broken *rpc.Error, after int)
+)
+
+// breakers apply the kinds of faults, by name. A test holds them against the
+// table of kinds.
+var breakers = map[string]breaker{
+	"status":    {http: respond, webSocket: respond},
+	"empty":     {http: closeUnanswered, webSocket: closeUnanswered, grpc: closeCall},
+	"reset":     {http: resetUnanswered, webSocket: resetUnanswered, grpc: resetCall},
+	"truncate":  {http: (*Module).cut},
+	"bad-chunk": {http: (*Module).cut},
+	"garbage":   {http: sendGarbage, webSocket: sendGarbage},
+	"stall":     {pace: stall},
+	"bandwidth": {pace: throttle},
+	"goaway":    {http: respondAndLeave, grpc: leaveCall},
+	"websocket": {webSocket: breakMessages},
+	"grpc":      {grpc: endCall},
+}
+
+// breakerOf returns the kind of fault of a strike, which may be nil, and what
+// applies it. The kind is nil when the strike breaks nothing in the scope.
+func breakerOf(s *scenario.Strike, scope scenario.Scope) (*scenario.Kind, breaker) {
+	if s == nil {
+		return nil, breaker{}
+	}
+	kind := s.Kind(scope)
+	if kind == nil {
+		return nil, breaker{}
+	}
+	return kind, breakers[kind.Name]
+}

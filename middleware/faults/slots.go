@@ -1,0 +1,90 @@
+package faults
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/urfave/negroni/v3"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// hold takes a slot for a request that is to be delayed. When all are taken it
+// removes the delays from d and counts them as skipped. leave frees the slot;
+// calling it again has no effect.
+func (m *Module) hold(d *scenario.Decision, scope scenario.Scope) (leave func()) {
+	nothing := func() {}
+	if d.Delay() == 0 && !d.Slow(scope) {
+		return nothing
+	}
+	if !m.engine.Hold() {
+		for _, rule := range d.DropWaits(scope) {
+			m.counts.add(rule, "skipped")
+		}
+		return nothing
+	}
+	return sync.OnceFunc(m.engine.Release)
+}
+
+// hijackTracker keeps the slots that a request occupies until its connection is
+// closed, when the handler hijacks it: an open WebSocket counts below a
+// concurrency limit.
+type hijackTracker struct {
+	negroni.ResponseWriter
+	leave    func() // may be called more than once
+	hijacked bool
+}
+
+// Unwrap implements the convention of http.ResponseController.
+func (t *hijackTracker) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (t *hijackTracker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err != nil {
+		return conn, rw, err
+	}
+	t.hijacked = true
+	return &leaving{conn, t.leave}, rw, nil
+}
+
+// done frees the slots once the handler has returned, unless it hijacked the
+// connection.
+func (t *hijackTracker) done() {
+	if !t.hijacked {
+		t.leave()
+	}
+}
+
+// leaving is a connection that calls a function when it is closed.
+type leaving struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (c *leaving) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// NetConn returns the connection below TLS, which reset closes.
+func (c *leaving) NetConn() net.Conn { return &leaving{raw(c.Conn), c.leave} }
+
+// SetLinger makes Close reset the connection, for 0 seconds, if it can.
+func (c *leaving) SetLinger(seconds int) error {
+	if t, ok := raw(c.Conn).(interface{ SetLinger(sec int) error }); ok {
+		return t.SetLinger(seconds)
+	}
+	return nil
+}
+
+// CloseWrite closes the server's side of the connection, if it can.
+func (c *leaving) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package scenario_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+const scopes = scenario.Readiness + 1
+
+// Every field of Fault is a complete row of the table of kinds.
+func TestTableOfKinds(t *testing.T) {
+	var schema struct {
+		Properties struct {
+			Rules struct {
+				Items struct {
+					Properties struct {
+						Fault struct {
+							Properties map[string]struct{ Description string }
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(scenario.Schema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	documented := schema.Properties.Rules.Items.Properties.Fault.Properties
+	kinds := map[string]*scenario.Kind{}
+	for _, k := range scenario.Kinds() {
+		kinds[k.Name] = k
+	}
+	tags := []string{"json", "doc", "example", "of", "beside", "pauses", "label", "min", "max", "scalar", "required"}
+	for s := range scopes {
+		tags = append(tags, s.String())
+	}
+	for f := range reflect.TypeFor[scenario.Fault]().Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		wrong := func(format string, args ...any) {
+			t.Helper()
+			t.Errorf("Fault.%s in registry/fault/scenario/fault.go: %s", f.Name, fmt.Sprintf(format, args...))
+		}
+		for _, m := range regexp.MustCompile(`(\S+?):"(?:[^"\\]|\\.)*"`).FindAllStringSubmatch(string(f.Tag), -1) {
+			if !slices.Contains(tags, m[1]) {
+				wrong("unknown tag %s; use one of %s", m[1], strings.Join(tags, ", "))
+			}
+		}
+		if !regexp.MustCompile("^[a-z-]+$").MatchString(name) || options != "omitempty" {
+			wrong(`add the tag json:"NAME,omitempty" with a name in lower case`)
+		}
+		if name == "delay" || name == "skipped" {
+			wrong("the name %q counts delays in metrics; use another one", name)
+		}
+		if _, ok := documented[name]; !ok {
+			wrong("missing from the schema")
+		}
+		var of []string
+		if text := f.Tag.Get("of"); text != "" {
+			of = strings.Split(text, ",")
+		}
+		for _, whole := range of {
+			if kinds[whole] == nil {
+				wrong(`of:"%s": there is no kind %s`, strings.Join(of, ","), whole)
+			}
+		}
+		k := kinds[name]
+		switch {
+		case k == nil && of == nil:
+			wrong(`neither a kind nor a part of one; add a tag http, websocket, grpc or readiness for each scope that it acts in, with what it does there, or of:"KIND"`)
+		case k == nil && f.Tag.Get("doc") == "":
+			wrong("add a tag doc with what it is")
+		case k != nil:
+			checkKind(t, k, documented[name].Description)
+		}
+	}
+}
+
+// checkKind checks a row by its example.
+func checkKind(t *testing.T, k *scenario.Kind, description string) {
+	t.Helper()
+	if k.Example == "" {
+		t.Errorf("kind %s: add a tag example with a value in YAML", k.Name)
+		return
+	}
+	parse := func(more string) (*scenario.Rule, error) {
+		return scenario.ParseRule("example", "r", []byte(fmt.Sprintf("fault: { %s: %s }\n%s", k.Name, k.Example, more)))
+	}
+	r, err := parse("")
+	if err != nil {
+		t.Errorf("kind %s: its example is rejected: %v", k.Name, err)
+		return
+	}
+	if diff := cmp.Diff([]string{k.Name}, kindNames(r.Fault)); diff != "" {
+		t.Errorf("kind %s: its example gives other kinds: %s", k.Name, diff)
+	}
+	if again, err := scenario.ParseRule("example", "r", r.JSON()); err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("kind %s: its example does not survive JSON: %+v %v", k.Name, again, err)
+	}
+	for s := range scopes {
+		acts := k.Does(s) != ""
+		if acts && !strings.Contains(description, k.Does(s)) {
+			t.Errorf("kind %s: the schema does not contain %q", k.Name, k.Does(s))
+		}
+		if got := r.Fault.Kind(s); (got == k) != acts || (got == nil) == acts || r.Meets(s) != acts || !strings.HasPrefix(k.Label(r.Fault), k.Name) {
+			t.Errorf("kind %s: in the scope %v it acts: %v, is %v, meets: %v", k.Name, s, acts, got, r.Meets(s))
+		}
+	}
+	// A rule that matches only requests that the kind does not break is rejected.
+	web := k.Does(scenario.HTTPRequests)+k.Does(scenario.WebSockets) != ""
+	for match, acts := range map[string]bool{"match: { path: /a }": web, "match: { grpc: '*' }": k.Does(scenario.GRPCCalls) != ""} {
+		if _, err := parse(match); (err == nil) != acts {
+			t.Errorf("kind %s: %s: it acts: %v, and the error is %v", k.Name, match, acts, err)
+		}
+	}
+	// The engine hits exactly what it breaks.
+	e := engine(t, fmt.Sprintf("- { name: r, fault: { %s: %s } }", k.Name, k.Example))
+	ws := get("/a", nil)
+	ws.WebSocket = true
+	for _, req := range []*scenario.Request{get("/a", nil), ws, {RPC: "/a.B/C", Values: values{}}} {
+		if hit := names(e, req) == "r"; hit != (k.Does(req.Scope()) != "") {
+			t.Errorf("kind %s: in the scope %v it hits: %v", k.Name, req.Scope(), hit)
+		}
+	}
+	if unready := e.Unready() == "r"; unready != (k.Does(scenario.Readiness) != "") {
+		t.Errorf("kind %s: it fails readiness: %v", k.Name, unready)
+	}
+}
+
+func kindNames(f *scenario.Fault) (out []string) {
+	for _, k := range f.Kinds() {
+		out = append(out, k.Name)
+	}
+	return out
+}
+
+// The kind of a fault in each scope, and what combines.
+func TestKindOfFault(t *testing.T) {
+	for fault, want := range map[string][scopes]string{ // by scope: HTTP, WebSocket, gRPC, readiness
+		"status: 503":                   {"status 503", "status 503"},
+		"status: 503, grpc: NOT_FOUND":  {"status 503", "status 503", "grpc NotFound"},
+		"grpc: NOT_FOUND, goaway: true": {"goaway", "", "grpc NotFound"},
+		"reset: true":                   {"reset", "reset", "reset"},
+		"reset: true, truncate: 0":      {"truncate"},
+		"reset: true, truncate: 0, grpc: { code: ABORTED, after: 1 }": {"truncate", "", "grpc Aborted"},
+		"bandwidth: 1":             {"bandwidth"},
+		"websocket: { drop: 100 }": {"", "websocket"},
+		"unready: true":            {"", "", "", "unready"},
+		"status: 503, headers: {}": {"status 503", "status 503"},
+		"empty: true, headers: {}": {"empty", "empty", "empty"},
+	} {
+		r, err := scenario.ParseRule("x", "r", []byte("fault: { "+fault+" }"))
+		if err != nil {
+			t.Errorf("%s: %v", fault, err)
+			continue
+		}
+		var got [scopes]string
+		for s := range scopes {
+			got[s] = r.Fault.Kind(s).Label(r.Fault)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", fault, diff)
+		}
+	}
+	if f := (*scenario.Fault)(nil); f.Kinds() != nil || f.Kind(scenario.HTTPRequests) != nil {
+		t.Error("no fault is a kind")
+	}
+}
+
+// Delays meet everything but, between chunks, WebSockets.
+func TestMeets(t *testing.T) {
+	for rule, want := range map[string][scopes]bool{ // by scope: HTTP, WebSocket, gRPC, readiness
+		"delay: 1s":                                 {true, true, true, false},
+		"delay: { fixed: 1s, at: chunks }":          {true, false, true, false},
+		"limit: { rate: 1 }":                        {true, true, true, false},
+		"delay: 1s, fault: { truncate: 1 }":         {true, false, true, false},
+		"delay: 1s, fault: { grpc: ABORTED }":       {true, true, true, false},
+		"fault: { grpc: ABORTED }":                  {false, false, true, false},
+		"delay: 1s, fault: { websocket: {drop: 1}}": {false, true, true, false},
+		"fault: { unready: true }":                  {false, false, false, true},
+	} {
+		r, err := scenario.ParseRule("x", "r", []byte("{ "+rule+" }"))
+		if err != nil {
+			t.Fatal(rule, err)
+		}
+		var got [scopes]bool
+		for s := range scopes {
+			got[s] = r.Meets(s)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", rule, diff)
+		}
+	}
+}
