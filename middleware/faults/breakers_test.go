@@ -16,12 +16,16 @@ func TestBreakersMatchTheTableOfKinds(t *testing.T) {
 	for _, k := range scenario.Kinds() {
 		b := breakers[k.Name]
 		delete(unknown, k.Name)
-		for scope, has := range map[scenario.Scope]bool{
+		functions := map[scenario.Scope]bool{
 			scenario.HTTPRequests: b.http != nil || b.pace != nil,
 			scenario.WebSockets:   b.webSocket != nil,
 			scenario.GRPCCalls:    b.grpc != nil,
-		} {
+		}
+		for scope := range scenario.Readiness {
+			has, known := functions[scope]
 			switch does := k.Does(scope); {
+			case !known:
+				t.Fatalf("breaker in middleware/faults/breakers.go has no field for the scope %v: add one, and to this test", scope)
 			case does != "" && !has:
 				t.Errorf("nothing applies the kind %s in the scope %v: write a function that does %q and add it to breakers[%[1]q] in middleware/faults/breakers.go, or remove the tag from its field of scenario.Fault", k.Name, scope, does)
 			case does == "" && has:

@@ -29,7 +29,7 @@ type capture struct {
 	http.ResponseWriter // the client's, whose deadlines the handler may set
 	r                   *http.Request
 	fault               *scenario.Fault
-	patience            time.Duration // timeout of one write
+	writeTimeout        time.Duration // of one write
 	stop                func()        // cancels the handler's context
 
 	header      http.Header
@@ -49,7 +49,7 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(m.closing, stop)()
-	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, patience: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
+	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, writeTimeout: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
 	if s.Fault.Truncate != nil {
 		c.keep = *s.Fault.Truncate
 	}
@@ -170,7 +170,7 @@ func (c *capture) watch(conn net.Conn) {
 
 // writeRaw writes to the connection of a stream over HTTP/1.
 func (c *capture) writeRaw(b []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(c.patience))
+	c.conn.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	_, err := c.conn.Write(b)
 	return err
 }

@@ -129,8 +129,8 @@ func (m *Module) Start(context.Context) error {
 // the old rules or by the new ones. Unchanged rules keep their counters, and
 // those that have removed themselves stay removed. s is checked like a file: on
 // an error, which joins a [*scenario.Error] for every mistake, the current rules
-// are kept. The next change of the setting File's file, or through the API,
-// replaces what Apply set. Call it once the App was created.
+// are kept. The next change of the file in the setting File, or through the API,
+// replaces what Apply set. Call Apply after the App was created.
 func (m *Module) Apply(s *scenario.Scenario) error {
 	if m.engine == nil {
 		return errors.New("faults: the module is not part of an App; call Apply after registry.New")

@@ -43,13 +43,13 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	return m.strikeRPC(ctx, call, next, d)
 }
 
-// transport is what a call is transported by. The Client of a call may implement
-// it; that of the gRPC port does.
+// transport is the HTTP/2 stream and connection of a call. The Client of a call
+// may implement it, as that of the gRPC port does.
 type transport interface {
 	// SetTrailer adds to the metadata that ends the call.
 	SetTrailer(name, value string)
 	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
-	// which calls continue. why is text for people.
+	// which calls continue. why is a message for people.
 	GoAway(why string)
 	// Reset ends the call without a status (HTTP/2 RST_STREAM).
 	Reset()
@@ -72,8 +72,8 @@ func transportOf(call *rpc.Call) transport {
 	return noTransport{}
 }
 
-// BreaksConnections tells the gRPC port that calls are broken below gRPC, so
-// that it prepares its connections.
+// BreaksConnections makes the gRPC port prepare its connections for faults below
+// gRPC.
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {
@@ -115,7 +115,7 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 	return nil
 }
 
-// describe returns a text for people that names the rule.
+// describe returns a message that names the rule.
 func describe(s *scenario.Strike) string { return "fault " + s.Rule }
 
 // endCall applies the kind grpc.

@@ -63,8 +63,12 @@ func TestKindsOverConnections(t *testing.T) {
 	without, _ := observe(t, "true")
 	for _, k := range scenario.Kinds() {
 		with, metrics := observe(t, fmt.Sprintf("rules: [{ name: r, fault: { %s: %s } }]", k.Name, k.Example))
-		for scope, plain := range without {
+		for scope := range scenario.Readiness + 1 {
 			does := k.Does(scope)
+			plain, observed := without[scope]
+			if !observed {
+				t.Fatalf("no client observes the scope %v: add one to observe", scope)
+			}
 			switch changed := with[scope] != plain; {
 			case does != "" && !changed:
 				t.Errorf("the kind %s changes nothing in the scope %v, where it should %q: breakers[%[1]q] in middleware/faults/breakers.go has a function without an effect, or the tag of its field of scenario.Fault is wrong\n%s", k.Name, scope, does, plain)

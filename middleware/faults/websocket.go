@@ -59,14 +59,14 @@ type socket struct {
 
 	reading *incoming // nil when the client's messages pass
 
-	mu        sync.Mutex
-	handshake []byte // what was written of it; nil once all was sent
-	open      bool   // the handshake was sent
-	refused   bool   // the handshake was an error response
-	out       frames
-	patience  time.Duration // timeout of writes; 0 for none
-	leave     bool          // close after the frame being written
-	ended     bool
+	mu            sync.Mutex
+	handshake     []byte // what was written of it; nil once all was sent
+	open          bool   // the handshake was sent
+	refused       bool   // the handshake was an error response
+	out           frames
+	writeTimeout  time.Duration // 0 for none
+	endAfterFrame bool          // the frame being written is the last one
+	ended         bool
 }
 
 // SetDeadline implements net.Conn.
@@ -81,9 +81,9 @@ func (c *socket) SetDeadline(t time.Time) error {
 // when a message was delayed.
 func (c *socket) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
-	c.patience = 0
+	c.writeTimeout = 0
 	if !t.IsZero() {
-		c.patience = max(time.Until(t), time.Millisecond)
+		c.writeTimeout = max(time.Until(t), time.Millisecond)
 	}
 	c.mu.Unlock()
 	return c.Conn.SetWriteDeadline(t)
@@ -156,7 +156,7 @@ func (c *socket) sendLocked(b []byte) error {
 		if !c.out.lost {
 			ready = append(ready, part...)
 		}
-		if c.leave && c.out.between() {
+		if c.endAfterFrame && c.out.between() {
 			err := flush()
 			c.endLocked()
 			return err
@@ -186,8 +186,8 @@ func (c *socket) pauseLocked(wait time.Duration) bool {
 		c.ended = true
 		return false
 	}
-	if c.patience > 0 {
-		c.Conn.SetWriteDeadline(time.Now().Add(c.patience))
+	if c.writeTimeout > 0 {
+		c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	}
 	return true
 }
@@ -208,10 +208,10 @@ func (c *socket) endLocked() {
 func (c *socket) endBetweenFrames() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.leave {
+	if c.ended || c.endAfterFrame {
 		return
 	}
-	if c.leave = true; c.out.between() {
+	if c.endAfterFrame = true; c.out.between() {
 		c.endLocked()
 	}
 }

@@ -106,11 +106,11 @@ func (d *decoder) checkMatch(m *Match) {
 		}
 	}
 	if m.Per != "" {
-		kind, name, named := strings.Cut(m.Per, ":")
+		source, name, named := strings.Cut(m.Per, ":")
 		switch {
-		case !named && (kind == "client" || kind == "route"):
-		case named && kind == "header" && token().MatchString(name):
-		case named && kind == "query" && name != "":
+		case !named && (source == "client" || source == "route"):
+		case named && source == "header" && token().MatchString(name):
+		case named && source == "query" && name != "":
 		default:
 			d.wrong("match.per", "%q is not a key; use header:NAME, query:NAME, client or route", m.Per)
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// Everything that goes by time goes by the clock that was set.
+// Everything that depends on time uses the clock that was set.
 func TestSetClock(t *testing.T) {
 	now := time.Unix(0, 0)
 	e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})

@@ -32,7 +32,7 @@ type Engine struct {
 	paused bool
 }
 
-// set is the rules that can hit something, indexed. It is immutable.
+// set holds the rules that can hit something, with an index. It is immutable.
 type set struct {
 	rules      []*live
 	web, calls index

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// engine applies a scenario of these rules.
+// engine returns an engine with a scenario of these rules.
 func engine(t testing.TB, rules string) *scenario.Engine {
 	t.Helper()
 	e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 2, Keys: 100})
@@ -36,12 +36,12 @@ func apply(t testing.TB, e *scenario.Engine, rules string) {
 	e.Apply(s)
 }
 
-// get is a request for a path.
+// get returns a request for a path.
 func get(path string, v values) *scenario.Request {
 	return &scenario.Request{Method: "GET", Path: path, Host: "example.com", Values: v}
 }
 
-// names says which rules hit, "" for none.
+// names returns the rules that hit, "" for none.
 func names(e *scenario.Engine, req *scenario.Request) string {
 	d := e.Decide(req)
 	if d == nil {
@@ -178,9 +178,8 @@ func TestFirstMatchWinsAndCombine(t *testing.T) {
 	}
 }
 
-// When goes by the number of those that the percent lets through: of 1000
-// requests the first two of a half are hit, whoever sends them.
-func TestWhenCountsWhatMatches(t *testing.T) {
+// When counts the requests within the percentage, for any number of clients.
+func TestWhenCountsWithinThePercentage(t *testing.T) {
 	for _, clients := range []int{1, 8} {
 		e := engine(t, "- {name: half, match: {percent: 50}, when: {after: 1, first: 2}, delay: 1s}")
 		var mu sync.Mutex
@@ -199,7 +198,7 @@ func TestWhenCountsWhatMatches(t *testing.T) {
 		}
 		all.Wait()
 		slices.Sort(hits)
-		// The second and the third of those that this hits.
+		// The second and the third request that this rule hits.
 		var want []uint64
 		plain := engine(t, "- {name: half, match: {percent: 50}, delay: 1s}")
 		for len(want) < 3 {
@@ -213,7 +212,8 @@ func TestWhenCountsWhatMatches(t *testing.T) {
 	}
 }
 
-// A rule that has removed itself stays away or begins again, as asked.
+// A rule that has removed itself stays removed unless Apply is told to start it
+// over.
 func TestApplyAfterTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := engine(t, "- {name: r, ttl: 1m, delay: 1s}")
@@ -231,9 +231,8 @@ func TestApplyAfterTTL(t *testing.T) {
 	})
 }
 
-// A key that was forgotten while its requests are under way would have its
-// places again.
-func TestKeysUnderWayAreKept(t *testing.T) {
+// Keys with requests in flight are not evicted, as they would get new slots.
+func TestKeysInFlightAreKept(t *testing.T) {
 	s, err := scenario.Parse("f", []byte("rules: [{name: r, match: {per: client}, limit: {concurrency: 1}}]"))
 	if err != nil {
 		t.Fatal(err)
@@ -280,18 +279,18 @@ func TestWhenByNumber(t *testing.T) {
 	}
 }
 
-// Each letter is ten seconds.
+// A rule with conditions about time: each letter is ten seconds.
 func TestWhenByTime(t *testing.T) {
 	for rule, want := range map[string]string{
 		"when: {for: 30s}":                                "XXX.........",
 		"when: {window: {from: 20s, to: 50s}}":            "..XXX.......",
 		"when: {window: {from: 20s}}":                     "..XXXXXXXXXX",
 		"when: {flap: { hit: 20s, pass: 40s }}":           "XX....XX....",
-		"when: {daily: {from: '00:00:20', to: '00:01'}}":  "..XXXX......", // a bubble begins at midnight UTC
+		"when: {daily: {from: '00:00:20', to: '00:01'}}":  "..XXXX......", // the fake clock starts at midnight UTC
 		"when: {daily: {from: '00:01', to: '00:00:20'}}":  "XX....XXXXXX",
 		"when: {ramp: {from: 100, to: 0, over: 1ms}}":     "X...........",
 		"when: {flap: { hit: 20s, pass: 10s }, for: 1m}":  "XX.XX.......",
-		"when: {flap: { hit: 20s, pass: 10s }, first: 3}": "XX.X........", // counted while it is on
+		"when: {flap: { hit: 20s, pass: 10s }, first: 3}": "XX.X........", // counts only while it hits
 		"ttl: 40s": "XXXX........",
 		"match: {per: client}, ttl: 40s, when: {for: 20s}": "XX..........",
 	} {
@@ -326,10 +325,10 @@ func TestUnready(t *testing.T) {
 	})
 }
 
-func TestReloadKeepsWhatStays(t *testing.T) {
+func TestReloadKeepsUnchangedRules(t *testing.T) {
 	e := engine(t, "- {name: a, when: {first: 2}, delay: 1s}\n- {name: b, when: {first: 2}, delay: 1s}")
 	names(e, get("/", nil))
-	names(e, get("/", nil)) // a is through
+	names(e, get("/", nil)) // a has no hits left
 	apply(t, e, "- {name: a, when: {first: 2}, delay: 1s}\n- {name: b, when: {first: 3}, delay: 2s}")
 	if got := names(e, get("/", nil)); got != "b" {
 		t.Error(got)
@@ -342,7 +341,7 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 	if !e.Idle() {
 		t.Error("not idle")
 	}
-	synctest.Test(t, func(t *testing.T) { // what removed itself does not come back with the same file
+	synctest.Test(t, func(t *testing.T) { // a rule that removed itself stays removed when the file is loaded again
 		e := engine(t, "- {name: a, ttl: 10s, delay: 1s}")
 		time.Sleep(20 * time.Second)
 		apply(t, e, "- {name: a, ttl: 10s, delay: 1s}\n- {name: b, match: {path: /b}, delay: 1s}")
@@ -357,7 +356,7 @@ func TestReloadKeepsWhatStays(t *testing.T) {
 	}
 	e.Pause(false)
 	if names(e, get("/", nil)) != "a" {
-		t.Error("paused for ever")
+		t.Error("not resumed")
 	}
 }
 
@@ -377,7 +376,7 @@ func TestKeysAreCountedApartAndBounded(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if names(e, key(9999)) != "" || names(e, key(0)) != "r" {
-		t.Error("the last are to be kept, the first forgotten")
+		t.Error("not the least recently seen keys are evicted")
 	}
 }
 
@@ -389,15 +388,15 @@ func TestLimits(t *testing.T) {
 	}
 	c.Done()
 	if d := e.Decide(get("/", nil)); d.Names() != "r" {
-		t.Error("the third gave a place back that it had not")
+		t.Error("a request above the limit freed a slot")
 	}
 	a.Done()
 	a.Done()
 	if d := e.Decide(get("/", nil)); len(d.Strikes) != 0 {
-		t.Error("no place after one left")
+		t.Error("Done freed no slot")
 	}
 	if d := e.Decide(get("/", nil)); d.Names() != "r" {
-		t.Error("one left twice")
+		t.Error("a second Done freed another slot")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		e := engine(t, "- {name: r, match: {per: client}, limit: {rate: 2, burst: 4}}")
@@ -423,12 +422,12 @@ func TestLimits(t *testing.T) {
 	})
 	for i := range 4 {
 		if e.Hold() != (i < 2) || e.Held() != min(i+1, 2) {
-			t.Errorf("%d wait", e.Held())
+			t.Errorf("%d requests are held", e.Held())
 		}
 	}
 }
 
-// sample is the delays of n requests, sorted.
+// sample returns the delays of n requests in ascending order.
 func sample(t *testing.T, delay string, n int) []float64 {
 	e := engine(t, "- {name: r, delay: "+delay+"}")
 	out := make([]float64, n)
@@ -439,9 +438,9 @@ func sample(t *testing.T, delay string, n int) []float64 {
 	return out
 }
 
-// Kolmogorov and Smirnov at the 1 % level: the largest distance between the
-// observed distribution and the one that was asked for is below 1.628/√n. The
-// seed is fixed, so the test's outcome is too.
+// The Kolmogorov-Smirnov test at the 1 % level: the largest distance between the
+// observed distribution and the expected one is below 1.628/√n. The seed is
+// fixed, so the outcome is deterministic.
 func TestDistributions(t *testing.T) {
 	const n, ms = 20000, 1e6
 	phi := func(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
@@ -492,8 +491,8 @@ func TestDelaysAreBounded(t *testing.T) {
 	}
 }
 
-// Pearson's chi-squared test of a rate at the 1 % level, with one degree of
-// freedom, and of runs: whether hits come evenly one behind another.
+// Pearson's chi-squared test at the 1 % level, with one degree of freedom, of the
+// number of hits and of the number of pairs of consecutive hits.
 func TestPercent(t *testing.T) {
 	const n = 20000
 	for _, percent := range []float64{0.5, 5, 30, 50, 99} {
@@ -512,9 +511,9 @@ func TestPercent(t *testing.T) {
 		p := percent / 100
 		for what, c := range map[string]struct{ got, want float64 }{"hits": {hits, p * n}, "pairs": {pairs, p * p * n}} {
 			if c.want < 5 {
-				continue // too few for the test
+				continue // the test needs more
 			}
-			// Pairs overlap, which makes their variance larger.
+			// Pairs overlap, which increases their variance.
 			variance := c.want * (1 - p)
 			if what == "pairs" {
 				variance = n * (p*p*(1-p*p) + 2*p*p*p*(1-p))
@@ -546,7 +545,7 @@ func TestRamp(t *testing.T) {
 	})
 }
 
-// What the n-th request of a rule gets does not depend on who sends it.
+// The outcome of the n-th request of a rule does not depend on its client.
 func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
 	const n = 1920
 	run := func(seed uint64, clients int) []string {
@@ -591,7 +590,7 @@ rules:
 		}
 	}
 	if slices.Equal(want, run(8, 1)) || len(want) < n/3 {
-		t.Errorf("another seed gave the same %d", len(want))
+		t.Errorf("another seed gave the same %d hits", len(want))
 	}
 }
 
@@ -604,8 +603,8 @@ func BenchmarkNoRules(b *testing.B) {
 	}
 }
 
-// The rules are on paths, prefixes, headers, queries and hosts; none is about
-// the request.
+// The rules have paths, prefixes, headers, queries and hosts, none of which
+// matches the request.
 func Benchmark1000RulesNoneMatches(b *testing.B) {
 	e, req := engine(b, thousand()), get("/api/info", values{"X-User": {"nobody"}})
 	for b.Loop() {

@@ -26,8 +26,8 @@ import (
 //	min, max, scalar, required
 //	             limits of the value; a type with a check method checks more
 //
-// The other half is the table breakers in middleware/faults: what applies each
-// kind in each scope. Tests fail when the two disagree.
+// The other half is the table breakers in middleware/faults, with the functions
+// that apply each kind. Tests fail when the two disagree.
 type Fault struct {
 	Status  int         `json:"status,omitempty" min:"400" max:"599" example:"503" label:"value" http:"respond with this status" websocket:"refuse the handshake with this status"`
 	Headers ReplyHeader `json:"headers,omitempty" of:"status" doc:"headers of that response"`

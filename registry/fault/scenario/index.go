@@ -18,15 +18,16 @@ type bucket struct {
 }
 
 type field struct {
-	kind   fieldKind
+	source source
 	name   condition
 	values map[string][]int32
 }
 
-type fieldKind int
+// source is where the value of a field comes from.
+type source int
 
 const (
-	byHeader fieldKind = iota
+	byHeader source = iota
 	byQuery
 	byHost
 )
@@ -41,18 +42,18 @@ func (x *index) add(l *live, at int32, path pattern, given bool) {
 		x.depth = max(x.depth, strings.Count(prefix, "/"))
 		b = bucketOf(&x.prefix, prefix)
 	}
-	kind, name, value, ok := l.distinct()
+	from, name, value, ok := l.distinct()
 	if !ok {
 		b.rules = append(b.rules, at)
 		return
 	}
 	for i := range b.fields {
-		if f := &b.fields[i]; f.kind == kind && f.name.canonical == name.canonical {
+		if f := &b.fields[i]; f.source == from && f.name.canonical == name.canonical {
 			f.values[value] = append(f.values[value], at)
 			return
 		}
 	}
-	b.fields = append(b.fields, field{kind, name, map[string][]int32{value: {at}}})
+	b.fields = append(b.fields, field{from, name, map[string][]int32{value: {at}}})
 }
 
 func bucketOf(m *map[string]*bucket, key string) *bucket {
@@ -66,7 +67,7 @@ func bucketOf(m *map[string]*bucket, key string) *bucket {
 }
 
 // distinct returns a value that the rule compares without wildcards.
-func (l *live) distinct() (fieldKind, condition, string, bool) {
+func (l *live) distinct() (source, condition, string, bool) {
 	for _, c := range l.headers {
 		if c.literal && c.text != "" {
 			return byHeader, c, c.text, true
@@ -107,7 +108,7 @@ func (b *bucket) find(req *Request, out [][]int32) [][]int32 {
 	}
 	for i := range b.fields {
 		f := &b.fields[i]
-		switch f.kind {
+		switch f.source {
 		case byHeader:
 			out = f.find(req.Header(f.name.name(req)), out)
 		case byQuery:

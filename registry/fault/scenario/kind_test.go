@@ -54,7 +54,7 @@ func TestTableOfKinds(t *testing.T) {
 				wrong("unknown tag %s; use one of %s", m[1], strings.Join(tags, ", "))
 			}
 		}
-		if !regexp.MustCompile("^[a-z-]+$").MatchString(name) || options != "omitempty" {
+		if !regexp.MustCompile("^[a-z][a-z0-9-]*$").MatchString(name) || options != "omitempty" {
 			wrong(`add the tag json:"NAME,omitempty" with a name in lower case`)
 		}
 		if name == "delay" || name == "skipped" {
@@ -171,7 +171,7 @@ func TestKindOfFault(t *testing.T) {
 		}
 	}
 	if f := (*scenario.Fault)(nil); f.Kinds() != nil || f.Kind(scenario.HTTPRequests) != nil {
-		t.Error("no fault is a kind")
+		t.Error("a nil fault has a kind")
 	}
 }
 

@@ -37,7 +37,7 @@ func TestLint(t *testing.T) {
 		{"match: {path: /a, internal: true}, delay: 1s", "match: {path: /a, internal: true}, delay: 1s", true},
 		{"fault: {truncate: 1}", "fault: {bad-chunk: true}", true},
 
-		{"fault: {truncate: 1}", "fault: {reset: true}", false}, // which may hit a WebSocket
+		{"fault: {truncate: 1}", "fault: {reset: true}", false}, // reset also hits WebSockets
 		{"match: {percent: 99}, delay: 1s", "delay: 1s", false},
 		{"when: {every: 1}, delay: 1s", "delay: 1s", false},
 		{"ttl: 1h, delay: 1s", "delay: 1s", false},
@@ -47,7 +47,7 @@ func TestLint(t *testing.T) {
 		{"combine: true, fault: {reset: true}", "delay: 1s", false},
 		{"fault: {unready: true}", "delay: 1s", false},
 		{"delay: 1s", "fault: {unready: true}", false},
-		{"fault: {status: 500}", "delay: 1s", false}, // which calls have too
+		{"fault: {status: 500}", "delay: 1s", false}, // the delay also hits calls
 		{"fault: {grpc: ABORTED}", "fault: {status: 500}", false},
 		{"match: {path: /a}, delay: 1s", "match: {path: /b}, delay: 1s", false},
 		{"match: {path: /a}, delay: 1s", "delay: 1s", false},
@@ -108,11 +108,11 @@ func TestLintIdle(t *testing.T) {
 	}
 }
 
-// TestLintIsSure holds Lint against the engine: of many pairs of rules, the one
-// that it warns of hits none of many requests.
+// A rule that Lint warns about never hits: of many random pairs of rules, with
+// many requests.
 func TestLintIsSure(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	// pick is mostly nothing, so that rules are about much.
+	// pick mostly returns nothing, so that rules match many requests.
 	pick := func(from ...string) string {
 		if random.IntN(3) > 0 {
 			return ""
@@ -155,12 +155,12 @@ func TestLintIsSure(t *testing.T) {
 		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
 		e.Apply(s)
 		for _, req := range requests {
-			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // no Done: a limit is soon reached
+			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // without Done, to exceed limits soon
 				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())
 			}
 		}
 	}
 	if warned < 100 {
-		t.Errorf("only %d pairs were warned of", warned)
+		t.Errorf("only %d pairs with warnings", warned)
 	}
 }

@@ -52,19 +52,19 @@ type live struct {
 	seed uint64 // of the scenario
 	key  uint64 // of the seed and the name
 
-	kinds   [scopeCount]*Kind // what the fault is
-	acts    [scopeCount]bool  // whether the rule matches and does anything
-	path    pattern
-	rpc     pattern
-	host    pattern
-	headers []condition
-	query   []condition
-	per     condition // the pattern is not used
-	perKind string
-	delay   Distribution
-	frames  Distribution
-	percent float64 // from 0 to 1
-	timed   bool    // the rule depends on the clock
+	kinds     [scopeCount]*Kind // kind of the fault, by scope
+	acts      [scopeCount]bool  // whether the rule can hit requests, by scope
+	path      pattern
+	rpc       pattern
+	host      pattern
+	headers   []condition
+	query     []condition
+	per       condition // the pattern is not used
+	perSource string
+	delay     Distribution
+	frames    Distribution
+	percent   float64 // from 0 to 1
+	timed     bool    // the rule depends on the clock
 
 	all   tally
 	keyed *keys
@@ -108,9 +108,9 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	slices.SortFunc(l.headers, byName)
 	slices.SortFunc(l.query, byName)
 	if m.Per != "" {
-		kind, name, _ := strings.Cut(m.Per, ":")
-		l.perKind, l.per = kind, newCondition(name, "*")
-		if kind == "query" {
+		source, name, _ := strings.Cut(m.Per, ":")
+		l.perSource, l.per = source, newCondition(name, "*")
+		if source == "query" {
 			l.per.canonical = name
 		}
 		l.keyed = &keys{limit: limits.Keys}
@@ -208,7 +208,7 @@ func (c *condition) any(values []string) bool {
 // The tally is nil when the request does not have the key.
 func (l *live) countFor(req *Request) (*tally, uint64) {
 	var value string
-	switch l.perKind {
+	switch l.perSource {
 	case "":
 		return &l.all, l.key
 	case "client":

@@ -4,7 +4,7 @@
 //
 // What happens to the n-th request of a rule, or of one of its keys, depends
 // on the seed, the rule's name, the key and n alone, whatever the number of
-// clients. Only what is about time (when, ttl, limit) also depends on the
+// clients. Only conditions about time (when, ttl, limit) also depend on the
 // clock. A rule does not count requests that a rule above it hit.
 package scenario
 

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// everything is a scenario that says all there is to say.
+// everything is a scenario that uses every field.
 const everything = `
 seed: 42
 rules:
@@ -40,7 +40,7 @@ rules:
 - { name: per.route, match: { path: "/a/{name}/b", per: route }, delay: { lognormal: { p10: 1ms, p90: 2ms } } }
 `
 
-// What a rule says of itself reads as the same rule.
+// Scenarios and rules survive JSON.
 func TestRoundTrip(t *testing.T) {
 	s, err := scenario.Parse("x", []byte(everything))
 	if err != nil {
@@ -62,7 +62,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// aliases are rules that take their outcomes from another.
+// aliases returns rules with aliases of another rule's outcomes.
 func aliases(n int) (out string) {
 	for i := range n {
 		out += fmt.Sprintf("- {name: b%d, delay: 1s, when: {outcomes: *o}}\n", i)
@@ -164,7 +164,7 @@ func TestMistakes(t *testing.T) {
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 5 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
-	// What could be read is checked beside what could not.
+	// Rules without mistakes of their own are checked when others have some.
 	_, err = scenario.Parse("f", []byte("rules:\n- {delya: 1s}\n- {delay: 1}\n- {name: b, fault: {}}\n- {name: b, delay: 1}"))
 	for _, want := range []string{`#1: missing key "name"`, `unknown key "delya"`, `#2: delay: "1" is not`, `"b": fault: no fault`, `"b": name: another`, `"b": delay: "1"`} {
 		if !strings.Contains(fmt.Sprint(err), want) {
@@ -209,7 +209,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// values are headers, in either spelling, and query values.
+// values implements scenario.Values with headers, canonical or in lower case,
+// and with query values by "?name".
 type values map[string][]string
 
 func (v values) Header(name string) []string { return v[name] }

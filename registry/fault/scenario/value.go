@@ -281,7 +281,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 // scalar decodes strings, numbers and booleans. A number is accepted as a string.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string, limits reflect.StructTag) {
 	if n.Kind != yaml.ScalarNode {
-		d.fail(n, field, "%s is not %s", shown(n), kindName(v.Kind()))
+		d.fail(n, field, "%s is not %s", shown(n), typeName(v.Kind()))
 		return
 	}
 	var err error
@@ -316,7 +316,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string, limits ref
 		v.SetFloat(number)
 	}
 	if err != nil {
-		d.fail(n, field, "%s is not %s", shown(n), kindName(v.Kind()))
+		d.fail(n, field, "%s is not %s", shown(n), typeName(v.Kind()))
 		return
 	}
 	d.within(n, number, field, limits)
@@ -338,8 +338,8 @@ func bound(tag reflect.StructTag, name string) (float64, bool) {
 	return x, err == nil
 }
 
-// kindName names the values of a Go kind for errors.
-func kindName(k reflect.Kind) string {
+// typeName returns what errors call the values of a Go kind.
+func typeName(k reflect.Kind) string {
 	switch k {
 	case reflect.Bool:
 		return "true or false"
