@@ -19,8 +19,8 @@ const (
 	textType = "text/plain; charset=utf-8"
 )
 
-// TestRoutes is the HTTP contract: each route, its methods and its refusals.
-// Where body is a regular expression it is anchored.
+// TestRoutes checks the HTTP contract: each route, its methods and its errors.
+// The expected body is an anchored regular expression.
 func TestRoutes(t *testing.T) {
 	config := t.TempDir()
 	if err := os.WriteFile(filepath.Join(config, "key"), []byte("value"), 0o600); err != nil {
@@ -38,8 +38,8 @@ func TestRoutes(t *testing.T) {
 			code     int
 			kind     string
 			body     string
-			reply    string // Header=value
-			withName string // header of the request, Name=value
+			reply    string // Header=value of the response
+			withName string // Header=value of the request
 		}{
 			{"GET /", "", 200, jsonType, `\{\n  "hostname": "[^"]+",\n  "version": "6\.15\.0",\n  "revision": "[^"]+",\n  "color": "#34577c",\n  "logo": "https://raw\.githubusercontent\.com/stefanprodan/podinfo/gh-pages/cuddle_clap\.gif",\n  "message": "greetings from podinfo v6\.15\.0",\n  "goos": "linux",\n  "goarch": "[a-z0-9]+",\n  "runtime": "go[^"]+",\n  "num_goroutine": "\d+",\n  "num_cpu": "\d+"\n\}`, "", ""},
 			{"GET /", "", 200, "text/html; charset=utf-8", `(?s)<!DOCTYPE html>.*greetings from podinfo.*`, "", "User-Agent=Mozilla/5.0"},
@@ -173,7 +173,7 @@ func TestToken(t *testing.T) {
 	if p := serve(t); !strings.Contains(p.log.String(), "warn") {
 		p.stop(t)
 		if !strings.Contains(p.log.String(), `"level":"warn"`) {
-			t.Errorf("no warning of the well-known secret: %s", p.log)
+			t.Errorf("no warning about the well-known secret: %s", p.log)
 		}
 	}
 }
@@ -269,7 +269,8 @@ func TestFaultFlags(t *testing.T) {
 	}
 }
 
-// TestDelayOutlivesTheWriteTimeout is upstream's empty reply, answered.
+// TestDelayOutlivesTheWriteTimeout checks that a delay longer than the write
+// timeout still ends in a response. Upstream closes the connection without one.
 func TestDelayOutlivesTheWriteTimeout(t *testing.T) {
 	p := serve(t, "--http-server-timeout=1s")
 	for _, path := range []string{"/delay/1500ms", "/chunked/1500ms", "/chunked"} {
@@ -279,7 +280,7 @@ func TestDelayOutlivesTheWriteTimeout(t *testing.T) {
 	}
 }
 
-// TestFanOut has a frontend call two backends and one that is not there.
+// TestFanOut checks a frontend that calls two backends and an unreachable one.
 func TestFanOut(t *testing.T) {
 	a, b := serve(t), serve(t)
 	front := serve(t, "--backend-url="+a.url+"/echo", "--backend-url="+b.url+"/status/503", "--backend-url="+b.url+"/headers,http://127.0.0.1:1/", "--ui-color=#123456")
@@ -297,6 +298,6 @@ func TestFanOut(t *testing.T) {
 		}
 	}
 	if strings.Contains(got[2], "Authorization") {
-		t.Error("credentials are forwarded")
+		t.Error("the frontend forwards credentials")
 	}
 }

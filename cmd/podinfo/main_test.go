@@ -22,7 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
-// run runs a command that ends by itself.
+// run runs a command to its end.
 func run(t *testing.T, words ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.Command(binary)
@@ -59,8 +59,8 @@ func TestCommandLine(t *testing.T) {
 		{"settings --port=1", 0, "PODINFO_PORT\t1\tflag\t", ""},
 		{"settings PODINFO_JWT_SECRET=hunter2", 0, "PODINFO_JWT_SECRET\tREDACTED\tenvironment\t", ""},
 		{"settings PODINFO_CACHE_SERVER=redis://u:hunter2@h", 0, "PODINFO_CACHE_SERVER\tredis://u:REDACTED@h\tenvironment\t", ""},
-		{"servr", 2, "", `unknown command "servr": want serve, modules, settings, version, help (did you mean "serve"?)`},
-		{"modules x", 2, "", `modules takes no arguments, got "x"`},
+		{"servr", 2, "", `unknown command "servr" (did you mean "serve"?): use serve, modules, settings, version or help`},
+		{"modules x", 2, "", `unexpected argument "x": modules takes none`},
 		{"--pot=1", 2, "", `unknown flag: --pot (did you mean "--port"?)`},
 		{"--port", 2, "", "flag needs an argument: --port"},
 		{"--port=x", 2, "", `PODINFO_PORT="x" (flag --port): want a port number, 0 to 65535`},
@@ -85,8 +85,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// upstreamArguments are every flag of upstream's, with a value that its users
-// give.
+// upstreamArguments are all of upstream's flags, each with a plausible value.
 var upstreamArguments = strings.Fields(`--host=127.0.0.1 --prefix=/ --secure-port=0 --port-metrics=0 --grpc-port=0
 	--grpc-service-name=podinfo --level=info --backend-url=http://127.0.0.1:1 --backend-url=http://127.0.0.1:2,http://127.0.0.1:3 --http-client-timeout=2m
 	--http-server-timeout=30s --server-shutdown-timeout=5s --data-path=/tmp --config-path= --cert-path=/data/cert --config=
@@ -162,13 +161,13 @@ func TestPortTaken(t *testing.T) {
 	first := serve(t)
 	for _, flag := range []string{"--port", "--port-metrics"} {
 		p := launch(t, "PODINFO_HOST=127.0.0.1", fmt.Sprintf("--port=%d", freePort(t)), fmt.Sprintf("%s=%d", flag, first.port))
-		if code := p.end(t); code != 1 || !strings.Contains(p.log.String(), "address already in use") {
+		if code := p.wait(t); code != 1 || !strings.Contains(p.log.String(), "address already in use") {
 			t.Errorf("%s: exit %d %s", flag, code, p.log)
 		}
 	}
 	p := launch(t, "PODINFO_HOST=127.0.0.1", "--port=0", fmt.Sprintf("--secure-port=%d", freePort(t)), "--cert-path=/nowhere")
-	if code := p.end(t); code != 1 || !strings.Contains(p.log.String(), "/nowhere/tls.crt") {
-		t.Errorf("no certificate: exit %d %s", code, p.log)
+	if code := p.wait(t); code != 1 || !strings.Contains(p.log.String(), "/nowhere/tls.crt") {
+		t.Errorf("missing certificate: exit %d %s", code, p.log)
 	}
 }
 
@@ -189,7 +188,7 @@ func TestTLSAndH2C(t *testing.T) {
 	}
 	pool = registrytest.WriteCert(t, dir, "second, a longer one")
 	rotated := false
-	for range 600 { // the files are looked at once a second
+	for range 600 { // the server checks the files once a second
 		c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: pool})
 		if err == nil {
 			c.Close()
@@ -232,8 +231,8 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-// TestShutdown drives hundreds of keep-alive clients through SIGTERM and
-// counts what they lose.
+// TestShutdown runs hundreds of keep-alive clients through a SIGTERM and counts
+// the requests that fail.
 func TestShutdown(t *testing.T) {
 	p := serve(t, "PODINFO_SHUTDOWN_GRACE=1s", "--server-shutdown-timeout=20s")
 	var lost, served, late atomic.Int64
@@ -296,12 +295,13 @@ func TestShutdown(t *testing.T) {
 	if err := <-slow; err != nil {
 		t.Errorf("the request in flight: %v", err)
 	}
-	if code := p.end(t); code != 0 || lost.Load() > 0 || late.Load() == 0 {
+	if code := p.wait(t); code != 0 || lost.Load() > 0 || late.Load() == 0 {
 		t.Errorf("exit %d, %d lost of %d, %d served while draining: %s", code, lost.Load(), served.Load(), late.Load(), p.log)
 	}
 }
 
-// An open page does not hold the end up: it is told.
+// TestShutdownWithAnOpenPage checks that the stream of events ends at once, so
+// that an open page does not delay the shutdown.
 func TestShutdownWithAnOpenPage(t *testing.T) {
 	p := serve(t, "--server-shutdown-timeout=20s")
 	res, err := client.Get(p.url + "/ui/events")
@@ -309,7 +309,7 @@ func TestShutdownWithAnOpenPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if code := p.stop(t); code != 0 { // 1 when it was waited for, and cut
+	if code := p.stop(t); code != 0 { // 1 if the server had to cut the stream
 		t.Errorf("exit %d: %s", code, p.log)
 	}
 	if events, err := io.ReadAll(res.Body); err != nil || !strings.HasPrefix(string(events), "event: history\n") || !strings.HasSuffix(string(events), "event: bye\ndata: {}\n\n") {
@@ -346,7 +346,7 @@ func TestSecondSignal(t *testing.T) {
 		}
 	}
 	p.cmd.Process.Signal(syscall.SIGINT)
-	if code := p.end(t); code != 1 {
+	if code := p.wait(t); code != 1 {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -354,9 +354,9 @@ func TestSecondSignal(t *testing.T) {
 func TestPanicExits255(t *testing.T) {
 	p := serve(t)
 	if res, err := client.Get(p.url + "/panic"); err == nil {
-		t.Errorf("got an answer: %d", res.StatusCode)
+		t.Errorf("got a response: %d", res.StatusCode)
 	}
-	if code := p.end(t); code != 255 {
+	if code := p.wait(t); code != 255 {
 		t.Errorf("exit %d", code)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 )
 
-// binary is podinfo, built once.
+// binary is the path of podinfo, which TestMain builds once.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -44,11 +44,11 @@ type process struct {
 	port int
 	url  string
 	log  *output
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 	code int
 }
 
-// output gathers what a process writes.
+// output collects the output of a process.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -66,8 +66,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// launch starts podinfo with words that are either VARIABLE=value or
-// arguments.
+// launch starts podinfo. Each word is either VARIABLE=value or an argument.
 func launch(t *testing.T, words ...string) *process {
 	t.Helper()
 	p := &process{log: new(output), done: make(chan struct{})}
@@ -93,7 +92,7 @@ func launch(t *testing.T, words ...string) *process {
 	return p
 }
 
-// serve launches podinfo on a free port and waits until path answers 200.
+// serve launches podinfo on a free port and waits until it responds.
 func serve(t *testing.T, words ...string) *process {
 	t.Helper()
 	port := freePort(t)
@@ -103,7 +102,7 @@ func serve(t *testing.T, words ...string) *process {
 	return p
 }
 
-// await polls until url gives an answer of the server's.
+// await polls url until the server responds.
 func (p *process) await(t *testing.T, url string) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 20*time.Second; {
@@ -113,15 +112,15 @@ func (p *process) await(t *testing.T, url string) {
 		}
 		select {
 		case <-p.done:
-			t.Fatalf("ended with %d: %s", p.code, p.log)
+			t.Fatalf("podinfo exited with %d: %s", p.code, p.log)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	t.Fatalf("%s does not answer: %s", url, p.log)
+	t.Fatalf("no response from %s: %s", url, p.log)
 }
 
 // end waits for the process and returns its exit code.
-func (p *process) end(t *testing.T) int {
+func (p *process) wait(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -136,7 +135,7 @@ func (p *process) end(t *testing.T) int {
 func (p *process) stop(t *testing.T) int {
 	t.Helper()
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	return p.end(t)
+	return p.wait(t)
 }
 
 var client = &http.Client{
@@ -145,7 +144,7 @@ var client = &http.Client{
 	Timeout:       30 * time.Second,
 }
 
-// call sends a request and returns the reply with its body read.
+// call sends a request and returns the response and its body.
 func (p *process) call(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
@@ -167,7 +166,8 @@ func (p *process) call(t *testing.T, method, path, body string, headers ...strin
 	return res, string(b)
 }
 
-// raw sends bytes on a connection of its own and returns the first line.
+// raw sends bytes on a new connection and returns the first line of the
+// response.
 func (p *process) raw(t *testing.T, request string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port))

@@ -16,20 +16,21 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// refusal is why a change is refused, and the status that says so.
-type refusal struct {
+// statusError is an error with the HTTP status that it is reported with.
+type statusError struct {
 	code int
 	error
 }
 
-func refuse(code int, format string, args ...any) error {
-	return refusal{code, fmt.Errorf(format, args...)}
+func statusErrorf(code int, format string, args ...any) error {
+	return statusError{code, fmt.Errorf(format, args...)}
 }
 
-// change does what a request asks for, whose body is read.
+// change carries out a request whose body has been read. An error that is not a
+// statusError is reported with status 400.
 type change func(r *http.Request, body []byte) error
 
-// adminRoutes are what the page changes the server with.
+// adminRoutes returns the routes with which the page changes the server.
 func (m *Module) adminRoutes() []registry.Route {
 	named := func(what string) map[string]string { return map[string]string{"name": "name of the " + what} }
 	route := func(method, path, summary, body string, params map[string]string, do change) registry.Route {
@@ -41,23 +42,24 @@ func (m *Module) adminRoutes() []registry.Route {
 			returns[http.StatusUnauthorized] = reply.Problem{}
 		}
 		return registry.Route{
-			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: bearer.Require(m.AdminToken, m.changed(do)),
+			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: bearer.Require(m.AdminToken, m.handleChange(do)),
 			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns,
 		}
 	}
 	const on = `{"on": true} or {"on": false}`
 	return []registry.Route{
-		route(http.MethodPut, "modules/{name}", "Switch a module", on, named("module"), m.switchModule),
+		route(http.MethodPut, "modules/{name}", "Switch a module on or off", on, named("module"), m.switchModule),
 		route(http.MethodPut, "readiness", "Turn readiness on or off", on, nil, m.switchReadiness),
-		route(http.MethodPut, "fault-injection", "Switch fault injection", on, nil, m.switchInjection),
-		route(http.MethodPut, "faults", "Stop the rules of faults, or let them go on", `{"paused": true} or {"paused": false}`, nil, m.pauseFaults),
-		route(http.MethodPut, "faults/rules/{name}", "Replace a rule, or add it behind the others", "a rule, YAML or JSON", named("rule"), m.putRule),
+		route(http.MethodPut, "fault-injection", "Switch fault injection on or off", on, nil, m.switchInjection),
+		route(http.MethodPut, "faults", "Pause or resume the fault rules", `{"paused": true} or {"paused": false}`, nil, m.pauseFaults),
+		route(http.MethodPut, "faults/rules/{name}", "Replace a rule, or append a new one", "a rule in YAML or JSON", named("rule"), m.putRule),
 		route(http.MethodDelete, "faults/rules/{name}", "Remove a rule", "", named("rule"), m.removeRule),
 	}
 }
 
-// changed answers with the state after a change.
-func (m *Module) changed(do change) http.HandlerFunc {
+// handleChange returns a handler that applies a change and responds with the new
+// state.
+func (m *Module) handleChange(do change) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
@@ -67,19 +69,19 @@ func (m *Module) changed(do change) http.HandlerFunc {
 		}
 		if err := do(r, body); err != nil {
 			code := http.StatusBadRequest
-			if x, ok := errors.AsType[refusal](err); ok {
+			if x, ok := errors.AsType[statusError](err); ok {
 				code = x.code
 			}
 			reply.Error(w, code, err.Error())
 			return
 		}
-		m.host.Log.WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("changed over the page")
+		m.host.Log.WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("state changed from the page")
 		reply.JSON(w, http.StatusOK, m.refresh())
 	}
 }
 
-// flag reads an object that has one key, whose value is true or false.
-func flag(key string, body []byte) (bool, error) {
+// parseFlag returns the value of key in a JSON object that has no other key.
+func parseFlag(key string, body []byte) (bool, error) {
 	var got map[string]*bool
 	dec := json.NewDecoder(bytes.NewReader(body))
 	err := dec.Decode(&got)
@@ -88,11 +90,11 @@ func flag(key string, body []byte) (bool, error) {
 			return *value, nil
 		}
 	}
-	return false, fmt.Errorf(`want {%q: true} or {%q: false}`, key, key)
+	return false, fmt.Errorf(`invalid body: send {%q: true} or {%q: false}`, key, key)
 }
 
 func (m *Module) switchModule(r *http.Request, body []byte) error {
-	on, err := flag("on", body)
+	on, err := parseFlag("on", body)
 	if err != nil {
 		return err
 	}
@@ -100,48 +102,48 @@ func (m *Module) switchModule(r *http.Request, body []byte) error {
 		if s.Info.Name != r.PathValue("name") {
 			continue
 		}
-		if why := m.fixed(s); why != "" {
-			return refuse(http.StatusConflict, "module %s cannot be switched: %s", s.Info.Name, why)
+		if reason := m.notSwitchable(s); reason != "" {
+			return statusErrorf(http.StatusConflict, "module %s cannot be switched: %s", s.Info.Name, reason)
 		}
 		if err := m.host.Switch(s.Info.Name, on); err != nil {
-			return refuse(http.StatusConflict, "%w", err)
+			return statusErrorf(http.StatusConflict, "%w", err)
 		}
 		return nil
 	}
-	return refuse(http.StatusNotFound, "no such module")
+	return statusErrorf(http.StatusNotFound, "unknown module %q", r.PathValue("name"))
 }
 
 func (m *Module) switchReadiness(_ *http.Request, body []byte) error {
-	on, err := flag("on", body)
+	on, err := parseFlag("on", body)
 	if err != nil {
 		return err
 	}
 	if m.peers.prober == nil {
-		return off("health")
+		return moduleOff("health")
 	}
 	m.peers.prober.SetReady(on)
 	return nil
 }
 
 func (m *Module) switchInjection(_ *http.Request, body []byte) error {
-	on, err := flag("on", body)
+	on, err := parseFlag("on", body)
 	if err != nil {
 		return err
 	}
 	if m.peers.injector == nil {
-		return off("fault-injection")
+		return moduleOff("fault-injection")
 	}
 	m.peers.injector.Inject(on)
 	return nil
 }
 
 func (m *Module) pauseFaults(_ *http.Request, body []byte) error {
-	paused, err := flag("paused", body)
+	paused, err := parseFlag("paused", body)
 	if err != nil {
 		return err
 	}
 	if m.peers.ruler == nil {
-		return off("faults")
+		return moduleOff("faults")
 	}
 	m.peers.ruler.Pause(paused)
 	return nil
@@ -149,12 +151,12 @@ func (m *Module) pauseFaults(_ *http.Request, body []byte) error {
 
 func (m *Module) putRule(r *http.Request, body []byte) error {
 	if m.peers.ruler == nil {
-		return off("faults")
+		return moduleOff("faults")
 	}
 	name := r.PathValue("name")
 	rule, err := scenario.ParseRule("body", name, body)
 	if err == nil && rule.Name != name {
-		err = fmt.Errorf("the rule calls itself %q", rule.Name)
+		err = fmt.Errorf("the body names the rule %q and the path %q: make them equal or remove the name from the body", rule.Name, name)
 	}
 	if err != nil {
 		return err
@@ -164,12 +166,14 @@ func (m *Module) putRule(r *http.Request, body []byte) error {
 
 func (m *Module) removeRule(r *http.Request, _ []byte) error {
 	if m.peers.ruler == nil {
-		return off("faults")
+		return moduleOff("faults")
 	}
 	if !m.peers.ruler.RemoveRule(r.PathValue("name")) {
-		return refuse(http.StatusNotFound, "no such rule")
+		return statusErrorf(http.StatusNotFound, "unknown rule %q", r.PathValue("name"))
 	}
 	return nil
 }
 
-func off(module string) error { return refuse(http.StatusConflict, "module %s is off", module) }
+func moduleOff(module string) error {
+	return statusErrorf(http.StatusConflict, "module %s is off", module)
+}

@@ -16,40 +16,40 @@ func TestAdmin(t *testing.T) {
 	for i, c := range []struct {
 		request, body string
 		code          int
-		has           string // the reply
-		after         string // a path
-		then          int    // its status
+		has           string // in the response
+		after         string // a path to request afterwards
+		then          int    // the status of that
 	}{
 		{"PUT modules/delay", `{"on": false}`, 200, `"delay": "standby"`, "/delay/0", 404},
 		{"PUT modules/delay", `{"on": false}`, 200, `"delay": "standby"`, "/delay/0", 404},
 		{"PUT modules/delay", `{"on": true}`, 200, `"delay": "on"`, "/delay/0", 200},
-		{"PUT modules/nope", `{"on": true}`, 404, "no such module", "", 0},
+		{"PUT modules/nope", `{"on": true}`, 404, `unknown module \"nope\"`, "", 0},
 		{"PUT modules/ui", `{"on": false}`, 409, "module ui cannot be switched", "/ui/model", 200},
 		{"PUT modules/info", `{"on": false}`, 409, "module info cannot be switched", "/api/info", 200},
 		{"PUT modules/metrics", `{"on": false}`, 409, "module metrics cannot be switched", "/metrics", 200},
-		{"PUT modules/delay", ``, 400, `want {\"on\": true} or {\"on\": false}`, "", 0},
-		{"PUT modules/delay", `{"on": 1}`, 400, `want {`, "", 0},
-		{"PUT modules/delay", `{"on": null}`, 400, `want {`, "", 0},
-		{"PUT modules/delay", `{"on": true, "off": true}`, 400, `want {`, "", 0},
-		{"PUT modules/delay", `{"on": true} {}`, 400, `want {`, "", 0},
-		{"PUT modules/delay", `[true]`, 400, `want {`, "", 0},
+		{"PUT modules/delay", ``, 400, `send {\"on\": true} or {\"on\": false}`, "", 0},
+		{"PUT modules/delay", `{"on": 1}`, 400, `send {`, "", 0},
+		{"PUT modules/delay", `{"on": null}`, 400, `send {`, "", 0},
+		{"PUT modules/delay", `{"on": true, "off": true}`, 400, `send {`, "", 0},
+		{"PUT modules/delay", `{"on": true} {}`, 400, `send {`, "", 0},
+		{"PUT modules/delay", `[true]`, 400, `send {`, "", 0},
 		{"PUT readiness", `{"on": false}`, 200, notReady, "/readyz", 503},
 		{"PUT readiness", `{"on": true}`, 200, `"ready": true`, "/readyz", 200},
-		{"PUT readiness", `{"ready": true}`, 400, `want {`, "", 0},
+		{"PUT readiness", `{"ready": true}`, 400, `send {`, "", 0},
 		{"PUT fault-injection", `{"on": true}`, 200, `"faultInjection": true`, "/status/200", 500},
 		{"PUT fault-injection", `{"on": false}`, 200, `"faultInjection": false`, "/status/200", 200},
-		{"PUT fault-injection", `true`, 400, `want {`, "", 0},
+		{"PUT fault-injection", `true`, 400, `send {`, "", 0},
 		{"PUT faults/rules/a", "match: {path: /status/200}\nfault: {status: 501}", 200, `"status": 501`, "/status/200", 501},
 		{"PUT faults/rules/a", `{"match": {"path": "/status/200"}, "fault": {"status": 502}}`, 200, `"hits": 0`, "/status/200", 502},
 		{"PUT faults/rules/a", `{"fault": {"status": 200}}`, 400, `out of range`, "/status/200", 502},
-		{"PUT faults/rules/a", `{"name": "b", "fault": {"status": 501}}`, 400, `calls itself`, "/status/200", 502},
+		{"PUT faults/rules/a", `{"name": "b", "fault": {"status": 501}}`, 400, `the body names the rule`, "/status/200", 502},
 		{"PUT faults/rules/a", strings.Repeat("#", 1<<20+1), 413, `too large`, "/status/200", 502},
 		{"PUT faults", `{"paused": true}`, 200, `"paused": true`, "/status/200", 200},
 		{"PUT faults", `{"paused": false}`, 200, `"paused": false`, "/status/200", 502},
-		{"PUT faults", `{"on": false}`, 400, `want {\"paused\": true}`, "", 0},
-		{"DELETE faults/rules/b", ``, 404, `no such rule`, "/status/200", 502},
+		{"PUT faults", `{"on": false}`, 400, `send {\"paused\": true}`, "", 0},
+		{"DELETE faults/rules/b", ``, 404, `unknown rule`, "/status/200", 502},
 		{"DELETE faults/rules/a", ``, 200, `"rules": []`, "/status/200", 200},
-		{"DELETE faults/rules/a", ``, 404, `no such rule`, "", 0},
+		{"DELETE faults/rules/a", ``, 404, `unknown rule`, "", 0},
 		{"POST faults", ``, 405, ``, "", 0},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
@@ -71,7 +71,7 @@ func TestAdmin(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(s.Log.String(), "changed over the page"); n != 12 {
+	if n := strings.Count(s.Log.String(), "state changed from the page"); n != 12 {
 		t.Errorf("%d changes logged", n)
 	}
 }
@@ -101,7 +101,7 @@ func TestAdminToken(t *testing.T) {
 	}
 }
 
-// What is off is not there to be switched.
+// TestAdminAlone checks the errors for modules that are off.
 func TestAdminAlone(t *testing.T) {
 	s := registrytest.Serve(t, map[string]string{"PODINFO_UI_ADMIN": "true"}, new(ui.Module))
 	for request, body := range map[string]string{"PUT readiness": `{"on":true}`, "PUT fault-injection": `{"on":true}`, "PUT faults": `{"paused":true}`,

@@ -3,7 +3,7 @@ package ui
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// heartbeat is how long a stream is silent at most, so that proxies and
-	// browsers see that it lives.
+	// heartbeat is the longest silence in a stream. It keeps proxies and
+	// browsers from treating the stream as dead.
 	heartbeat = 15 * time.Second
-	// checkWithin is how long the checks of readiness may take.
-	checkWithin = 2 * time.Second
+	// readinessTimeout bounds the readiness checks.
+	readinessTimeout = 2 * time.Second
 )
 
-var beat = []byte(":\n\n") // a comment
+// heartbeatComment is a comment, which clients ignore.
+var heartbeatComment = []byte(":\n\n")
 
-// serveEvents streams until the client leaves, falls behind or the server
-// drains.
+// serveEvents streams events until the client leaves or falls behind, or the
+// server drains.
 func (m *Module) serveEvents(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -30,7 +31,7 @@ func (m *Module) serveEvents(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "text/event-stream")
 		return
 	}
-	if !m.hub.watched() {
+	if !m.hub.sampling() {
 		m.refresh()
 	}
 	v, err := m.hub.join(m.Interval, m.startSampling)
@@ -42,17 +43,17 @@ func (m *Module) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer m.hub.leave(v)
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep the events back
+	h.Set("X-Accel-Buffering", "no") // stops nginx from buffering the events
 	v.stream(w, r)
 }
 
-// stream writes what the hub sends.
+// stream writes the events that the hub sends to v.
 func (v *viewer) stream(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	silence := time.NewTicker(heartbeat)
 	defer silence.Stop()
 	for {
-		next := beat
+		next := heartbeatComment
 		select {
 		case <-r.Context().Done():
 			return
@@ -74,15 +75,15 @@ func (v *viewer) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// startSampling samples until the returned function is called.
+// startSampling takes samples until the returned function is called.
 func (m *Module) startSampling() context.CancelFunc {
 	ctx, cancel := context.WithCancel(m.host.Context())
-	before := m.look()
-	m.host.Go(func(context.Context) { m.sample(ctx, before) })
+	before := m.snapshot()
+	m.host.Go(func(context.Context) { m.runSampler(ctx, before) })
 	return cancel
 }
 
-func (m *Module) sample(ctx context.Context, before look) {
+func (m *Module) runSampler(ctx context.Context, before snapshot) {
 	tick := time.NewTicker(m.Interval)
 	defer tick.Stop()
 	for {
@@ -91,29 +92,30 @@ func (m *Module) sample(ctx context.Context, before look) {
 			return
 		case <-tick.C:
 		}
-		now := m.look()
-		m.hub.add(ctx, now.at, encode(between(before, now)))
+		now := m.snapshot()
+		m.hub.add(ctx, now.at, encode(sampleBetween(before, now)))
 		before = now
 		m.refresh()
 	}
 }
 
-// refresh looks at the state and sends it when it has changed.
+// refresh collects the state, sends it to the open pages if it has changed, and
+// returns it.
 func (m *Module) refresh() state {
-	m.refreshing.Lock() // else an older one could be sent last
+	m.refreshing.Lock() // without it, an older state could be sent after a newer one
 	defer m.refreshing.Unlock()
-	ctx, cancel := context.WithTimeout(m.host.Context(), checkWithin)
+	ctx, cancel := context.WithTimeout(m.host.Context(), readinessTimeout)
 	defer cancel()
 	s := m.state(ctx)
 	m.hub.publish(encode(s))
 	return s
 }
 
-// encode is for what always can be encoded.
+// encode returns v as JSON. It panics when v cannot be encoded, which is a bug.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(errors.Join(errors.New("ui: a value that is not JSON"), err))
+		panic(fmt.Errorf("ui: cannot encode %T: %w", v, err))
 	}
 	return b
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// stream reads events as a page does.
+// stream reads server-sent events as a page does.
 type stream struct {
 	body  io.ReadCloser
 	lines *bufio.Scanner
@@ -48,7 +48,8 @@ func open(t *testing.T, client *http.Client, url string) *stream {
 	return s
 }
 
-// next is the next event. A comment is the event ":", the end is "".
+// next returns the next event. The name of a comment is ":", and at the end of
+// the stream it is "".
 func (s *stream) next() (name, data string) {
 	for s.lines.Scan() {
 		switch line := s.lines.Text(); {
@@ -65,7 +66,7 @@ func (s *stream) next() (name, data string) {
 	return "", ""
 }
 
-// until skips to the next event of a name.
+// until returns the data of the next event with the name and skips others.
 func (s *stream) until(t *testing.T, name string) (data string) {
 	t.Helper()
 	for {
@@ -78,6 +79,7 @@ func (s *stream) until(t *testing.T, name string) (data string) {
 	}
 }
 
+// wants returns the data of the next event, which must have the name.
 func (s *stream) wants(t *testing.T, name string) (data string) {
 	t.Helper()
 	got, data := s.next()
@@ -143,8 +145,9 @@ type state struct {
 	}
 }
 
-// bubble serves everything in a bubble, with the timeouts of http-server.
-func bubble(t *testing.T, env map[string]string, mods ...registry.Module) *http.Client {
+// serveInMemory serves the modules over in-memory connections inside a
+// testing/synctest bubble, with the timeouts of http-server.
+func serveInMemory(t *testing.T, env map[string]string, mods ...registry.Module) *http.Client {
 	app, _ := registrytest.New(t, env, mods...)
 	return waittest.Serve(t, app, 30*time.Second)
 }
@@ -162,7 +165,8 @@ func get(t *testing.T, client *http.Client, path string) int {
 	return res.StatusCode
 }
 
-// What a page is sent, to the second, for longer than the server's timeouts.
+// TestEvents checks the events that a page receives and their times, for longer
+// than the server's timeouts.
 func TestEvents(t *testing.T) {
 	t.Run("HTTP/1.1", func(t *testing.T) { testEvents(t, waittest.Serve) })
 	t.Run("HTTP/2", func(t *testing.T) { testEvents(t, waittest.ServeHTTP2) })
@@ -172,7 +176,7 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, on(), everything()...)
 		client := serve(t, app, 30*time.Second)
-		get(t, client, "/status/200") // before anyone looked
+		get(t, client, "/status/200") // before the page is open
 		s := open(t, client, pipe)
 		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 || h.From.Version != "1.2.3" || h.From.Hostname == "" || h.From.ID == "" {
 			t.Error(h)
@@ -215,10 +219,11 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 	})
 }
 
-// While nobody looks nothing is sampled, and what was is kept for 15 minutes.
+// TestHistory checks that nothing is sampled while no page is open and that
+// samples are stored for 15 minutes.
 func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := bubble(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		client := serveInMemory(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
 		watch := func(samples int) (h history) {
 			s := open(t, client, pipe)
 			h = decode[history](t, s.wants(t, "history"))
@@ -242,7 +247,7 @@ func TestHistory(t *testing.T) {
 		count(3)
 		watch(2)
 		count(5)
-		time.Sleep(4 * time.Minute) // the first three are 16 minutes old and more
+		time.Sleep(4 * time.Minute) // the first three are at least 16 minutes old
 		count(2)
 		watch(20)
 		count(16)
@@ -251,52 +256,53 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// measured counts how often it is looked at.
-type measured struct {
+// countingMetrics counts how often it is read.
+type countingMetrics struct {
 	metrics.Module
-	looks atomic.Int32
+	reads atomic.Int32
 }
 
-func (m *measured) RequestDurations(f func(string, int, []float64, []uint64)) {
-	m.looks.Add(1)
+func (m *countingMetrics) RequestDurations(f func(string, int, []float64, []uint64)) {
+	m.reads.Add(1)
 	m.Module.RequestDurations(f)
 }
 
 func TestOneSamplerForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := new(measured)
-		client := bubble(t, nil, m, new(ui.Module))
-		look := func(want int32) {
+		m := new(countingMetrics)
+		client := serveInMemory(t, nil, m, new(ui.Module))
+		wantReads := func(want int32) {
 			t.Helper()
 			time.Sleep(9 * time.Second)
 			synctest.Wait()
-			if got := m.looks.Load(); got != want {
-				t.Errorf("%d looks, want %d", got, want)
+			if got := m.reads.Load(); got != want {
+				t.Errorf("the metrics were read %d times, want %d", got, want)
 			}
 		}
-		look(0)
+		wantReads(0)
 		var streams []*stream
 		for range 5 {
 			s := open(t, client, pipe)
 			go io.Copy(io.Discard, s.body)
 			streams = append(streams, s)
 		}
-		look(5)
+		wantReads(5)
 		for _, s := range streams[1:] {
 			s.body.Close()
 		}
-		look(10)
+		wantReads(10)
 		streams[0].body.Close()
-		look(10)
+		wantReads(10)
 		open(t, client, pipe)
-		look(15)
+		wantReads(15)
 	})
 }
 
-// A viewer that does not read is cut, and no other one waits for it.
+// TestSlowViewer checks that a viewer that does not read is disconnected and
+// does not delay the others.
 func TestSlowViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := bubble(t, on("UI_MAX_VIEWERS", "2"), everything()...)
+		client := serveInMemory(t, on("UI_MAX_VIEWERS", "2"), everything()...)
 		slow, other := open(t, client, pipe), open(t, client, pipe)
 		other.wants(t, "history")
 		other.wants(t, "state")
@@ -316,14 +322,14 @@ func TestSlowViewer(t *testing.T) {
 			events++
 		}
 		if events > 25 {
-			t.Errorf("%d events to one who did not read", events)
+			t.Errorf("the slow viewer got %d events", events)
 		}
 	})
 }
 
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := bubble(t, on("UI_SAMPLE_INTERVAL", "40s"), everything()...)
+		client := serveInMemory(t, on("UI_SAMPLE_INTERVAL", "40s"), everything()...)
 		s := open(t, client, pipe)
 		s.wants(t, "history")
 		s.wants(t, "state")
@@ -340,7 +346,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// served is everything behind a listener, over HTTP/1.1 or HTTP/2.
+// served serves all modules on a real listener, over HTTP/1.1 or HTTP/2.
 func served(t *testing.T, h2 bool, env map[string]string) (*http.Client, string, *registry.App) {
 	app, _ := registrytest.New(t, env, everything()...)
 	srv := httptest.NewUnstartedServer(app)
@@ -384,10 +390,10 @@ func TestStreamEndsWithTheServer(t *testing.T) {
 	}
 }
 
-// A change over the page is seen by all at once.
+// TestChangesAreSent checks that every page sees a change immediately.
 func TestChangesAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := bubble(t, on("UI_ADMIN", "true", "UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		client := serveInMemory(t, on("UI_ADMIN", "true", "UI_SAMPLE_INTERVAL", "1m"), everything()...)
 		a, b := open(t, client, pipe), open(t, client, pipe)
 		for _, s := range []*stream{a, b} {
 			s.wants(t, "history")
@@ -423,20 +429,20 @@ func TestChangesAreSent(t *testing.T) {
 	})
 }
 
-// Whatever a page is told says which instance of several tells it.
+// TestInstance checks that everything sent to a page names the instance.
 func TestInstance(t *testing.T) {
 	seen := map[instance]bool{}
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			client := bubble(t, on("UI_ADMIN", "true", "SEED", "1"), everything()...)
+			client := serveInMemory(t, on("UI_ADMIN", "true", "SEED", "1"), everything()...)
 			s := open(t, client, pipe)
-			who := decode[history](t, s.wants(t, "history")).From
-			seen[who] = true
-			if got := decode[state](t, s.wants(t, "state")).From; got != who {
-				t.Errorf("the state is of %v, the history of %v", got, who)
+			from := decode[history](t, s.wants(t, "history")).From
+			seen[from] = true
+			if got := decode[state](t, s.wants(t, "state")).From; got != from {
+				t.Errorf("the state is from %v, the history from %v", got, from)
 			}
-			for _, ask := range []struct{ method, path, body string }{{"PUT", "/ui/admin/faults", `{"paused": true}`}, {"GET", "/ui/model", ""}} {
-				req, err := http.NewRequest(ask.method, pipe+ask.path, strings.NewReader(ask.body))
+			for _, c := range []struct{ method, path, body string }{{"PUT", "/ui/admin/faults", `{"paused": true}`}, {"GET", "/ui/model", ""}} {
+				req, err := http.NewRequest(c.method, pipe+c.path, strings.NewReader(c.body))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -447,21 +453,22 @@ func TestInstance(t *testing.T) {
 				var got struct{ From, About instance }
 				err = json.NewDecoder(res.Body).Decode(&got)
 				res.Body.Close()
-				if got.From != who && got.About != who || err != nil {
-					t.Errorf("%s is of %v, want %v, %v", ask.path, got, who, err)
+				if got.From != from && got.About != from || err != nil {
+					t.Errorf("%s is from %v, want %v, %v", c.path, got, from, err)
 				}
 			}
 		})
 	}
 	if len(seen) != 2 {
-		t.Errorf("two instances call themselves %v", seen)
+		t.Errorf("two instances have the identities %v", seen)
 	}
 }
 
-// How long a page was open is no duration of a request.
+// TestEventsAreNotTimed checks that the metrics leave out how long a page was
+// open.
 func TestEventsAreNotTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := bubble(t, on(), everything()...)
+		client := serveInMemory(t, on(), everything()...)
 		s := open(t, client, pipe)
 		s.until(t, "sample")
 		s.body.Close()

@@ -11,15 +11,15 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// loader is the script that loads all other files. It alone is served to the
-// pages of other releases too.
+// loader is the script that loads the other files when the browser could not.
+// It is the only file that is also served to pages of other releases.
 const loader = "load.js"
 
-// files are what the page consists of.
+// files are the page's files.
 type files struct {
 	index  string
-	hash   string // of all of them, so that the ones of a release go together
-	names  string // of those that loader fetches, with spaces between
+	hash   string // of all files, so that a page only gets files of its own release
+	names  string // of the files that loader fetches, separated by spaces
 	byName map[string]*static.File
 }
 
@@ -52,21 +52,22 @@ func readFiles() (files, error) {
 	return out, nil
 }
 
-// serveAsset serves a file under the hash of this release for ever. A page of
-// another release, which a replica of that one served, must not get files of
-// this one: it asks until it reaches such a replica again. To a balancer of
-// connections, a new one may be the way there.
+// serveAsset serves a file under the hash of this release, cacheable for ever.
+// A page of another release, served by another replica, must not get files of
+// this one: it gets 404 and retries until it reaches a replica of its release.
+// Closing the connection helps when a load balancer assigns connections, not
+// requests.
 func (m *Module) serveAsset(w http.ResponseWriter, r *http.Request) {
-	name, own := r.PathValue("file"), r.PathValue("hash") == m.files.hash
+	name, current := r.PathValue("file"), r.PathValue("hash") == m.files.hash
 	f, h := m.files.byName[name], w.Header()
 	switch {
-	case f == nil || !own && name != loader:
+	case f == nil || !current && name != loader:
 		h.Set("Cache-Control", "no-store")
 		h.Set("Connection", "close")
-		h.Set("Content-Type", static.MediaType(name)) // as a text, browsers would complain of a style
+		h.Set("Content-Type", static.MediaType(name)) // browsers log an error for a style sheet with another type
 		w.WriteHeader(http.StatusNotFound)
 		return
-	case own:
+	case current:
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	default:
 		h.Set("Cache-Control", "no-store")

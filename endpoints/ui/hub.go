@@ -10,74 +10,77 @@ import (
 	"time"
 )
 
-// Why a viewer is not taken.
+// The reasons to reject a viewer. The page knows the text of errDraining.
 var (
-	errFull     = errors.New("too many pages are open")
+	errFull     = errors.New("too many pages are open (raise PODINFO_UI_MAX_VIEWERS)")
 	errDraining = errors.New("shutting down")
 )
 
-// backlog is how many events a viewer may be behind before it is cut. Its page
-// connects anew and gets the history.
-const backlog = 16
+// maxQueued is how many events a viewer may fall behind before the hub
+// disconnects it. Its page reconnects and gets the history.
+const maxQueued = 16
 
-// memory is how long samples are kept.
-const memory = 15 * time.Minute
+// maxAge is how long the hub stores samples.
+const maxAge = 15 * time.Minute
 
-// viewer is an open page. events is closed when it has to go; the hub alone
-// sends to it, and never waits.
+// viewer is an open page. Only the hub sends to events, without blocking. It
+// closes the channel to disconnect the viewer.
 type viewer struct{ events chan []byte }
 
-// hub gives every viewer the same events.
+// hub sends the same events to every viewer.
 type hub struct {
-	most  int
-	from  []byte        // the instance, as JSON
-	empty chan struct{} // closed when the last viewer has left, while draining
+	maxViewers int
+	instance   []byte        // JSON
+	drained    chan struct{} // closed when draining has begun and no viewer is left
 
 	mu       sync.Mutex
-	viewers  map[*viewer]bool
-	stop     context.CancelFunc // ends the sampler; nil while there is none
-	history  []past
-	state    []byte // the event sent last
+	viewers  map[*viewer]bool   // false once disconnected
+	stop     context.CancelFunc // stops the sampler; nil while it does not run
+	history  []storedSample
+	state    []byte // the latest state event
 	draining bool
 }
 
-// past is a sample that was sent.
-type past struct {
+// storedSample is a sample of the history.
+type storedSample struct {
 	at   time.Time
 	json []byte
 }
 
-// event is one of the stream (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-// JSON has no line breaks, which would end it.
+// event returns a server-sent event
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html). data must
+// not contain line breaks; encoded JSON has none.
 func event(name string, data []byte) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, data)
 }
 
-// init makes a hub of an instance for so many viewers.
-func (h *hub) init(most int, from instance) {
-	h.most, h.from, h.empty, h.viewers = most, encode(from), make(chan struct{}), map[*viewer]bool{}
+// init prepares the hub of an instance for at most maxViewers viewers.
+func (h *hub) init(maxViewers int, from instance) {
+	h.maxViewers, h.instance, h.drained, h.viewers = maxViewers, encode(from), make(chan struct{}), map[*viewer]bool{}
 }
 
-// watched reports whether anyone looks, so that the state is a fresh one.
-func (h *hub) watched() bool {
+// sampling reports whether the sampler runs, which also refreshes the state.
+func (h *hub) sampling() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.stop != nil
 }
 
-// join adds a viewer, which gets the history and the state first. start is
-// called for the first one, and what it returns when the last one has left.
+// join adds a viewer, whose first events are the history and the state. It calls
+// start for the first viewer; the function that start returns is called when the
+// last viewer has left. join returns errFull or errDraining when it rejects the
+// viewer.
 func (h *hub) join(interval time.Duration, start func() (stop context.CancelFunc)) (*viewer, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.draining:
 		return nil, errDraining
-	case len(h.viewers) >= h.most:
+	case len(h.viewers) >= h.maxViewers:
 		return nil, errFull
 	}
-	v := &viewer{make(chan []byte, backlog)}
-	v.events <- h.recall(interval)
+	v := &viewer{make(chan []byte, maxQueued)}
+	v.events <- h.historyEventLocked(interval)
 	v.events <- h.state
 	h.viewers[v] = true
 	if h.stop == nil {
@@ -86,21 +89,24 @@ func (h *hub) join(interval time.Duration, start func() (stop context.CancelFunc
 	return v, nil
 }
 
-// recall is the event with the samples that are kept.
-func (h *hub) recall(interval time.Duration) []byte {
-	h.forget()
+// historyEventLocked returns the event with the stored samples. The caller must
+// hold h.mu.
+func (h *hub) historyEventLocked(interval time.Duration) []byte {
+	h.dropOldLocked()
 	var samples [][]byte
-	for _, p := range h.history {
-		samples = append(samples, p.json)
+	for _, s := range h.history {
+		samples = append(samples, s.json)
 	}
-	return event("history", fmt.Appendf(nil, `{"from":%s,"interval":%d,"samples":[%s]}`, h.from, interval.Milliseconds(), bytes.Join(samples, []byte(","))))
+	return event("history", fmt.Appendf(nil, `{"from":%s,"interval":%d,"samples":[%s]}`, h.instance, interval.Milliseconds(), bytes.Join(samples, []byte(","))))
 }
 
-func (h *hub) forget() {
-	h.history = slices.DeleteFunc(h.history, func(p past) bool { return time.Since(p.at) > memory })
+// dropOldLocked removes the samples that are older than maxAge. The caller must
+// hold h.mu.
+func (h *hub) dropOldLocked() {
+	h.history = slices.DeleteFunc(h.history, func(s storedSample) bool { return time.Since(s.at) > maxAge })
 }
 
-// leave takes a viewer off. With the last one, sampling ends.
+// leave removes a viewer. After the last one it stops the sampler.
 func (h *hub) leave(v *viewer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -112,34 +118,35 @@ func (h *hub) leave(v *viewer) {
 		h.stop()
 		h.stop = nil
 	}
-	h.signalEmpty()
+	h.signalDrainedLocked()
 }
 
-// add keeps a sample and sends it, unless ctx is done, whose cancellation is
-// what join's start returned.
+// add stores a sample and sends it to the viewers. It ignores the sample once
+// ctx, the sampler's context, is done.
 func (h *hub) add(ctx context.Context, at time.Time, json []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	h.history = append(h.history, past{at, json})
-	h.forget()
-	h.send(event("sample", json))
+	h.history = append(h.history, storedSample{at, json})
+	h.dropOldLocked()
+	h.sendLocked(event("sample", json))
 }
 
-// publish sends a state that differs from the one sent last.
+// publish sends a state to the viewers if it differs from the previous one.
 func (h *hub) publish(json []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := event("state", json); !bytes.Equal(e, h.state) {
 		h.state = e
-		h.send(e)
+		h.sendLocked(e)
 	}
 }
 
-// send gives an event to every viewer. One that is too far behind is cut.
-func (h *hub) send(e []byte) {
+// sendLocked sends an event to every viewer and disconnects those that have
+// fallen too far behind. The caller must hold h.mu.
+func (h *hub) sendLocked(e []byte) {
 	for v, open := range h.viewers {
 		if !open {
 			continue
@@ -147,19 +154,19 @@ func (h *hub) send(e []byte) {
 		select {
 		case v.events <- e:
 		default:
-			h.cut(v)
+			h.disconnectLocked(v)
 		}
 	}
 }
 
-// cut ends a viewer's stream behind what was sent to it. It counts until it
-// has left.
-func (h *hub) cut(v *viewer) {
+// disconnectLocked ends a viewer's stream after the events it was sent. The
+// viewer counts as open until it has left. The caller must hold h.mu.
+func (h *hub) disconnectLocked(v *viewer) {
 	close(v.events)
 	h.viewers[v] = false
 }
 
-// drain says goodbye to all and takes no more.
+// drain sends every viewer a bye event, disconnects them and rejects new ones.
 func (h *hub) drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,17 +174,19 @@ func (h *hub) drain() {
 		return
 	}
 	h.draining = true
-	h.send(event("bye", []byte("{}")))
+	h.sendLocked(event("bye", []byte("{}")))
 	for v, open := range h.viewers {
 		if open {
-			h.cut(v)
+			h.disconnectLocked(v)
 		}
 	}
-	h.signalEmpty()
+	h.signalDrainedLocked()
 }
 
-func (h *hub) signalEmpty() {
+// signalDrainedLocked closes h.drained when draining has begun and no viewer is
+// left. The caller must hold h.mu.
+func (h *hub) signalDrainedLocked() {
 	if h.draining && len(h.viewers) == 0 {
-		close(h.empty)
+		close(h.drained)
 	}
 }

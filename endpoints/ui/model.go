@@ -10,30 +10,31 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// model is what the page shows that changes only with a Switch.
+// model is the part of the page's data that changes only when a module is
+// switched.
 type model struct {
 	About   about         `json:"about"`
 	Admin   admin         `json:"admin"`
 	Modules []moduleModel `json:"modules"` // in chain order
-	Routes  []routeModel  `json:"routes"`  // those that are served
+	Routes  []routeModel  `json:"routes"`  // served routes
 }
 
-// about is what runs here.
+// about describes the running program.
 type about struct {
 	instance
 	Revision string `json:"revision"`
 	Color    string `json:"color"`
 	Message  string `json:"message"`
-	Logo     string `json:"logo"` // "" for the page's own
+	Logo     string `json:"logo"` // "" for the built-in logo
 	GOOS     string `json:"goos"`
 	GOARCH   string `json:"goarch"`
 	Runtime  string `json:"runtime"`
 }
 
-// admin is what the page may change.
+// admin says whether the page may change the server.
 type admin struct {
 	Enabled bool `json:"enabled"`
-	Token   bool `json:"token"` // a bearer token is wanted
+	Token   bool `json:"token"` // whether a bearer token is required
 }
 
 type moduleModel struct {
@@ -41,13 +42,13 @@ type moduleModel struct {
 	Doc        string         `json:"doc"`
 	Phase      string         `json:"phase"`
 	State      string         `json:"state"`
-	Why        string         `json:"why"` // what decided the state
+	Why        string         `json:"why"` // the setting that decided the state
 	Switchable bool           `json:"switchable"`
-	Fixed      string         `json:"fixed"` // why it is not switchable
+	Fixed      string         `json:"fixed"` // why it is not switchable, or ""
 	Settings   []settingModel `json:"settings"`
 }
 
-// settingModel is a setting as people may see it.
+// settingModel is a setting with its value, secrets redacted.
 type settingModel struct {
 	Key     string `json:"key"`
 	Flag    string `json:"flag"`
@@ -73,15 +74,15 @@ type routeModel struct {
 	Chain    []string          `json:"chain"` // outermost first
 }
 
-// cachedModel is the model of one assembly.
+// cachedModel is the encoded model of one assembly.
 type cachedModel struct {
-	of   *registry.Assembly
-	file *static.File
+	assembly *registry.Assembly
+	file     *static.File
 }
 
 func (m *Module) serveModel(w http.ResponseWriter, r *http.Request) {
 	now, c := m.host.Assembly(), m.model.Load()
-	if c == nil || c.of != now {
+	if c == nil || c.assembly != now {
 		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(now), m.routes(now)}))}
 		m.model.Store(c)
 	}
@@ -112,10 +113,10 @@ func (m *Module) modules(now *registry.Assembly) []moduleModel {
 	}
 	out := []moduleModel{}
 	for _, s := range now.InChain() {
-		fixed := m.fixed(s)
+		reason := m.notSwitchable(s)
 		out = append(out, moduleModel{
 			Name: s.Info.Name, Doc: s.Info.Doc, Phase: s.Info.Phase.String(),
-			State: s.State.String(), Why: s.Why, Switchable: fixed == "", Fixed: fixed,
+			State: s.State.String(), Why: s.Why, Switchable: reason == "", Fixed: reason,
 			Settings: append([]settingModel{}, settings[s.Info.Name]...),
 		})
 	}
@@ -133,26 +134,27 @@ func (m *Module) routes(now *registry.Assembly) []routeModel {
 	return out
 }
 
-// fixed says why the page may not switch a module, "" when it may: not one that
-// opens a port or was not started, none that the page itself lives on, and no
-// guard that would lock it out. Who needs no token must not take away what
-// keeps others out.
-func (m *Module) fixed(s registry.Status) string {
+// notSwitchable returns the reason why the page may not switch a module, or ""
+// when it may. It may not switch modules that open a port, modules that are
+// off, modules that the page depends on and guards that would lock the page
+// out. Without an admin token it may not switch any guard: anyone could then
+// remove the protection of other routes.
+func (m *Module) notSwitchable(s registry.Status) string {
 	_, listens := s.Module.(registry.Listener)
 	_, measures := s.Module.(capability.DurationSource)
 	covers, selective := s.Module.(registry.Selective)
 	guard := s.Info.Phase == registry.Guard
 	switch {
 	case s.State == registry.Off:
-		return "it is off"
+		return "it is off; start podinfo with " + s.Info.EnabledKey() + "=standby"
 	case listens:
 		return "it opens a port"
-	case measures, s.Info.Name == name, s.Info.Name == m.peers.answers:
-		return "the page lives on it"
-	case guard && selective && covers.Covers(m.peers.model):
-		return "it stands before the page"
+	case measures, s.Info.Name == name, s.Info.Name == m.peers.infoModule:
+		return "the page depends on it"
+	case guard && selective && covers.Covers(m.peers.modelRoute):
+		return "it guards the page itself"
 	case guard && m.AdminToken == "":
-		return "guards need " + registry.EnvPrefix + "UI_ADMIN_TOKEN"
+		return "switching a guard requires " + registry.EnvPrefix + "UI_ADMIN_TOKEN"
 	}
 	return ""
 }

@@ -29,8 +29,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// everything is what the page shows and may change, in the order of the stock
-// list.
+// everything returns the modules that the page shows and may change, in stock
+// order.
 func everything() []registry.Module {
 	return []registry.Module{
 		new(metrics.Module), new(faultinjection.Module), new(faults.Module), new(randomdelay.Module),
@@ -38,7 +38,7 @@ func everything() []registry.Module {
 	}
 }
 
-// on is the environment of everything, with what else is given.
+// on returns the environment for everything, plus pairs of name and value.
 func on(pairs ...string) map[string]string {
 	env := map[string]string{"PODINFO_FAULTS": "true", "PODINFO_RANDOM_DELAY_ENABLED": "standby", "PODINFO_HTTP_SERVER_ENABLED": "false"}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -95,7 +95,7 @@ func TestModel(t *testing.T) {
 	m, text := modelOf(t, s, "/p/ui/model")
 	for _, secret := range []string{"s3cret", "hidden", "passw0rd", "quer1ed"} {
 		if strings.Contains(text, secret) {
-			t.Errorf("the model has %s", secret)
+			t.Errorf("the model contains %s", secret)
 		}
 	}
 	if m.About["color"] != "teal" || m.About["message"] != "greetings from podinfo v1.2.3" || m.About["version"] != "1.2.3" || m.About["revision"] != "abc" || m.About["hostname"] == "" || m.About["runtime"] == "" {
@@ -146,8 +146,8 @@ func TestModel(t *testing.T) {
 	t.Error("no /delay/{wait}")
 }
 
-// A guard in front of the page could not be switched off again, and none is
-// taken away by who is not asked for a token.
+// TestGuards checks that the page does not switch a guard that would lock it
+// out, and without an admin token does not switch any guard.
 func TestGuards(t *testing.T) {
 	for _, c := range []struct {
 		paths, token     string
@@ -158,18 +158,18 @@ func TestGuards(t *testing.T) {
 		m, _ := modelOf(t, s, "/ui/model")
 		want := map[string]bool{"jwt": c.jwt, "cross-origin": c.crossOrigin, "faults": true}
 		for _, x := range m.Modules {
-			switchable, asked := want[x.Name]
-			if asked && (x.Switchable != switchable || c.token == "" && !switchable && !strings.Contains(x.Fixed, "PODINFO_UI_ADMIN_TOKEN")) {
+			switchable, listed := want[x.Name]
+			if listed && (x.Switchable != switchable || c.token == "" && !switchable && !strings.Contains(x.Fixed, "PODINFO_UI_ADMIN_TOKEN")) {
 				t.Errorf("%+v: %+v", c, x)
 			}
-			if res, body := s.Call(t, "PUT", "/ui/admin/modules/"+x.Name, `{"on": true}`, "Authorization", "Bearer "+c.token); asked && (res.StatusCode == 200) != switchable {
+			if res, body := s.Call(t, "PUT", "/ui/admin/modules/"+x.Name, `{"on": true}`, "Authorization", "Bearer "+c.token); listed && (res.StatusCode == 200) != switchable {
 				t.Errorf("%+v: %s: %d %s", c, x.Name, res.StatusCode, body)
 			}
 		}
 	}
 }
 
-// The model is made anew for what was switched.
+// TestModelFollowsASwitch checks that switching a module updates the model.
 func TestModelFollowsASwitch(t *testing.T) {
 	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
 	for _, on := range []bool{true, false, true} {
@@ -186,21 +186,23 @@ func TestModelFollowsASwitch(t *testing.T) {
 	}
 }
 
-// What is asked for again is not made again.
-func TestModelIsKept(t *testing.T) {
+// TestModelIsCached checks that a repeated request does not encode the model
+// again.
+func TestModelIsCached(t *testing.T) {
 	s := registrytest.Serve(t, on(), everything()...)
-	ask := func() {
+	request := func() {
 		if res, _ := s.Call(t, "GET", "/ui/model", "", "Accept-Encoding", "gzip"); res.StatusCode != 200 {
 			t.Fatal(res.StatusCode)
 		}
 	}
-	ask()
-	if n := testing.AllocsPerRun(20, ask); n > 400 {
+	request()
+	if n := testing.AllocsPerRun(20, request); n > 400 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// A logo by default is the page's own, which needs no network.
+// TestModelLogo checks that the default logo is the built-in one, which needs no
+// network.
 func TestModelLogo(t *testing.T) {
 	s := registrytest.Serve(t, on(), everything()...)
 	if m, _ := modelOf(t, s, "/ui/model"); m.About["logo"] != "" || m.Admin.Enabled {
@@ -219,7 +221,8 @@ func TestModelAlone(t *testing.T) {
 	}
 }
 
-// No fault touches what the page lives on, but for the page itself.
+// TestPageSeesFaults checks that faults hit the page and /api/info, but not the
+// data and files that the page uses.
 func TestPageSeesFaults(t *testing.T) {
 	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
 	s.Call(t, "POST", "/fault_injection/enable", "")

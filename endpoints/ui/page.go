@@ -16,14 +16,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// page is a page and the policy that goes with it.
+// page is an HTML page with its Content-Security-Policy.
 type page struct {
 	*static.File
 	policy string // "" for none
 }
 
-// pages are the page for a path that ends with a slash, and for one that does
-// not, from which a browser resolves references another way.
+// pages holds two variants of the page. A browser resolves relative references
+// differently when the page's path ends with a slash than when it does not.
 type pages struct{ slash, bare page }
 
 func (m *Module) servePage(w http.ResponseWriter, r *http.Request) {
@@ -41,10 +41,10 @@ func (m *Module) servePage(w http.ResponseWriter, r *http.Request) {
 	p.ServeHTTP(w, r)
 }
 
-// ownPages are the page that this module has. Its references are relative, so
-// that it works behind a proxy that strips or adds a prefix.
-func (m *Module) ownPages() pages {
-	at := func(base string) page {
+// builtinPages returns the page in assets. Its references are relative, so it
+// works behind a proxy that strips or adds a prefix.
+func (m *Module) builtinPages() pages {
+	render := func(base string) page {
 		text := strings.NewReplacer(
 			"__BASE__", html.EscapeString(base),
 			"__ASSETS__", "ui/assets/"+m.files.hash,
@@ -54,11 +54,11 @@ func (m *Module) ownPages() pages {
 		).Replace(m.files.index)
 		return page{static.New("index.html", []byte(text)), policy(m.about().Logo)}
 	}
-	return pages{slash: at("./"), bare: at(url.PathEscape(path.Base(m.host.Prefix())) + "/")}
+	return pages{slash: render("./"), bare: render(url.PathEscape(path.Base(m.host.Prefix())) + "/")}
 }
 
-// policy lets the page load its own files and a logo that was chosen, and
-// nothing else. No part of it depends on an inline script or style.
+// policy returns a Content-Security-Policy that allows the page's own files and
+// the configured logo. It forbids inline scripts and styles.
 func policy(logo string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:" + origin(logo) +
 		"; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
@@ -66,8 +66,8 @@ func policy(logo string) string {
 
 var hostPort = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
-// origin is " " and the origin of an image elsewhere, "" for one that needs
-// none.
+// origin returns a space and the origin of a logo on another host, or "" when
+// the logo needs no permission.
 func origin(logo string) string {
 	u, err := url.Parse(logo)
 	if err != nil || !hostPort.MatchString(u.Host) {
@@ -76,15 +76,15 @@ func origin(logo string) string {
 	switch u.Scheme {
 	case "http", "https":
 		return " " + u.Scheme + "://" + u.Host
-	case "": // //example.com/logo.png, over the page's own scheme
+	case "": // as in //example.com/logo.png, which has the page's scheme
 		return " " + u.Host
 	}
 	return ""
 }
 
-// givenPage is vue.html of the directory that was given, filled in. It may
-// have scripts of its own, so it gets no policy.
-func (m *Module) givenPage() (p page, found bool, err error) {
+// customPage returns the vue.html in Path with its template actions filled in.
+// It has no policy, because it may contain inline scripts.
+func (m *Module) customPage() (p page, found bool, err error) {
 	text, err := os.ReadFile(filepath.Join(m.Path, "vue.html"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return page{}, false, nil
@@ -92,12 +92,11 @@ func (m *Module) givenPage() (p page, found bool, err error) {
 	if err != nil {
 		return page{}, false, err
 	}
-	filled, err := fill(string(text), map[string]string{"Title": m.instance.Hostname, "Logo": m.setting("UI_LOGO").Value, "Prefix": m.host.Prefix()})
+	filled, err := fillTemplate(string(text), map[string]string{"Title": m.instance.Hostname, "Logo": m.setting("UI_LOGO").Value, "Prefix": m.host.Prefix()})
 	return page{File: static.New("vue.html", []byte(filled))}, true, err
 }
 
-// setting is a setting of another module, as that one is given it also when it
-// is off.
+// setting returns the setting of any module, which may be off.
 func (m *Module) setting(key string) registry.Setting {
 	for _, s := range m.host.Settings() {
 		if s.Key == registry.EnvPrefix+key {

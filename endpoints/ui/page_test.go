@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const browser = "Mozilla/5.0 (X11; Linux x86_64) Chrome/140"
 
-// browse gets a page as a browser does.
+// browse requests a page as a browser does.
 func browse(t *testing.T, s *registrytest.Server, path string) (page string, h http.Header) {
 	t.Helper()
 	res, body := s.Call(t, "GET", path, "", "User-Agent", browser)
@@ -54,8 +54,8 @@ func TestOnlyBrowsersGetThePage(t *testing.T) {
 
 var reference = regexp.MustCompile(`(?:src|href)="([^"#]+)"`)
 
-// The page's references are good from every path it is served at, also behind
-// a proxy, because they are relative to it.
+// TestPage checks that the page's references work from every path it is served
+// at. They are relative, so they also work behind a proxy.
 func TestPage(t *testing.T) {
 	hostname, _ := os.Hostname()
 	for _, c := range []struct{ prefix, path, base, at string }{
@@ -97,7 +97,7 @@ func TestPage(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile(`data-(?:src|href|main)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 			if !slices.Contains(strings.Fields(loader[2]), m[1]) {
-				t.Errorf("%s: nothing loads %s", c.path, m[1])
+				t.Errorf("%s: the loader does not load %s", c.path, m[1])
 			}
 		}
 		if files < 10 {
@@ -164,7 +164,7 @@ func TestAssets(t *testing.T) {
 		}
 		_, packed := s.Call(t, "GET", dir+"/"+e.Name(), "", "Accept-Encoding", "gzip")
 		sent += len(packed)
-		res, body = s.Call(t, "GET", "/ui/assets/0123456789abcdef/"+e.Name(), "") // of another release's page
+		res, body = s.Call(t, "GET", "/ui/assets/0123456789abcdef/"+e.Name(), "") // as the page of another release requests it
 		if loads := e.Name() == "load.js"; (res.StatusCode == 200) != loads || (body == string(text)) != loads || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s of another release: %d %v", e.Name(), res.StatusCode, res.Header)
 		}
@@ -177,11 +177,11 @@ func TestAssets(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if !res.Close { // the connection that led here
+	if !res.Close { // the connection to the wrong replica
 		t.Errorf("%v", res.Header)
 	}
 	if sent > 60_000 {
-		t.Errorf("the page and its files are %d bytes compressed", sent)
+		t.Errorf("the page and its files are %d bytes compressed, want at most 60,000", sent)
 	}
 	for path, code := range map[string]int{dir + "/index.html": 404, dir + "/none.js": 404, dir + "/..%2fui.go": 301, "/ui": 404, "/ui/": 404, "/ui/assets": 404, dir: 404} {
 		if res, _ := s.Call(t, "GET", path, ""); res.StatusCode != code {
@@ -190,7 +190,7 @@ func TestAssets(t *testing.T) {
 	}
 }
 
-func TestGivenPage(t *testing.T) {
+func TestCustomPage(t *testing.T) {
 	hostname, _ := os.Hostname()
 	dir := t.TempDir()
 	write := func(text string) {

@@ -10,15 +10,16 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// peers are the modules that are those; nil where there is none.
+// peers are the modules whose state the page shows and changes; nil for those
+// that are off.
 type peers struct {
-	measurer capability.DurationSource
-	prober   capability.HealthProbes
-	injector capability.FaultSwitch
-	ruler    capability.FaultRules
-	answers  string          // name of the module that answers api/info
-	model    registry.Route  // stands for what the page asks for
-	own      map[string]bool // metrics labels of what only this module serves
+	measurer   capability.DurationSource
+	prober     capability.HealthProbes
+	injector   capability.FaultSwitch
+	ruler      capability.FaultRules
+	infoModule string          // name of the module that serves /api/info
+	modelRoute registry.Route  // represents the routes that the page uses
+	ownLabels  map[string]bool // metrics labels of routes that only this module serves
 }
 
 func findPeers(h *registry.Host) (p peers, _ error) {
@@ -36,55 +37,56 @@ func findPeers(h *registry.Host) (p peers, _ error) {
 	if errs[3] = err; ruler != nil {
 		p.ruler = ruler.FaultRules()
 	}
-	p.own = map[string]bool{}
+	p.ownLabels = map[string]bool{}
 	for _, rt := range h.Declared() {
 		if rt.Path == "/api/info" {
-			p.answers = rt.Module
+			p.infoModule = rt.Module
 		}
 		if rt.Module == name {
-			p.own[rt.Label] = true
+			p.ownLabels[rt.Label] = true
 		}
 		if rt.Path == modelPath {
-			p.model = rt
+			p.modelRoute = rt
 		}
 	}
 	for _, rt := range h.Declared() {
 		if rt.Module != name {
-			delete(p.own, rt.Label)
+			delete(p.ownLabels, rt.Label)
 		}
 	}
 	return p, errors.Join(errs[:]...)
 }
 
-// state is what the page shows that changes while the server runs.
+// state is the part of the page's data that changes at any time.
 type state struct {
 	From           instance          `json:"from"`
 	Ready          bool              `json:"ready"`
-	Why            string            `json:"why"` // it is not ready
+	Why            string            `json:"why"` // why it is not ready, or ""
 	Draining       bool              `json:"draining"`
 	FaultInjection *bool             `json:"faultInjection"`
-	Modules        map[string]string `json:"modules"` // state of each that can be switched
+	Modules        map[string]string `json:"modules"` // state of each switchable module
 	Faults         *faults           `json:"faults"`
 }
 
 type faults struct {
 	Paused bool   `json:"paused"`
 	Rules  []rule `json:"rules"`          // at most maxRules
-	More   int    `json:"more,omitempty"` // that are not among them
+	More   int    `json:"more,omitempty"` // number of rules left out
 }
 
-// maxRules is the number of rules in a state. A scenario may have thousands.
+// maxRules is the maximum number of rules in a state. A scenario may have
+// thousands.
 const maxRules = 200
 
 type rule struct {
 	Name    string          `json:"name"`
 	Rule    json.RawMessage `json:"rule"`
 	Seen    uint64          `json:"seen"` // requests that matched
-	Hits    uint64          `json:"hits"` // of those
+	Hits    uint64          `json:"hits"` // requests that it was applied to
 	Expires *time.Time      `json:"expires"`
 }
 
-// state asks everyone, the checks of readiness too, until ctx is done.
+// state collects the current state. ctx bounds the readiness checks.
 func (m *Module) state(ctx context.Context) state {
 	ready := m.host.Ready
 	if m.peers.prober != nil {
@@ -96,7 +98,7 @@ func (m *Module) state(ctx context.Context) state {
 	}
 	s.Ready = s.Why == ""
 	for _, x := range m.host.Modules() {
-		if m.fixed(x) == "" {
+		if m.notSwitchable(x) == "" {
 			s.Modules[x.Info.Name] = x.State.String()
 		}
 	}

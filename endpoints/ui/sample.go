@@ -14,36 +14,38 @@ import (
 	"time"
 )
 
-// sample is what happened between two looks, and what is now.
+// sample is what happened between two snapshots, and the process's state at the
+// second one.
 type sample struct {
-	At         int64         `json:"t"` // of the second look, in ms since 1970
-	figures                  // of all requests
-	Buckets    []float64     `json:"buckets"` // the first and the last bound: percentiles are known in between
+	At         int64         `json:"t"` // time of the second snapshot in Unix milliseconds
+	stats                    // of all requests
+	Buckets    []float64     `json:"buckets"` // first and last bound of the histogram; percentiles are known only between them
 	Goroutines int           `json:"goroutines"`
-	Memory     uint64        `json:"memory"` // resident, in bytes
-	Routes     []routeSample `json:"routes"` // those with traffic, busiest first
+	Memory     uint64        `json:"memory"` // resident bytes
+	Routes     []routeSample `json:"routes"` // routes with traffic, busiest first
 }
 
-// routeSample is what happened to the routes of one label.
+// routeSample is the traffic of the routes with one label.
 type routeSample struct {
 	Label string `json:"label"`
-	figures
+	stats
 }
 
-// figures are per second. A percentile of nothing is nil.
-type figures struct {
+// stats are rates per second and percentiles. Without requests the percentiles
+// are nil.
+type stats struct {
 	Rate   float64     `json:"rps"`
-	Errors float64     `json:"errors"` // of those, with status 500 and above
+	Errors float64     `json:"errors"` // requests with status 500 and above
 	P50    *percentile `json:"p50"`
 	P95    *percentile `json:"p95"`
 	P99    *percentile `json:"p99"`
 }
 
-// percentile is a duration. In the first bucket and behind the last, a bound
-// is all that is known of it.
+// percentile is a duration. Below the first bound of the histogram and above the
+// last one, only that bound is known.
 type percentile struct {
 	Seconds float64 `json:"s"`
-	Bound   string  `json:"bound,omitempty"` // atMost or moreThan
+	Bound   string  `json:"bound,omitempty"` // atMost or moreThan; "" for an estimate
 }
 
 const (
@@ -51,20 +53,20 @@ const (
 	moreThan = "more than"
 )
 
-// maxRoutes is the number of routes in a sample.
+// maxRoutes is the maximum number of routes in a sample.
 const maxRoutes = 50
 
-// look is how much had happened at a time.
-type look struct {
+// snapshot is the state of the counters at one time.
+type snapshot struct {
 	at     time.Time
 	bounds []float64
 	routes map[string]*tally // by label
 }
 
-// tally is what had happened to the routes of one label, or to all.
+// tally counts the requests of one label, or of all.
 type tally struct {
-	counts []uint64 // of requests that took at most the bound, then of all
-	errors uint64
+	counts []uint64 // requests that took at most each bound, then all requests
+	errors uint64   // requests with status 500 and above
 }
 
 func (t *tally) add(counts []uint64, errors uint64) {
@@ -77,7 +79,7 @@ func (t *tally) add(counts []uint64, errors uint64) {
 	t.errors += errors
 }
 
-// since is t without what was there before.
+// since returns the requests that t counts and before does not.
 func (t *tally) since(before *tally) *tally {
 	if before == nil {
 		return t
@@ -96,33 +98,33 @@ func (t *tally) total() uint64 {
 	return t.counts[len(t.counts)-1]
 }
 
-// look looks. The page's own requests are left out.
-func (m *Module) look() look {
-	l := look{at: time.Now(), routes: map[string]*tally{}}
+// snapshot reads the counters. It leaves out the page's own requests.
+func (m *Module) snapshot() snapshot {
+	s := snapshot{at: time.Now(), routes: map[string]*tally{}}
 	if m.peers.measurer == nil {
-		return l
+		return s
 	}
 	m.peers.measurer.RequestDurations(func(label string, status int, bounds []float64, counts []uint64) {
-		if m.peers.own[label] {
+		if m.peers.ownLabels[label] {
 			return
 		}
-		if l.bounds == nil {
-			l.bounds = slices.Clone(bounds)
+		if s.bounds == nil {
+			s.bounds = slices.Clone(bounds)
 		}
-		if l.routes[label] == nil {
-			l.routes[label] = new(tally)
+		if s.routes[label] == nil {
+			s.routes[label] = new(tally)
 		}
 		var errors uint64
 		if status >= 500 {
 			errors = counts[len(counts)-1]
 		}
-		l.routes[label].add(counts, errors)
+		s.routes[label].add(counts, errors)
 	})
-	return l
+	return s
 }
 
-// between is the sample of what happened from a to b.
-func between(a, b look) sample {
+// sampleBetween returns the sample for the time from a to b.
+func sampleBetween(a, b snapshot) sample {
 	s := sample{At: b.at.UnixMilli(), Goroutines: runtime.NumGoroutine(), Memory: resident(), Routes: []routeSample{}}
 	if n := len(b.bounds); n > 0 {
 		s.Buckets = []float64{b.bounds[0], b.bounds[n-1]}
@@ -134,29 +136,30 @@ func between(a, b look) sample {
 			continue
 		}
 		all.add(t.counts, t.errors)
-		s.Routes = append(s.Routes, routeSample{label, t.figures(b.bounds, seconds)})
+		s.Routes = append(s.Routes, routeSample{label, t.stats(b.bounds, seconds)})
 	}
-	s.figures = all.figures(b.bounds, seconds)
+	s.stats = all.stats(b.bounds, seconds)
 	slices.SortStableFunc(s.Routes, func(x, y routeSample) int { return cmp.Compare(y.Rate, x.Rate) })
 	s.Routes = s.Routes[:min(len(s.Routes), maxRoutes)]
 	return s
 }
 
-func (t *tally) figures(bounds []float64, seconds float64) figures {
-	return figures{
+func (t *tally) stats(bounds []float64, seconds float64) stats {
+	return stats{
 		Rate: round(float64(t.total()) / seconds), Errors: round(float64(t.errors) / seconds),
 		P50: quantile(0.5, bounds, t.counts), P95: quantile(0.95, bounds, t.counts), P99: quantile(0.99, bounds, t.counts),
 	}
 }
 
-// round drops what is below a millionth.
+// round rounds x to six decimals.
 func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }
 
-// quantile is Prometheus' histogram_quantile
-// (https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile):
-// linear within the bucket where the rank lies. In the first one, and above
-// the last bound, that would be a constant of the layout: there it is the
-// bound. It is nil when nothing was counted.
+// quantile estimates the q-quantile as Prometheus' histogram_quantile does
+// (https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile),
+// by linear interpolation within a bucket. In the first bucket and above the
+// last bound the estimate would depend only on the choice of buckets, so
+// quantile returns that bound and says so. It returns nil when nothing was
+// counted.
 func quantile(q float64, bounds []float64, counts []uint64) *percentile {
 	if len(bounds) == 0 || len(counts) != len(bounds)+1 || counts[len(bounds)] == 0 {
 		return nil
@@ -173,8 +176,8 @@ func quantile(q float64, bounds []float64, counts []uint64) *percentile {
 	return &percentile{Seconds: round(from + (bounds[i]-from)*(rank-before)/(float64(counts[i])-before))}
 }
 
-// resident is the process's memory in bytes: what Linux says, elsewhere what
-// Go has from the system.
+// resident returns the process's resident memory in bytes: on Linux the kernel's
+// figure, elsewhere the memory that the Go runtime holds.
 func resident() uint64 {
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if fields := strings.Fields(string(b)); len(fields) > 1 {

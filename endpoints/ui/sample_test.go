@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The expected values are what Prometheus' histogram_quantile gives, but at
-// the ends.
+// TestQuantile compares quantile with the values of Prometheus'
+// histogram_quantile, except in the first and the last bucket.
 func TestQuantile(t *testing.T) {
 	bounds := []float64{0.1, 0.5, 1}
 	for _, c := range []struct {
@@ -40,35 +40,35 @@ func TestQuantile(t *testing.T) {
 func TestBetween(t *testing.T) {
 	began := time.Unix(1000, 0)
 	bounds := []float64{0.1, 1}
-	before := look{at: began, bounds: bounds, routes: map[string]*tally{"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{1, 2, 3}, 1}}}
-	after := look{at: began.Add(2 * time.Second), bounds: bounds, routes: map[string]*tally{
+	before := snapshot{at: began, bounds: bounds, routes: map[string]*tally{"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{1, 2, 3}, 1}}}
+	after := snapshot{at: began.Add(2 * time.Second), bounds: bounds, routes: map[string]*tally{
 		"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{5, 6, 7}, 3}, "new": {[]uint64{0, 1, 1}, 0},
 	}}
-	got := between(before, after)
+	got := sampleBetween(before, after)
 	f := func(x float64) *percentile { return &percentile{Seconds: x} }
 	most := &percentile{0.1, atMost}
 	want := []routeSample{
-		{"busy", figures{2, 1, most, most, most}},
-		{"new", figures{0.5, 0, f(0.55), f(0.955), f(0.991)}},
+		{"busy", stats{2, 1, most, most, most}},
+		{"new", stats{0.5, 0, f(0.55), f(0.955), f(0.991)}},
 	}
-	if diff := cmp.Diff(want, got.Routes, cmp.AllowUnexported(routeSample{}, figures{})); diff != "" {
+	if diff := cmp.Diff(want, got.Routes, cmp.AllowUnexported(routeSample{}, stats{})); diff != "" {
 		t.Error(diff)
 	}
 	if got.At != 1002000 || got.Rate != 2.5 || got.Errors != 1 || *got.P50 != *most || !slices.Equal(got.Buckets, bounds) || got.Goroutines < 1 {
 		t.Errorf("%+v", got)
 	}
-	if none := between(after, look{at: began.Add(4 * time.Second), bounds: bounds, routes: after.routes}); none.Rate != 0 || none.P50 != nil || none.Routes == nil || len(none.Routes) > 0 {
+	if none := sampleBetween(after, snapshot{at: began.Add(4 * time.Second), bounds: bounds, routes: after.routes}); none.Rate != 0 || none.P50 != nil || none.Routes == nil || len(none.Routes) > 0 {
 		t.Errorf("%+v", none)
 	}
 }
 
-// Of many routes, the busiest are shown and all are counted.
+// TestManyRoutes checks that a sample lists the busiest routes and counts all.
 func TestManyRoutes(t *testing.T) {
-	b := look{at: time.Unix(1, 0), bounds: []float64{1}, routes: map[string]*tally{}}
+	b := snapshot{at: time.Unix(1, 0), bounds: []float64{1}, routes: map[string]*tally{}}
 	for i := range 80 {
 		b.routes[string(rune('0'+i))] = &tally{counts: []uint64{uint64(i + 1), uint64(i + 1)}}
 	}
-	s := between(look{at: time.Unix(0, 0)}, b)
+	s := sampleBetween(snapshot{at: time.Unix(0, 0)}, b)
 	if len(s.Routes) != maxRoutes || s.Routes[0].Rate != 80 || s.Routes[maxRoutes-1].Rate != 31 || s.Rate != 80*81/2 {
 		t.Errorf("%d routes, %v", len(s.Routes), s.Rate)
 	}

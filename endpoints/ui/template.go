@@ -8,25 +8,27 @@ import (
 	"strings"
 )
 
-// In upstream's page an action is Go's: {{ .Title }}, {{ .Logo }} and
-// {{ .Prefix }}, with or without the spaces and the dashes that trim what is
-// around them. A comment is dropped. Anything else that Go's templates would
-// take for an action is refused; what they would not is a script's own.
+// A vue.html written for upstream contains the actions of a Go template: {{
+// .Title }}, {{ .Logo }} and {{ .Prefix }}, with or without spaces and trim
+// markers. fillTemplate replaces these, drops comments and rejects everything
+// else that Go's templates would read as an action. Other double braces belong
+// to the page's scripts.
 var (
-	comment = regexp.MustCompile(`(?s)\{\{(- )?/\*.*?\*/( -)?\}\}`)
-	value   = regexp.MustCompile(`(\s*\{\{- |\{\{)\s*\.(Title|Logo|Prefix)\s*( -\}\}\s*|\}\})`)
-	action  = regexp.MustCompile("\\{\\{(- )?\\s*([.$\"`(0-9]|(if|else|end|range|with|define|template|block|break|continue|print|printf|println|html|js|urlquery|len|index|slice|call|and|or|not|eq|ne|lt|le|gt|ge)\\b)[^\n]*")
+	commentPattern = regexp.MustCompile(`(?s)\{\{(- )?/\*.*?\*/( -)?\}\}`)
+	valuePattern   = regexp.MustCompile(`(\s*\{\{- |\{\{)\s*\.(Title|Logo|Prefix)\s*( -\}\}\s*|\}\})`)
+	actionPattern  = regexp.MustCompile("\\{\\{(- )?\\s*([.$\"`(0-9]|(if|else|end|range|with|define|template|block|break|continue|print|printf|println|html|js|urlquery|len|index|slice|call|and|or|not|eq|ne|lt|le|gt|ge)\\b)[^\n]*")
 )
 
-// fill puts values into a page that replaces this module's.
-func fill(text string, values map[string]string) (string, error) {
-	text = comment.ReplaceAllString(text, "")
-	if bad := action.FindStringIndex(value.ReplaceAllString(text, "")); bad != nil {
-		return "", fmt.Errorf("vue.html has %.60q: want {{ .Title }}, {{ .Logo }} and {{ .Prefix }} only", value.ReplaceAllString(text, "")[bad[0]:bad[1]])
+// fillTemplate returns the text of a custom page with values for its actions.
+func fillTemplate(text string, values map[string]string) (string, error) {
+	text = commentPattern.ReplaceAllString(text, "")
+	rest := valuePattern.ReplaceAllString(text, "")
+	if unsupported := actionPattern.FindString(rest); unsupported != "" {
+		return "", fmt.Errorf("vue.html: unsupported template action %.60q: use only {{ .Title }}, {{ .Logo }} and {{ .Prefix }}", unsupported)
 	}
 	var out strings.Builder
 	end := 0
-	for _, at := range value.FindAllStringSubmatchIndex(text, -1) {
+	for _, at := range valuePattern.FindAllStringSubmatchIndex(text, -1) {
 		out.WriteString(text[end:at[0]])
 		out.WriteString(escape(values[text[at[4]:at[5]]], text[:at[0]]))
 		end = at[1]
@@ -35,19 +37,19 @@ func fill(text string, values map[string]string) (string, error) {
 	return out.String(), nil
 }
 
-// escape writes a value for the place behind before, the way upstream's
-// templates do: in a script it is a string of JavaScript, with the quotes when
-// there are none around it; elsewhere it is text of HTML.
+// escape returns a value for insertion after the text before, escaped as
+// html/template does: in a script it is a JavaScript string, quoted unless it
+// is inserted into a string literal; elsewhere it is HTML text.
 func escape(value, before string) string {
-	script := inScript(before)
-	if script == nil {
+	script, ok := openScript(before)
+	if !ok {
 		return html.EscapeString(value)
 	}
 	literal, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // a string is JSON
+		panic(err) // every string can be encoded
 	}
-	if !quoted(*script) {
+	if !inString(script) {
 		return string(literal)
 	}
 	return strings.NewReplacer("'", `\u0027`, "`", `\u0060`, "$", `\u0024`).Replace(string(literal[1 : len(literal)-1]))
@@ -55,24 +57,23 @@ func escape(value, before string) string {
 
 var scriptTag = regexp.MustCompile(`(?is)</?script\b[^>]*>`)
 
-// inScript is the part of the script that text ends in, nil when it ends
-// elsewhere.
-func inScript(text string) *string {
+// openScript returns the script that text ends in, up to that point. ok is false
+// when text does not end in a script.
+func openScript(text string) (script string, ok bool) {
 	tags := scriptTag.FindAllStringIndex(text, -1)
 	if len(tags) == 0 {
-		return nil
+		return "", false
 	}
 	last := tags[len(tags)-1]
 	if strings.HasPrefix(text[last[0]:], "</") {
-		return nil
+		return "", false
 	}
-	script := text[last[1]:]
-	return &script
+	return text[last[1]:], true
 }
 
-// quoted reports whether script ends within a string.
-func quoted(script string) bool {
-	var quote byte // 0 outside
+// inString reports whether script ends within a string literal.
+func inString(script string) bool {
+	var quote byte // 0 outside a literal
 	for i := 0; i < len(script); i++ {
 		c, rest := script[i], script[i:]
 		switch {
@@ -82,9 +83,9 @@ func quoted(script string) bool {
 			quote = 0
 		case quote != 0:
 		case strings.HasPrefix(rest, "//"):
-			i = skip(script, i, "\n")
+			i = endOf(script, i, "\n")
 		case strings.HasPrefix(rest, "/*"):
-			i = skip(script, i, "*/")
+			i = endOf(script, i, "*/")
 		case c == '"', c == '\'', c == '`':
 			quote = c
 		}
@@ -92,8 +93,9 @@ func quoted(script string) bool {
 	return quote != 0
 }
 
-// skip is the place of the last byte of end, from i on.
-func skip(s string, i int, end string) int {
+// endOf returns the index of the last byte of end's first occurrence from i on,
+// or len(s).
+func endOf(s string, i int, end string) int {
 	if at := strings.Index(s[i:], end); at >= 0 {
 		return i + at + len(end) - 1
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestFill(t *testing.T) {
+func TestFillTemplate(t *testing.T) {
 	values := map[string]string{"Title": "host", "Logo": `/l"'<&>.png`, "Prefix": "/p"}
 	for text, want := range map[string]string{
 		"":                                                  "",
@@ -23,26 +23,27 @@ func TestFill(t *testing.T) {
 		"<script>/* don't */ l = {{.Title}}":                "<script>/* don't */ l = \"host\"",
 		`<script>a = 'it\'s'; l = {{.Title}}`:               `<script>a = 'it\'s'; l = "host"`,
 		"<script>x</script><p>{{.Logo}}</p>":                "<script>x</script><p>/l&#34;&#39;&lt;&amp;&gt;.png</p>",
-		// What is Vue's and a script's own is left alone.
+		// The actions of Vue and of scripts stay.
 		"[[ message ]] ${ x } {{ message }} {{ends}} {{}} {{ {a: 1} }}": "[[ message ]] ${ x } {{ message }} {{ends}} {{}} {{ {a: 1} }}",
 	} {
-		if got, err := fill(text, values); got != want || err != nil {
+		if got, err := fillTemplate(text, values); got != want || err != nil {
 			t.Errorf("%s: %q %v, want %q", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"{{.Nope}}", "{{ . }}", "{{ .Titles }}", "{{ .Title.X }}", "{{ .Title | html }}", "{{if .Logo}}x{{end}}", "{{- with .Logo}}", "{{ end }}",
 		`{{"x"}}`, "{{`x`}}", "{{ $x := .Logo }}", "{{ printf .Logo }}", "{{ template `x` }}", "{{ (index .Logo 1) }}", "a\n{{\n.Nope }}"} {
-		if got, err := fill(text, values); err == nil || strings.Contains(err.Error(), "\n") || got != "" {
+		if got, err := fillTemplate(text, values); err == nil || strings.Contains(err.Error(), "\n") || got != "" {
 			t.Errorf("%s: %q %v", text, got, err)
 		}
 	}
 }
 
-// A value cannot leave the string it is put into.
-func TestFillIsSafe(t *testing.T) {
+// TestFillTemplateIsSafe checks that a value cannot end the string literal that
+// it is inserted into.
+func TestFillTemplateIsSafe(t *testing.T) {
 	values := map[string]string{"Title": "\\\"'`${x}</script>\n\u2028"}
 	for _, quote := range []string{`"`, "'", "`"} {
-		got, err := fill("<script>"+quote+"{{.Title}}"+quote, values)
+		got, err := fillTemplate("<script>"+quote+"{{.Title}}"+quote, values)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,13 +54,14 @@ func TestFillIsSafe(t *testing.T) {
 	}
 }
 
-// Whatever the page, filling it in ends, and leaves none of our values out.
-func FuzzFill(f *testing.F) {
+// FuzzFillTemplate checks that fillTemplate terminates for any page and inserts
+// the values.
+func FuzzFillTemplate(f *testing.F) {
 	for _, text := range []string{"{{.Title}}", "<script>'{{- .Prefix -}}", "{{/*", "<script>\"\\", "<script>/*", "<script>//"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := fill(text+"{{ .Title }}", map[string]string{"Title": "tItLe"})
+		got, err := fillTemplate(text+"{{ .Title }}", map[string]string{"Title": "tItLe"})
 		if err == nil && !strings.Contains(got, "tItLe") && !strings.Contains(text, "{{") {
 			t.Errorf("%q: %q", text, got)
 		}

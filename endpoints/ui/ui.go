@@ -1,6 +1,6 @@
-// Package ui serves the page for browsers: what runs here, how it is doing,
-// the chain of modules, and, where that is allowed, their switches. Its parts
-// live in the folder assets and need nothing from elsewhere.
+// Package ui serves podinfo's web page: which pod responds, live metrics, the
+// chain of modules and, with PODINFO_UI_ADMIN, controls to change them. The
+// page's files are in the folder assets, and it loads nothing from other hosts.
 package ui
 
 import (
@@ -23,13 +23,13 @@ const (
 	modelPath = "/ui/model"
 )
 
-// Module is ui.
+// Module is the ui module.
 type Module struct {
-	Path       string        `env:"PATH" envDefault:"./ui" doc:"directory whose vue.html, if there is one, replaces the page" accepts:"a path"`
-	Interval   time.Duration `env:"SAMPLE_INTERVAL" envDefault:"2s" doc:"time between the figures that the page draws; none are taken while nobody looks" accepts:"a duration from 500ms to 1m"`
-	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"pages that are sent figures at once, above which new ones get 503" accepts:"a whole number above zero"`
-	Admin      bool          `env:"ADMIN" doc:"let whoever opens the page switch modules, readiness and faults; guards only with a token"`
-	AdminToken string        `env:"ADMIN_TOKEN" secret:"true" doc:"bearer token that switching over the page wants, empty for none"`
+	Path       string        `env:"PATH" envDefault:"./ui" doc:"directory whose vue.html, if present, replaces the page" accepts:"a path"`
+	Interval   time.Duration `env:"SAMPLE_INTERVAL" envDefault:"2s" doc:"time between the samples that the page plots; nothing is sampled while no page is open" accepts:"a duration from 500ms to 1m"`
+	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"maximum number of open pages that receive live metrics; further pages get 503" accepts:"a whole number above zero"`
+	Admin      bool          `env:"ADMIN" doc:"let anyone who can open the page switch modules, readiness and faults; switching guards also requires --ui-admin-token"`
+	AdminToken string        `env:"ADMIN_TOKEN" secret:"true" doc:"bearer token required to change anything from the page; empty requires none"`
 
 	host     *registry.Host
 	instance instance
@@ -42,19 +42,19 @@ type Module struct {
 	model      atomic.Pointer[cachedModel]
 }
 
-// instance tells servers apart that answer at one address.
+// instance identifies one of several servers that share an address.
 type instance struct {
 	Hostname string `json:"hostname"`
 	Version  string `json:"version"`
-	ID       string `json:"id"` // another one for each process
+	ID       string `json:"id"` // different for each process
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: name, Doc: "Show browsers what runs here, live, and let them try it."}
+	return registry.Info{Name: name, Doc: "Serve the web page: live status, the chain of modules and a form for every route."}
 }
 
-// The shortest and the longest time between two samples.
+// Limits of Module.Interval.
 const (
 	minInterval = 500 * time.Millisecond
 	maxInterval = time.Minute
@@ -70,12 +70,13 @@ func (m *Module) Validate() error {
 		errs = append(errs, registry.Invalid("MaxViewers", "a whole number above zero"))
 	}
 	if m.AdminToken != "" && !m.Admin {
-		errs = append(errs, registry.Invalid("AdminToken", "none without PODINFO_UI_ADMIN=true"))
+		errs = append(errs, errors.New("PODINFO_UI_ADMIN_TOKEN has no effect without PODINFO_UI_ADMIN=true"))
 	}
 	return errors.Join(errs...)
 }
 
-// Provision makes what never changes and finds whom to ask and to tell.
+// Provision reads the page's files, renders the page and finds the modules whose
+// state the page shows.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.instance = instance{Version: h.Build().Version, ID: rand.Text()}
@@ -85,17 +86,17 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	if m.files, err = readFiles(); err != nil {
 		return err
 	}
-	m.pages = m.ownPages()
+	m.pages = m.builtinPages()
 	m.hub.init(m.MaxViewers, m.instance)
 	m.peers, err = findPeers(h)
 	return err
 }
 
-// Start looks for a page to use instead.
+// Start replaces the page by the vue.html in Path, if there is one.
 func (m *Module) Start(context.Context) error {
-	p, found, err := m.givenPage()
+	p, found, err := m.customPage()
 	if err != nil {
-		return fmt.Errorf("the page of %sUI_PATH: %w", registry.EnvPrefix, err)
+		return fmt.Errorf("%sUI_PATH: %w", registry.EnvPrefix, err)
 	}
 	if found {
 		m.pages = pages{p, p}
@@ -103,7 +104,7 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
-// Routes declares the page and what it lives on.
+// Routes returns the page and the routes it uses.
 func (m *Module) Routes() []registry.Route {
 	routes := []registry.Route{
 		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
@@ -117,18 +118,20 @@ func (m *Module) Routes() []registry.Route {
 	return routes
 }
 
-// isBrowser is upstream's rule, but for a browser's script that wants JSON and
-// nothing else.
+// isBrowser reports whether the request gets the page rather than JSON. It is
+// upstream's rule with one exception: a browser's script that accepts only JSON
+// gets JSON.
 func isBrowser(r *http.Request) bool {
 	return strings.HasPrefix(r.UserAgent(), "Mozilla") && r.Header.Get("Accept") != "application/json"
 }
 
-// Drain says goodbye to everyone who looks and waits for them to have left.
+// Drain tells every open page that the server is shutting down and waits until
+// their streams have ended or ctx is done.
 func (m *Module) Drain(ctx context.Context) error {
 	m.hub.drain()
 	select {
-	case <-m.hub.empty:
-	case <-ctx.Done(): // who does not read is cut by the listener, and counted there
+	case <-m.hub.drained:
+	case <-ctx.Done(): // the listener cuts the streams of pages that do not read, and counts them
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 
 const assets = "../../endpoints/ui/assets"
 
-// TestAssetsAreSmall: all files of the page together have at most 60 kB, compressed.
+// TestAssetsAreSmall checks that the page's files have at most 60 kB,
+// compressed.
 func TestAssetsAreSmall(t *testing.T) {
 	const limit = 60_000
 	files, err := filepath.Glob(assets + "/*")
@@ -35,8 +36,8 @@ func TestAssetsAreSmall(t *testing.T) {
 	}
 }
 
-// TestAssetsAreStrict: the scripts insert data as text, never as markup or code, so
-// that the content security policy needs no exceptions.
+// TestAssetsAreStrict checks that the page never turns data into markup or
+// code, and needs no exception from its policy.
 func TestAssetsAreStrict(t *testing.T) {
 	never := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\('style'|\sstyle="|\son[a-z]+="|https?://[^w]`)
 	files, err := filepath.Glob(assets + "/*")

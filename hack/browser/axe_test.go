@@ -18,14 +18,15 @@ import (
 	"testing"
 )
 
-// axe-core finds violations of the Web Content Accessibility Guidelines. Only these
-// tests use it; the program does not contain it.
+// axe-core finds violations of the Web Content Accessibility Guidelines. Only
+// the tests use it.
 const (
 	axeVersion   = "4.14.1"
 	axeIntegrity = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 )
 
-// axeScript returns axe-core, which npm downloads once to the cache of the user.
+// axeScript returns the source of axe-core, which it downloads with npm once and
+// stores in the user's cache.
 var axeScript = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -39,7 +40,7 @@ var axeScript = sync.OnceValues(func() (string, error) {
 		}
 		cmd := exec.Command("npm", "pack", "--silent", "--pack-destination", dir, "axe-core@"+axeVersion)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("npm failed to download axe-core (make deps installs npm): %w %s", err, out)
+			return "", fmt.Errorf("npm cannot download axe-core (`make deps` installs npm): %w %s", err, out)
 		}
 		if err := verify(file); err != nil {
 			return "", err
@@ -55,7 +56,7 @@ func verify(file string) error {
 	}
 	sum := sha512.Sum512(b)
 	if got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:]); got != axeIntegrity {
-		return fmt.Errorf("%s has %s, want %s", file, got, axeIntegrity)
+		return fmt.Errorf("%s: wrong checksum %s, want %s", file, got, axeIntegrity)
 	}
 	return nil
 }
@@ -85,13 +86,13 @@ func unpack(archive, name string) (string, error) {
 	}
 }
 
-// axe fails the test for each violation of WCAG 2.2 AA or of a best practice of
-// axe-core.
+// axe fails the test for each violation of WCAG 2.2 AA and of axe-core's best
+// practices.
 func (p *tab) axe() {
 	p.Helper()
 	code, err := axeScript()
 	p.must(err)
-	// Evaluated like in the developer tools, where the policy of the page does not apply.
+	// The page's policy does not apply to scripts that the developer tools run.
 	eval[bool](p, code+"; true")
 	var result []struct {
 		ID, Help string
@@ -111,29 +112,30 @@ func (p *tab) axe() {
 	}
 }
 
-// TestViolationsAreHeard: a page that violates its policy, or logs, fails a test.
-func TestViolationsAreHeard(t *testing.T) {
+// TestViolationsAreRecorded checks that a page that violates its policy or logs
+// something fails its test.
+func TestViolationsAreRecorded(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	eval[bool](p, `document.body.setAttribute('style', 'color: red'), console.warn('a warning'), fetch('https://example.invalid/').catch(() => true)`)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, want := range []string{"style-src", "a warning", "connect-src"} {
-		if !strings.Contains(strings.Join(p.said, "\n"), want) {
-			t.Errorf("no %s in %q", want, p.said)
+		if !strings.Contains(strings.Join(p.logged, "\n"), want) {
+			t.Errorf("not recorded: %s in %q", want, p.logged)
 		}
 	}
-	p.said = nil
+	p.logged = nil
 }
 
-// TestAxeSees: axe reports a violation.
-func TestAxeSees(t *testing.T) {
+// TestAxeFindsViolations checks that axe can fail.
+func TestAxeFindsViolations(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	code, err := axeScript()
 	p.must(err)
 	eval[bool](p, code+"; true")
 	if n := eval[int](p, `document.getElementById('theme').replaceChildren(), document.getElementById('theme').ariaLabel = '', axe.run(document).then((r) => r.violations.length)`); n == 0 {
-		t.Error("axe reports no violation for a button without a name")
+		t.Error("axe accepts a button without a name")
 	}
 }

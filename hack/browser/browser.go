@@ -1,3 +1,3 @@
-// Package browser tests the page of podinfo in a real Chromium, against real podinfo
+// Package browser tests podinfo's pages in a real Chromium against real podinfo
 // processes.
 package browser

@@ -11,20 +11,20 @@ import (
 	"testing"
 )
 
-var narrow = look{width: 360, height: 740, still: true}
+var narrow = view{width: 360, height: 740, still: true}
 
-// TestNarrow: on a small phone no elements overlap, and a rule can be read and
-// removed.
+// TestNarrow checks that nothing overlaps on a small phone, and that a rule can
+// be read and removed there.
 func TestNarrow(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", `PODINFO_FAULTS={"rules": [{"name": "late-with-a-name-that-goes-on-and-on-and-on", "delay": "1ms"}, {"name": "fail", "match": {"path": "/x"}, "fault": {"status": 503}}]}`)
-	for _, l := range []look{narrow, phone, desktop} {
-		t.Run(fmt.Sprint(l.width), func(t *testing.T) {
+	for _, v := range []view{narrow, phone, desktop} {
+		t.Run(fmt.Sprint(v.width), func(t *testing.T) {
 			t.Parallel()
-			p := shown(t, s.url, l)
+			p := openLoaded(t, s.url, v)
 			p.click("#faults summary")
-			p.until(`document.querySelector('#faults pre').checkVisibility()`)
-			over := eval[[]string](p, `{
+			p.waitFor(`document.querySelector('#faults pre').checkVisibility()`)
+			overlaps := eval[[]string](p, `{
 				const text = (el) => { const r = document.createRange(); r.selectNodeContents(el); return r.getBoundingClientRect(); };
 				const parts = [...document.querySelectorAll('section > h2, .tools > *, .tools label, .control > *, #faults tbody th, #faults tbody td')].filter((el) => el.checkVisibility());
 				const boxes = parts.map((el) => [el, el.matches('h2, label, th') ? text(el) : el.getBoundingClientRect()]);
@@ -34,8 +34,8 @@ func TestNarrow(t *testing.T) {
 						out.push(a.textContent.slice(0, 40) + ' / ' + b.textContent.slice(0, 40));
 				out;
 			}`)
-			if len(over) > 0 {
-				t.Errorf("overlapping: %q", over)
+			if len(overlaps) > 0 {
+				t.Errorf("elements overlap: %q", overlaps)
 			}
 			if cut := eval[int](p, `[...document.querySelectorAll('#faults .scroll')].reduce((n, el) => n + el.scrollWidth - el.clientWidth, 0) + document.documentElement.scrollWidth - innerWidth`); cut > 0 {
 				t.Errorf("%d pixels are cut off", cut)
@@ -47,8 +47,8 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// TestRulesFollowTheFile: the page shows the rules in the order of the file, which
-// decides which rule wins.
+// TestRulesFollowTheFile checks that the page shows changes of the file, in the
+// file's order, because the first rule that matches applies.
 func TestRulesFollowTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "faults.yaml")
@@ -62,42 +62,43 @@ func TestRulesFollowTheFile(t *testing.T) {
 		}
 	}
 	write("a b c")
-	p := shown(t, start(t, "PODINFO_FAULTS_ENABLED=true", "PODINFO_FAULTS_FILE="+file).url, desktop)
+	p := openLoaded(t, start(t, "PODINFO_FAULTS_ENABLED=true", "PODINFO_FAULTS_FILE="+file).url, desktop)
 	for _, names := range []string{"a b c", "b a c", "a x c", "c b a d"} {
 		write(names)
-		p.until(`[...document.querySelectorAll('#faults tbody th')].map((th) => th.innerText).join(' ') === %s`, names)
+		p.waitFor(`[...document.querySelectorAll('#faults tbody th')].map((th) => th.innerText).join(' ') === %s`, names)
 	}
 }
 
-// TestPercentilesAreBounds: the page shows a bound if the buckets are too coarse.
+// TestPercentilesAreBounds checks that a percentile outside the histogram's
+// buckets is shown as a bound.
 func TestPercentilesAreBounds(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
-	p.mayFail()
-	p.sees("#live .lead", "which tell apart what takes 5 ms to 10 s")
-	p.sees("#live tbody", "≤ 5 ms")
-	p.sees("#live .key", "≤ 5 ms")
-	p.until(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '≤ 5 ms')`)
-	p.until(`/p50 at most 5 ms/.test(document.querySelector('[aria-label=Latency]').ariaValueText)`)
-	p.until(`[...document.querySelectorAll('#live td')].some((td) => td.querySelector('[aria-hidden]')?.textContent === '≤ 5 ms' && td.querySelector('.unseen').textContent === 'at most 5 ms')`)
+	p := openLoaded(t, start(t).url, desktop)
+	p.allowFailures()
+	p.waitText("#live .lead", "a histogram that covers 5 ms to 10 s")
+	p.waitText("#live tbody", "≤ 5 ms")
+	p.waitText("#live .key", "≤ 5 ms")
+	p.waitFor(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '≤ 5 ms')`)
+	p.waitFor(`/p50 at most 5 ms/.test(document.querySelector('[aria-label=Latency]').ariaValueText)`)
+	p.waitFor(`[...document.querySelectorAll('#live td')].some((td) => td.querySelector('[aria-hidden]')?.textContent === '≤ 5 ms' && td.querySelector('.unseen').textContent === 'at most 5 ms')`)
 	eval[bool](p, `fetch('delay/10500ms'), true`)
-	p.until(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '> 10 s')`)
+	p.waitFor(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '> 10 s')`)
 }
 
-// An impostor returns the text of the test for api/info, and forwards all other
-// requests.
+// impostor responds to api/info with a body that the test chooses, and forwards
+// all other requests.
 type impostor struct {
 	*proxy
-	says atomic.Pointer[string]
+	body atomic.Pointer[string]
 }
 
-func newImpostor(t *testing.T, s *server, says string) *impostor {
+func newImpostor(t *testing.T, s *server, body string) *impostor {
 	i := &impostor{proxy: newProxy(t, "", s)}
-	i.says.Store(&says)
+	i.body.Store(&body)
 	forward := i.Config.Handler
 	i.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/info" {
-			fmt.Fprint(w, *i.says.Load())
+			fmt.Fprint(w, *i.body.Load())
 			return
 		}
 		forward.ServeHTTP(w, r)
@@ -105,45 +106,47 @@ func newImpostor(t *testing.T, s *server, says string) *impostor {
 	return i
 }
 
-// say responds as a pod of a version until the page shows it, and returns the class
-// of its colour.
-func (i *impostor) say(p *tab, version, pod string) string {
+// respondAs responds as a pod of a version until the page shows that pod, and
+// returns the CSS class of its colour.
+func (i *impostor) respondAs(p *tab, version, pod string) string {
 	p.Helper()
-	says := fmt.Sprintf(`{"version": %q, "hostname": %q, "color": "#34577c", "message": "hello"}`, version, pod)
-	i.says.Store(&says)
-	p.until(`[...document.querySelectorAll('.strip i')].some((el) => el.title.includes(%s))`, " "+version+" "+pod+",")
+	body := fmt.Sprintf(`{"version": %q, "hostname": %q, "color": "#34577c", "message": "hello"}`, version, pod)
+	i.body.Store(&body)
+	p.waitFor(`[...document.querySelectorAll('.strip i')].some((el) => el.title.includes(%s))`, " "+version+" "+pod+",")
 	return eval[string](p, `[...document.querySelectorAll('.strip i')].findLast((el) => el.title.includes(%s)).className`, " "+version+" "+pod+",")
 }
 
-// TestColours: each pod has its own colour while it is among the last responses.
+// TestColours checks that each pod has its own colour while it is among the
+// latest responses.
 func TestColours(t *testing.T) {
 	t.Parallel()
 	front := newImpostor(t, start(t), "{}")
 	p := open(t, front.URL, desktop)
-	p.sees("#connection", "live")
-	p.choose("#answers select", "10 a second")
-	for i, c := range []struct{ version, pod, look string }{
+	p.waitText("#connection", "live")
+	p.selectOption("#responses select", "10 per second")
+	for i, c := range []struct{ version, pod, class string }{
 		{"1.0", "a", "v0 p0"}, {"1.0", "b", "v0 p1"}, {"1.0", "c", "v0 p2"}, {"1.0", "d", "v0 p3"}, {"1.0", "e", "v0 p4"}, {"1.0", "f", "v0 p5"},
 		{"2.0", "g", "v1 p0"}, {"2.0", "h", "v1 p1"}, {"3.0", "i", "v2 p0"}, {"1.0", "a", "v0 p0"},
 	} {
-		if got := front.say(p, c.version, c.pod); got != c.look {
-			t.Errorf("%d: %s of %s is %s, want %s", i, c.pod, c.version, got, c.look)
+		if got := front.respondAs(p, c.version, c.pod); got != c.class {
+			t.Errorf("%d: %s of %s is %s, want %s", i, c.pod, c.version, got, c.class)
 		}
 	}
-	// Colours of forgotten pods are used again.
-	p.until(`document.querySelectorAll('.strip [class="v0 p0"]').length === 200`)
-	for _, c := range []struct{ version, pod, look string }{{"1.0", "z", "v0 p1"}, {"9.0", "y", "v1 p0"}} {
-		if got := front.say(p, c.version, c.pod); got != c.look {
-			t.Errorf("%s of %s is %s, want %s", c.pod, c.version, got, c.look)
+	// The colours of pods that are no longer shown are free.
+	p.waitFor(`document.querySelectorAll('.strip [class="v0 p0"]').length === 200`)
+	for _, c := range []struct{ version, pod, class string }{{"1.0", "z", "v0 p1"}, {"9.0", "y", "v1 p0"}} {
+		if got := front.respondAs(p, c.version, c.pod); got != c.class {
+			t.Errorf("%s of %s is %s, want %s", c.pod, c.version, got, c.class)
 		}
 	}
 }
 
-// TestShades: the colours stand out from the panel and from each other.
+// TestShades checks that every shade contrasts with the panel and that all
+// differ.
 func TestShades(t *testing.T) {
 	t.Parallel()
-	for name, l := range map[string]look{"light": desktop, "dark": desktop.inDark()} {
-		p := shown(t, start(t).url, l)
+	for name, v := range map[string]view{"light": desktop, "dark": desktop.inDark()} {
+		p := openLoaded(t, start(t).url, v)
 		bad := eval[[]string](p, `{
 			const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
 			const rgb = (color) => { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3); };
@@ -168,57 +171,59 @@ func TestShades(t *testing.T) {
 	}
 }
 
-// TestImpostor returns valid JSON that is not podinfo's.
+// TestImpostor checks that bodies that are not podinfo's count as errors.
 func TestImpostor(t *testing.T) {
 	t.Parallel()
 	front := newImpostor(t, start(t), "{}")
 	p := open(t, front.URL, desktop)
-	p.sees("#connection", "live")
-	p.choose("#answers select", "10 a second")
-	front.say(p, "1.0", "a")
-	p.sees("h1", "hello")
-	for _, says := range []string{`{}`, `null`, `[1]`, `{"version": 1, "hostname": "a"}`, `{"version": "1.0"}`, `nonsense`} {
-		front.say(p, "1.0", "a")
-		front.says.Store(&says)
-		p.until(`document.querySelector('#answers .lead').textContent.includes('Latest: not podinfo, 200')`)
+	p.waitText("#connection", "live")
+	p.selectOption("#responses select", "10 per second")
+	front.respondAs(p, "1.0", "a")
+	p.waitText("h1", "hello")
+	for _, body := range []string{`{}`, `null`, `[1]`, `{"version": 1, "hostname": "a"}`, `{"version": "1.0"}`, `nonsense`} {
+		front.respondAs(p, "1.0", "a")
+		front.body.Store(&body)
+		p.waitFor(`document.querySelector('#responses .lead').textContent.includes('Latest: not from podinfo (200)')`)
 		if got := p.text("h1"); got != "hello" {
-			t.Errorf("%s: greets with %q", says, got)
+			t.Errorf("%s: the greeting is %q", body, got)
 		}
 		good := `{"version": "1.0", "hostname": "a", "message": "hello", "color": "#34577c"}`
-		front.says.Store(&good)
-		p.until(`document.querySelector('#answers .lead').textContent.includes('Latest: 1.0')`)
+		front.body.Store(&good)
+		p.waitFor(`document.querySelector('#responses .lead').textContent.includes('Latest: 1.0')`)
 	}
 }
 
-// TestGuardedAnswers: a 401 from the jwt guard is not counted as an error.
-func TestGuardedAnswers(t *testing.T) {
+// TestRefusedRequests checks that requests that a guard refuses do not count as
+// errors.
+func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_JWT_ENABLED=true", "PODINFO_JWT_SECRET="+strings.Repeat("s", 32), "PODINFO_JWT_PATHS=/api/*").url, desktop)
-	p.mayFail()
-	p.sees("#answers .lead", "0 % errors, 100 % refused. Latest: refused (401)")
-	p.sees("#answers table", "refused (401)")
+	p.allowFailures()
+	p.waitText("#responses .lead", "0% errors, 100% refused. Latest: refused (401)")
+	p.waitText("#responses table", "refused (401)")
 }
 
-// TestGuardsNeedAToken: guards can be switched only if an admin token is set.
+// TestGuardsNeedAToken checks that the page switches guards only with an admin
+// token.
 func TestGuardsNeedAToken(t *testing.T) {
 	t.Parallel()
 	const guard, other = `[aria-label="Module body-limit"]`, `[aria-label="Module access-log"]`
-	p := shown(t, start(t, "PODINFO_UI_ADMIN=true").url, desktop)
-	p.sees("#chain .note", "PODINFO_UI_ADMIN_TOKEN")
+	p := openLoaded(t, start(t, "PODINFO_UI_ADMIN=true").url, desktop)
+	p.waitText("#chain .note", "PODINFO_UI_ADMIN_TOKEN")
 	if !eval[bool](p, `!document.querySelector(%s) && !!document.querySelector(%s)`, guard, other) {
-		t.Error("a guard can be switched without a token, or nothing can")
+		t.Error("without a token, a guard can be switched or access-log cannot")
 	}
-	p = shown(t, start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame", "PODINFO_CROSS_ORIGIN_ENABLED=true").url, desktop)
+	p = openLoaded(t, start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame", "PODINFO_CROSS_ORIGIN_ENABLED=true").url, desktop)
 	if !eval[bool](p, `!document.querySelector('#chain .note') && !!document.querySelector('[aria-label="Module cross-origin"]')`) {
 		t.Error("with a token, a guard cannot be switched")
 	}
 }
 
-// TestCurl: the curl command of the page does the same as the page, even with
-// characters that curl or the shell would interpret.
+// TestCurl checks that the curl command sends the same request as the page,
+// including bodies that curl could interpret as options.
 func TestCurl(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	curl := func() string {
 		out, err := exec.Command("sh", "-c", strings.Replace(p.text("#try .command"), "curl ", "curl -s ", 1)).Output()
 		if err != nil {
@@ -226,23 +231,23 @@ func TestCurl(t *testing.T) {
 		}
 		return string(out)
 	}
-	p.choose("#try select", "any /api/echo –")
-	p.enter("#try .inputs textarea", "@/etc/hostname")
+	p.selectOption("#try select", "any /api/echo –")
+	p.typeInto("#try .inputs textarea", "@/etc/hostname")
 	if got := curl(); !strings.HasSuffix(got, "@/etc/hostname") {
-		t.Errorf("curl says %s", got)
+		t.Errorf("curl printed %s", got)
 	}
-	p.choose("#try select", "GET / –")
+	p.selectOption("#try select", "GET / –")
 	p.click("#try form > .row button:not([type])")
-	p.sees("#try .body", `"version": "6.15.0"`)
+	p.waitText("#try .body", `"version": "6.15.0"`)
 	if got := curl(); !strings.Contains(p.text("#try .command"), "Accept: application/json") || !strings.Contains(got, `"version": "6.15.0"`) {
-		t.Errorf("curl says %s", got)
+		t.Errorf("curl printed %s", got)
 	}
 }
 
-// TestMoment: a time on another day includes the date.
+// TestMoment checks that a time on another day is shown with its date.
 func TestMoment(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	got := eval[[]string](p, `import(document.querySelector('script').src.replace('load.js', 'dom.js')).then(({ moment }) => [moment(Date.now()), moment('2031-02-03T12:00:00')])`)
 	if strings.Contains(got[0], ",") || got[1] != "3 Feb 2031, 12:00:00" {
 		t.Error(got)

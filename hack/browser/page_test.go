@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestEveryPanel opens the page without and with a prefix. Text that looks like
-// markup stays text.
+// TestEveryPanel checks every panel at each path where the page may be mounted,
+// and that text that looks like markup stays text.
 func TestEveryPanel(t *testing.T) {
 	t.Parallel()
 	const message = `<img src=x onerror=alert(1)> & "hello"`
@@ -32,71 +32,71 @@ func TestEveryPanel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := shown(t, address, desktop)
+			p := openLoaded(t, address, desktop)
 			if got := p.text("h1"); got != message {
 				t.Errorf("greeting %q", got)
 			}
-			p.sees(".facts", release)
+			p.waitText(".facts", release)
 			p.click(".ping button")
-			p.sees(".result", "Echoed in")
-			p.until(`document.querySelector('#announcer').textContent.startsWith('Echoed in')`)
-			p.until(`document.activeElement.textContent === 'Ping'`) // the focus stays
+			p.waitText(".result", "Echoed in")
+			p.waitFor(`document.querySelector('#announcer').textContent.startsWith('Echoed in')`)
+			p.waitFor(`document.activeElement.textContent === 'Ping'`) // the button has kept the focus
 
-			p.sees("#answers table", "6.15.0")
-			p.sees("#answers .lead", "0 % errors")
-			p.until(`document.querySelectorAll('.strip [class^="v"]').length >= 2`)
+			p.waitText("#responses table", "6.15.0")
+			p.waitText("#responses .lead", "0% errors")
+			p.waitFor(`document.querySelectorAll('.strip [class^="v"]').length >= 2`)
 			if n := eval[int](p, `document.querySelectorAll('.strip i').length`); n != 200 {
 				t.Errorf("%d cells", n)
 			}
 
-			p.sees("#live table", "api_echo") // the ping
+			p.waitText("#live table", "api_echo") // the ping
 			p.click("#live tr:nth-child(2) .pick")
-			p.sees("#live .lead", "Route ")
+			p.waitText("#live .lead", "Route ")
 
-			if got := p.text("#chain .lead"); got != "GET /version passes recovery, metrics, access-log, version-headers, body-limit, fault-injection and ends in version." {
+			if got := p.text("#chain .lead"); got != "GET /version passes through recovery, metrics, access-log, version-headers, body-limit, fault-injection and ends in version." {
 				t.Error(got)
 			}
-			p.choose("#chain select", "/healthz")
-			p.sees("#chain .lead", "GET /healthz passes recovery, metrics, access-log, version-headers, body-limit and ends in health.")
-			if n, open := eval[int](p, `document.querySelectorAll('.way .on').length`), 5+1; n != open {
-				t.Errorf("the chain has %d stops, want %d", n, open)
+			p.selectOption("#chain select", "/healthz")
+			p.waitText("#chain .lead", "GET /healthz passes through recovery, metrics, access-log, version-headers, body-limit and ends in health.")
+			if n, open := eval[int](p, `document.querySelectorAll('.path .on').length`), 5+1; n != open {
+				t.Errorf("the path has %d stops, want %d", n, open)
 			}
 			p.click("#chain ol li:nth-child(2) summary")
-			p.sees("#chain", "PODINFO_METRICS_ENABLED")
+			p.waitText("#chain", "PODINFO_METRICS_ENABLED")
 
-			p.sees("#faults", "Readiness")
-			p.sees("#try .command", address[:strings.LastIndex(address, ":")])
-			p.sees("#token", "Get a token")
-			p.sees("#console", "Connect")
+			p.waitText("#faults", "Readiness")
+			p.waitText("#try .command", address[:strings.LastIndex(address, ":")])
+			p.waitText("#token", "Get a token")
+			p.waitText("#console", "Connect")
 			for _, path := range []string{"swagger/index.html", "api/info", "metrics"} {
 				status := eval[int](p, `fetch([...document.querySelectorAll('footer a')].find((a) => a.getAttribute('href') === %s).href).then((r) => r.status)`, path)
 				if status != 200 {
-					t.Errorf("the link to %s returns %d", path, status)
+					t.Errorf("the link to %s returns status %d", path, status)
 				}
 			}
-			for _, id := range []string{"answers", "live", "chain", "faults", "try", "token", "console"} {
+			for _, id := range []string{"responses", "live", "chain", "faults", "try", "token", "console"} {
 				p.click(`nav a[href$="#` + id + `"]`)
-				p.until(`document.activeElement.closest('section')?.id === %s`, id)
+				p.waitFor(`document.activeElement.closest('section')?.id === %s`, id)
 			}
 			if got := eval[string](p, `location.pathname`); !strings.HasSuffix(address+"/", got) && !strings.HasSuffix(address, got) {
-				t.Errorf("following the links ended at %s", got)
+				t.Errorf("the links lead to %s", got)
 			}
 		})
 	}
 }
 
-// TestAccessible checks all panels with axe-core, with their fields and lists filled,
-// in both themes and on a phone.
+// TestAccessible runs axe-core on the page with its fields and lists filled, in
+// both themes and on a phone.
 func TestAccessible(t *testing.T) {
 	t.Parallel()
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_UI_ADMIN_TOKEN=sesame", "PODINFO_RANDOM_DELAY_ENABLED=standby",
 		`PODINFO_FAULTS={"rules": [{"name": "late", "delay": "1ms"}]}`)
-	for name, l := range map[string]look{"light": desktop, "dark": desktop.inDark(), "phone": phone, "dark phone": phone.inDark()} {
+	for name, v := range map[string]view{"light": desktop, "dark": desktop.inDark(), "phone": phone, "dark phone": phone.inDark()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l.still = true // the contrast is undefined during a transition
-			p := shown(t, s.url, l)
-			p.mayFail()
+			v.still = true // the contrast is not defined during transitions
+			p := openLoaded(t, s.url, v)
+			p.allowFailures()
 			p.fill()
 			p.axe()
 			if wide := eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
@@ -106,44 +106,46 @@ func TestAccessible(t *testing.T) {
 	}
 }
 
-// fill opens all parts of the page and fills its forms.
+// fill opens the page's details and fills its forms.
 func (p *tab) fill() {
 	p.click(".ping button")
 	p.click("#chain ol li:first-child summary")
 	p.click("#faults summary")
 	p.click("#faults [aria-label='Readiness']") // without the token
-	p.sees("#faults", "token is missing or wrong")
+	p.waitText("#faults", "token is missing or wrong")
 	p.click("#try form > .row button")
-	p.sees("#try .status", "202")
+	p.waitText("#try .status", "202")
 	p.fillConsole()
 }
 
-// TestFewModules: the page omits the parts of modules that are off.
+// TestFewModules checks that the page says which modules are off and leaves out
+// their links.
 func TestFewModules(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_MODULES=none,http-server,ui,info").url, desktop)
-	p.sees("#connection", "live")
-	p.sees("#answers table", release)
-	p.sees("#chain .lead", "GET / passes no middleware and ends in info.")
-	p.sees("#faults", "The module fault-injection is off")
-	p.sees("#token", "The module token is off.")
-	p.sees("#console", "The module ws-echo is off.")
+	p.waitText("#connection", "live")
+	p.waitText("#responses table", release)
+	p.waitText("#chain .lead", "GET / passes through no middleware and ends in info.")
+	p.waitText("#faults", "The fault-injection module is off")
+	p.waitText("#token", "The token module is off.")
+	p.waitText("#console", "The ws-echo module is off.")
 	if got := strings.TrimSpace(p.text("footer p:last-child")); got != "api/info" {
 		t.Errorf("links to %q", got)
 	}
 }
 
-// TestGreetingIsReadable: the greeting has enough contrast on every colour.
+// TestGreetingIsReadable checks the contrast of the greeting for any colour
+// that can be configured.
 func TestGreetingIsReadable(t *testing.T) {
 	t.Parallel()
 	for color, text := range map[string]string{
 		"#000": "255", "#fff": "0", "yellow": "0", "Navy": "255", "#777777": "0", "#34577c": "255", "tomato": "0", "rebeccapurple": "255",
-		"nosuchcolor": "255", "transparent": "255", "inherit": "255", // the default colour shows
+		"nosuchcolor": "255", "transparent": "255", "inherit": "255", // replaced by the default colour
 	} {
 		t.Run(color, func(t *testing.T) {
 			t.Parallel()
-			p := open(t, start(t, "PODINFO_UI_COLOR="+color).url, look{width: 390, height: 844, still: true})
-			p.sees(".facts", release)
+			p := open(t, start(t, "PODINFO_UI_COLOR="+color).url, view{width: 390, height: 844, still: true})
+			p.waitText(".facts", release)
 			if got, want := eval[string](p, `getComputedStyle(document.querySelector('pod-greeting')).color`), fmt.Sprintf("rgb(%s, %[1]s, %[1]s)", text); got != want {
 				t.Errorf("text in %s, want %s", got, want)
 			}
@@ -160,92 +162,93 @@ func TestGreetingIsReadable(t *testing.T) {
 	}
 }
 
-// TestLogo: the page shows the configured logo, or the default if it does not load.
+// TestLogo checks that the configured logo is loaded, and replaced if that
+// fails.
 func TestLogo(t *testing.T) {
 	t.Parallel()
 	for logo, want := range map[string]string{"": "/logo.svg", "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7": "data:image/gif", "no-such-logo.png": "/logo.svg"} {
-		p := shown(t, start(t, "PODINFO_UI_LOGO="+logo).url, desktop)
-		p.mayFail()
-		p.until(`document.querySelector('pod-greeting img').src.includes(%s) && document.querySelector('pod-greeting img').complete`, want)
+		p := openLoaded(t, start(t, "PODINFO_UI_LOGO="+logo).url, desktop)
+		p.allowFailures()
+		p.waitFor(`document.querySelector('pod-greeting img').src.includes(%s) && document.querySelector('pod-greeting img').complete`, want)
 	}
 }
 
-// TestTheme: the theme follows the system until the user chooses one, which is
-// remembered.
+// TestTheme checks that the theme follows the system until the user selects
+// one, and that the page remembers that.
 func TestTheme(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	dark := func() bool {
 		return eval[bool](p, `getComputedStyle(document.documentElement).backgroundColor === 'rgb(15, 20, 26)'`)
 	}
 	if dark() {
-		t.Error("dark at first")
+		t.Error("the theme is dark at first")
 	}
-	p.look(desktop.inDark())
+	p.setView(desktop.inDark())
 	if !dark() || p.text("#theme") != "Light" {
-		t.Error("does not follow the system")
+		t.Error("the theme does not follow the system")
 	}
 	p.click("#theme")
 	p.must(chromedp.Do(p.ctx, chromedp.Reload()))
-	p.sees("#theme", "Dark")
+	p.waitText("#theme", "Dark")
 	if dark() {
-		t.Error("the choice is forgotten")
+		t.Error("the page has forgotten the selected theme")
 	}
 }
 
-// TestKeyboard operates the page without a mouse.
+// TestKeyboard uses the page without a mouse.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
-	p := shown(t, start(t).url, desktop)
+	p := openLoaded(t, start(t).url, desktop)
 	p.press(kb.Tab)
 	if got := eval[string](p, `document.activeElement.textContent`); got != "Skip to content" {
-		t.Errorf("the first element is %q", got)
+		t.Errorf("first is %q", got)
 	}
 	p.press(kb.Enter)
-	p.until(`location.hash === '#answers'`)
+	p.waitFor(`location.hash === '#responses'`)
 
-	p.until(`document.querySelector('.drawing').ariaValueMax > 1`)
+	p.waitFor(`document.querySelector('.drawing').ariaValueMax > 1`)
 	eval[bool](p, `document.querySelector('.drawing').focus(), true`)
 	if ring := eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`); ring != "solid" && ring != "auto" {
-		t.Errorf("the focus is invisible: %s", ring)
+		t.Errorf("the focus is not visible: outline style %s", ring)
 	}
 	p.press(kb.Home)
-	p.until(`document.activeElement.ariaValueNow === '0'`)
+	p.waitFor(`document.activeElement.ariaValueNow === '0'`)
 	p.press(kb.ArrowRight)
-	p.until(`document.activeElement.ariaValueNow === '1' && /^\d\d:\d\d:\d\d: all [\d.,]+, errors [\d.,]+$/.test(document.activeElement.ariaValueText)`)
+	p.waitFor(`document.activeElement.ariaValueNow === '1' && /^\d\d:\d\d:\d\d: all [\d.,]+, errors [\d.,]+$/.test(document.activeElement.ariaValueText)`)
 
 	eval[bool](p, `document.querySelector('#chain summary').focus(), true`)
 	p.press(kb.Enter)
-	p.until(`document.querySelector('#chain details').open`)
+	p.waitFor(`document.querySelector('#chain details').open`)
 }
 
-// TestSwagger opens the page of the API.
+// TestSwagger opens Swagger UI.
 func TestSwagger(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_PREFIX=/foo").url+"/foo/swagger/", desktop)
-	p.until(`document.querySelector('[data-path="/cache/{key}"]')`)
+	p.waitFor(`document.querySelector('[data-path="/cache/{key}"]')`)
 }
 
-// TestScreenshots writes the screenshots of README.md.
+// TestScreenshots takes the screenshots of README.md and others for review.
 func TestScreenshots(t *testing.T) {
 	if !*update {
-		t.Skip("only with -update: pixels differ between machines")
+		t.Skip("runs only with -update, because pixels differ between machines")
 	}
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby", "PODINFO_RANDOM_ERROR_ENABLED=standby",
 		`PODINFO_FAULTS={"rules": [{"name": "slow-delay", "match": {"path": "/delay/*"}, "delay": {"p50": "20ms", "p99": "300ms"}}, {"name": "some-fail", "match": {"path": "/api/*", "percent": 8}, "fault": {"status": 503}}]}`)
 	next := startAt(t, freeAddr(t), nextRelease, "PODINFO_UI_COLOR=#b5541c")
 	front := newProxy(t, "", s)
-	p := shown(t, front.URL, desktop)
-	p.mayFail()
-	p.choose("#answers select", "10 a second")
-	p.choose("#live select", "2 minutes")
+	p := openLoaded(t, front.URL, desktop)
+	p.allowFailures()
+	p.selectOption("#responses select", "10 per second")
+	p.selectOption("#live select", "2 minutes")
 	eval[bool](p, `(async () => {
 		for (;;) {
 			await Promise.all(['delay/30ms', 'version', 'api/echo', 'status/' + (Math.random() < 0.05 ? 503 : 200)].map((path) => fetch(path).catch(() => {})));
 			await new Promise((done) => setTimeout(done, 20 + 60 * Math.random()));
 		}
 	})(), true`)
-	time.Sleep(100 * time.Second) // the plots show two minutes
+	time.Sleep(100 * time.Second) // fills most of the two minutes that the plots show
 	p.click(".ping button")
 	// For a while, half of the responses come from the next release.
 	for i := range 30 {
@@ -255,12 +258,12 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	front.target.Store(s)
-	p.until(`document.querySelectorAll('.strip [class]').length === 200`)
+	p.waitFor(`document.querySelectorAll('.strip [class]').length === 200`)
 	p.click("#try form > .row button")
 	p.fillConsole()
 	for _, shot := range []struct {
 		name, panel string
-		look
+		view
 	}{
 		{"page-desktop-light", "", desktop}, {"page-desktop-dark", "", desktop.inDark()},
 		{"page-tablet-light", "", tablet}, {"page-tablet-dark", "", tablet.inDark()},
@@ -270,7 +273,7 @@ func TestScreenshots(t *testing.T) {
 		{"try-desktop-light", "try", desktop}, {"console-tablet-dark", "token", tablet.inDark()}, {"live-phone-light", "live", phone},
 	} {
 		shot.still = true
-		p.look(shot.look)
+		p.setView(shot.view)
 		eval[bool](p, `scrollTo(0, 0), document.getElementById(%s)?.scrollIntoView(), new Promise((done) => setTimeout(() => done(true), 1200))`, shot.panel)
 		b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 		p.must(err)
@@ -278,8 +281,8 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// writePNG writes a screenshot to docs if README.md shows it, and to dist otherwise. It
-// compresses better than the browser.
+// writePNG writes a screenshot to docs if README.md shows it, and to dist
+// otherwise. It compresses better than the browser.
 func writePNG(name string, b []byte) error {
 	dir := "../../dist/screenshots"
 	if readme, err := os.ReadFile("../../README.md"); err == nil && bytes.Contains(readme, []byte("docs/screenshots/"+name+".png")) {
@@ -301,11 +304,11 @@ func writePNG(name string, b []byte) error {
 
 func (p *tab) fillConsole() {
 	p.click("#token form:first-child button")
-	p.sees("#token .status", "Issued")
+	p.waitText("#token .status", "Issued")
 	p.click("#token form:nth-child(2) button")
-	p.sees("#token .status", "Valid")
+	p.waitText("#token .status", "Valid")
 	p.click("#console form button")
-	p.sees("#console .log", "connected")
+	p.waitText("#console .log", "connected")
 	p.click("#console form button:not([type])")
-	p.sees("#console .log", "received")
+	p.waitText("#console .log", "received")
 }

@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-// Two releases of podinfo. The scripts of the next one do not work with those of the
-// first.
+// Two releases of podinfo. Their scripts cannot be mixed: an export has another
+// name in the next release.
 const release, nextRelease = "6.15.0", "6.99.0"
 
-var built = map[string]string{} // paths of the binaries, by release
+var binaries = map[string]string{} // paths by release
 
 func build(dir string) error {
 	overlay, err := nextAssets(dir)
@@ -31,8 +31,8 @@ func build(dir string) error {
 		return err
 	}
 	for version, flags := range map[string][]string{release: nil, nextRelease: {"-overlay", overlay}} {
-		built[version] = filepath.Join(dir, "podinfo-"+version)
-		args := append([]string{"build", "-ldflags", "-X github.com/seed-4591fe7d/podinfo.release=" + version, "-o", built[version]}, flags...)
+		binaries[version] = filepath.Join(dir, "podinfo-"+version)
+		args := append([]string{"build", "-ldflags", "-X github.com/seed-4591fe7d/podinfo.release=" + version, "-o", binaries[version]}, flags...)
 		cmd := exec.Command("go", append(args, "./cmd/podinfo")...)
 		cmd.Dir = "../.."
 		cmd.Stderr = os.Stderr
@@ -43,8 +43,8 @@ func build(dir string) error {
 	return nil
 }
 
-// nextAssets writes the assets of the next release, and the overlay file that makes
-// the go command use them.
+// nextAssets writes the assets of the next release, and returns the path of an
+// overlay file that makes the go command use them.
 func nextAssets(dir string) (overlay string, err error) {
 	files, err := filepath.Glob(assets + "/*")
 	if err != nil {
@@ -76,21 +76,21 @@ func nextAssets(dir string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, text, 0o644)
 }
 
-// A server is a running podinfo.
+// server is a running podinfo.
 type server struct {
 	cmd   *exec.Cmd
 	addr  string
 	url   string // without a slash at the end
 	log   output
 	ended chan struct{}
-	err   error // after ended is closed
+	err   error // the result of Wait once ended is closed
 }
 
 // output collects the output of a process.
 type output struct {
-	mu     sync.Mutex
-	text   strings.Builder
-	listen chan struct{} // closed when the log says that it listens
+	mu        sync.Mutex
+	text      strings.Builder
+	listening chan struct{} // closed when the output says that the server listens
 }
 
 func (o *output) Write(b []byte) (int, error) {
@@ -99,7 +99,7 @@ func (o *output) Write(b []byte) (int, error) {
 	before := strings.Contains(o.text.String(), "Starting HTTP Server.")
 	o.text.Write(b)
 	if !before && strings.Contains(o.text.String(), "Starting HTTP Server.") {
-		close(o.listen)
+		close(o.listening)
 	}
 	return len(b), nil
 }
@@ -110,7 +110,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start runs podinfo on a free port until the test ends.
+// start runs a podinfo on a free port until the test ends.
 func start(t *testing.T, vars ...string) *server {
 	t.Helper()
 	return startAt(t, freeAddr(t), release, vars...)
@@ -118,25 +118,26 @@ func start(t *testing.T, vars ...string) *server {
 
 func startAt(t *testing.T, addr, version string, vars ...string) *server {
 	t.Helper()
-	return launch(t, addr, exec.Command(built[version]), vars...)
+	return launch(t, addr, exec.Command(binaries[version]), vars...)
 }
 
-// startPod is like start, but with a host name, if the test may set one.
+// startPod starts podinfo with its own host name, if the test may set one.
 func startPod(t *testing.T, name, version string, vars ...string) *server {
 	t.Helper()
 	const named = `echo "$0" > /proc/sys/kernel/hostname && exec "$@"`
 	if exec.Command("unshare", "--uts", "sh", "-c", named, name, "true").Run() != nil {
 		return startAt(t, freeAddr(t), version, vars...)
 	}
-	return launch(t, freeAddr(t), exec.Command("unshare", "--uts", "sh", "-c", named, name, built[version]), vars...)
+	return launch(t, freeAddr(t), exec.Command("unshare", "--uts", "sh", "-c", named, name, binaries[version]), vars...)
 }
 
-// launch starts a process and waits until its log says that it listens, because
-// another process may have taken the port.
+// launch starts a process and waits until its output says that it listens.
+// Connecting to the port proves nothing, because another process may have taken
+// it.
 func launch(t *testing.T, addr string, cmd *exec.Cmd, vars ...string) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
-	s := &server{cmd: cmd, addr: addr, url: "http://" + addr, log: output{listen: make(chan struct{})}, ended: make(chan struct{})}
+	s := &server{cmd: cmd, addr: addr, url: "http://" + addr, log: output{listening: make(chan struct{})}, ended: make(chan struct{})}
 	s.cmd.Env = append([]string{"PODINFO_HOST=" + host, "PODINFO_PORT=" + port, "PODINFO_DATA_PATH=" + t.TempDir(), "PODINFO_SHUTDOWN_GRACE=0s", "PODINFO_UI_SAMPLE_INTERVAL=500ms"}, vars...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {
@@ -149,26 +150,26 @@ func launch(t *testing.T, addr string, cmd *exec.Cmd, vars ...string) *server {
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("podinfo on %s said:\n%.4000s", addr, &s.log)
+			t.Logf("output of podinfo on %s:\n%.4000s", addr, &s.log)
 		}
 	})
 	select {
-	case <-s.log.listen:
+	case <-s.log.listening:
 	case <-s.ended:
 		t.Fatalf("podinfo exited: %v", s.err)
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("podinfo does not listen")
 	}
 	return s
 }
 
-// stop kills the process, as in a crash, and waits for its end.
+// stop kills the process and waits for its end.
 func (s *server) stop() {
 	s.cmd.Process.Kill()
 	<-s.ended
 }
 
-// status returns the status of a request that is not from a browser.
+// status returns the status of a response to a client that is not a browser.
 func (s *server) status(t *testing.T, path string) int {
 	t.Helper()
 	res, err := http.Get(s.url + path)
@@ -194,13 +195,13 @@ func (s *server) hostname(t *testing.T) string {
 	return info.Hostname
 }
 
-// A proxy strips prefix and forwards to the current target. It counts all requests
-// and the open ones.
+// proxy strips a prefix from requests and forwards them to the current target.
+// It counts all requests and those in flight.
 type proxy struct {
 	*httptest.Server
 	target      atomic.Pointer[server]
 	total, open atomic.Int64
-	served      func(path string) // called after each response, unless nil
+	served      func(path string) // called after each response, if not nil
 }
 
 func newProxy(t *testing.T, prefix string, s *server) *proxy {
@@ -234,7 +235,7 @@ func newProxy(t *testing.T, prefix string, s *server) *proxy {
 	return p
 }
 
-// freeAddr returns an unused address.
+// freeAddr returns an address that no process listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

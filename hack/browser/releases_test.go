@@ -17,11 +17,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A balancer sends requests to its servers in turn.
+// balancer forwards requests to its servers in turn.
 type balancer struct {
 	*httptest.Server
-	pages, others atomic.Int64 // counters, separate so that each server gets pages
-	foreign       atomic.Int64 // requests for assets that returned 404
+	pages, others atomic.Int64 // counted separately, so that each server serves pages
+	foreign       atomic.Int64 // requests for assets that got 404
 }
 
 func balance(t *testing.T, servers ...*server) *balancer {
@@ -29,11 +29,11 @@ func balance(t *testing.T, servers ...*server) *balancer {
 	b := new(balancer)
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			turn := &b.others
+			count := &b.others
 			if r.In.URL.Path == "/" {
-				turn = &b.pages
+				count = &b.pages
 			}
-			u, err := url.Parse(servers[int(turn.Add(1))%len(servers)].url)
+			u, err := url.Parse(servers[int(count.Add(1))%len(servers)].url)
 			if err != nil {
 				panic(err)
 			}
@@ -55,19 +55,20 @@ func balance(t *testing.T, servers ...*server) *balancer {
 	return b
 }
 
-// whole waits until a page shows all panels, with their style.
-func (p *tab) whole() {
+// waitLoaded waits until a page shows all panels and checks its style and
+// images.
+func (p *tab) waitLoaded() {
 	p.Helper()
-	p.sees("#connection", "live")
-	p.until(`document.querySelectorAll('pod-chain li').length > 20`)
-	p.until(`document.querySelector('pod-plot path.line')`)
+	p.waitText("#connection", "live")
+	p.waitFor(`document.querySelectorAll('pod-chain li').length > 20`)
+	p.waitFor(`document.querySelector('pod-plot path.line')`)
 	if !eval[bool](p, `getComputedStyle(document.querySelector('.panel')).borderTopStyle === 'solid' && [...document.images].every((i) => i.naturalWidth)`) {
-		p.Error("the style or the logo is missing")
+		p.Error("the style or an image is missing")
 	}
 }
 
-// TestTwoReleases: two releases serve requests in turn, as with a canary. A page uses
-// the assets of only one of them.
+// TestTwoReleases opens pages while two releases respond in turn, as with a
+// canary. Each page must consist of the files of one release.
 func TestTwoReleases(t *testing.T) {
 	t.Parallel()
 	old, next := start(t), startAt(t, freeAddr(t), nextRelease)
@@ -75,18 +76,18 @@ func TestTwoReleases(t *testing.T) {
 	styles := map[string]int{}
 	for range 8 {
 		p := open(t, front.URL, desktop)
-		p.mayFail()
-		p.whole()
+		p.allowFailures()
+		p.waitLoaded()
 		styles[eval[string](p, `getComputedStyle(document.documentElement).getPropertyValue('--release')`)]++
 		p.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank")))
 	}
 	if styles[""] != 4 || styles["next"] != 4 || front.foreign.Load() == 0 {
-		t.Errorf("releases of the pages: %v; requests for files of the other release: %d", styles, front.foreign.Load())
+		t.Errorf("releases of the pages: %v; requests for files of another release: %d", styles, front.foreign.Load())
 	}
 }
 
-// TestReleaseEnds: while a page loads, another release takes over and serves the other
-// requests of the page.
+// TestReleaseEnds replaces the release right after it has served the page, so
+// that another one receives all further requests.
 func TestReleaseEnds(t *testing.T) {
 	t.Parallel()
 	old, next := start(t), startAt(t, freeAddr(t), nextRelease)
@@ -97,15 +98,15 @@ func TestReleaseEnds(t *testing.T) {
 		}
 	}
 	p := open(t, front.URL, desktop)
-	p.mayFail()
-	p.whole()
-	p.sees("#build", nextRelease)
+	p.allowFailures()
+	p.waitLoaded()
+	p.waitText("#build", nextRelease)
 }
 
-// TestServerDiesWhileLoading: the page reports that it could not load.
+// TestServerDiesWhileLoading checks that a page that cannot be loaded says so.
 func TestServerDiesWhileLoading(t *testing.T) {
 	t.Parallel()
-	for name, last := range map[string]string{"before the loader": "/", "behind the loader": "/load.js"} {
+	for name, last := range map[string]string{"before the loader": "/", "after the loader": "/load.js"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
@@ -116,17 +117,17 @@ func TestServerDiesWhileLoading(t *testing.T) {
 				}
 			}
 			p := open(t, front.URL, phone)
-			p.mayFail()
-			p.sees("#banner", "could not be loaded")
-			p.sees("h1", "greetings from podinfo v"+release)
+			p.allowFailures()
+			p.waitText("#banner", "could not be loaded")
+			p.waitText("h1", "greetings from podinfo v"+release)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.said = slices.DeleteFunc(p.said, func(line string) bool { return strings.Contains(line, "MIME type") }) // caused by the error of the proxy
+			p.logged = slices.DeleteFunc(p.logged, func(line string) bool { return strings.Contains(line, "MIME type") }) // the type of the proxy's error
 		})
 	}
 }
 
-// TestSlowServer: each file takes a while, and the page waits.
+// TestSlowServer checks that the page waits for slow files.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	front := newProxy(t, "", start(t))
@@ -138,85 +139,87 @@ func TestSlowServer(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	})
 	p := open(t, front.URL, desktop)
-	p.until(`document.querySelector('h1')?.checkVisibility() && document.getElementById('banner').hidden`) // shown before that
-	p.whole()
+	p.waitFor(`document.querySelector('h1')?.checkVisibility() && document.getElementById('banner').hidden`) // the unstyled page, until the files arrive
+	p.waitLoaded()
 }
 
-// TestServerHangs: a server that hangs looks like one that died.
+// TestServerHangs checks that the page treats a server that hangs like a dead
+// one.
 func TestServerHangs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	p := shown(t, s.url, desktop)
-	p.mayFail()
+	p := openLoaded(t, s.url, desktop)
+	p.allowFailures()
 	s.cmd.Process.Signal(syscall.SIGSTOP)
-	p.sees("#connection", "no connection")
-	p.sees("#banner", "does not answer")
+	p.waitText("#connection", "no connection")
+	p.waitText("#banner", "is not responding")
 	s.cmd.Process.Signal(syscall.SIGCONT)
-	p.sees("#connection", "live")
-	p.until(`document.getElementById('banner').hidden`)
+	p.waitText("#connection", "live")
+	p.waitFor(`document.getElementById('banner').hidden`)
 }
 
-// TestReplicas: behind a balancer, the page names the replica whose figures it shows
-// and the one that a change was made on.
+// TestReplicas checks that the page says which of several replicas it shows, and
+// which one a change has reached.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	vars := []string{"PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby"}
 	pods := []*server{startPod(t, "pod-a", release, vars...), startPod(t, "pod-b", release, vars...)}
 	front := newProxy(t, "", pods[0])
-	p := shown(t, front.URL, desktop)
+	p := openLoaded(t, front.URL, desktop)
 	names := []string{pods[0].hostname(t), pods[1].hostname(t)}
 	for _, css := range []string{"#live .lead", "#chain .tools", "#faults .lead"} {
-		p.sees(css, "pod "+names[0]+" (6.15.0)")
+		p.waitText(css, "pod "+names[0]+" (6.15.0)")
 	}
-	p.sees("#faults .control", "Ready")
+	p.waitText("#faults .control", "Ready")
 
-	// From here, one pod sends the events and the other serves all other requests.
+	// From here the events come from one pod and all other responses from the
+	// other.
 	front.target.Store(pods[1])
 	p.click("[aria-label='Readiness']")
-	p.sees("#faults .refused", "Changed on pod "+names[1]+" (6.15.0")
+	p.waitText("#faults .refused", "Changed on pod "+names[1]+" (6.15.0")
 	p.click("[aria-label='Module random-delay']")
-	p.sees("#chain .refused", "Changed on pod "+names[1]+" (6.15.0")
+	p.waitText("#chain .refused", "Changed on pod "+names[1]+" (6.15.0")
 	for i, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
 		if got := pods[i].status(t, "/readyz"); got != want {
-			t.Errorf("%s: /readyz returns %d", names[i], got)
+			t.Errorf("%s: status of /readyz: %d", names[i], got)
 		}
 	}
 	if got := p.text("#faults .control"); !strings.Contains(got, "Ready") || strings.Contains(got, "Not ready") {
-		t.Errorf("the state of one pod is shown for the other: %s", got)
+		t.Errorf("the page shows the state of the wrong pod: %s", got)
 	}
-	p.sees("#chain li:has([aria-label='Module random-delay'])", "standby")
+	p.waitText("#chain li:has([aria-label='Module random-delay'])", "standby")
 
-	// When that pod stops, the page shows the other one.
-	p.mayFail()
+	// When that pod is gone, the page shows the other one.
+	p.allowFailures()
 	pods[0].stop()
 	for _, css := range []string{"#live .lead", "#chain .tools", "#faults .lead"} {
-		p.sees(css, "pod "+names[1]+" (6.15.0)")
+		p.waitText(css, "pod "+names[1]+" (6.15.0)")
 	}
-	p.sees("#faults .control", "Not ready")
-	p.sees("#chain li:has([aria-label='Module random-delay'])", "on")
+	p.waitText("#faults .control", "Not ready")
+	p.waitText("#chain li:has([aria-label='Module random-delay'])", "on")
 	p.click("[aria-label='Readiness']")
-	p.until(`!document.querySelector('#faults .control').textContent.includes('Not ready')`)
+	p.waitFor(`!document.querySelector('#faults .control').textContent.includes('Not ready')`)
 }
 
-// TestBalancedReplicas: the page repeats its requests until all panels show the same
-// replica.
+// TestBalancedReplicas checks that all panels show the same one of several
+// replicas.
 func TestBalancedReplicas(t *testing.T) {
 	t.Parallel()
 	front := balance(t, startPod(t, "pod-a", release), startPod(t, "pod-b", release), startPod(t, "pod-c", release))
-	p := shown(t, front.URL, desktop)
-	const whose = `document.querySelector(%s).innerText.match(/pod \S+ /)[0]`
-	p.until(fmt.Sprintf(whose+` === `+whose, "'#live .lead'", "'#chain .tools'"))
+	p := openLoaded(t, front.URL, desktop)
+	const pod = `document.querySelector(%s).innerText.match(/pod \S+ /)[0]`
+	p.waitFor(fmt.Sprintf(pod+` === `+pod, "'#live .lead'", "'#chain .tools'"))
 }
 
-// TestTwoReleasesWithoutCache loads a page of two releases without the browser's cache,
-// as the developer tools can.
+// TestTwoReleasesWithoutCache checks that the page also loads when the
+// developer tools disable the cache.
 func TestTwoReleasesWithoutCache(t *testing.T) {
 	t.Parallel()
 	front := balance(t, start(t), startAt(t, freeAddr(t), nextRelease))
 	p := open(t, front.URL, desktop)
-	p.mayFail()
+	p.allowFailures()
 	_, err := chromedp.Call(p.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
 	p.must(err)
 	p.must(chromedp.Do(p.ctx, chromedp.Navigate(front.URL)))
-	p.whole()
+	p.waitLoaded()
 }

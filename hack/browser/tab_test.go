@@ -18,10 +18,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var update = flag.Bool("update", false, "write docs/screenshots")
+var update = flag.Bool("update", false, "take the screenshots in docs/screenshots again")
 
-// chromium is the browser that all tests share. Each test opens its tabs in a separate
-// browser context.
+// chromium is the browser that all tests share. Each test has its own tabs in
+// its own browser contexts.
 var chromium context.Context
 
 func TestMain(m *testing.M) {
@@ -46,44 +46,44 @@ func run(m *testing.M) int {
 	chromium, cancel = chromedp.NewContext(ctx)
 	defer cancel()
 	if err := chromedp.Do(chromium, chromedp.Navigate("about:blank")); err != nil {
-		fmt.Fprintln(os.Stderr, "chromium does not start, which `make deps` installs:", err)
+		fmt.Fprintln(os.Stderr, "chromium does not start; `make deps` installs it:", err)
 		return 1
 	}
 	return m.Run()
 }
 
-// patience is the timeout of each wait.
-const patience = 2 * time.Minute
+// timeout bounds every wait for something on a page.
+const timeout = 2 * time.Minute
 
-// A tab is an open page.
+// tab is an open page.
 type tab struct {
 	*testing.T
 	ctx context.Context
 
-	mu       sync.Mutex
-	said     []string // unexpected lines on the console
-	failed   []string // those of failed requests
-	tolerant bool     // of failed requests
-	hosts    map[string]bool
+	mu             sync.Mutex
+	logged         []string        // console messages, violations and exceptions
+	failed         []string        // failed requests that the browser logged
+	failureAllowed bool            // whether requests may fail
+	hosts          map[string]bool // that the page sent requests to
 }
 
-// A look is a screen size and theme.
-type look struct {
+// view is a window's size and the user's preferences.
+type view struct {
 	width, height int64
 	dark, still   bool
 }
 
 var (
-	desktop = look{width: 1440, height: 900}
-	tablet  = look{width: 768, height: 1024}
-	phone   = look{width: 390, height: 844}
+	desktop = view{width: 1440, height: 900}
+	tablet  = view{width: 768, height: 1024}
+	phone   = view{width: 390, height: 844}
 )
 
-func (l look) inDark() look { l.dark = true; return l }
+func (v view) inDark() view { v.dark = true; return v }
 
-// open opens a page. The test fails if the page logs to the console or sends a request
-// to another host.
-func open(t *testing.T, address string, l look) *tab {
+// open opens a page. The test fails at its end if anything was logged on the
+// console or requested from another host.
+func open(t *testing.T, address string, v view) *tab {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -91,34 +91,34 @@ func open(t *testing.T, address string, l look) *tab {
 	}
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	p := &tab{T: t, ctx: ctx, hosts: map[string]bool{}}
-	p.must(chromedp.Listen(ctx, p.hear))
+	p.must(chromedp.Listen(ctx, p.record))
 	t.Cleanup(func() {
 		p.check(u.Host)
 		cancel()
 	})
-	p.look(l)
+	p.setView(v)
 	p.must(chromedp.Do(ctx, chromedp.Navigate(address)))
 	return p
 }
 
-func (p *tab) look(l look) {
+func (p *tab) setView(v view) {
 	p.Helper()
 	scheme, motion := "light", "no-preference"
-	if l.dark {
+	if v.dark {
 		scheme = "dark"
 	}
-	if l.still {
+	if v.still {
 		motion = "reduce"
 	}
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion},
 	}})
 	p.must(err)
-	p.must(chromedp.Do(p.ctx, chromedp.EmulateViewport(l.width, l.height)))
+	p.must(chromedp.Do(p.ctx, chromedp.EmulateViewport(v.width, v.height)))
 }
 
-// hear records the logs and requests of the page.
-func (p *tab) hear(ev any) {
+// record records what the page logs and which hosts it sends requests to.
+func (p *tab) record(ev any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch ev := ev.(type) {
@@ -128,38 +128,39 @@ func (p *tab) hear(ev any) {
 		if e.Source == log.EntrySourceNetwork {
 			p.failed = append(p.failed, line)
 		} else {
-			p.said = append(p.said, line)
+			p.logged = append(p.logged, line)
 		}
 	case *runtime.EventConsoleAPICalled:
 		for _, a := range ev.Args {
-			p.said = append(p.said, fmt.Sprintf("console.%s: %s %s", ev.Type, a.Value, a.Description))
+			p.logged = append(p.logged, fmt.Sprintf("console.%s: %s %s", ev.Type, a.Value, a.Description))
 		}
 	case *runtime.EventExceptionThrown:
-		p.said = append(p.said, fmt.Sprintf("exception: %s %+v", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception))
+		p.logged = append(p.logged, fmt.Sprintf("exception: %s %+v", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception))
 	case *network.EventRequestWillBeSent:
-		p.asked(ev.Request.URL)
+		p.recordHost(ev.Request.URL)
 	case *network.EventWebSocketCreated:
-		p.asked(ev.URL)
+		p.recordHost(ev.URL)
 	}
 }
 
-func (p *tab) asked(address string) {
+func (p *tab) recordHost(address string) {
 	if u, err := url.Parse(address); err == nil && u.Scheme != "data" && u.Scheme != "about" {
 		p.hosts[u.Host] = true
 	}
 }
 
+// check fails the test for what was logged, and for requests to other hosts.
 func (p *tab) check(host string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.tolerant {
-		p.said = append(p.said, p.failed...)
+	if !p.failureAllowed {
+		p.logged = append(p.logged, p.failed...)
 	}
-	for _, line := range p.said {
+	for _, line := range p.logged {
 		p.Errorf("the browser logged: %s", line)
 	}
 	if !p.hosts[host] || len(p.hosts) != 1 {
-		p.Errorf("requests to %v, want only %s", p.hosts, host)
+		p.Errorf("the page sent requests to %v, want only %s", p.hosts, host)
 	}
 }
 
@@ -170,13 +171,14 @@ func (p *tab) must(err error) {
 	}
 }
 
-// mayFail allows requests of the page to fail, each of which the browser logs.
-func (p *tab) mayFail() { p.tolerant = true }
+// allowFailures allows the page's requests to fail. The browser logs each
+// failure.
+func (p *tab) allowFailures() { p.failureAllowed = true }
 
 // eval returns the value of a JavaScript expression, which may be a promise.
 func eval[T any](p *tab, js string, args ...any) T {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, timeout)
 	defer cancel()
 	js = script(js, args)
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
@@ -186,7 +188,7 @@ func eval[T any](p *tab, js string, args ...any) T {
 	return v
 }
 
-// script replaces each %s by an argument as JSON.
+// script replaces each %s by the JSON of an argument.
 func script(js string, args []any) string {
 	if len(args) == 0 {
 		return js
@@ -201,38 +203,39 @@ func script(js string, args []any) string {
 	return fmt.Sprintf(js, args...)
 }
 
-// until waits for a JavaScript expression to be true. chromedp.Poll would compile text
-// in the page, which the policy of the page forbids.
-func (p *tab) until(js string, args ...any) {
+// waitFor waits until a JavaScript expression is true. (chromedp's Poll
+// compiles a string inside the page, which the page's policy forbids.)
+func (p *tab) waitFor(js string, args ...any) {
 	p.Helper()
 	js = script(js, args)
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		if eval[bool](p, "!!("+js+")") {
 			return
 		}
-		if time.Since(began) > patience {
-			p.Fatalf("never true: %s\nThe page shows: %.3000s", js, eval[string](p, "document.body.innerText"))
+		if time.Since(began) > timeout {
+			p.Fatalf("timed out waiting for %s\nThe page shows: %.3000s", js, eval[string](p, "document.body.innerText"))
 		}
 	}
 }
 
-// sees waits until an element contains a text.
-func (p *tab) sees(css, text string) {
+// waitText waits until an element shows a text.
+func (p *tab) waitText(css, text string) {
 	p.Helper()
-	p.until(`[...document.querySelectorAll(%s)].some((el) => el.checkVisibility() && el.innerText.includes(%s))`, css, text)
+	p.waitFor(`[...document.querySelectorAll(%s)].some((el) => el.checkVisibility() && el.innerText.includes(%s))`, css, text)
 }
 
+// text waits for an element and returns its text.
 func (p *tab) text(css string) string {
 	p.Helper()
-	p.until(`document.querySelector(%s)`, css)
+	p.waitFor(`document.querySelector(%s)`, css)
 	return eval[string](p, `document.querySelector(%s).innerText`, css)
 }
 
-// click clicks on an element with the mouse, after waiting until it is visible,
-// enabled and does not move.
+// click clicks on an element with the mouse, once it is visible, enabled and no
+// longer moving.
 func (p *tab) click(css string) {
 	p.Helper()
-	for began := time.Now(); time.Since(began) < patience; {
+	for began := time.Now(); time.Since(began) < timeout; {
 		at := eval[[]float64](p, `(async () => {
 			const el = document.querySelector(%s);
 			if (!el?.checkVisibility() || el.disabled) return [];
@@ -248,7 +251,7 @@ func (p *tab) click(css string) {
 			return
 		}
 	}
-	p.Fatalf("cannot click on %s", css)
+	p.Fatalf("%s cannot be clicked on", css)
 }
 
 // press presses keys.
@@ -257,18 +260,19 @@ func (p *tab) press(keys string) {
 	p.must(chromedp.Do(p.ctx, chromedp.KeyEvent(keys)))
 }
 
-// enter waits for a field and replaces its text.
-func (p *tab) enter(css, text string) {
+// typeInto waits for a field and replaces its content by a text.
+func (p *tab) typeInto(css, text string) {
 	p.Helper()
-	p.until(`(() => { const el = document.querySelector(%s); el?.focus(); el?.select(); return el; })()`, css)
+	p.waitFor(`(() => { const el = document.querySelector(%s); el?.focus(); el?.select(); return el; })()`, css)
 	p.must(chromedp.Do(p.ctx, chromedp.KeyEvent("\b")))
 	p.must(chromedp.Do(p.ctx, chromedp.SendKeys(chromedp.CSS(css), text)))
 }
 
-// choose waits for the option of a select that contains a text, and selects it.
-func (p *tab) choose(css, text string) {
+// selectOption waits for a select with an option that contains a text, and
+// selects that option.
+func (p *tab) selectOption(css, text string) {
 	p.Helper()
-	p.until(`(() => {
+	p.waitFor(`(() => {
 		const el = document.querySelector(%s), option = [...(el?.options ?? [])].find((o) => o.text.includes(%s));
 		if (!option) return false;
 		el.value = option.value;
@@ -277,13 +281,13 @@ func (p *tab) choose(css, text string) {
 	})()`, css, text)
 }
 
-// shown opens a page and waits until all panels have data.
-func shown(t *testing.T, address string, l look) *tab {
+// openLoaded opens a page and waits until all panels show data.
+func openLoaded(t *testing.T, address string, v view) *tab {
 	t.Helper()
-	p := open(t, address, l)
-	p.sees("#connection", "live")
-	p.until(`document.querySelectorAll('pod-chain li').length > 20`)
-	p.until(`document.querySelector('.strip [class^="v"]')`)
-	p.until(`document.querySelector('pod-plot path.line')?.getAttribute('d')`)
+	p := open(t, address, v)
+	p.waitText("#connection", "live")
+	p.waitFor(`document.querySelectorAll('pod-chain li').length > 20`)
+	p.waitFor(`document.querySelector('.strip [class^="v"]')`)
+	p.waitFor(`document.querySelector('pod-plot path.line')?.getAttribute('d')`)
 	return p
 }

@@ -1,5 +1,5 @@
-// Package documents validates the OpenAPI documents of podinfo and the JSON Schema
-// of fault scenarios with other implementations.
+// Package documents validates podinfo's OpenAPI documents and the JSON Schema of
+// fault scenarios with independent validators.
 package documents
 
 import (
@@ -28,7 +28,8 @@ import (
 
 const token = "s3cret"
 
-// start assembles podinfo, and the admin API of faults that the metrics port serves.
+// start assembles podinfo. It returns the App and the fault API of the metrics
+// port.
 func start(t *testing.T, env map[string]string) (http.Handler, *http.ServeMux) {
 	t.Helper()
 	vars := map[string]string{
@@ -74,7 +75,8 @@ func get(t *testing.T, h http.Handler, path string) []byte {
 	return rec.Body.Bytes()
 }
 
-// TestSwagger: the document of the routes is valid Swagger 2.0, whatever modules run.
+// TestSwagger checks that /swagger.json is valid Swagger 2.0, whichever modules
+// are on.
 func TestSwagger(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"stock":      nil,
@@ -92,8 +94,8 @@ func TestSwagger(t *testing.T) {
 	}
 }
 
-// TestFaultsOpenAPI: the document of the admin API is valid OpenAPI 3.1, and
-// requests and responses match it.
+// TestFaultsOpenAPI checks that the fault API's document is valid OpenAPI 3.1,
+// and validates requests and responses of the API against it.
 func TestFaultsOpenAPI(t *testing.T) {
 	_, mux := start(t, nil)
 	doc, err := openapi3.NewLoader().LoadFromData(get(t, mux, "/faults/openapi.json"))
@@ -139,19 +141,19 @@ func TestFaultsOpenAPI(t *testing.T) {
 			t.Errorf("%s %s: %v", c.method, c.path, err)
 			continue
 		}
-		asked := &openapi3filter.RequestValidationInput{Request: again, PathParams: params, Route: route,
+		input := &openapi3filter.RequestValidationInput{Request: again, PathParams: params, Route: route,
 			Options: &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
-		if err := openapi3filter.ValidateRequest(t.Context(), asked); err != nil {
+		if err := openapi3filter.ValidateRequest(t.Context(), input); err != nil {
 			t.Errorf("%s %s: %v", c.method, c.path, err)
 		}
-		answered := &openapi3filter.ResponseValidationInput{RequestValidationInput: asked, Status: rec.Code, Header: rec.Header(), Options: asked.Options}
-		if err := openapi3filter.ValidateResponse(t.Context(), answered.SetBodyBytes(rec.Body.Bytes())); err != nil {
+		output := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: rec.Code, Header: rec.Header(), Options: input.Options}
+		if err := openapi3filter.ValidateResponse(t.Context(), output.SetBodyBytes(rec.Body.Bytes())); err != nil {
 			t.Errorf("%s %s: %v\n%s", c.method, c.path, err, rec.Body)
 		}
 	}
 }
 
-// schema compiles the schema for editors, by the draft that it names.
+// schema returns the compiled schema that editors use.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	f, err := os.Open(filepath.Join(scenarios, "schema.json"))
@@ -167,7 +169,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 	if err := c.AddResource("schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("schema.json") // also validates it against the draft
+	s, err := c.Compile("schema.json") // also validates it against its draft
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +178,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 
 const scenarios = "../../examples/scenarios"
 
-// value decodes a scenario to the JSON value that a validator expects.
+// value returns a scenario as the JSON value that an editor validates.
 func value(t *testing.T, scenario []byte) any {
 	t.Helper()
 	var v any
@@ -194,8 +196,8 @@ func value(t *testing.T, scenario []byte) any {
 	return out
 }
 
-// TestScenarioSchema: the schema accepts the examples, and the rules that podinfo
-// returns for them.
+// TestScenarioSchema checks that the schema accepts the examples and the rules
+// that podinfo returns.
 func TestScenarioSchema(t *testing.T) {
 	s := schema(t)
 	files, err := filepath.Glob(scenarios + "/*.yaml")
@@ -220,13 +222,13 @@ func TestScenarioSchema(t *testing.T) {
 			rules = append(rules, r.Rule)
 		}
 		if err := s.Validate(map[string]any{"rules": rules}); err != nil || len(rules) == 0 {
-			t.Errorf("%s, as returned by /faults: %v", file, err)
+			t.Errorf("%s, as podinfo returns it: %v", file, err)
 		}
 	}
 }
 
-// TestScenarioSchemaRefuses: the schema and podinfo reject the same mistakes, as far
-// as a single field shows them.
+// TestScenarioSchemaRefuses checks that the schema rejects what podinfo
+// rejects, for mistakes that a schema can find.
 func TestScenarioSchemaRefuses(t *testing.T) {
 	s := schema(t)
 	for _, scenario := range []string{
@@ -244,11 +246,11 @@ func TestScenarioSchemaRefuses(t *testing.T) {
 		`rules: [{fault: {grpc: OK}}]`,
 	} {
 		if s.Validate(value(t, []byte(scenario))) == nil {
-			t.Errorf("the schema accepts %s", scenario)
+			t.Errorf("%s: the schema accepts it", scenario)
 		}
 		_, err := podinfo.New(registry.Env(map[string]string{"PODINFO_FAULTS": scenario}))
 		if err == nil {
-			t.Errorf("podinfo accepts %s", scenario)
+			t.Errorf("%s: podinfo accepts it", scenario)
 		}
 	}
 }

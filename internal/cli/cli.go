@@ -1,4 +1,4 @@
-// Package cli is the command line of a program made of modules.
+// Package cli runs a program made of modules from its command line.
 package cli
 
 import (
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -22,46 +21,49 @@ import (
 
 // Exit codes of Run.
 const (
-	ExitOK       = 0 // served and stopped, or printed what was asked for
-	ExitFailed   = 1 // could not start, failed while serving, or cut requests when stopping
-	ExitSettings = 2 // the command line, the environment or the config file is not accepted
+	ExitOK       = 0 // the server stopped cleanly, or the command printed its result
+	ExitFailed   = 1 // the server failed to start, failed while serving, or cut requests when stopping
+	ExitSettings = 2 // the command line, the environment or the config file is invalid
 )
 
-// Program is a binary.
+// Program is a binary: its modules and its surroundings.
 type Program struct {
 	Name    string
 	Modules []registry.Module
-	Given   []registry.Module // beside or in place of Modules, and on unless a variable says otherwise
+	Given   []registry.Module // added to Modules, or replacing those of the same name; on unless a variable turns them off
 	Build   registry.Build
 	Args    []string // without the program's name
-	Env     []string // as os.Environ gives it
+	Env     []string // in the form of os.Environ
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Exit    func(code int) // ends the process
+	Exit    func(code int) // terminates the process
 
 	out *jsonlog.Writer
 }
 
-// command is what the first word of the command line may be.
+// command is a subcommand, the first argument that is not a flag.
 type command struct {
 	name, doc string
 	run       func(*Program, context.Context, *registry.App) error
 }
 
+// commands lists the subcommands. The first one is the default.
 func commands() []command {
 	return []command{
-		{"serve", "serve until SIGTERM or SIGINT (the default)", (*Program).serve},
-		{"modules", "print the modules, their state and their place in the chain", (*Program).modules},
+		{"serve", "serve until SIGTERM or SIGINT (default)", (*Program).serve},
+		{"modules", "print the modules with their state and position in the chain", (*Program).modules},
 		{"settings", "print every setting with its value, source and meaning", (*Program).settings},
 		{"version", "print the version", (*Program).version},
-		{"help", "print this text", (*Program).help},
+		{"help", "print this help", (*Program).help},
 	}
 }
 
-// usageError is one the caller can mend: it ends with ExitSettings.
+// usageError is a mistake in the command line or the settings. Run returns
+// ExitSettings for it.
 type usageError struct{ error }
 
-// Run runs the command the arguments ask for and returns the exit code.
+// Run runs the command that Args name, serve by default, and returns its exit
+// code. It prints an error to Stderr, one line for each mistake.
 func (p *Program) Run(ctx context.Context) int {
 	p.out = jsonlog.NewWriter(p.Stderr)
 	defer p.out.Flush()
@@ -79,7 +81,7 @@ func (p *Program) Run(ctx context.Context) int {
 	return ExitFailed
 }
 
-// Abort ends the process now, with what was logged written.
+// Abort flushes the log and terminates the process immediately.
 func (p *Program) Abort(code int) {
 	if p.out != nil {
 		p.out.Flush()
@@ -88,8 +90,8 @@ func (p *Program) Abort(code int) {
 }
 
 func (p *Program) dispatch(ctx context.Context) error {
-	declared := registry.Settings(p.all())
-	flags, vars := flagSet(declared)
+	declared := registry.Settings(p.allModules())
+	flags, vars := newFlagSet(declared)
 	switch err := flags.Parse(p.Args); {
 	case errors.Is(err, pflag.ErrHelp):
 		return p.help(ctx, nil)
@@ -99,39 +101,42 @@ func (p *Program) dispatch(ctx context.Context) error {
 	if v, _ := flags.GetBool("version"); v {
 		return p.version(ctx, nil)
 	}
-	cmd, err := pick(flags.Args())
+	cmd, err := findCommand(flags.Args())
 	if err != nil {
 		return usageError{err}
 	}
 	if cmd.name == "help" || cmd.name == "version" {
 		return cmd.run(p, ctx, nil)
 	}
-	app, err := p.app(vars, cmd.name == "serve")
+	app, err := p.newApp(vars, cmd.name == "serve")
 	if err != nil {
 		return usageError{err}
 	}
 	return cmd.run(p, ctx, app)
 }
 
-func pick(words []string) (command, error) {
-	if len(words) == 0 {
+// findCommand returns the command that args name, the first one if they are
+// empty.
+func findCommand(args []string) (command, error) {
+	if len(args) == 0 {
 		return commands()[0], nil
 	}
 	var names []string
 	for _, c := range commands() {
 		names = append(names, c.name)
-		if c.name == words[0] && len(words) == 1 {
+		if c.name == args[0] && len(args) == 1 {
 			return c, nil
 		}
 	}
-	if slices.Contains(names, words[0]) {
-		return command{}, fmt.Errorf("%s takes no arguments, got %q", words[0], words[1])
+	if slices.Contains(names, args[0]) {
+		return command{}, fmt.Errorf("unexpected argument %q: %s takes none", args[1], args[0])
 	}
-	return command{}, fmt.Errorf("unknown command %q: want %s%s", words[0], strings.Join(names, ", "), suggest.Word(words[0], names))
+	return command{}, fmt.Errorf("unknown command %q%s: use %s", args[0], suggest.Word(args[0], names), orList(names))
 }
 
-// app assembles the modules from flags, environment and config file.
-func (p *Program) app(flags map[string]string, log bool) (*registry.App, error) {
+// newApp assembles the modules, configured from flags, environment and config
+// file. Without log, the App discards what it logs.
+func (p *Program) newApp(flags map[string]string, log bool) (*registry.App, error) {
 	env := map[string]string{}
 	for _, kv := range p.Env {
 		k, v, _ := strings.Cut(kv, "=")
@@ -151,8 +156,8 @@ func (p *Program) app(flags map[string]string, log bool) (*registry.App, error) 
 		registry.Logger(logger), registry.Version(p.Build), registry.Exit(p.Abort))
 }
 
-// all returns the modules of the program for a listing of their settings.
-func (p *Program) all() []registry.Module { return slices.Concat(p.Modules, p.Given) }
+// allModules returns Modules and Given, for [registry.Settings].
+func (p *Program) allModules() []registry.Module { return slices.Concat(p.Modules, p.Given) }
 
 func (p *Program) serve(ctx context.Context, app *registry.App) error {
 	app.Log().WithFields(logrus.Fields{"version": p.Build.Version, "revision": p.Build.Revision, "seed": app.Seed()}).
@@ -165,14 +170,15 @@ func (p *Program) version(context.Context, *registry.App) error {
 	return nil
 }
 
-func terminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// flagSet declares a flag for every setting. Parsing one sets its variable in
-// vars, so that flags and variables have one meaning.
-func flagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[string]string) {
+// newFlagSet declares a flag for every setting. Parsing a flag stores its value
+// in vars under the name of its variable, so that flags and variables share one
+// parser.
+func newFlagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[string]string) {
 	flags, vars = pflag.NewFlagSet("", pflag.ContinueOnError), map[string]string{}
 	flags.Usage = func() {}
 	flags.SortFlags = false
@@ -184,7 +190,7 @@ func flagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[string
 			flags.BoolFunc(s.Flag(), s.Doc, set)
 		case s.List():
 			flags.Func(s.Flag(), s.Doc, func(v string) error {
-				if before, again := vars[s.Key]; again {
+				if before, repeated := vars[s.Key]; repeated {
 					v = before + "," + v
 				}
 				return set(v)
@@ -196,7 +202,7 @@ func flagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[string
 	return flags, vars
 }
 
-// flagError adds to an unknown flag what may have been meant.
+// flagError adds a suggestion to the error for an unknown flag.
 func (p *Program) flagError(err error, flags *pflag.FlagSet) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
@@ -207,7 +213,8 @@ func (p *Program) flagError(err error, flags *pflag.FlagSet) error {
 	return fmt.Errorf("%w%s", err, suggest.Word("--"+unknown.GetSpecifiedName(), names))
 }
 
-// lookup is the value of a variable before there is an App to ask.
+// lookup returns the first value of a variable in layers that is not empty. It
+// serves the settings that are needed before there is an App.
 func lookup(key string, layers ...map[string]string) string {
 	for _, l := range layers {
 		if v := l[key]; v != "" {
@@ -217,4 +224,8 @@ func lookup(key string, layers ...map[string]string) string {
 	return ""
 }
 
-func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+// orList joins words as in "a, b or c".
+func orList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,17 +15,18 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// readConfig reads the config file into variables. Its keys are the names of
-// flags; JSON is read as the YAML it is. A file that was not named may be
-// missing, and none is looked for when no directory was named either.
+// readConfig reads the config file and returns its settings as variables. The
+// file is YAML or JSON, and its keys are the names of flags. When only the
+// directory is set, config.yaml may be missing; when neither directory nor file
+// is set, readConfig returns no variables.
 func readConfig(flags, env map[string]string) (map[string]string, error) {
 	dir := lookup(registry.EnvPrefix+"CONFIG_PATH", flags, env)
 	name := lookup(registry.EnvPrefix+"CONFIG", flags, env)
 	if dir == "" && name == "" {
 		return nil, nil
 	}
-	named := name != ""
-	if !named {
+	required := name != ""
+	if !required {
 		name = "config.yaml"
 	}
 	path := name
@@ -31,7 +34,7 @@ func readConfig(flags, env map[string]string) (map[string]string, error) {
 		path = filepath.Join(dir, name)
 	}
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
+	if errors.Is(err, fs.ErrNotExist) && !required {
 		return nil, nil
 	}
 	if err != nil {
@@ -50,20 +53,20 @@ func parseConfig(b []byte) (map[string]string, error) {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	vars := map[string]string{}
-	for _, k := range keys(file) {
+	for _, k := range slices.Sorted(maps.Keys(file)) {
 		v, err := scalar(file[k])
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", k, err)
 		}
 		if k != strings.ToLower(k) || strings.Contains(k, "_") {
-			return nil, fmt.Errorf("key %q: want the name of a flag, such as %q", k, strings.ToLower(strings.ReplaceAll(k, "_", "-")))
+			return nil, fmt.Errorf("key %q is not spelled like a flag: use %q", k, strings.ToLower(strings.ReplaceAll(k, "_", "-")))
 		}
 		vars[registry.KeyOf(k)] = v
 	}
 	return vars, nil
 }
 
-// scalar writes a value of the file as its variable would be written.
+// scalar returns a value of the file in the form that its variable has.
 func scalar(v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
@@ -76,13 +79,13 @@ func scalar(v any) (string, error) {
 				return "", err
 			}
 			if strings.Contains(s, ",") {
-				return "", fmt.Errorf("%q: an element of a list cannot hold a comma", s)
+				return "", fmt.Errorf("list element %q contains a comma: the comma separates elements", s)
 			}
 			parts = append(parts, s)
 		}
 		return strings.Join(parts, ","), nil
 	case map[string]any, map[any]any:
-		return "", errors.New("want a value or a list, not a map")
+		return "", errors.New("a map is not a setting: use a value or a list")
 	}
 	return fmt.Sprint(v), nil
 }

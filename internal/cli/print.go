@@ -11,10 +11,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// table writes rows under a header: aligned with a bold header on a terminal,
-// with tabs between the columns elsewhere.
-func table(w io.Writer, header []string, rows [][]string) {
-	if !terminal(w) {
+// writeTable writes rows under a header. On a terminal the columns are aligned
+// and the header is bold; elsewhere tabs separate the columns.
+func writeTable(w io.Writer, header []string, rows [][]string) {
+	if !isTerminal(w) {
 		for _, row := range append([][]string{header}, rows...) {
 			fmt.Fprintln(w, strings.Join(row, "\t"))
 		}
@@ -32,21 +32,21 @@ func table(w io.Writer, header []string, rows [][]string) {
 
 func (p *Program) modules(_ context.Context, app *registry.App) error {
 	var rows [][]string
-	place := 0
+	passed := 0
 	for _, s := range app.Assembly().InChain() {
-		at := "-"
+		position := "-"
 		if s.Info.Phase.String() != "" && s.State == registry.On {
-			place++
-			at = strconv.Itoa(place)
+			passed++
+			position = strconv.Itoa(passed)
 		}
-		rows = append(rows, []string{s.Info.Name, s.State.String(), s.Why, at, dash(s.Info.Phase.String()), switchName(s.Info), s.Info.Doc})
+		rows = append(rows, []string{s.Info.Name, s.State.String(), s.Why, position, dash(s.Info.Phase.String()), enablingVariable(s.Info), s.Info.Doc})
 	}
-	table(p.Stdout, []string{"MODULE", "STATE", "DECIDED BY", "PLACE", "PHASE", "SWITCH", "DOES"}, rows)
+	writeTable(p.Stdout, []string{"MODULE", "STATE", "DECIDED BY", "PLACE", "PHASE", "TURNED ON BY", "DOES"}, rows)
 	return nil
 }
 
-// switchName is the shortest variable that turns the module on.
-func switchName(i registry.Info) string {
+// enablingVariable returns the shortest variable that turns the module on.
+func enablingVariable(i registry.Info) string {
 	if i.EnableVar != "" {
 		return registry.EnvPrefix + i.EnableVar
 	}
@@ -58,7 +58,7 @@ func (p *Program) settings(_ context.Context, app *registry.App) error {
 	for _, s := range app.Settings() {
 		rows = append(rows, []string{s.Key, dash(s.Shown()), string(s.Source), dash(s.Module), s.Doc})
 	}
-	table(p.Stdout, []string{"SETTING", "VALUE", "SOURCE", "MODULE", "MEANING"}, rows)
+	writeTable(p.Stdout, []string{"SETTING", "VALUE", "SOURCE", "MODULE", "MEANING"}, rows)
 	return nil
 }
 
@@ -77,12 +77,12 @@ func (p *Program) help(context.Context, *registry.App) error {
 		fmt.Fprintf(tw, "  %s\t%s\n", c.name, c.doc)
 	}
 	tw.Flush()
-	fmt.Fprintf(w, "\nEvery flag is also a variable: --random-delay-max is %sRANDOM_DELAY_MAX, and a key of the config file.\nA flag beats a variable, a variable beats the file.\n", registry.EnvPrefix)
+	fmt.Fprintf(w, "\nEvery flag is also an environment variable (--random-delay-max is %sRANDOM_DELAY_MAX)\nand a key of the config file (random-delay-max). A flag takes precedence over a\nvariable, and a variable over the config file.\n", registry.EnvPrefix)
 	fmt.Fprintln(w, "\nFlags:")
 	tw = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "  -h, --help\tprint this text\n  -v, --version\tprint the version\n")
+	fmt.Fprintf(tw, "  -h, --help\tprint this help\n  -v, --version\tprint the version\n")
 	module := ""
-	for _, s := range registry.Settings(p.all()) {
+	for _, s := range registry.Settings(p.allModules()) {
 		if s.Module != module {
 			module = s.Module
 			fmt.Fprintf(tw, "\n%s:\n", module)
@@ -92,13 +92,17 @@ func (p *Program) help(context.Context, *registry.App) error {
 	return tw.Flush()
 }
 
+// argument returns the placeholder of the flag's argument, such as " PORT", or
+// "" when the flag takes none.
 func argument(s registry.Setting) string {
 	if s.Bool() {
 		return ""
 	}
-	return " " + s.Flag()[strings.LastIndex(s.Flag(), "-")+1:]
+	return " " + strings.ToUpper(s.Flag()[strings.LastIndex(s.Flag(), "-")+1:])
 }
 
+// defaultOf returns the note on the flag's default, or "" when there is nothing
+// to say.
 func defaultOf(s registry.Setting) string {
 	if s.Default == "" || s.Default == "false" || s.Secret {
 		return ""

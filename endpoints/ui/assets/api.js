@@ -1,16 +1,16 @@
-// What the server is asked for. All addresses are relative to the document's
-// base, which stands for the server's prefix and for a proxy's.
+// Requests to the server. All addresses are relative to the document's base, which
+// includes the prefixes of the server and of proxies.
 
 export const address = (path) => new URL(path.replace(/^\/+/, ''), document.baseURI);
 
-// call sends a request and reads its reply, at most limit bytes of it. A reply
-// of any status is a result; only no answer is an error.
+// call sends a request and reads at most limit bytes of the response. It returns a
+// response of any status, and throws only when there is no response.
 export async function call(path, { limit = 1 << 20, signal, ...init } = {}) {
   const began = performance.now();
   const res = await fetch(address(path), { cache: 'no-store', credentials: 'same-origin', signal, ...init });
   const first = performance.now() - began;
-  const { text, size, cut } = await read(res, limit);
-  return { res, status: res.status, ok: res.ok, text, size, cut, first, ms: performance.now() - began, json: () => JSON.parse(text) };
+  const { text, size, truncated } = await read(res, limit);
+  return { res, status: res.status, ok: res.ok, text, size, truncated, first, ms: performance.now() - began, json: () => JSON.parse(text) };
 }
 
 async function read(res, limit) {
@@ -24,13 +24,13 @@ async function read(res, limit) {
     size += value.length;
     if (size > limit) {
       reader.cancel();
-      return { text: text.slice(0, limit), size, cut: true };
+      return { text: text.slice(0, limit), size, truncated: true };
     }
   }
-  return { text, size, cut: false };
+  return { text, size, truncated: false };
 }
 
-// reason is what an error reply says.
+// reason returns the message of an error response.
 export function reason(reply) {
   try {
     return reply.json().message ?? reply.text;
@@ -39,27 +39,27 @@ export function reason(reply) {
   }
 }
 
-// send changes something through the admin API. Its result is the new state.
+// send changes the server through the admin API and returns the new state.
 export async function send(method, path, body, token) {
   const headers = { 'Content-Type': 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
   const init = { method, headers, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) };
   const reply = await call(`ui/admin/${path}`, init).catch(() => {
-    throw new Error('The server does not answer.');
+    throw new Error('The server is not responding.');
   });
   if (!reply.ok) throw Object.assign(new Error(reason(reply)), { status: reply.status });
   return reply.json();
 }
 
-const slowest = 15e3; // ms between two attempts to connect
-const silent = 10e3; // ms without a word until a server is lost, at least
-const first = 120e3; // ms until the first word, which is a long one, has come over a slow network
+const maxBackoff = 15e3; // ms between attempts to connect
+const minSilence = 10e3; // ms without an event until the connection counts as lost, at least
+const firstEvent = 120e3; // ms for the first event, which is long, to arrive over a slow network
 
-// refusal is why the server sends no events, "" when it does not say. An
-// EventSource is not told.
+// refusal returns the server's reason for sending no events, or '' when it gives
+// none. EventSource does not expose it.
 export async function refusal() {
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), silent);
+  const timer = setTimeout(() => abort.abort(), minSilence);
   try {
     const res = await fetch(address('ui/events'), { cache: 'no-store', signal: abort.signal });
     const { message = '' } = res.status === 503 ? await res.json() : {};
@@ -72,16 +72,16 @@ export async function refusal() {
   }
 }
 
-// Feed is the server's events, for as long as it is open. Besides the server's
-// own it sends "up", and "down" with the number of attempts that failed in a
-// row, and whether this one got as far as to be opened. EventSource would connect again by itself, but never after a proxy's
-// 502, and would wait for ever for a server that hangs.
+// Feed forwards the server's events while it is open. It adds the event "up" and
+// the event "down", with the number of consecutive failures and whether the
+// connection had been opened. EventSource reconnects by itself, but not after a
+// proxy's 502, and it waits for ever for a server that hangs.
 export class Feed extends EventTarget {
   #source;
-  #timer; // until the next attempt, or until an open one is lost
-  #failed = 0;
+  #timer; // until the next attempt, or until an open connection counts as lost
+  #failed = 0; // consecutive failures
   #opened = false;
-  #patience = silent;
+  #silence = minSilence;
 
   open() {
     this.close();
@@ -89,14 +89,14 @@ export class Feed extends EventTarget {
     this.#opened = false;
     source.onopen = () => {
       this.#opened = true;
-      this.#expect(first);
+      this.#awaitEvent(firstEvent);
     };
     source.onerror = () => this.#lost();
     for (const name of ['history', 'sample', 'state']) {
       source.addEventListener(name, (e) => {
         const detail = JSON.parse(e.data);
-        if (name === 'history') this.#patience = Math.max(3 * detail.interval, silent);
-        this.#expect(this.#patience);
+        if (name === 'history') this.#silence = Math.max(3 * detail.interval, minSilence);
+        this.#awaitEvent(this.#silence);
         this.dispatchEvent(new CustomEvent(name, { detail }));
       });
     }
@@ -105,7 +105,7 @@ export class Feed extends EventTarget {
       this.dispatchEvent(new Event('up'));
     });
     source.addEventListener('bye', () => this.#lost());
-    this.#expect(silent);
+    this.#awaitEvent(minSilence);
   }
 
   close() {
@@ -114,14 +114,15 @@ export class Feed extends EventTarget {
     this.#source = undefined;
   }
 
-  #expect(ms) {
+  // awaitEvent treats the connection as lost unless an event arrives within ms.
+  #awaitEvent(ms) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#lost(), ms);
   }
 
   #lost() {
     this.close();
-    const wait = Math.min(500 * 2 ** this.#failed++, slowest) * (1 + Math.random() / 4);
+    const wait = Math.min(500 * 2 ** this.#failed++, maxBackoff) * (1 + Math.random() / 4);
     this.#timer = setTimeout(() => this.open(), wait);
     this.dispatchEvent(new CustomEvent('down', { detail: { failed: this.#failed, opened: this.#opened } }));
   }

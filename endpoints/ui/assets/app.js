@@ -1,15 +1,16 @@
-// The page: loads the model, follows the server's events and hands both to the
+// The page loads the model, follows the server's events and passes both to the
 // panels. A panel is a custom element with any of the methods show(model),
-// change(state), source(history), sample(samples), answer(answer) and
-// watch(on), which says whether anybody looks.
+// change(state), source(history), sample(samples), response(response) and
+// watch(on), where on says whether the page is visible.
 //
-// At the page's address several servers may answer. The events are of one; the
-// model is asked for until it is of the same one; a change reaches any.
+// Several replicas may share the page's address. The events come from one of them.
+// The page requests the model until it comes from the same one. A change reaches
+// any of them.
 
 import { call, Feed, refusal, send } from './api.js';
 import { html, pod } from './dom.js';
 import './greeting.js';
-import './answers.js';
+import './responses.js';
 import './live.js';
 import './chain.js';
 import './faults.js';
@@ -17,43 +18,43 @@ import './try.js';
 import './token.js';
 import './console.js';
 
-const kept = 15 * 60e3; // ms of samples
-const most = 12; // attempts to get the model of the server that sends the events
+const maxAge = 15 * 60e3; // ms until a sample is dropped
+const maxAttempts = 12; // requests for the model of the server that sends the events
 const $ = (id) => document.getElementById(id);
 const panels = [...document.querySelectorAll('main *')].filter((el) => el.localName.startsWith('pod-'));
-const tell = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
+const callPanels = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
 
 const feed = new Feed();
 let from, // the instance that sends the events
-  loading,
-  model,
-  modules,
+  loading, // the latest call of load
+  model, // as JSON
+  modules, // as JSON
   samples = [],
-  stale = false,
-  last, // the attempt that failed, while there is no connection
-  refused = '';
+  stale = false, // whether loading the model failed
+  lastFailure, // undefined while connected
+  refused = ''; // why the server sends no events
 
-// admin changes something and shows the state that comes of it, if it is of the
-// server that is shown; else its result says where the change was made. Panels
-// get it with the model; it is undefined where there is no admin API.
+// admin changes the server and shows the new state. If the change reached another
+// replica than the one shown, send returns a message that says so, otherwise ''.
+// Panels get admin as model.api, which is undefined when the admin API is off.
 const admin = {
   token: '',
   async send(method, path, body) {
     const state = await send(method, path, body, admin.token);
-    if (from && state.from.id !== from.id) return `Changed on ${pod(state.from, from)}, not on ${pod(from, state.from)}, which is shown here.`;
+    if (from && state.from.id !== from.id) return `Changed on ${pod(state.from, from)}, not on ${pod(from, state.from)}, which this page shows.`;
     change(state);
     return '';
   },
 };
 
-// load shows the model, if it is another one. After a failure the feed's next
-// event tries again.
+// load requests the model and shows it if it has changed. After a failure, the
+// feed's next event tries again.
 async function load() {
-  const mine = (loading = {});
+  const attempt = (loading = {});
   let reply, m;
-  for (let i = 0; i < most; i++) {
+  for (let i = 0; i < maxAttempts; i++) {
     reply = await call('ui/model').catch(() => undefined);
-    if (mine !== loading) return; // a later one does it
+    if (attempt !== loading) return; // a later call has replaced this one
     m = reply?.ok && reply.json();
     if (!m || !from || m.about.id === from.id) break;
     await new Promise((done) => setTimeout(done, 20 * i));
@@ -66,74 +67,74 @@ async function load() {
     `podinfo ${m.about.version}, revision ${m.about.revision}, ${m.about.runtime} on ${m.about.goos}/${m.about.goarch}`;
   for (const a of document.querySelectorAll('footer [data-module]'))
     a.hidden = m.modules.find((x) => x.name === a.dataset.module)?.state !== 'on';
-  tell('show', m);
+  callPanels('show', m);
 }
 
-// change shows a new state. Where a module was switched, routes have another
-// chain.
+// change shows a new state. When a module was switched, it reloads the model,
+// because the chains of routes have changed.
 function change(state) {
-  tell('change', state);
+  callPanels('change', state);
   const now = JSON.stringify(state.modules);
   if (modules && now !== modules) load();
   modules = now;
 }
 
-function connection(tone, text, banner) {
+function showConnection(tone, text, banner) {
   $('connection').dataset.tone = tone;
   $('connection').lastElementChild.textContent = text;
   if (banner !== $('banner').textContent) $('banner').textContent = banner ?? '';
   $('banner').hidden = !banner;
 }
 
-// away says that no events come. The first time it may be that another replica
-// has to be found; a server that has enough viewers says so.
-function away(failed) {
-  if (refused) connection('wait', 'no figures', `The server sends no figures: ${refused}. This page keeps asking; all else works.`);
-  else if (failed === 1) connection('wait', 'connecting');
-  else connection('bad', 'no connection', 'The server does not answer. This page keeps trying; what it shows is the last it heard.');
+// showDisconnected says that no events arrive. The first failure may only mean that
+// another replica has to be found. A server with too many viewers gives that reason.
+function showDisconnected(failed) {
+  if (refused) showConnection('wait', 'no live metrics', `The server sends no live metrics: ${refused}. This page keeps trying; everything else works.`);
+  else if (failed === 1) showConnection('wait', 'connecting');
+  else showConnection('bad', 'no connection', 'The server is not responding. This page keeps trying and shows the last data it received.');
 }
 
 feed.addEventListener('up', () => {
-  last = undefined;
+  lastFailure = undefined;
   refused = '';
-  connection('good', 'live');
+  showConnection('good', 'live');
   load();
 });
 feed.addEventListener('down', async ({ detail }) => {
-  last = detail;
+  lastFailure = detail;
   if (stale) load();
-  away(detail.failed);
+  showDisconnected(detail.failed);
   if (detail.opened) return;
-  const why = await refusal();
-  if (last !== detail) return; // something else has happened since
-  refused = why;
-  away(detail.failed);
+  const reason = await refusal();
+  if (lastFailure !== detail) return; // reconnected or failed again meanwhile
+  refused = reason;
+  showDisconnected(detail.failed);
 });
 feed.addEventListener('history', ({ detail }) => {
   from = detail.from;
   samples = detail.samples;
-  tell('source', detail);
-  tell('sample', samples);
+  callPanels('source', detail);
+  callPanels('sample', samples);
 });
 feed.addEventListener('sample', ({ detail }) => {
-  samples = [...samples.filter((s) => s.t > detail.t - kept), detail];
-  tell('sample', samples);
+  samples = [...samples.filter((s) => s.t > detail.t - maxAge), detail];
+  callPanels('sample', samples);
   if (stale) load();
 });
 feed.addEventListener('state', ({ detail }) => change(detail));
-document.addEventListener('answer', ({ detail }) => tell('answer', detail));
+document.addEventListener('response', ({ detail }) => callPanels('response', detail));
 
-function visible() {
+function followVisibility() {
   if (document.hidden) feed.close();
   else feed.open();
-  tell('watch', !document.hidden);
+  callPanels('watch', !document.hidden);
 }
-document.addEventListener('visibilitychange', visible);
+document.addEventListener('visibilitychange', followVisibility);
 addEventListener('pagehide', () => feed.close());
-addEventListener('pageshow', (e) => e.persisted && visible());
+addEventListener('pageshow', (e) => e.persisted && followVisibility());
 
 for (const section of document.querySelectorAll('section[id]')) {
-  // Not a plain fragment: it would be relative to the base, not to the page.
+  // A plain fragment would be relative to the document's base, not to the page.
   const go = (e) => {
     e.preventDefault();
     section.scrollIntoView();
@@ -147,11 +148,11 @@ for (const section of document.querySelectorAll('section[id]')) {
     );
 }
 const skip = document.querySelector('.skip');
-skip.href = `${location.pathname}${location.search}#answers`;
+skip.href = `${location.pathname}${location.search}#responses`;
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const theme = () => document.documentElement.dataset.theme ?? (dark.matches ? 'dark' : 'light');
-function label() {
+function labelTheme() {
   $('theme').textContent = theme() === 'dark' ? 'Light' : 'Dark';
   $('theme').ariaLabel = `${$('theme').textContent} theme`;
 }
@@ -160,12 +161,12 @@ $('theme').addEventListener('click', () => {
   try {
     localStorage.setItem('podinfo-theme', theme());
   } catch {
-    /* good for this visit only */
+    /* storage is forbidden: the choice lasts for this visit */
   }
-  label();
+  labelTheme();
 });
-dark.addEventListener('change', label);
-label();
+dark.addEventListener('change', labelTheme);
+labelTheme();
 
 load();
-visible();
+followVisibility();

@@ -1,9 +1,9 @@
-// Talks to ws/echo.
+// The WebSocket panel talks to ws/echo.
 
 import { address } from './api.js';
 import { announce, clock, field, html } from './dom.js';
 
-const kept = 200; // lines
+const maxLines = 200;
 
 class Console extends HTMLElement {
   show({ modules }) {
@@ -12,12 +12,12 @@ class Console extends HTMLElement {
     this.on = on;
     if (!on) {
       this.socket?.close();
-      this.replaceChildren(html('p', { class: 'note' }, 'The module ws-echo is off.'));
+      this.replaceChildren(html('p', { class: 'note' }, 'The ws-echo module is off.'));
       return;
     }
     this.connect = html('button', { type: 'button', onclick: () => (this.socket ? this.socket.close(1000) : this.#open()) }, 'Connect');
     this.message = html('input', { value: 'hello', autocomplete: 'off' });
-    this.button = html('button', { disabled: true }, 'Send');
+    this.sendButton = html('button', { disabled: true }, 'Send');
     this.log = html('div', { class: 'log', tabindex: 0, role: 'log', 'aria-live': 'off', 'aria-label': 'Messages' });
     this.replaceChildren(
       html(
@@ -31,7 +31,7 @@ class Console extends HTMLElement {
         },
         this.connect,
         field('Message', this.message),
-        this.button,
+        this.sendButton,
       ),
       this.log,
     );
@@ -43,14 +43,14 @@ class Console extends HTMLElement {
     const socket = (this.socket = new WebSocket(url));
     this.connect.textContent = 'Disconnect';
     socket.onopen = () => {
-      this.button.disabled = false;
+      this.sendButton.disabled = false;
       this.#write('note', `connected to ${url}`);
     };
     socket.onmessage = (e) => this.#write(/"server":/.test(e.data) ? 'status' : 'in', String(e.data).trim());
     socket.onclose = (e) => {
       this.socket = undefined;
       this.connect.textContent = 'Connect';
-      this.button.disabled = true;
+      this.sendButton.disabled = true;
       this.#write('note', `closed, code ${e.code}${e.reason ? ` ${e.reason}` : ''}`);
     };
   }
@@ -62,16 +62,16 @@ class Console extends HTMLElement {
     this.message.select();
   }
 
-  // write adds a line. The status that the server sends every few seconds is
-  // not announced.
+  // write adds a line to the log. Screen readers do not hear the status messages
+  // that the server sends every few seconds.
   #write(kind, text) {
-    const down = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 20;
+    const atBottom = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 20;
     const from = { out: 'sent', in: 'received', status: 'status', note: 'connection' }[kind];
     this.log.append(
       html('p', { class: kind }, html('time', null, clock(Date.now())), html('span', { class: 'from' }, from), html('span', null, text)),
     );
-    while (this.log.children.length > kept) this.log.firstElementChild.remove();
-    if (down) this.log.scrollTop = this.log.scrollHeight;
+    while (this.log.children.length > maxLines) this.log.firstElementChild.remove();
+    if (atBottom) this.log.scrollTop = this.log.scrollHeight;
     if (kind === 'in' || kind === 'note') announce(text);
   }
 }

@@ -1,4 +1,4 @@
-// Elements and figures.
+// Helpers for elements, and for numbers, durations and dates as text.
 
 const make =
   (create) =>
@@ -9,25 +9,26 @@ const make =
       else if (value === true) el.setAttribute(name, '');
       else if (value !== false && value != null) el.setAttribute(name, value);
     }
-    el.append(...real(children));
+    el.append(...renderable(children));
     return el;
   };
 
-const real = (children) => children.flat(Infinity).filter((c) => c != null && c !== false);
+// renderable drops the children that conditions left out.
+const renderable = (children) => children.flat(Infinity).filter((c) => c != null && c !== false);
 
-// html and svg make an element. Properties that begin with "on" are listeners,
-// all others attributes; children are elements or text, never markup.
+// html and svg create an element. Properties that begin with "on" are listeners,
+// all others are attributes. Children are elements or text, never markup.
 export const html = make((tag) => document.createElement(tag));
 export const svg = make((tag) => document.createElementNS('http://www.w3.org/2000/svg', tag));
 
-// fill gives el these children and no others.
-export const fill = (el, ...children) => el.replaceChildren(...real(children));
+// fill replaces the children of el.
+export const fill = (el, ...children) => el.replaceChildren(...renderable(children));
 
-let last = 0;
-// id is unique in the document.
-export const id = () => `i${++last}`;
+let lastID = 0;
+// id returns an element ID that is unique in the document.
+export const id = () => `i${++lastID}`;
 
-// field is a labelled control.
+// field returns a control with its label and an optional hint.
 export function field(label, control, hint) {
   control.id ||= id();
   const note = hint && html('small', { id: `${control.id}-hint` }, hint);
@@ -35,8 +36,8 @@ export function field(label, control, hint) {
   return html('div', { class: 'field' }, html('label', { for: control.id }, label), control, note);
 }
 
-// table is a table that scrolls by itself. Its heads are pairs of a text and a
-// class, which may be missing.
+// table returns a table in a container that scrolls. A head is a text and an
+// optional class.
 export function table(caption, heads, body) {
   return html(
     'div',
@@ -59,21 +60,21 @@ export function table(caption, heads, body) {
   );
 }
 
-// toggle is a switch that asks before it moves: flip is given the value that
-// is wanted, and set() shows the one that is.
-export function toggle(label, flip) {
+// toggle returns a switch. A click calls request with the wanted value; the switch
+// moves only when set is called with the actual value.
+export function toggle(label, request) {
   const button = html('button', { type: 'button', role: 'switch', class: 'switch', 'aria-checked': 'false', 'aria-label': label });
   button.addEventListener('click', async () => {
     button.setAttribute('aria-busy', 'true');
-    await flip(button.getAttribute('aria-checked') !== 'true');
+    await request(button.getAttribute('aria-checked') !== 'true');
     button.removeAttribute('aria-busy');
   });
   button.set = (on) => button.setAttribute('aria-checked', String(on));
   return button;
 }
 
-// announce tells screen readers, and them only. Also what was said before is
-// said again.
+// announce makes screen readers read a text, even if they have just read the same
+// one. It is not visible.
 export function announce(text) {
   const el = document.getElementById('announcer');
   el.textContent = '';
@@ -82,35 +83,39 @@ export function announce(text) {
   }, 50);
 }
 
+// digits returns the number of decimals for three significant digits.
 const digits = (x) => (x >= 100 || x === 0 ? 0 : x >= 10 ? 1 : 2);
-// number has three digits that matter, at most.
+// number formats a number with up to three significant digits.
 export const number = (x) => (x == null ? '–' : x.toLocaleString('en', { maximumFractionDigits: digits(Math.abs(x)) }));
-// seconds is a duration, given in seconds.
+// seconds formats a duration that is given in seconds.
 export function seconds(s) {
   if (s == null) return '–';
   if (s >= 1) return `${number(s)} s`;
   return s >= 0.001 || s === 0 ? `${number(s * 1e3)} ms` : `${number(s * 1e6)} µs`;
 }
-// bytes is a size in binary units.
+// bytes formats a size in binary units.
 export function bytes(n) {
   if (n == null) return '–';
   const unit = n < 1024 ? 0 : n < 1024 ** 2 ? 1 : n < 1024 ** 3 ? 2 : 3;
   return `${number(n / 1024 ** unit)} ${['B', 'KiB', 'MiB', 'GiB'][unit]}`;
 }
-export const percent = (share) => `${number(share * 100)} %`;
+// percent formats a share from 0 to 1.
+export const percent = (share) => `${number(share * 100)}%`;
 const signs = { 'at most': '≤', 'more than': '>' };
-// estimate is a duration in seconds of which a bound may be all that is known.
+// estimate formats a duration in seconds, of which only a bound may be known.
 export const estimate = (s, bound) => (bound ? `${signs[bound]} ${seconds(s)}` : seconds(s));
-// spoken is an estimate in words: not every screen reader reads the signs.
+// spoken formats an estimate in words, as some screen readers skip the signs.
 export const spoken = (s, bound) => (bound ? `${bound} ${seconds(s)}` : seconds(s));
-// both is an estimate for eyes and for ears.
-export const both = (s, bound) =>
+// estimateNodes returns nodes that show an estimate with signs and make screen
+// readers read it in words.
+export const estimateNodes = (s, bound) =>
   bound ? [html('span', { 'aria-hidden': 'true' }, estimate(s, bound)), html('span', { class: 'unseen' }, spoken(s, bound))] : seconds(s);
-// clock is the local time of day of a Date or of Unix milliseconds.
+// clock formats the local time of day of a Date or of Unix milliseconds.
 export const clock = (t) => new Date(t).toLocaleTimeString('en-GB');
-// moment is a clock, with the date when that is not today's.
+// moment formats a time as clock does, preceded by the date unless it is today.
 export const moment = (t) => `${date(t) === date(Date.now()) ? '' : `${date(t)}, `}${clock(t)}`;
 const date = (t) => new Date(t).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
-// pod names an instance, apart from another one that may have the same name.
+// pod names an instance. If other has the same host name, it adds a process ID to
+// tell them apart.
 export const pod = ({ hostname, version, id }, other) =>
   `pod ${hostname} (${version}${other?.hostname === hostname ? `, process ${id.slice(0, 6)}` : ''})`;

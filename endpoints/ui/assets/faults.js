@@ -1,5 +1,5 @@
-// Readiness, fault injection and the rules of faults: what they are, what they
-// have done, and, with the admin API, how to turn them.
+// The faults panel shows readiness, fault injection and the fault rules with their
+// counters. With the admin API it can change them.
 
 import { field, fill, html, moment, percent, pod, table, toggle } from './dom.js';
 
@@ -8,30 +8,30 @@ const example = '{"match": {"path": "/api/*"}, "delay": {"p50": "80ms", "p99": "
 class Faults extends HTMLElement {
   show({ api, admin }) {
     this.api = api;
-    const kind = JSON.stringify(admin);
-    if (kind === this.kind) return;
-    this.kind = kind;
-    const control = (name, path, key) => {
-      const flip = api && toggle(name, (on) => this.#send('PUT', path, { [key]: on }));
-      const says = html('p');
-      return { row: html('div', { class: 'control' }, html('h3', null, name), says, flip), says, flip };
+    const key = JSON.stringify(admin);
+    if (key === this.key) return;
+    this.key = key;
+    const control = (name, path, field) => {
+      const button = api && toggle(name, (on) => this.#send('PUT', path, { [field]: on }));
+      const text = html('p');
+      return { row: html('div', { class: 'control' }, html('h3', null, name), text, button), text, button };
     };
     this.ready = control('Readiness', 'readiness', 'on');
     this.injection = control('Fault injection', 'fault-injection', 'on');
     this.paused = control('Pause all rules', 'faults', 'paused');
-    this.refused = html('p', { class: 'refused', role: 'alert' });
-    this.whose = html('p', { class: 'lead' });
+    this.error = html('p', { class: 'refused', role: 'alert' });
+    this.sourceLine = html('p', { class: 'lead' });
     this.empty = html('p', { class: 'note' });
-    const heads = [['Rule'], ['Matched', 'figure'], ['Hit', 'figure'], ['Share', 'figure share'], ['Until', 'until']];
+    const heads = [['Rule'], ['Matched', 'figure'], ['Hit', 'figure'], ['Share', 'figure share'], ['Expires', 'expires']];
     if (api) heads.push([html('span', { class: 'unseen' }, 'Remove')]);
-    this.table = table('Rules of faults and what they have done', heads);
+    this.table = table('Fault rules and their counters', heads);
     this.rows = this.table.querySelector('table');
     fill(
       this,
-      this.whose,
+      this.sourceLine,
       api && admin.token && this.#tokenField(),
       html('div', { class: 'controls' }, this.ready.row, this.injection.row, this.paused.row),
-      this.refused,
+      this.error,
       html(
         'div',
         { class: api && 'columns rules' },
@@ -56,7 +56,7 @@ class Faults extends HTMLElement {
             this.api.token = e.target.value;
           },
         }),
-        'Changes need it. It is kept in this page only, until it is closed.',
+        'Required for changes. This page forgets it when you close it.',
       ),
     );
   }
@@ -86,14 +86,14 @@ class Faults extends HTMLElement {
   }
 
   async #send(method, path, body) {
-    this.refused.textContent = '';
-    this.refused.dataset.tone = 'wait';
+    this.error.textContent = '';
+    this.error.dataset.tone = 'wait';
     try {
-      this.refused.textContent = await this.api.send(method, path, body);
+      this.error.textContent = await this.api.send(method, path, body);
       return true;
     } catch (e) {
-      this.refused.dataset.tone = 'bad';
-      this.refused.textContent = e.status === 401 ? `The admin token is missing or wrong: ${e.message}` : e.message;
+      this.error.dataset.tone = 'bad';
+      this.error.textContent = e.status === 401 ? `The admin token is missing or wrong: ${e.message}` : e.message;
       return false;
     }
   }
@@ -102,29 +102,30 @@ class Faults extends HTMLElement {
     this.state = state;
     if (!this.rows) return;
     const { from, ready, why, draining, faultInjection, faults } = state;
-    this.whose.textContent = `The state of ${pod(from)}.`;
-    const show = ({ row, says, flip }, on, text, tone) => {
-      row.dataset.tone = tone;
-      says.textContent = text;
-      flip?.set(on === true);
-      if (flip) flip.hidden = on === null;
+    this.sourceLine.textContent = `State of ${pod(from)}`;
+    const show = (control, on, text, tone) => {
+      const { button } = control;
+      control.row.dataset.tone = tone;
+      control.text.textContent = text;
+      button?.set(on === true);
+      if (button) button.hidden = on === null;
     };
     show(
       this.ready,
       ready,
-      draining ? 'Draining: the process is about to end' : ready ? 'Ready' : `Not ready${why ? `: ${why}` : ''}`,
+      draining ? 'Draining: the server is shutting down' : ready ? 'Ready' : `Not ready${why ? `: ${why}` : ''}`,
       ready ? 'good' : 'bad',
     );
     show(
       this.injection,
       faultInjection,
-      faultInjection === null ? 'The module fault-injection is off' : faultInjection ? 'On: every request fails with 500' : 'Off',
+      faultInjection === null ? 'The fault-injection module is off' : faultInjection ? 'On: every request fails with 500' : 'Off',
       faultInjection ? 'bad' : 'still',
     );
     show(
       this.paused,
       faults && faults.paused,
-      !faults ? 'The module faults is off' : faults.paused ? 'Paused: no rule hits' : 'Not paused',
+      !faults ? 'The faults module is off' : faults.paused ? 'Paused: no rule applies' : 'Not paused',
       faults?.paused ? 'wait' : 'still',
     );
 
@@ -134,14 +135,14 @@ class Faults extends HTMLElement {
     this.empty.replaceChildren(
       ...(faults
         ? ['No rules.']
-        : ['Rules need the module faults: start podinfo with ', html('code', null, 'PODINFO_FAULTS_ENABLED=true'), ' and a scenario.']),
+        : ['To use rules, start podinfo with ', html('code', null, 'PODINFO_FAULTS_ENABLED=true'), ' and a scenario.']),
     );
     if (this.form) this.form.hidden = !faults;
     this.#list(rules);
   }
 
-  // list updates the rows in place, to leave the focus and what is open alone.
-  // A rule is a tbody: its figures, and below them, what it says.
+  // list updates the rows in place, which keeps the focus and open details. Each
+  // rule is a tbody: a row with its counters, and below it one with its definition.
   #list(rules) {
     const old = new Map([...this.rows.tBodies].map((body) => [body.dataset.rule, body]));
     for (const { name } of rules) old.delete(name);
@@ -155,11 +156,11 @@ class Faults extends HTMLElement {
   }
 
   #row(name) {
-    const says = html('pre', { tabindex: 0 });
-    const inside = html('tr', { class: 'says', hidden: true }, html('td', { colspan: this.api ? 6 : 5 }, says));
-    const fold = html('details', { ontoggle: () => (inside.hidden = !fold.open) }, html('summary', null, name));
-    const [seen, hits, share] = ['', '', ' share'].map((kind) => html('td', { class: `figure${kind}` }));
-    const until = html('td', { class: 'until' });
+    const definition = html('pre', { tabindex: 0 });
+    const details = html('tr', { class: 'definition', hidden: true }, html('td', { colspan: this.api ? 6 : 5 }, definition));
+    const fold = html('details', { ontoggle: () => (details.hidden = !fold.open) }, html('summary', null, name));
+    const [seen, hits, share] = ['', '', ' share'].map((name) => html('td', { class: `figure${name}` }));
+    const expires = html('td', { class: 'expires' });
     const remove =
       this.api &&
       html(
@@ -178,16 +179,16 @@ class Faults extends HTMLElement {
     const row = html(
       'tbody',
       { 'data-rule': name },
-      html('tr', null, html('th', { scope: 'row' }, fold), seen, hits, share, until, remove),
-      inside,
+      html('tr', null, html('th', { scope: 'row' }, fold), seen, hits, share, expires, remove),
+      details,
     );
     row.show = (r) => {
       const text = JSON.stringify(r.rule, null, 2);
-      if (says.textContent !== text) says.textContent = text;
+      if (definition.textContent !== text) definition.textContent = text;
       seen.textContent = r.seen.toLocaleString('en');
       hits.textContent = r.hits.toLocaleString('en');
       share.textContent = r.seen ? percent(r.hits / r.seen) : '–';
-      until.textContent = r.expires ? moment(r.expires) : 'stays';
+      expires.textContent = r.expires ? moment(r.expires) : 'never';
     };
     return row;
   }

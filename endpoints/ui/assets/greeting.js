@@ -1,32 +1,33 @@
-// Who answers: the logo, colour and message that were chosen, and a ping.
+// The greeting shows the configured logo, colour and message, the version and host
+// that respond, and a ping.
 
 import { call, reason } from './api.js';
 import { announce, html, seconds } from './dom.js';
 
-const fallback = '#34577c'; // for a colour that the browser does not know
-const steady = 5; // answers in a row before the greeting follows a new version
+const defaultColor = '#34577c'; // replaces colours that the browser does not know
+const streak = 5; // consecutive responses before the greeting follows a new version
 
-// rgb is a CSS colour's parts, 0 to 255, as the browser reads it.
+// rgb returns the components of a CSS colour, 0 to 255.
 function rgb(color) {
   const probe = html('span', { hidden: true });
-  probe.style.color = fallback;
+  probe.style.color = defaultColor;
   probe.style.color = color;
   document.body.append(probe);
   const parts = getComputedStyle(probe)
     .color.match(/[\d.]+/g)
     .map(Number);
   probe.remove();
-  return parts.length === 4 && parts[3] === 0 ? rgb(fallback) : parts.slice(0, 3);
+  return parts.length === 4 && parts[3] === 0 ? rgb(defaultColor) : parts.slice(0, 3);
 }
 
-// luminance is WCAG 2's relative luminance, 0 to 1.
+// luminance returns WCAG 2's relative luminance, 0 to 1.
 function luminance(parts) {
   const [r, g, b] = parts.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-// echoed says who sent body back: the server, or its backends, which may have
-// backends of their own and put the echo in quotes.
+// echoed says whether the server or its backends sent body back. Backends may have
+// backends themselves, and then return the echo inside a JSON string.
 function echoed(reply, body) {
   if (reply.text === body) return 'Echoed';
   const backends = reply.json(),
@@ -36,16 +37,16 @@ function echoed(reply, body) {
 }
 
 class Greeting extends HTMLElement {
-  #run = { key: '', length: 0 };
+  #latest = { key: '', count: 0 }; // the latest responses that are alike
 
   show({ about }) {
     this.about = about;
-    const own = document.querySelector('.brand img').src;
-    const logo = html('img', { src: about.logo || own, alt: 'logo', width: 112, height: 112 });
+    const builtin = document.querySelector('.brand img').src;
+    const logo = html('img', { src: about.logo || builtin, alt: 'logo', width: 112, height: 112 });
     logo.addEventListener(
       'error',
       () => {
-        logo.src = own;
+        logo.src = builtin;
       },
       { once: true },
     );
@@ -60,46 +61,46 @@ class Greeting extends HTMLElement {
     this.#draw(about);
   }
 
-  #draw(who) {
-    const parts = rgb(who.color);
+  #draw(about) {
+    const parts = rgb(about.color);
     this.style.backgroundColor = `rgb(${parts})`;
-    this.style.color = luminance(parts) > 0.179 ? '#000' : '#fff'; // where both have the same contrast
-    this.message.textContent = who.message ?? '';
+    this.style.color = luminance(parts) > 0.179 ? '#000' : '#fff'; // at 0.179 black and white have the same contrast
+    this.message.textContent = about.message ?? '';
     this.facts.replaceChildren(
-      ...Object.entries({ version: who.version, host: who.hostname, revision: who.revision }).map(([name, value]) =>
+      ...Object.entries({ version: about.version, host: about.hostname, revision: about.revision }).map(([name, value]) =>
         html('div', null, html('dt', null, name), html('dd', null, value)),
       ),
     );
-    document.title = who.hostname;
-    this.shown = this.#key(who);
+    document.title = about.hostname;
+    this.shown = this.#key(about);
   }
 
-  #key = (who) => JSON.stringify([who.version, who.color, who.message]);
+  #key = (about) => JSON.stringify([about.version, about.color, about.message]);
 
-  // answer follows a roll-out once it is steady. With half of the answers from
-  // each version it would flicker.
-  answer({ about }) {
+  // response follows a rollout after a streak of alike responses. Otherwise the
+  // greeting would flicker while two versions respond in turn.
+  response({ about }) {
     if (!about || !this.about) return;
     const key = this.#key(about);
-    this.#run = key === this.#run.key ? { key, length: this.#run.length + 1 } : { key, length: 1 };
-    if (key !== this.shown && this.#run.length >= steady) this.#draw(about);
+    this.#latest = { key, count: key === this.#latest.key ? this.#latest.count + 1 : 1 };
+    if (key !== this.shown && this.#latest.count >= streak) this.#draw(about);
   }
 
   async #ping() {
-    if (this.busy) return; // not disabled, which would lose the focus
+    if (this.busy) return; // disabling the button would lose the focus
     this.busy = true;
-    let said;
+    let result;
     try {
       const body = `ping ${new Date().toISOString()}`;
       const reply = await call('api/echo', { method: 'POST', body, headers: { 'Content-Type': 'text/plain' } });
       const took = seconds(reply.ms / 1e3);
-      if (!reply.ok) said = `${reply.status} after ${took}: ${reason(reply)}`;
-      else said = `${echoed(reply, body)} in ${took}`;
+      if (!reply.ok) result = `${reply.status} after ${took}: ${reason(reply)}`;
+      else result = `${echoed(reply, body)} in ${took}`;
     } catch {
-      said = 'No answer';
+      result = 'No response';
     }
-    this.result.textContent = said;
-    announce(said);
+    this.result.textContent = result;
+    announce(result);
     this.busy = false;
   }
 }

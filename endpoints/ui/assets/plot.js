@@ -1,5 +1,5 @@
-// A plot of lines over time, in SVG. It is a slider too: the arrow keys and the
-// pointer move along the time, and what is there is read out.
+// A plot draws lines over time in SVG. It is also a slider: the arrow keys and the
+// pointer select a point in time, whose values are shown and read out.
 
 import { clock, fill, html, svg } from './dom.js';
 
@@ -8,9 +8,10 @@ const height = 150,
   right = 10,
   top = 8,
   bottom = 20;
-const dashes = [null, '6 3', '2 2']; // lines differ in more than colour
+const dashes = [null, '6 3', '2 2']; // lines differ in dashes as well as in colour
 
-// ceiling is the next round figure above x, of 1, 2 or 5 times a power of ten.
+// ceiling returns the smallest number from x up that is 1, 2 or 5 times a power of
+// ten.
 function ceiling(x) {
   const power = 10 ** Math.floor(Math.log10(x));
   return [1, 2, 5, 10].find((m) => m * power >= x * 0.999) * power;
@@ -18,14 +19,14 @@ function ceiling(x) {
 
 class Plot extends HTMLElement {
   #points = [];
-  #at; // time of the point that is looked at; undefined is the last
+  #at; // time of the selected point; undefined for the latest one
 
-  // describe says what is drawn: a title, how a value is written and said, and
-  // the lines, each with a name, a get(sample) that may be null, and maybe a
-  // bound(sample), which says that the value is one. binary makes
-  // the axis' steps powers of two.
-  describe({ title, write, say = write, lines, binary }) {
-    Object.assign(this, { write, say, lines, binary, name: title });
+  // describe sets up the plot. format and speak turn a value into text for the eye
+  // and for screen readers. A line has a name, a function get(sample), whose result
+  // may be null, and an optional bound(sample), which tells whether only a bound of
+  // the value is known. binary makes the steps of the axis powers of two.
+  describe({ title, format, speak = format, lines, binary }) {
+    Object.assign(this, { format, speak, lines, binary, name: title });
     this.values = lines.map(() => html('b'));
     this.drawing = html('div', {
       class: 'drawing',
@@ -35,10 +36,10 @@ class Plot extends HTMLElement {
       'aria-valuemin': 0,
       'aria-valuemax': 0,
       'aria-valuenow': 0,
-      onkeydown: (e) => this.#key(e),
-      onpointermove: (e) => this.#point(e),
-      onpointerleave: () => this.#look(undefined),
-      onblur: () => this.#look(undefined),
+      onkeydown: (e) => this.#handleKey(e),
+      onpointermove: (e) => this.#handlePointer(e),
+      onpointerleave: () => this.#select(undefined),
+      onblur: () => this.#select(undefined),
     });
     this.when = html('span', { class: 'when' });
     this.replaceChildren(
@@ -66,8 +67,8 @@ class Plot extends HTMLElement {
     new ResizeObserver(() => this.#draw()).observe(this.drawing);
   }
 
-  // draw shows the samples of the last span ms; those further apart than gap
-  // ms are not joined.
+  // draw shows the samples of the last span ms. Samples that are more than gap ms
+  // apart are not connected.
   draw(samples, span, gap) {
     const last = samples.at(-1)?.t ?? Date.now();
     this.#points = samples.filter((s) => s.t >= last - span);
@@ -78,7 +79,8 @@ class Plot extends HTMLElement {
   #draw() {
     const width = this.drawing.clientWidth;
     if (!width || !this.span) return;
-    // A bound is drawn at the edge of a band, where the value may be anywhere.
+    // Where only a bound is known, the value may be anywhere in a band, which is drawn
+    // up to that bound.
     const values = this.#points.flatMap((p) => this.lines.map((l) => ({ v: l.get(p) ?? 0, bound: l.bound?.(p) })));
     const bounds = new Map(values.filter(({ bound }) => bound).map(({ v, bound }) => [bound, v]));
     const peak = Math.max(0, ...values.map(({ v, bound }) => (bound ? 1.2 * v : v)));
@@ -96,7 +98,7 @@ class Plot extends HTMLElement {
       { class: 'grid' },
       steps.map((v) => [
         svg('line', { x1: left, x2: width - right, y1: y(v), y2: y(v) }),
-        svg('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, peak || !v ? this.write(v) : ''),
+        svg('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, peak || !v ? this.format(v) : ''),
       ]),
       times.map((m) => {
         const at = x(this.last - m * 60e3);
@@ -110,7 +112,7 @@ class Plot extends HTMLElement {
       const [from, to] = bound === 'at most' ? [y(v), y(0)] : [top, y(v)];
       return [
         svg('rect', { x: left, width: width - left - right, y: from, height: to - from }),
-        to - from > 14 && svg('text', { x: left + 4, y: (from + to) / 2 + 4 }, this.write(v, bound)),
+        to - from > 14 && svg('text', { x: left + 4, y: (from + to) / 2 + 4 }, this.format(v, bound)),
       ];
     });
     const lines = this.lines.map((l, i) => svg('path', { class: `line l${i}`, d: this.#path(l, x, y), 'stroke-dasharray': dashes[i] }));
@@ -131,14 +133,14 @@ class Plot extends HTMLElement {
         before = undefined;
         continue;
       }
-      // A point without neighbours still shows, as a dot: the line's ends are round.
+      // A point without neighbours shows as a dot, because line ends are round.
       d += `${before && p.t - before < this.gap ? 'L' : `M${x(p.t).toFixed(1)} ${y(v).toFixed(1)}L`}${x(p.t).toFixed(1)} ${y(v).toFixed(1)}`;
       before = p.t;
     }
     return d;
   }
 
-  #key(e) {
+  #handleKey(e) {
     const at = this.#index();
     const to = {
       ArrowLeft: at - 1,
@@ -152,18 +154,18 @@ class Plot extends HTMLElement {
     }[e.key];
     if (to === undefined) return;
     e.preventDefault();
-    this.#look(Math.max(to, 0));
+    this.#select(Math.max(to, 0));
   }
 
-  #point(e) {
+  #handlePointer(e) {
     if (!this.#points.length) return;
     const at = e.clientX - this.drawing.getBoundingClientRect().left;
     const off = this.#points.map((p) => Math.abs(this.x(p.t) - at));
-    this.#look(off.indexOf(Math.min(...off)));
+    this.#select(off.indexOf(Math.min(...off)));
   }
 
-  // look moves to a point, or follows the last one.
-  #look(index) {
+  // select selects a point. The last point, or undefined, follows the latest sample.
+  #select(index) {
     this.#at = index < this.#points.length - 1 ? this.#points[index].t : undefined;
     this.#mark();
   }
@@ -173,26 +175,26 @@ class Plot extends HTMLElement {
     return index < 0 ? this.#points.length - 1 : index;
   }
 
-  // mark shows the values of the point that is looked at.
+  // mark shows the values of the selected point.
   #mark() {
     const at = this.#index();
     const p = this.#points[at];
-    const away = p && this.#at !== undefined;
-    const values = (write) => this.lines.map((l) => write(p && l.get(p), p && l.bound?.(p)));
-    values(this.write).forEach((v, i) => {
+    const selected = p && this.#at !== undefined;
+    const values = (format) => this.lines.map((l) => format(p && l.get(p), p && l.bound?.(p)));
+    values(this.format).forEach((v, i) => {
       this.values[i].textContent = v;
     });
-    this.when.textContent = away ? clock(p.t) : '';
+    this.when.textContent = selected ? clock(p.t) : '';
     this.drawing.setAttribute('aria-valuemax', Math.max(this.#points.length - 1, 0));
     this.drawing.setAttribute('aria-valuenow', Math.max(at, 0));
     this.drawing.setAttribute(
       'aria-valuetext',
-      p ? `${clock(p.t)}: ${values(this.say).map((v, i) => `${this.lines[i].name} ${v}`).join(', ')}` : 'no samples yet',
+      p ? `${clock(p.t)}: ${values(this.speak).map((v, i) => `${this.lines[i].name} ${v}`).join(', ')}` : 'no samples yet',
     );
     if (!this.marks) return;
     fill(
       this.marks,
-      away && [
+      selected && [
         svg('line', { x1: this.x(p.t), x2: this.x(p.t), y1: top, y2: height - bottom }),
         this.lines.map((l, i) => l.get(p) != null && svg('circle', { cx: this.x(p.t), cy: this.y(l.get(p)), r: 3, class: `l${i}` })),
       ],

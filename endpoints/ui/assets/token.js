@@ -1,4 +1,4 @@
-// Gets a token and has it validated.
+// The token panel gets a token and validates it.
 
 import { call, reason } from './api.js';
 import { announce, field, html, moment } from './dom.js';
@@ -9,12 +9,12 @@ class Token extends HTMLElement {
     if (on === this.on) return;
     this.on = on;
     if (!on) {
-      this.replaceChildren(html('p', { class: 'note' }, 'The module token is off.'));
+      this.replaceChildren(html('p', { class: 'note' }, 'The token module is off.'));
       return;
     }
     this.name = html('input', { value: '', autocomplete: 'off', placeholder: 'anonymous' });
     this.token = html('textarea', { rows: 3, spellcheck: 'false', autocomplete: 'off' });
-    this.claims = html('pre', { tabindex: 0, hidden: true, role: 'group', 'aria-label': 'Claims of the token' });
+    this.claims = html('pre', { tabindex: 0, hidden: true, role: 'group', 'aria-label': 'Token claims' });
     this.result = html('p', { class: 'status' });
     this.token.addEventListener('input', () => this.#decode());
     this.replaceChildren(
@@ -46,40 +46,41 @@ class Token extends HTMLElement {
     );
   }
 
-  async #ask(path, init, good) {
+  // request sends a request and shows describe(response) or the error.
+  async #request(path, init, describe) {
     let tone = 'bad',
-      said;
+      result;
     try {
       const reply = await call(path, init);
       if (reply.ok) {
         tone = 'good';
-        said = good(reply.json());
-      } else said = `${reply.status}: ${reason(reply)}`;
+        result = describe(reply.json());
+      } else result = `${reply.status}: ${reason(reply)}`;
     } catch {
-      said = 'No answer';
+      result = 'No response';
     }
     this.result.dataset.tone = tone;
-    this.result.textContent = said;
-    announce(said);
+    this.result.textContent = result;
+    announce(result);
   }
 
   #get() {
-    return this.#ask('token', { method: 'POST', body: this.name.value, headers: { 'Content-Type': 'text/plain' } }, (r) => {
+    return this.#request('token', { method: 'POST', body: this.name.value, headers: { 'Content-Type': 'text/plain' } }, (r) => {
       this.token.value = r.token;
       this.#decode();
-      return `Issued, good until ${moment(r.expires_at)}`;
+      return `Issued, valid until ${moment(r.expires_at)}`;
     });
   }
 
   #validate() {
-    return this.#ask(
+    return this.#request(
       'token/validate',
       { headers: { Authorization: `Bearer ${this.token.value.trim()}` } },
       (r) => `Valid: ${r.token_name}, until ${moment(r.expires_at)}`,
     );
   }
 
-  // decode shows what the token says, signed well or not.
+  // decode shows the token's claims, whether or not its signature is valid.
   #decode() {
     try {
       const part = this.token.value.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');

@@ -1,16 +1,16 @@
-// A form for every route, made from its declaration.
+// The "Try it" panel has a form for every route, made from the route's declaration.
 
 import { address, call } from './api.js';
 import { announce, bytes, field, fill, html, seconds } from './dom.js';
 
-const shown = 256 << 10; // bytes of a reply that are shown
+const maxShown = 256 << 10; // bytes of a response body
 const anyMethod = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const wildcard = /\{([A-Za-z0-9_]+)(\.\.\.)?\}/g;
-const dangerous = /^\/panic$/; // ends the process
+const dangerous = /^\/panic$/; // terminates the process
 
 const quote = (s) => `'${s.replaceAll("'", `'\\''`)}'`;
 
-// curl is the request as a command for a shell.
+// curl returns the request as a shell command.
 function curl({ method, url, headers, body }) {
   const words = ['curl -i'];
   if (method !== (body === undefined ? 'GET' : 'POST')) words.push(`-X ${method}`);
@@ -22,11 +22,11 @@ function curl({ method, url, headers, body }) {
 class Try extends HTMLElement {
   show({ routes }) {
     const list = routes.filter((r) => r.module !== 'ui' || r.summary);
-    const kind = JSON.stringify(list.map((r) => ({ ...r, chain: '' })));
-    if (kind === this.kind) return;
-    this.kind = kind;
+    const key = JSON.stringify(list.map((r) => ({ ...r, chain: '' })));
+    if (key === this.key) return;
+    this.key = key;
     this.routes = list;
-    const before = this.select?.selectedOptions[0]?.textContent;
+    const selected = this.select?.selectedOptions[0]?.textContent;
     const groups = Map.groupBy(list, (r) => r.tag || 'Other');
     this.select = html(
       'select',
@@ -39,7 +39,7 @@ class Try extends HTMLElement {
         ),
       ),
     );
-    const same = [...this.select.options].find((o) => o.textContent === before);
+    const same = [...this.select.options].find((o) => o.textContent === selected);
     this.select.value =
       same?.value ??
       Math.max(
@@ -52,7 +52,7 @@ class Try extends HTMLElement {
     this.button = html('button', null, 'Send');
     this.cancel = html('button', { type: 'button', hidden: true, onclick: () => this.abort.abort() }, 'Cancel');
     this.note = html('p', { class: 'refused', role: 'alert' });
-    this.reply = html('div', { class: 'reply' }, html('p', { class: 'note' }, 'The response is shown here.'));
+    this.reply = html('div', { class: 'reply' }, html('p', { class: 'note' }, 'The response appears here.'));
     this.form = html(
       'form',
       { onsubmit: (e) => this.#submit(e), oninput: () => this.#preview() },
@@ -61,7 +61,7 @@ class Try extends HTMLElement {
       this.inputs,
       html('h3', null, 'Request'),
       this.command,
-      html('div', { class: 'row' }, this.button, this.cancel, html('button', { type: 'button', onclick: () => this.#copy() }, 'Copy curl')),
+      html('div', { class: 'row' }, this.button, this.cancel, html('button', { type: 'button', onclick: () => this.#copy() }, 'Copy as curl')),
       this.note,
     );
     this.replaceChildren(html('div', { class: 'columns' }, this.form, html('div', null, html('h3', null, 'Response'), this.reply)));
@@ -83,10 +83,10 @@ class Try extends HTMLElement {
       anyMethod.map((m) => html('option', { selected: route.body && m === 'POST' }, m)),
     );
     this.body = html('textarea', { rows: 3, spellcheck: 'false' }, route.body && 'hello');
-    // There, a browser that does not ask for JSON gets this page.
+    // A browser that does not ask for JSON gets this page at /.
     const headers = route.path === '/' && 'Accept: application/json';
     this.headers = html('textarea', { rows: 3, spellcheck: 'false', placeholder: 'Name: value' }, headers);
-    const reads = route.body || ['', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(route.method);
+    const takesBody = route.body || ['', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(route.method);
     const params = [
       !route.method && field('Method', this.method),
       ...[...this.params].map(([name, input]) => field(name, input, route.params?.[name])),
@@ -94,10 +94,10 @@ class Try extends HTMLElement {
     fill(
       this.inputs,
       params.length > 0 && html('div', { class: 'grid' }, params),
-      html('div', { class: 'grid' }, reads && field('Body', this.body, route.body), field('Headers', this.headers, 'one a line')),
+      html('div', { class: 'grid' }, takesBody && field('Body', this.body, route.body), field('Headers', this.headers, 'one per line')),
     );
-    const answers = Object.keys(route.returns ?? {}).join(', ');
-    this.about.textContent = `Served by ${route.module}.${answers && ` Answers ${answers}.`}${route.internal ? ' Faults do not touch it.' : ''}`;
+    const statuses = Object.keys(route.returns ?? {}).join(', ');
+    this.about.textContent = `Served by ${route.module}.${statuses && ` Returns ${statuses}.`}${route.internal ? ' Exempt from faults.' : ''}`;
     this.armed = false;
     this.note.textContent = '';
     this.button.textContent = 'Send';
@@ -129,18 +129,18 @@ class Try extends HTMLElement {
       await navigator.clipboard.writeText(this.command.textContent);
       announce('Copied');
     } catch {
-      // not a secure context: select it for the user
+      // Not a secure context: select the text for the user to copy.
       getSelection().selectAllChildren(this.command);
     }
   }
 
   async #submit(e) {
     e.preventDefault();
-    if (!this.cancel.hidden) return; // one at a time
+    if (!this.cancel.hidden) return; // a request is running
     if (dangerous.test(this.route.path) && !this.armed) {
       this.armed = true;
       this.button.textContent = 'End the process';
-      this.note.textContent = 'This ends the server process. Press again if you mean it.';
+      this.note.textContent = 'This ends the server process. Press again to confirm.';
       return;
     }
     this.armed = false;
@@ -151,34 +151,34 @@ class Try extends HTMLElement {
     this.cancel.hidden = false;
     const began = performance.now();
     try {
-      this.#show(await call(path, { method, headers, body, limit: shown, signal: this.abort.signal }));
+      this.#show(await call(path, { method, headers, body, limit: maxShown, signal: this.abort.signal }));
     } catch (e) {
-      const why = e.name === 'AbortError' ? 'Cancelled' : `No answer, or a request that browsers do not send (${e.message}),`;
-      const said = `${why} after ${seconds((performance.now() - began) / 1e3)}`;
-      this.reply.replaceChildren(html('p', { class: 'status', 'data-tone': 'bad' }, said));
-      announce(said);
+      const reason = e.name === 'AbortError' ? 'Cancelled' : `No response, or a request that browsers do not send (${e.message}),`;
+      const result = `${reason} after ${seconds((performance.now() - began) / 1e3)}`;
+      this.reply.replaceChildren(html('p', { class: 'status', 'data-tone': 'bad' }, result));
+      announce(result);
     }
     if (document.activeElement === this.cancel) this.button.focus();
     this.cancel.hidden = true;
   }
 
   #show(reply) {
-    const said = `${reply.status} ${reply.res.statusText}`.trim();
+    const status = `${reply.status} ${reply.res.statusText}`.trim();
     const type = reply.res.headers.get('Content-Type') ?? '';
     const lines = [...reply.res.headers].map(([name, value]) => `${name}: ${value}`).join('\n');
     this.reply.replaceChildren(
       html(
         'p',
         { class: 'status', 'data-tone': reply.ok ? 'good' : 'bad' },
-        html('b', null, said),
-        ` in ${seconds(reply.ms / 1e3)}, first byte after ${seconds(reply.first / 1e3)}, ${bytes(reply.size)}${reply.cut ? ' and more' : ''}`,
+        html('b', null, status),
+        ` in ${seconds(reply.ms / 1e3)}, first byte after ${seconds(reply.first / 1e3)}, ${bytes(reply.size)}${reply.truncated ? ', truncated' : ''}`,
       ),
       html('h4', null, 'Headers'),
       html('pre', { tabindex: 0 }, lines),
       html('h4', null, 'Body'),
       html('pre', { class: 'body', tabindex: 0 }, reply.text ? pretty(reply.text, type) : '(empty)'),
     );
-    announce(`${said} after ${seconds(reply.ms / 1e3)}`);
+    announce(`${status} after ${seconds(reply.ms / 1e3)}`);
   }
 }
 
