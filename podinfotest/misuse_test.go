@@ -79,16 +79,17 @@ func TestMisuse(t *testing.T) {
 // was meant.
 func TestPaths(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                       `no path: "*" is all`,
-		"POST":                   `is a method without a path, want one as in "POST /path"`,
+		"":                       `no path: use "*" for all`,
+		"POST":                   `is a method without a path: want "POST /path"`,
 		"post /api/pay":          `the method is not in capital letters: want "POST /api/pay"`,
-		"P@ST /api/pay":          `"P@ST" is no method`,
+		"P@ST /api/pay":          `"P@ST" is not a method`,
 		"api/pay":                `path "api/pay" is not clean and absolute: want "/api/pay"`,
 		"GET api/pay":            `want "GET /api/pay"`,
 		"echo.EchoService/Echo":  `want "/echo.EchoService/Echo"`,
 		"POST " + echoMethod:     `an RPC has no method: want "/echo.EchoService/Echo"`,
 		"/api/pay?x=1":           `the query is not part of a path: want "/api/pay"`,
 		"/api/p%C3%A4y":          `paths are written without escapes: want "/api/päy"`,
+		"/a{id}":                 `"/a{id}": {name} must be a whole segment`,
 		"http://shop.example/a":  `the host is not part of a path: want "/a"`,
 		"GET http://127.0.0.1/a": `want "GET /a"`,
 	} {

@@ -6,63 +6,65 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
-// pattern is which requests a test is about: "/api/pay", "POST /api/pay",
+// A pattern selects requests and calls: "/api/pay", "POST /api/pay",
 // "/orders/{id}", "/api/*" or "/echo.EchoService/Echo".
 type pattern struct {
-	text   string
 	method string // "" for any
-	path   string
-	re     *regexp.Regexp
+	path   glob.Pattern
 }
 
-var everything = newPattern("*")
-
-// wildcard is *, {name} or {name...}.
-var wildcard = regexp.MustCompile(`\*|\{[^{}/]*\}`)
+// everything selects every request and call.
+var everything = pattern{path: glob.Text("*")}
 
 var method = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
 
-// parsePattern is newPattern for a text that a test wrote. What no request could
-// match is an error that says what could.
+// parsePattern reads a pattern from a test. It returns an error for a text that no
+// request can match, with a suggestion where there is one.
 func parsePattern(text string) (pattern, error) {
 	if text == "" {
-		return pattern{}, errors.New(`no path: "*" is all`)
+		return pattern{}, errors.New(`no path: use "*" for all`)
 	}
-	p := newPattern(text)
-	escaped, err := url.PathUnescape(p.path)
-	host, below, absolute := strings.Cut(p.path, "://")
-	file, _, query := strings.Cut(p.path, "?")
-	want, problem := p.path, ""
+	verb, path := "", text
+	if before, after, ok := strings.Cut(text, " "); ok && !strings.HasPrefix(text, "/") {
+		verb, path = before, strings.TrimSpace(after)
+	}
+	unescaped, escapeErr := url.PathUnescape(path)
+	scheme, address, absolute := strings.Cut(path, "://")
+	withoutQuery, _, query := strings.Cut(path, "?")
+	want, problem := path, ""
 	switch {
-	case p.method == "" && method.MatchString(p.path):
-		return p, fmt.Errorf("%q is a method without a path, want one as in %q", text, text+" /path")
-	case p.method != strings.ToUpper(p.method):
-		p.method, problem = strings.ToUpper(p.method), "the method is not in capital letters"
-	case p.method != "" && !method.MatchString(p.method):
-		return p, fmt.Errorf("%q is no method", p.method)
-	case absolute && method.MatchString(strings.ToUpper(host)):
-		_, path, _ := strings.Cut(below, "/")
-		want, problem = "/"+path, "the host is not part of a path"
+	case verb == "" && method.MatchString(path):
+		return pattern{}, fmt.Errorf("%q is a method without a path: want %q", text, text+" /path")
+	case verb != strings.ToUpper(verb):
+		verb, problem = strings.ToUpper(verb), "the method is not in capital letters"
+	case verb != "" && !method.MatchString(verb):
+		return pattern{}, fmt.Errorf("%q is not a method", verb)
+	case absolute && method.MatchString(strings.ToUpper(scheme)):
+		_, below, _ := strings.Cut(address, "/")
+		want, problem = "/"+below, "the host is not part of a path"
 	case query:
-		want, problem = file, "the query is not part of a path"
-	case err == nil && escaped != p.path:
-		want, problem = escaped, "paths are written without escapes"
-	case !strings.HasPrefix(p.path, "/") && p.path != "*":
-		want, problem = "/"+p.path, fmt.Sprintf("path %q is not clean and absolute", p.path)
+		want, problem = withoutQuery, "the query is not part of a path"
+	case escapeErr == nil && unescaped != path:
+		want, problem = unescaped, "paths are written without escapes"
+	case !strings.HasPrefix(path, "/") && path != "*":
+		want, problem = "/"+path, fmt.Sprintf("path %q is not clean and absolute", path)
 	}
 	if problem != "" {
-		return p, fmt.Errorf("%s: want %q", problem, spell(p.method, want))
+		return pattern{}, fmt.Errorf("%s: want %q", problem, spell(verb, want))
 	}
-	return p, nil
+	compiled, err := glob.Parse(path)
+	return pattern{verb, compiled}, err
 }
 
-// pattern is parsePattern for this server, of which it ends the test.
+// pattern is parsePattern for a method of the server. It ends the test on an error.
 func (s *Server) pattern(text string) pattern {
 	s.t.Helper()
 	p, err := parsePattern(text)
-	if err == nil && p.method != "" && s.isRPC(pattern{path: p.path, re: p.re}) {
+	if err == nil && p.method != "" && s.isRPC(pattern{path: p.path}) {
 		err = fmt.Errorf("an RPC has no method: want %q", p.path)
 	}
 	if err != nil {
@@ -71,46 +73,19 @@ func (s *Server) pattern(text string) pattern {
 	return p
 }
 
+// spell returns the text of a pattern.
 func spell(method, path string) string { return strings.TrimSpace(method + " " + path) }
 
-func newPattern(text string) pattern {
-	p := pattern{path: text}
-	if method, path, ok := strings.Cut(text, " "); ok && !strings.HasPrefix(text, "/") {
-		p.method, p.path = method, strings.TrimSpace(path)
-	}
-	p.text = spell(p.method, p.path)
-	var re strings.Builder
-	rest := p.path
-	for {
-		at := wildcard.FindStringIndex(rest)
-		if at == nil {
-			break
-		}
-		re.WriteString(regexp.QuoteMeta(rest[:at[0]]))
-		if w := rest[at[0]:at[1]]; w == "*" || strings.HasSuffix(w, "...}") {
-			re.WriteString(`.*`)
-		} else {
-			re.WriteString(`[^/]+`)
-		}
-		rest = rest[at[1]:]
-	}
-	p.re = regexp.MustCompile(`(?s)^` + re.String() + regexp.QuoteMeta(rest) + `$`)
-	return p
-}
+// String returns the text of the pattern, with one space behind the method.
+func (p pattern) String() string { return spell(p.method, p.path.String()) }
 
+// matches reports whether the pattern selects a request with the method and path.
 func (p pattern) matches(method, path string) bool {
-	return (p.method == "" || p.method == method) && p.re.MatchString(path)
+	return (p.method == "" || p.method == method) && p.path.Match(path)
 }
 
-// literal reports that there is one path that matches.
-func (p pattern) literal() bool { return !wildcard.MatchString(p.path) }
-
-// rule is the path as rules write it.
-func (p pattern) rule() string {
-	return wildcard.ReplaceAllStringFunc(p.path, func(w string) string {
-		if strings.HasSuffix(w, "...}") {
-			return "*"
-		}
-		return w
-	})
+// many reports whether the pattern may select the paths of several routes.
+func (p pattern) many() bool {
+	text := p.path.String()
+	return strings.Contains(text, "*") || strings.HasSuffix(text, "...}")
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
 // However much arrives, only so much of it is kept.
@@ -87,7 +89,7 @@ func TestWaiters(t *testing.T) {
 			return false
 		}
 	}
-	p := newPattern("/a")
+	p := pattern{path: glob.Text("/a")}
 	arrived, answered := m.await(p, false, 2), m.await(p, true, 2)
 	send := func(path string) *Request {
 		r := &Request{Method: "GET", Path: path}

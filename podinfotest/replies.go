@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -102,12 +103,11 @@ func answer(w http.ResponseWriter, _ *http.Request) {
 // route serves a path for the methods that nothing else does. It is for those
 // who hold mu.
 func (s *Server) route(p pattern) error {
-	loose, some := strings.Contains(p.path, "*"), false
+	path, some := p.path.String(), false
+	loose := strings.Contains(path, "*")
 	for _, rt := range s.App.Mounted() {
-		known := newPattern(rt.Path).re.MatchString(p.path) // also of a wildcard in the same place
-		if loose {
-			known = p.re.MatchString(rt.Path)
-		}
+		route, err := glob.Parse(rt.Path)
+		known := err == nil && (route.Covers(p.path) || p.many() && p.path.Meets(route))
 		if !known {
 			continue
 		}
@@ -122,7 +122,7 @@ func (s *Server) route(p pattern) error {
 	case loose:
 		return fmt.Errorf("no route matches")
 	}
-	err := s.replies.add(registry.Route{Method: p.method, Path: p.path, Handler: answer})
+	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: answer})
 	if some {
 		return nil // the script has something to be about, also without the other methods
 	}

@@ -48,7 +48,7 @@ func (s *Server) Script(path string, steps ...Step) {
 		err = s.route(p)
 	}
 	if err == nil {
-		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == p.text })
+		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == p.String() })
 		if at < 0 {
 			at, s.scripts = len(s.scripts), append(s.scripts, script{})
 		}
@@ -119,8 +119,8 @@ func (s *Server) apply() error {
 
 // isRPC reports whether a path is one of the server's RPCs.
 func (s *Server) isRPC(p pattern) bool {
-	return p.method == "" && strings.Count(p.path, "/") == 2 && s.on("grpc-server") == nil &&
-		slices.ContainsFunc(s.grpc.ListRPCs(), func(rpc string) bool { return p.matches("", rpc) })
+	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && s.on("grpc-server") == nil &&
+		slices.ContainsFunc(s.grpc.ListRPCs(), func(rpc string) bool { return p.path.Match(rpc) })
 }
 
 // possible refuses what the settings would take from a script.
@@ -139,16 +139,16 @@ func (s *Server) possible(sc script) error {
 // compile makes rules of steps. The first rule that hits wins, so each counts
 // only those attempts that the ones before it have let pass.
 func compile(name string, p pattern, call bool, steps []Step) (script, error) {
-	out := script{pattern: p.text, steps: map[string]Step{}}
+	out := script{pattern: p.String(), steps: map[string]Step{}}
 	attempts, per, repeat, err := attemptsOf(steps, call)
 	if err != nil {
 		return out, err
 	}
-	match := scenario.Match{Internal: p.literal(), Per: per}
+	match := scenario.Match{Internal: p.path.Literal(), Per: per}
 	if call {
-		match.GRPC = strings.TrimPrefix(p.rule(), "/")
+		match.GRPC = strings.TrimPrefix(p.path.Stars(), "/") // where {name} is not a wildcard
 	} else {
-		match.Path = p.rule()
+		match.Path = p.path.String()
 	}
 	if p.method != "" {
 		match.Methods = []string{p.method}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -89,6 +90,23 @@ func TestScript(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// A wildcard of any kind stands for every method of a service.
+func TestScriptOfAService(t *testing.T) {
+	for _, path := range []string{"/echo.EchoService/*", "/echo.EchoService/{method}", "/echo.EchoService/{method...}"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := StartInMemory(t)
+			srv.Script(path, FailGRPC(codes.Aborted, 1), OK())
+			conn := srv.GRPC()
+			for _, want := range []codes.Code{codes.Aborted, codes.OK} {
+				if _, err := echo(t.Context(), conn, "x"); status.Code(err) != want {
+					t.Errorf("%s: %v, want %v", path, err, want)
+				}
+			}
+			srv.Requests(path).WantAnswers(t, "Aborted", "OK")
+		})
+	}
 }
 
 var errAny = errors.New("any")
@@ -182,6 +200,8 @@ func TestMethods(t *testing.T) {
 	srv.Script("/a b", Fail(503, 1))
 	srv.Script("/delay/0", Fail(503, 1))
 	srv.Script("/delay/{seconds}", Fail(500, 1), OK())
+	srv.Script("/status/4*", Fail(503, 1), OK())
+	srv.Script("PUT /status/{rest...}", Fail(500, 1), OK())
 	for _, c := range []struct {
 		request string
 		want    int
@@ -189,6 +209,7 @@ func TestMethods(t *testing.T) {
 		{"GET /version", 503}, {"PUT /version", 503}, {"HEAD /version", 503}, {"GET /version", 200}, {"PUT /version", 200},
 		{"GET /api/pay", 503}, {"GET /api/pay", 200}, {"POST /api/pay", 500}, {"POST /api/pay", 200}, {"PURGE /api/pay", 200},
 		{"GET /a%20b", 503}, {"GET /delay/0", 503}, {"GET /delay/0", 500}, {"GET /delay/0", 200},
+		{"GET /status/418", 503}, {"GET /status/418", 418}, {"PUT /status/204", 500}, {"PUT /status/204", 204},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
 		req, err := http.NewRequest(method, srv.URL+path, nil)

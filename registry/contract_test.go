@@ -124,7 +124,7 @@ func TestPlacement(t *testing.T) {
 
 func TestAnInstanceBelongsToOneApp(t *testing.T) {
 	m := newMark("m", registry.Edge, false)
-	if _, err := registry.New(mods(m), registry.Env(vars("PODINFO_LEVEL=loud"))); err == nil {
+	if _, err := registry.New(mods(m), registry.Env(registrytest.Vars("PODINFO_LEVEL=loud"))); err == nil {
 		t.Fatal("no error")
 	}
 	app, err := registry.New(mods(m)) // the failed New gave it back
@@ -210,7 +210,7 @@ func TestEnviron(t *testing.T) {
 		{[]string{"A=2", "OTHER=1"}, "PODINFO_F_ENABLED=false", registry.Off, "PODINFO_F_ENABLED"},
 	} {
 		f := &follower{plain: plain{info: registry.Info{Name: "f", OptIn: true}}}
-		app, err := registry.New(mods(f), registry.Environ(c.environ), registry.Env(vars(c.env)))
+		app, err := registry.New(mods(f), registry.Environ(c.environ), registry.Env(registrytest.Vars(c.env)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,23 +157,13 @@ func TestStates(t *testing.T) {
 	} {
 		a, b := newMark("a", registry.Edge, false), newMark("b", registry.Edge, true)
 		b.info.EnableVar = "B_ON"
-		s := registrytest.Serve(t, vars(c.env), a, b)
+		s := registrytest.Serve(t, registrytest.Vars(c.env), a, b)
 		res, _ := s.Call(t, "GET", "/", "")
 		if got := strings.Join(res.Header.Values("X-Chain"), " "); got != c.want {
 			t.Errorf("%s: %q, want %q", c.env, got, c.want)
 		}
 	}
 }
-
-func vars(s string) map[string]string {
-	out := map[string]string{}
-	for _, kv := range strings.Fields(strings.ReplaceAll(s, ", ", ",")) {
-		k, v, _ := strings.Cut(kv, "=")
-		out[k] = v
-	}
-	return out
-}
-
 func TestSwitch(t *testing.T) {
 	s := registrytest.Serve(t, map[string]string{"PODINFO_B_ENABLED": "standby"}, newMark("a", registry.Edge, true), newMark("b", registry.Edge, false), endpoint("e", get("GET", "/x")))
 	chain := func() string {
@@ -259,7 +249,7 @@ func TestNewRefuses(t *testing.T) {
 		{nil, "PODINFO_SHUTDOWN_GRACE=-1s", []string{"PODINFO_SHUTDOWN_GRACE", "-1s"}},
 		{nil, "PODINFO_SEED=x", []string{"PODINFO_SEED", "whole number"}},
 	} {
-		_, err := registry.New(c.mods, registry.Env(vars(c.env)))
+		_, err := registry.New(c.mods, registry.Env(registrytest.Vars(c.env)))
 		for _, w := range c.want {
 			if err == nil || !strings.Contains(err.Error(), w) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v %s: %v, want one line with %q", c.mods, c.env, err, w)

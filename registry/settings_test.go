@@ -78,11 +78,11 @@ func TestBadSettingsAreNamed(t *testing.T) {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}
-	_, err := registry.New(mods(new(knobs)), registry.Env(vars("PODINFO_MY_KNOBS_ENABLED=true PODINFO_MY_KNOBS_MAX=x PODINFO_MY_KNOBS_ON=y PODINFO_LEVEL=z")))
+	_, err := registry.New(mods(new(knobs)), registry.Env(registrytest.Vars("PODINFO_MY_KNOBS_ENABLED=true PODINFO_MY_KNOBS_MAX=x PODINFO_MY_KNOBS_ON=y PODINFO_LEVEL=z")))
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("not every error at once: %v", err)
 	}
-	_, err = registry.New(mods(new(knobs)), registry.Flags(vars("PODINFO_MY_KNOBS_ENABLED=true PODINFO_MY_KNOBS_MAX=x")))
+	_, err = registry.New(mods(new(knobs)), registry.Flags(registrytest.Vars("PODINFO_MY_KNOBS_ENABLED=true PODINFO_MY_KNOBS_MAX=x")))
 	if err == nil || !strings.Contains(err.Error(), "(flag --my-knobs-max)") {
 		t.Errorf("flag: %v", err)
 	}
@@ -108,7 +108,7 @@ func TestLevel(t *testing.T) {
 	for env, want := range map[string]logrus.Level{"": logrus.TraceLevel, "PODINFO_LEVEL=warn": logrus.WarnLevel} {
 		l := logrus.New()
 		l.SetLevel(logrus.TraceLevel)
-		if _, err := registry.New(nil, registry.Logger(l), registry.Env(vars(env))); err != nil || l.GetLevel() != want {
+		if _, err := registry.New(nil, registry.Logger(l), registry.Env(registrytest.Vars(env))); err != nil || l.GetLevel() != want {
 			t.Errorf("%q: %v %v", env, l.GetLevel(), err)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // podinfoBinary builds the server once.
@@ -44,7 +44,7 @@ func servePodinfo(t *testing.T, env ...string) *podinfo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, metrics := grpctest.FreePort(t), grpctest.FreePort(t)
+	port, metrics := registrytest.FreePort(t), registrytest.FreePort(t)
 	cmd := exec.Command(bin)
 	cmd.Env = append([]string{
 		"PODINFO_HOST=127.0.0.1", fmt.Sprint("PODINFO_PORT=", port), fmt.Sprint("PODINFO_PORT_METRICS=", metrics), "PODINFO_DATA_PATH=" + t.TempDir(),

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 const (
@@ -231,7 +233,7 @@ func TestMetricLabels(t *testing.T) {
 }
 
 func TestMetricsPort(t *testing.T) {
-	port := freePort(t)
+	port := registrytest.FreePort(t)
 	p := serve(t, "--prefix=/foo", fmt.Sprintf("--port-metrics=%d", port))
 	m := &process{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: p.log}
 	p.call(t, "GET", "/foo/version", "")
@@ -250,7 +252,7 @@ func TestMetricsPort(t *testing.T) {
 }
 
 func TestFaultFlags(t *testing.T) {
-	p := launch(t, "PODINFO_HOST=127.0.0.1", "--unhealthy", "--unready", "--random-error", "PODINFO_RANDOM_ERROR_RATE=1", "--stress-cpu=1", "--stress-memory=1", fmt.Sprintf("--port=%d", freePort(t)))
+	p := launch(t, "PODINFO_HOST=127.0.0.1", "--unhealthy", "--unready", "--random-error", "PODINFO_RANDOM_ERROR_RATE=1", "--stress-cpu=1", "--stress-memory=1", fmt.Sprintf("--port=%d", registrytest.FreePort(t)))
 	p.url = "http://127.0.0.1:" + strings.TrimPrefix(p.cmd.Args[len(p.cmd.Args)-1], "--port=")
 	p.await(t, p.url+"/healthz")
 	for path, code := range map[string]int{"/healthz": 503, "/readyz": 503, "/metrics": 200, "/swagger.json": 200, "/nowhere": 404} {

@@ -149,7 +149,7 @@ func TestConfigFile(t *testing.T) {
 
 func TestServiceLinksAreIgnored(t *testing.T) {
 	p := launch(t, "PODINFO_HOST=127.0.0.1", "PODINFO_PORT=tcp://10.0.0.1:9898", "PODINFO_GRPC_PORT=tcp://10.0.0.2:9999",
-		"PODINFO_PORT_METRICS=0", "PODINFO_SERVICE_HOST=10.0.0.1", "PODINFO_PORT_9898_TCP_ADDR=10.0.0.1", fmt.Sprintf("--port=%d", freePort(t)))
+		"PODINFO_PORT_METRICS=0", "PODINFO_SERVICE_HOST=10.0.0.1", "PODINFO_PORT_9898_TCP_ADDR=10.0.0.1", fmt.Sprintf("--port=%d", registrytest.FreePort(t)))
 	p.url = "http://127.0.0.1:" + strings.TrimPrefix(p.cmd.Args[len(p.cmd.Args)-1], "--port=")
 	p.await(t, p.url+"/version")
 	if p.stop(t) != 0 || strings.Contains(p.log.String(), "unknown variables") {
@@ -160,12 +160,12 @@ func TestServiceLinksAreIgnored(t *testing.T) {
 func TestPortTaken(t *testing.T) {
 	first := serve(t)
 	for _, flag := range []string{"--port", "--port-metrics"} {
-		p := launch(t, "PODINFO_HOST=127.0.0.1", fmt.Sprintf("--port=%d", freePort(t)), fmt.Sprintf("%s=%d", flag, first.port))
+		p := launch(t, "PODINFO_HOST=127.0.0.1", fmt.Sprintf("--port=%d", registrytest.FreePort(t)), fmt.Sprintf("%s=%d", flag, first.port))
 		if code := p.wait(t); code != 1 || !strings.Contains(p.log.String(), "address already in use") {
 			t.Errorf("%s: exit %d %s", flag, code, p.log)
 		}
 	}
-	p := launch(t, "PODINFO_HOST=127.0.0.1", "--port=0", fmt.Sprintf("--secure-port=%d", freePort(t)), "--cert-path=/nowhere")
+	p := launch(t, "PODINFO_HOST=127.0.0.1", "--port=0", fmt.Sprintf("--secure-port=%d", registrytest.FreePort(t)), "--cert-path=/nowhere")
 	if code := p.wait(t); code != 1 || !strings.Contains(p.log.String(), "/nowhere/tls.crt") {
 		t.Errorf("missing certificate: exit %d %s", code, p.log)
 	}
@@ -174,7 +174,7 @@ func TestPortTaken(t *testing.T) {
 func TestTLSAndH2C(t *testing.T) {
 	dir := t.TempDir()
 	pool := registrytest.WriteCert(t, dir, "first")
-	port := freePort(t)
+	port := registrytest.FreePort(t)
 	p := serve(t, fmt.Sprintf("--secure-port=%d", port), "--cert-path="+dir, "--h2c")
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
@@ -222,7 +222,7 @@ func TestTLSAndH2C(t *testing.T) {
 
 func TestIPv6(t *testing.T) {
 	for _, host := range []string{"::1", "[::1]"} {
-		port := freePort(t)
+		port := registrytest.FreePort(t)
 		p := launch(t, "PODINFO_HOST="+host, fmt.Sprintf("--port=%d", port))
 		p.await(t, fmt.Sprintf("http://[::1]:%d/version", port))
 		if _, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // binary is the path of podinfo, which TestMain builds once.
@@ -95,7 +95,7 @@ func launch(t *testing.T, words ...string) *process {
 // serve launches podinfo on a free port and waits until it responds.
 func serve(t *testing.T, words ...string) *process {
 	t.Helper()
-	port := freePort(t)
+	port := registrytest.FreePort(t)
 	p := launch(t, append([]string{"PODINFO_HOST=127.0.0.1", fmt.Sprintf("PODINFO_PORT=%d", port), "PODINFO_DATA_PATH=" + t.TempDir()}, words...)...)
 	p.port, p.url = port, fmt.Sprintf("http://127.0.0.1:%d", port)
 	p.await(t, p.url+"/")
@@ -179,5 +179,3 @@ func (p *process) raw(t *testing.T, request string) string {
 	line, _ := bufio.NewReader(c).ReadString('\n')
 	return strings.TrimSpace(line)
 }
-
-func freePort(t *testing.T) int { return grpctest.FreePort(t) }

@@ -3,7 +3,6 @@ package configs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -63,40 +62,17 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 		if strings.Contains(name, "..") || name == filepath.Base(m.Config) {
 			continue
 		}
-		content, err := readFile(filepath.Join(root, name))
+		content, err := watch.ReadFile(filepath.Join(root, name), maxFile)
+		if len(content) > maxFile {
+			err = fmt.Errorf("larger than %d bytes", maxFile)
+		}
 		switch {
-		case errors.Is(err, errDirectory):
+		case errors.Is(err, watch.ErrDirectory):
 		case err != nil:
 			m.host.Log.WithError(err).WithField("file", name).Warn("file omitted from /configs")
 		default:
-			files[name] = content
+			files[name] = string(content)
 		}
 	}
 	return files, nil
-}
-
-var errDirectory = errors.New("is a directory")
-
-// readFile reads a regular file or a link to one. It does not open anything
-// else, because opening a pipe may block.
-func readFile(name string) (string, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return "", err
-	case info.IsDir():
-		return "", errDirectory
-	case !info.Mode().IsRegular():
-		return "", errors.New("not a regular file")
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("larger than %d bytes", maxFile)
-	}
-	return string(b), err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/crash/panicpb"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -74,7 +75,7 @@ func TestExitRPC(t *testing.T) {
 // serveUntilPanic prints its address, serves the RPC and fails the test when
 // standard input is closed.
 func serveUntilPanic(t *testing.T) {
-	port := fmt.Sprint(grpctest.FreePort(t))
+	port := fmt.Sprint(registrytest.FreePort(t))
 	app, err := registry.New([]registry.Module{new(crash.Module), new(grpcserver.Module)}, registry.Exit(os.Exit),
 		registry.Env(map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}))
 	if err != nil {

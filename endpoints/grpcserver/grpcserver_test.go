@@ -103,7 +103,7 @@ func TestClientCertificates(t *testing.T) {
 // start is the error of New or else of Start.
 func start(t *testing.T, env map[string]string, mods ...registry.Module) error {
 	t.Helper()
-	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(grpctest.FreePort(t))}
+	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(registrytest.FreePort(t))}
 	maps.Copy(vars, env)
 	app, err := registry.New(append(mods, new(grpcserver.Module)), registry.Env(vars))
 	if err != nil {

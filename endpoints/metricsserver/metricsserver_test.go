@@ -61,7 +61,7 @@ func start(t *testing.T, mods ...registry.Module) (app *registry.App, url string
 func startWith(t *testing.T, env map[string]string, mods ...registry.Module) (app *registry.App, url string) {
 	t.Helper()
 	for {
-		port := freePort(t)
+		port := registrytest.FreePort(t)
 		m := new(metricsserver.Module)
 		vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT_METRICS": fmt.Sprint(port), "PODINFO_PREFIX": "/foo"}
 		maps.Copy(vars, env)
@@ -88,17 +88,6 @@ func startWith(t *testing.T, env map[string]string, mods ...registry.Module) (ap
 		return app, "http://" + want
 	}
 }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func get(t *testing.T, url string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url, nil)

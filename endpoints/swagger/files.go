@@ -21,21 +21,21 @@ var indexHTML string
 //go:embed init.js
 var initJS string
 
-// policy lets Swagger UI run, which writes style attributes and has images in
-// data URLs, and nothing else.
+// policy allows only what Swagger UI needs. It writes style attributes and embeds
+// images in data URLs.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// file is one that never changes while the program runs.
+// A file is embedded in the program and never changes.
 type file struct {
 	media   string
-	version string // a digest of the content
-	gzipped bool
+	version string // digest of the content
+	gzipped bool   // in the program
 	open    func() (io.ReadCloser, error)
 }
 
-// files are those that Swagger UI consists of, by their paths below /swagger/.
-// Its own page is replaced by one without inline scripts.
+// files returns the files of Swagger UI by path below /swagger. The page differs
+// from the original: it has no inline scripts.
 func files() (map[string]file, error) {
 	out := map[string]file{}
 	for _, name := range []string{"swagger-ui.css.gz", "swagger-ui-bundle.js.gz", "favicon-32x32.png"} {
@@ -51,10 +51,12 @@ func files() (map[string]file, error) {
 	return out, add(out, "index.html", text(index(out)))
 }
 
+// text returns a file with this content.
 func text(s string) file {
 	return file{open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }}
 }
 
+// add sets the media type and version of a file and adds it at a path.
 func add(to map[string]file, at string, f file) error {
 	content, err := f.open()
 	if err != nil {
@@ -71,8 +73,8 @@ func add(to map[string]file, at string, f file) error {
 	return nil
 }
 
-// index is the page. The names of what it loads get their versions. (A
-// template would keep the linker from leaving out methods that nobody calls.)
+// index returns the page, with the version in the URL of every file that it loads.
+// (With a template the linker could not drop methods that nothing calls.)
 func index(files map[string]file) string {
 	var names []string
 	for name, f := range files {
@@ -81,6 +83,7 @@ func index(files map[string]file) string {
 	return strings.NewReplacer(names...).Replace(indexHTML)
 }
 
+// serve sends the file. Under the URL with its version it may be cached for ever.
 func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.media)
@@ -109,6 +112,7 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	f.send(w, encoded)
 }
 
+// send sends the content, decompressed unless the client accepts gzip.
 func (f file) send(w http.ResponseWriter, encoded bool) {
 	content, err := f.open()
 	if err != nil {
@@ -123,5 +127,5 @@ func (f file) send(w http.ResponseWriter, encoded bool) {
 			return
 		}
 	}
-	_, _ = io.Copy(w, from) // an error says that the client has left
+	_, _ = io.Copy(w, from) // fails only when the client has left
 }

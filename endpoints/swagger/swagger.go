@@ -1,5 +1,5 @@
-// Package swagger documents the routes that are served, as a Swagger 2.0
-// document and as Swagger UI.
+// Package swagger serves the documentation of the API: a Swagger 2.0 document and
+// Swagger UI.
 package swagger
 
 import (
@@ -9,25 +9,25 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is swagger.
+// Module is the swagger endpoint.
 type Module struct {
 	host  *registry.Host
-	files map[string]file // what lies below /swagger, by path
+	files map[string]file // by path below /swagger
 }
 
-// Info describes the module.
+// Info returns the module's name and purpose.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: "swagger", Doc: "Document the API that is served, for people and for tools."}
 }
 
-// Provision reads the files, which are part of the program.
+// Provision reads the embedded files.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.files, err = files()
 	return err
 }
 
-// Routes declares /swagger.json and what lies below /swagger/.
+// Routes returns /swagger.json and everything below /swagger/.
 func (m *Module) Routes() []registry.Route {
 	return []registry.Route{
 		{Path: "/swagger.json", Handler: m.serveDocument, Internal: true},
@@ -35,11 +35,17 @@ func (m *Module) Routes() []registry.Route {
 	}
 }
 
-// serveDocument describes what is served now: a Switch changes it.
+// serveDocument serves the document of the routes that are served now. A Switch
+// changes it.
 func (m *Module) serveDocument(w http.ResponseWriter, _ *http.Request) {
-	reply.JSON(w, http.StatusOK, describe(m.host.Assembly().Mounted(), m.host.Build().Version, m.host.Prefix()))
+	var routes []registry.Route
+	for _, rt := range m.host.Assembly().Mounted() {
+		routes = append(routes, rt.Route)
+	}
+	reply.JSON(w, http.StatusOK, newDocument(routes, m.host.Build().Version, m.host.Prefix()))
 }
 
+// serveUI serves Swagger UI, and the document at the path where upstream has it.
 func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("rest")
 	if f, ok := m.files[path]; ok {

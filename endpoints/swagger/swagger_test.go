@@ -355,8 +355,7 @@ const golden = `{
   }
 }`
 
-// check holds a document to the rules of Swagger 2.0 that a JSON schema of it
-// and its text state.
+// check tests a document against the rules of Swagger 2.0.
 func check(t *testing.T, text string) {
 	t.Helper()
 	var doc struct {
@@ -476,7 +475,7 @@ func TestUI(t *testing.T) {
 	}
 }
 
-// asset loads a file the ways a browser does.
+// asset loads a file in the ways that browsers do.
 func asset(t *testing.T, s *registrytest.Server, path string) {
 	t.Helper()
 	types := map[string]string{"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "png": "image/png"}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 )
 
 // The reasons to reject a viewer. The page knows the text of errDraining.
@@ -30,15 +32,14 @@ type viewer struct{ events chan []byte }
 // hub sends the same events to every viewer.
 type hub struct {
 	maxViewers int
-	instance   []byte        // JSON
-	drained    chan struct{} // closed when draining has begun and no viewer is left
+	instance   []byte // JSON
 
-	mu       sync.Mutex
-	viewers  map[*viewer]bool   // false once disconnected
-	stop     context.CancelFunc // stops the sampler; nil while it does not run
-	history  []storedSample
-	state    []byte // the latest state event
-	draining bool
+	mu      sync.Mutex
+	viewers map[*viewer]bool // false once disconnected
+	drained drain.Signal
+	stop    context.CancelFunc // stops the sampler; nil while it does not run
+	history []storedSample
+	state   []byte // the latest state event
 }
 
 // storedSample is a sample of the history.
@@ -56,7 +57,7 @@ func event(name string, data []byte) []byte {
 
 // init prepares the hub of an instance for at most maxViewers viewers.
 func (h *hub) init(maxViewers int, from instance) {
-	h.maxViewers, h.instance, h.drained, h.viewers = maxViewers, encode(from), make(chan struct{}), map[*viewer]bool{}
+	h.maxViewers, h.instance, h.drained, h.viewers = maxViewers, encode(from), drain.New(), map[*viewer]bool{}
 }
 
 // sampling reports whether the sampler runs, which also refreshes the state.
@@ -74,7 +75,7 @@ func (h *hub) join(interval time.Duration, start func() (stop context.CancelFunc
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.draining:
+	case h.drained.Started():
 		return nil, errDraining
 	case len(h.viewers) >= h.maxViewers:
 		return nil, errFull
@@ -111,14 +112,11 @@ func (h *hub) leave(v *viewer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.viewers, v)
-	if len(h.viewers) > 0 {
-		return
-	}
-	if h.stop != nil {
+	if len(h.viewers) == 0 && h.stop != nil {
 		h.stop()
 		h.stop = nil
 	}
-	h.signalDrainedLocked()
+	h.drained.Left(len(h.viewers))
 }
 
 // add stores a sample and sends it to the viewers. It ignores the sample once
@@ -170,23 +168,13 @@ func (h *hub) disconnectLocked(v *viewer) {
 func (h *hub) drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.draining {
+	if !h.drained.Start(len(h.viewers)) {
 		return
 	}
-	h.draining = true
 	h.sendLocked(event("bye", []byte("{}")))
 	for v, open := range h.viewers {
 		if open {
 			h.disconnectLocked(v)
 		}
-	}
-	h.signalDrainedLocked()
-}
-
-// signalDrainedLocked closes h.drained when draining has begun and no viewer is
-// left. The caller must hold h.mu.
-func (h *hub) signalDrainedLocked() {
-	if h.draining && len(h.viewers) == 0 {
-		close(h.drained)
 	}
 }

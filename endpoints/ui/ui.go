@@ -130,7 +130,7 @@ func isBrowser(r *http.Request) bool {
 func (m *Module) Drain(ctx context.Context) error {
 	m.hub.drain()
 	select {
-	case <-m.hub.drained:
+	case <-m.hub.drained.Empty():
 	case <-ctx.Done(): // the listener cuts the streams of pages that do not read, and counts them
 	}
 	return nil

@@ -4,21 +4,22 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 )
 
 // clients are the open connections of a module.
 type clients struct {
-	mu       sync.Mutex
-	all      map[*client]struct{}
-	n        int // those in all, and those being added
-	draining bool
-	cutting  bool
-	empty    chan struct{} // closed when draining and n is 0
-	came     chan struct{} // holds something when there may be a first client
+	mu      sync.Mutex
+	all     map[*client]struct{}
+	n       int // those in all, and those being added
+	drained drain.Signal
+	cutting bool
+	came    chan struct{} // holds something when there may be a first client
 }
 
 func (cs *clients) init() {
-	cs.all, cs.empty, cs.came = map[*client]struct{}{}, make(chan struct{}), make(chan struct{}, 1)
+	cs.all, cs.drained, cs.came = map[*client]struct{}{}, drain.New(), make(chan struct{}, 1)
 }
 
 func (cs *clients) count() int {
@@ -31,7 +32,7 @@ func (cs *clients) count() int {
 func (cs *clients) reserve(limit int) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.draining || cs.n >= limit {
+	if cs.drained.Started() || cs.n >= limit {
 		return false
 	}
 	cs.n++
@@ -53,7 +54,7 @@ func (cs *clients) add(c *client) {
 	case cs.came <- struct{}{}:
 	default:
 	}
-	if cs.draining {
+	if cs.drained.Started() {
 		c.ask(goAway)
 	}
 	if cs.cutting {
@@ -70,13 +71,7 @@ func (cs *clients) remove(c *client) {
 
 func (cs *clients) less() {
 	cs.n--
-	cs.signalEmpty()
-}
-
-func (cs *clients) signalEmpty() {
-	if cs.draining && cs.n == 0 {
-		close(cs.empty)
-	}
+	cs.drained.Left(cs.n)
 }
 
 // ask asks every reader for what.
@@ -91,11 +86,9 @@ func (cs *clients) ask(what uint32) {
 func (cs *clients) drain() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.draining {
+	if !cs.drained.Start(cs.n) {
 		return
 	}
-	cs.draining = true
-	cs.signalEmpty()
 	for c := range cs.all {
 		c.ask(goAway)
 	}

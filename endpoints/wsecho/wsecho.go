@@ -126,12 +126,12 @@ func (m *Module) tickFor(ctx context.Context) {
 func (m *Module) Drain(ctx context.Context) error {
 	m.clients.drain()
 	select {
-	case <-m.clients.empty:
+	case <-m.clients.drained.Empty():
 		return nil
 	case <-ctx.Done():
 	}
 	n := m.clients.cut()
-	<-m.clients.empty
+	<-m.clients.drained.Empty()
 	if n == 0 {
 		return nil
 	}

@@ -1,5 +1,6 @@
-// Package apidoc is what the documents of APIs have in common: the schemas of Go
-// types, and what is to be said of a route.
+// Package apidoc describes an API as OpenAPI 3.1: the operations of its routes and
+// the schemas of Go types. Documents in other formats are made from the same
+// description.
 package apidoc
 
 import (
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// Schema is a Schema Object, as far as Swagger 2.0 and OpenAPI 3.1 agree on it.
+// Schema is a Schema Object, with the fields that Swagger 2.0 and OpenAPI 3.1 share.
 type Schema struct {
 	Ref                  string            `json:"$ref,omitempty"`
 	Type                 string            `json:"type,omitempty"`
@@ -21,14 +22,20 @@ type Schema struct {
 	AdditionalProperties *Schema           `json:"additionalProperties,omitempty"`
 }
 
-// Schemas makes the schemas of Go types the way encoding/json writes them.
+// Text is the schema of a text.
+var Text = Schema{Type: "string"}
+
+// Schemas derives schemas of Go types as encoding/json marshals them.
 type Schemas struct {
-	Base  string            // what a reference begins with: "#/definitions/"
-	Named map[string]Schema // of structs, by package and name; one that is there is not made
+	Base  string            // with which references begin: "#/definitions/"
+	Named map[string]Schema // of structs, by package and name; an entry that exists is kept
 	types map[string]reflect.Type
 }
 
-// Of is the schema of a reply's sample.
+// Ref returns the schema that refers to a named one.
+func (s *Schemas) Ref(name string) Schema { return Schema{Ref: s.Base + name} }
+
+// Of returns the schema of a response's sample.
 func (s *Schemas) Of(sample any) Schema {
 	if _, raw := sample.([]byte); raw {
 		return Schema{Type: "string", Format: "binary"}
@@ -41,9 +48,9 @@ func (s *Schemas) ofType(t reflect.Type) Schema {
 	case t == reflect.TypeFor[time.Time](), t == reflect.TypeFor[*time.Time]():
 		return Schema{Type: "string", Format: "date-time"}
 	case t.Implements(reflect.TypeFor[json.Marshaler]()):
-		return Schema{} // anything
+		return Schema{} // any value
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
-		return Schema{Type: "string"}
+		return Text
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -54,7 +61,7 @@ func (s *Schemas) ofType(t reflect.Type) Schema {
 	case reflect.Float32, reflect.Float64:
 		return Schema{Type: "number"}
 	case reflect.String:
-		return Schema{Type: "string"}
+		return Text
 	case reflect.Pointer:
 		return s.ofType(t.Elem())
 	case reflect.Slice, reflect.Array:
@@ -69,23 +76,24 @@ func (s *Schemas) ofType(t reflect.Type) Schema {
 	case reflect.Struct:
 		return s.ofStruct(t)
 	}
-	return Schema{} // an interface: anything
+	return Schema{} // an interface: any value
 }
 
-// ofStruct defines a named struct once and refers to it.
+// ofStruct defines a named struct once and returns a reference to it.
 func (s *Schemas) ofStruct(t reflect.Type) Schema {
 	if t.Name() == "" {
 		return Schema{Type: "object", Properties: s.properties(t)}
 	}
 	name := s.name(t)
 	if _, defined := s.Named[name]; !defined {
-		s.Named[name] = Schema{} // for a struct that holds itself
+		s.Named[name] = Schema{} // ends the recursion of a struct that contains itself
 		s.Named[name] = Schema{Type: "object", Properties: s.properties(t)}
 	}
-	return Schema{Ref: s.Base + name}
+	return s.Ref(name)
 }
 
-// name is package and type, with a number when two packages have one name.
+// name returns the names of package and type, and a number where two packages
+// share both.
 func (s *Schemas) name(t reflect.Type) string {
 	plain := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("[]*, /", r) {
@@ -104,11 +112,12 @@ func (s *Schemas) name(t reflect.Type) string {
 	return name
 }
 
+// properties returns the schemas of a struct's fields by their names in JSON.
 func (s *Schemas) properties(t reflect.Type) map[string]Schema {
 	out := map[string]Schema{}
 	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		inlined := f.Anonymous && name == "" // its fields are visible themselves
+		inlined := f.Anonymous && name == "" // VisibleFields lists its fields too
 		if !f.IsExported() || inlined || name == "-" {
 			continue
 		}
@@ -117,7 +126,7 @@ func (s *Schemas) properties(t reflect.Type) map[string]Schema {
 		}
 		p := s.ofType(f.Type)
 		if strings.Contains(options, "string") {
-			p = Schema{Type: "string"}
+			p = Text
 		}
 		out[name] = p
 	}

@@ -37,8 +37,11 @@ var (
 
 // FromHeader returns the token of a request's only Authorization header. The
 // error is [ErrMissing] when there is none.
-func FromHeader(h http.Header) (string, error) {
-	values := h["Authorization"]
+func FromHeader(h http.Header) (string, error) { return FromValues(h["Authorization"]) }
+
+// FromValues returns the token of the only value of a list. The error is
+// [ErrMissing] when there is not exactly one.
+func FromValues(values []string) (string, error) {
 	if len(values) != 1 { // of two, a proxy may have looked at the other one
 		return "", ErrMissing
 	}

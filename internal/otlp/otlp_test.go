@@ -61,22 +61,12 @@ func TestParse(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.change(&want)
-		got, err := otlp.Parse(vars(c.vars))
+		got, err := otlp.Parse(registrytest.Vars(c.vars))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", c.vars, err, diff)
 		}
 	}
 }
-
-func vars(s string) map[string]string {
-	out := map[string]string{}
-	for _, kv := range strings.Fields(s) {
-		k, v, _ := strings.Cut(kv, "=")
-		out[k] = v
-	}
-	return out
-}
-
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ key, value, want string }{
 		{"OTEL_SDK_DISABLED", "1", "true or false"},
@@ -105,7 +95,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%v, want %v", err, &want)
 		}
 	}
-	_, err := otlp.Parse(vars("OTEL_EXPORTER_OTLP_HEADERS=s3cret OTEL_TRACES_SAMPLER=x"))
+	_, err := otlp.Parse(registrytest.Vars("OTEL_EXPORTER_OTLP_HEADERS=s3cret OTEL_TRACES_SAMPLER=x"))
 	if err == nil || strings.Count(err.Error(), "\n") != 1 || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
 	}
@@ -121,7 +111,7 @@ func TestWanted(t *testing.T) {
 		"OTEL_TRACES_EXPORTER=none":                                   false,
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_SDK_DISABLED=TRUE": false,
 	} {
-		if got := otlp.Wanted(vars(s)); got != want {
+		if got := otlp.Wanted(registrytest.Vars(s)); got != want {
 			t.Errorf("%s: %v", s, got)
 		}
 	}
@@ -207,7 +197,7 @@ func TestExport(t *testing.T) {
 	} {
 		collector := otlptest.Start(t)
 		v := c.vars(collector)
-		if err := send(t, vars(v)); err != nil {
+		if err := send(t, registrytest.Vars(v)); err != nil {
 			t.Errorf("%s: %v", v, err)
 			continue
 		}
@@ -259,25 +249,25 @@ func TestTLS(t *testing.T) {
 		const briefly = " OTEL_EXPORTER_OTLP_TIMEOUT=500" // gRPC tries again until then
 		trusted := " OTEL_EXPORTER_OTLP_CERTIFICATE=" + cert
 		mine := " OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + cert + " OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key
-		if err := send(t, vars(to+trusted+mine)); err != nil {
+		if err := send(t, registrytest.Vars(to+trusted+mine)); err != nil {
 			t.Errorf("%s: %v", to, err)
 		}
-		if err := send(t, vars(to+briefly+trusted)); err == nil {
+		if err := send(t, registrytest.Vars(to+briefly+trusted)); err == nil {
 			t.Errorf("%s: sent without the client's certificate", to)
 		}
-		if err := send(t, vars(to+briefly+mine)); err == nil {
+		if err := send(t, registrytest.Vars(to+briefly+mine)); err == nil {
 			t.Errorf("%s: sent to a server that is not trusted", to)
 		}
 	}
 	for _, v := range []string{"CERTIFICATE=" + dir + "/none", "CERTIFICATE=" + key, "CLIENT_CERTIFICATE=" + key + " OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key} {
-		if err := send(t, vars("OTEL_EXPORTER_OTLP_ENDPOINT=https://x:1 OTEL_EXPORTER_OTLP_"+v)); err == nil {
+		if err := send(t, registrytest.Vars("OTEL_EXPORTER_OTLP_ENDPOINT=https://x:1 OTEL_EXPORTER_OTLP_"+v)); err == nil {
 			t.Errorf("%s: accepted", v)
 		}
 	}
 }
 
 func TestNowhere(t *testing.T) {
-	s, err := otlp.Parse(vars("OTEL_TRACES_EXPORTER=none OTEL_LOGS_EXPORTER=none"))
+	s, err := otlp.Parse(registrytest.Vars("OTEL_TRACES_EXPORTER=none OTEL_LOGS_EXPORTER=none"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +283,7 @@ func TestNowhere(t *testing.T) {
 }
 
 func TestConsole(t *testing.T) {
-	s, err := otlp.Parse(vars("OTEL_TRACES_EXPORTER=console OTEL_LOGS_EXPORTER=console OTEL_METRICS_EXPORTER=console"))
+	s, err := otlp.Parse(registrytest.Vars("OTEL_TRACES_EXPORTER=console OTEL_LOGS_EXPORTER=console OTEL_METRICS_EXPORTER=console"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 )
 
 // Quiet is how long a draining server waits after the last sign of life on its
@@ -27,15 +29,14 @@ type Server struct {
 
 	mu     sync.Mutex
 	states map[net.Conn]http.ConnState
-	last   time.Time     // of a change of states
-	all    bool          // no connection will be added
-	empty  chan struct{} // closed when all are gone
+	last   time.Time    // of a change of states
+	gone   drain.Signal // started when no connection will be added
 }
 
 // New prepares srv to be served on l. It takes over srv.Handler and
 // srv.ConnState.
 func New(srv *http.Server, l net.Listener) *Server {
-	s := &Server{http: srv, listener: l, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, empty: make(chan struct{})}
+	s := &Server{http: srv, listener: l, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.closing.Load() {
@@ -87,18 +88,7 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	} else {
 		s.states[c] = state
 	}
-	s.signalEmpty()
-}
-
-func (s *Server) signalEmpty() {
-	if !s.all || len(s.states) > 0 {
-		return
-	}
-	select {
-	case <-s.empty:
-	default:
-		close(s.empty)
-	}
+	s.gone.Left(len(s.states))
 }
 
 // Drain closes the port of a server that serves, answers who had connected
@@ -133,8 +123,7 @@ func (s *Server) Drain(ctx context.Context) error {
 // nothing is accepted any more.
 func (s *Server) linger(ctx context.Context) {
 	s.mu.Lock()
-	s.all = true
-	s.signalEmpty()
+	s.gone.Start(len(s.states))
 	s.last = time.Now()
 	s.mu.Unlock()
 	if end, ok := ctx.Deadline(); ok { // half of the time is for those still being served
@@ -151,7 +140,7 @@ func (s *Server) linger(ctx context.Context) {
 		}
 		select {
 		case <-time.After(left):
-		case <-s.empty:
+		case <-s.gone.Empty():
 			return
 		case <-ctx.Done():
 			return

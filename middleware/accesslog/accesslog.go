@@ -53,7 +53,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	if !ok { // middleware outside this one wrapped it
 		rw = negroni.NewResponseWriter(w)
 	}
-	c := &call{Context: r.Context(), module: m, line: line{
+	c := &call{faultContext: faultContext{Context: r.Context(), module: m}, line: line{
 		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r.Context(), r.Header["Traceparent"]),
 	}}
 	began, returned := time.Now(), false
@@ -79,16 +79,21 @@ func (m *Module) write(c *call) {
 // in one piece of memory. It is not pooled: a handler's goroutines may keep the
 // context for longer than the request.
 type call struct {
+	faultContext
+	line  line
+	entry logrus.Entry
+}
+
+// faultContext is a context with the faults that were injected below it.
+type faultContext struct {
 	context.Context
 	module *Module
-	line   line
-	entry  logrus.Entry
 	faults
 }
 
-// Value finds the faults from any context below the call. The key is the
-// module, so that the access logs of two servers do not meet.
-func (c *call) Value(key any) any {
+// Value returns the faults. The key is the module, so that the access logs of two
+// servers do not meet.
+func (c *faultContext) Value(key any) any {
 	if key == any(c.module) {
 		return &c.faults
 	}

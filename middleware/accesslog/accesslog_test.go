@@ -69,20 +69,6 @@ func (a *app) Routes() []registry.Route {
 	}
 }
 
-// rescue turns panics into ErrAbortHandler, which net/http does not log.
-type rescue struct{}
-
-func (rescue) Info() registry.Info { return registry.Info{Name: "rescue", Phase: registry.Edge} }
-
-func (rescue) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	defer func() {
-		if recover() != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}()
-	next(w, r)
-}
-
 var ids = regexp.MustCompile(`"(ts|remote|duration)":("[^"]+"|[0-9.e-]+)`)
 
 // lines are what was logged, with what differs each time left out.
@@ -94,24 +80,6 @@ func lines(log *registrytest.Log) []string {
 		}
 	}
 	return out
-}
-
-// send does not mind a connection that is cut.
-func send(t *testing.T, method, url string, headers ...string) {
-	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("User-Agent", "test")
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Add(headers[i], headers[i+1])
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	if res, err := transport.RoundTrip(req); err == nil {
-		io.Copy(io.Discard, res.Body)
-		res.Body.Close()
-	}
 }
 
 const (
@@ -138,8 +106,8 @@ func TestLines(t *testing.T) {
 		{"GET", "/quiet", []string{"traceparent", parent, "traceparent", parent}, `"uri":"/quiet","method":"GET","remote":…,"user-agent":"test","route":"/quiet","status":200,"bytes":0,"duration":…}`},
 		{"GET", "/faults", []string{"traceparent", parent}, `"uri":"/faults","method":"GET","remote":…,"user-agent":"test","route":"/faults","status":200,"bytes":0,"duration":…,"trace_id":"` + trace + `","fault":"delay,er\"ror"}`},
 	} {
-		s := registrytest.Serve(t, nil, rescue{}, new(accesslog.Module), new(app))
-		send(t, c.method, s.URL+c.path, c.headers...)
+		s := registrytest.Serve(t, nil, registrytest.Rescue{}, new(accesslog.Module), new(app))
+		registrytest.Send(t, c.method, s.URL+c.path, c.headers...)
 		s.Close() // waits for the handlers
 		want := []string{`{"level":"debug","ts":…,"msg":"request completed","proto":"HTTP/1.1",` + c.want}
 		if diff := cmp.Diff(want, lines(s.Log)); diff != "" {

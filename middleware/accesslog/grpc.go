@@ -15,7 +15,7 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 	if !m.log.IsLevelEnabled(m.Level) {
 		return next(ctx)
 	}
-	l := &rpcCall{Context: ctx, module: m, record: rpcRecord{
+	l := &rpcCall{faultContext: faultContext{Context: ctx, module: m}, record: rpcRecord{
 		Context: ctx, call: c, trace: m.traceID(ctx, c.Metadata("traceparent")), code: rpc.Internal, // what a panic becomes
 	}}
 	began := time.Now()
@@ -31,19 +31,9 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 
 // rpcCall is to a gRPC call what call is to a request.
 type rpcCall struct {
-	context.Context
-	module *Module
+	faultContext
 	record rpcRecord
 	entry  logrus.Entry
-	faults
-}
-
-// Value finds the faults from any context below the call.
-func (c *rpcCall) Value(key any) any {
-	if key == any(c.module) {
-		return &c.faults
-	}
-	return c.Context.Value(key)
 }
 
 // rpcRecord is the line about a call, as a jsonlog.Record.

@@ -2,10 +2,7 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -50,7 +47,7 @@ func (m *Module) load() {
 // read returns the file's scenario, and whether the file changed since the last
 // read.
 func (m *Module) read() (*scenario.Scenario, bool, error) {
-	b, err := readFile(m.File)
+	b, err := watch.ReadFile(m.File, scenario.MaxBytes)
 	seen := string(b)
 	if err != nil {
 		seen = err.Error()
@@ -64,21 +61,4 @@ func (m *Module) read() (*scenario.Scenario, bool, error) {
 	}
 	s, err := scenario.Parse(filepath.Base(m.File), b)
 	return s, true, err
-}
-
-// readFile reads a regular file, or the target of a link to one.
-func readFile(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would block
-		return nil, errors.New("not a regular file")
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, scenario.MaxBytes+1))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// guardedRPCs are the methods that refuse a call without a token.
+// guardedRPCs returns the methods that reject a call without a token.
 func guardedRPCs(t *testing.T, s *grpctest.Server) (out []string) {
 	t.Helper()
 	for method, code := range s.Codes(t.Context()) {
@@ -57,7 +57,7 @@ func TestRPCPatterns(t *testing.T) {
 		{"/*,!/grpc.testing.TestService/*", "", []string{"Version"}},
 		{"/*,!/grpc.testing.TestService/*", "/foo", []string{"Version"}},
 		{"/*,!/version.VersionService/Version", "", tests},
-		{"/*,!/version*", "", everything}, // leaves the route out, not the RPC
+		{"/*,!/version*", "", everything}, // excludes the route, not the gRPC method
 	} {
 		s := grpctest.Serve(t, env(c.paths, "PODINFO_PREFIX="+c.prefix), new(jwt.Module), new(token.Module), new(version.Module), new(grpctest.Service), new(endpoint))
 		if diff := cmp.Diff(c.want, guardedRPCs(t, s)); diff != "" {
@@ -84,14 +84,14 @@ func TestNewRefusesRPCPatterns(t *testing.T) {
 		vars map[string]string
 		want string
 	}{
-		{env("/grpc.testing.TestService/Unary"), `PODINFO_JWT_PATHS="/grpc.testing.TestService/Unary": want patterns of routes and gRPC methods that exist, with grpc-server on: /grpc.testing.TestService/Unary is none`},
-		{env("/echo.EchoService/*"), "/echo.EchoService/* is none"},
-		{env("/grpc.health.v1.Health/*"), "/grpc.health.v1.Health/* is none"},
-		{env("/grpc.reflection.v1.ServerReflection/*"), "is none"},
-		{env("/version.VersionService/*", "PODINFO_VERSION_ENABLED=false"), "/version.VersionService/* is none"},
-		{env("/version.VersionService/*", "PODINFO_GRPC_SERVER_ENABLED=false"), "/version.VersionService/* is none"},
-		{env("/*,!/version.VersionService/Nothing"), "/version.VersionService/Nothing is none"},
-		{env("/foo/version.VersionService/*", "PODINFO_PREFIX=/foo"), "/foo/version.VersionService/* is none"},
+		{env("/grpc.testing.TestService/Unary"), `PODINFO_JWT_PATHS="/grpc.testing.TestService/Unary": want patterns of existing routes and gRPC methods: /grpc.testing.TestService/Unary matches none (gRPC methods exist while grpc-server is on)`},
+		{env("/echo.EchoService/*"), "/echo.EchoService/* matches none"},
+		{env("/grpc.health.v1.Health/*"), "/grpc.health.v1.Health/* matches none"},
+		{env("/grpc.reflection.v1.ServerReflection/*"), "matches none"},
+		{env("/version.VersionService/*", "PODINFO_VERSION_ENABLED=false"), "/version.VersionService/* matches none"},
+		{env("/version.VersionService/*", "PODINFO_GRPC_SERVER_ENABLED=false"), "/version.VersionService/* matches none"},
+		{env("/*,!/version.VersionService/Nothing"), "/version.VersionService/Nothing matches none"},
+		{env("/foo/version.VersionService/*", "PODINFO_PREFIX=/foo"), "/foo/version.VersionService/* matches none"},
 	} {
 		vars := map[string]string{"PODINFO_GRPC_PORT": "9999"}
 		maps.Copy(vars, c.vars)
@@ -143,7 +143,7 @@ func TestGuardOfCalls(t *testing.T) {
 	}
 }
 
-// What is switched on later is guarded from the start.
+// A module that is switched on later is guarded from the start.
 func TestStandbyRPCs(t *testing.T) {
 	s := grpctest.Serve(t, env("/version.VersionService/*", "PODINFO_VERSION_ENABLED=standby"), new(jwt.Module), new(token.Module), new(version.Module), new(grpctest.Service), new(endpoint))
 	if got := guardedRPCs(t, s); got != nil {

@@ -1,10 +1,10 @@
-// Package jwt lets only requests and gRPC calls with a valid JSON Web Token
-// through to the routes and RPCs it guards.
+// Package jwt guards routes and gRPC methods: it rejects requests and calls without
+// a valid JSON Web Token.
 //
-// It guards whole routes, in all their methods, never paths: whatever a client
-// makes of a path, it reaches a guarded handler through the guard or not at
-// all. The metrics port has no routes, and gRPC's health and reflection are
-// never guarded.
+// It guards whole routes with all their methods, not paths. However a client
+// spells a path, it cannot reach the handler of a guarded route without passing the
+// guard. The metrics port has no routes, and the gRPC services for health and
+// reflection are never guarded.
 package jwt
 
 import (
@@ -28,24 +28,24 @@ const (
 	minSecret = 32 // bytes, RFC 7518, 3.2
 )
 
-// Module is jwt.
+// Module is the jwt middleware.
 type Module struct {
-	Paths         []string `env:"PATHS" doc:"routes and gRPC methods to guard; * stands for anything, ! in front leaves out" accepts:"patterns such as /cache/*, /echo.EchoService/* or /*,!/api/info"`
-	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"PEM public key of who signs the tokens, empty for those of /token" accepts:"a file with an RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) key"`
-	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"who has to have signed the tokens"`
+	Paths         []string `env:"PATHS" doc:"routes and gRPC methods to guard; * matches any text, a leading ! excludes" accepts:"patterns such as /cache/*, /echo.EchoService/* or /*,!/api/info"`
+	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"PEM public key of the token issuer; empty accepts tokens issued by /token" accepts:"a file with an RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) key"`
+	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"issuer (iss) that tokens must have"`
 
 	host     *registry.Host
 	guard    guard
-	rpcs     map[string]bool // whether they are guarded, by full method
+	rpcs     map[string]bool // by full method: whether it is guarded
 	verifier verifier
 }
 
-// verifier checks a token and says why it is refused.
+// A verifier checks a token. The error tells why the token is not valid.
 type verifier interface {
 	Verify(token string) (name string, expires time.Time, err error)
 }
 
-// Info describes the module.
+// Info returns the module's name, purpose and phase.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: name, Doc: "Refuse requests without a valid JSON Web Token.", Phase: registry.Guard, OptIn: true}
 }
@@ -62,20 +62,20 @@ func (m *Module) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Provision resolves the patterns and finds who checks the tokens.
+// Provision resolves the patterns and, without a public key, finds the issuer.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	rules, err := parse(m.Paths)
 	if err == nil {
 		err = m.resolve(rules)
 	}
-	if m.PublicKeyFile == "" { // else Start reads it
+	if m.PublicKeyFile == "" { // otherwise Start reads the key
 		return errors.Join(err, m.trustOwn(h))
 	}
 	return err
 }
 
-// resolve applies the rules to what the App has.
+// resolve applies the rules to the routes and gRPC methods of the App.
 func (m *Module) resolve(rules []rule) error {
 	rpcs, err := declaredRPCs(m.host)
 	if err != nil {
@@ -89,7 +89,8 @@ func (m *Module) resolve(rules []rule) error {
 	return err
 }
 
-// trustOwn accepts the tokens of this App, if not everyone can forge them.
+// trustOwn accepts the tokens of this App. It refuses a secret that others know or
+// can guess, because anyone could then forge tokens.
 func (m *Module) trustOwn(h *registry.Host) error {
 	issuer, err := registry.Use(h, capability.TokenIssuers)
 	if err != nil {
@@ -103,10 +104,11 @@ func (m *Module) trustOwn(h *registry.Host) error {
 	return nil
 }
 
+// weakSecret returns the error for the secret in effect.
 func weakSecret(h *registry.Host) error {
 	bad := &registry.SettingError{
 		Key: registry.EnvPrefix + "JWT_SECRET", Value: registry.Redacted,
-		Want: fmt.Sprintf("a secret of at least %d bytes that is not the public default, for module %s to trust what it signs", minSecret, name),
+		Want: fmt.Sprintf("a secret of at least %d bytes that is not the public default, so that module %s can trust its tokens", minSecret, name),
 	}
 	for _, s := range h.Settings() {
 		if s.Key == bad.Key {
@@ -116,7 +118,7 @@ func weakSecret(h *registry.Host) error {
 	return bad
 }
 
-// Start reads the public key and logs what is guarded.
+// Start reads the public key and logs the guarded routes and gRPC methods.
 func (m *Module) Start(context.Context) error {
 	if m.PublicKeyFile != "" {
 		v, err := readKey(m.PublicKeyFile, m.Issuer)
@@ -136,20 +138,25 @@ func (m *Module) Start(context.Context) error {
 			guarded = append(guarded, strings.TrimSpace(rt.Method+" "+rt.Pattern))
 		}
 	}
-	m.host.Log.WithField("routes", strings.Join(guarded, ", ")).Info("These routes need a token.")
+	m.host.Log.WithField("routes", strings.Join(guarded, ", ")).Info("routes guarded")
 	return nil
 }
 
-// Covers says whether the route is guarded.
+// Covers reports whether the route is guarded.
 func (m *Module) Covers(rt registry.Route) bool { return m.guard.covers(rt) }
 
-// ServeHTTP refuses a request without a valid token.
-func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	token, err := bearer.FromHeader(r.Header)
+// authorize checks the values of an Authorization header.
+func (m *Module) authorize(values []string) error {
+	token, err := bearer.FromValues(values)
 	if err == nil {
 		_, _, err = m.verifier.Verify(token)
 	}
-	if err != nil {
+	return err
+}
+
+// ServeHTTP rejects a request without a valid token.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if err := m.authorize(r.Header["Authorization"]); err != nil {
 		bearer.Refuse(w, err)
 		return
 	}

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "0123456789abcdef0123456789abcdef"
 
-// endpoint has routes of each kind and counts what reaches them.
+// endpoint has routes of each kind and counts the requests that reach them.
 type endpoint struct{ hits atomic.Int64 }
 
 func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
@@ -60,7 +60,7 @@ func (e *endpoint) Routes() []registry.Route {
 	}
 }
 
-// all are the endpoint's routes.
+// all lists the routes of endpoint.
 var all = []string{
 	"GET /", "GET /info", "GET /api/info", "GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}",
 	"GET /status/{code}", " /echo", " /echo/{rest...}", "GET /box/{id}", "POST /box/new", "GET /healthz", "GET /readyz", "POST /readyz/enable",
@@ -109,8 +109,8 @@ func TestPatterns(t *testing.T) {
 		{"/foo", "/foo", []string{"GET /"}},
 		{"/foo/*", "/foo", without("GET /", "GET /healthz", "GET /readyz")},
 		{"/foo/healthz", "/foo", []string{"GET /healthz"}},
-		// What is a route with and without the prefix is guarded both ways, and
-		// left out only without.
+		// Where a path is a route both with and without the prefix, an inclusion
+		// applies to both and an exclusion only to the one without.
 		{"/api/info", "/api", []string{"GET /info", "GET /api/info"}},
 		{"/*,!/api/info", "/api", without("GET /healthz", "GET /readyz", "GET /api/info")},
 		{"/*,!/foo/api/info", "/foo", without("GET /healthz", "GET /readyz", "GET /api/info")},
@@ -141,29 +141,30 @@ func TestNewRefuses(t *testing.T) {
 		{env("!/info"), "want the routes to guard"},
 		{env("cache/*"), "want patterns that start with /"},
 		{env("/cache/*,"), "want patterns that start with /"},
-		{env("/status/500"), `PODINFO_JWT_PATHS="/status/500": want whole routes: /status/500 is not all of /status/{code}, write /status/*`},
-		{env("/status/5*"), "write /status/*"},
-		{env("/status/"), "write /status/*"},
-		{env("/*,!/status/500"), "want whole routes: /status/500 is not all of /status/{code}"},
-		{env("/foo/status/500", "PODINFO_PREFIX=/foo"), "write /status/*"},
-		{env("/*,!/foo/status/500", "PODINFO_PREFIX=/foo"), "write /status/*"},
-		{env("/echo/*/c"), "write /echo/*"},
-		{env("/cache/a,/echo"), "write /cache/*"},
-		{env("/*e/x"), "write /cache/*"},
-		{env("/*info"), "/*info is not all of /cache/{key}"}, // /cache/info
+		{env("/cache/*,!/cache/{key"), `want patterns in which {name} is a whole segment, unlike in /cache/{key`},
+		{env("/status/500"), `PODINFO_JWT_PATHS="/status/500": want whole routes: /status/500 does not name all of /status/{code}, use /status/*`},
+		{env("/status/5*"), "use /status/*"},
+		{env("/status/"), "use /status/*"},
+		{env("/*,!/status/500"), "want whole routes: /status/500 does not name all of /status/{code}"},
+		{env("/foo/status/500", "PODINFO_PREFIX=/foo"), "use /status/*"},
+		{env("/*,!/foo/status/500", "PODINFO_PREFIX=/foo"), "use /status/*"},
+		{env("/echo/*/c"), "use /echo/*"},
+		{env("/cache/a,/echo"), "use /cache/*"},
+		{env("/*e/x"), "use /cache/*"},
+		{env("/*info"), "/*info does not name all of /cache/{key}"}, // /cache/info
 		{env("*/info"), "want patterns that start with /"},
-		{env("/box/new"), "/box/new is not all of /box/{id}, write /box/*"},
-		{env("/box/{id}"), "/box/{id} is not all of /box/new, write /box/new"},
-		{env("/cash/*"), "want patterns of routes that exist: /cash/* is none"},
-		{env("/cache/a/b"), "/cache/a/b is none"},
-		{env("/CACHE/*"), "/CACHE/* is none"},
-		{env("/cache/*,!/infos"), "/infos is none"},
-		{env("/info/"), "/info/ is none"},
-		{env("/health*"), "want probes by their full names, such as /healthz: /health* means nothing else"},
+		{env("/box/new"), "/box/new does not name all of /box/{id}, use /box/*"},
+		{env("/box/{id}"), "/box/{id} does not name all of /box/new, use /box/new"},
+		{env("/cash/*"), "want patterns of existing routes: /cash/* matches none"},
+		{env("/cache/a/b"), "/cache/a/b matches none"},
+		{env("/CACHE/*"), "/CACHE/* matches none"},
+		{env("/cache/*,!/infos"), "/infos matches none"},
+		{env("/info/"), "/info/ matches none"},
+		{env("/health*"), "want probes by their full paths, such as /healthz: /health* matches only probes"},
 		{env("/info,!/info"), "want patterns that leave something to guard"},
 		{env("/info", "PODINFO_JWT_SECRET="), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes that is not the public default`},
 		{env("/info", "PODINFO_JWT_SECRET="+secret[1:]), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes`},
-		{env("/infos", "PODINFO_JWT_SECRET=short"), "/infos is none\nPODINFO_JWT_SECRET="},
+		{env("/infos", "PODINFO_JWT_SECRET=short"), "/infos matches none\nPODINFO_JWT_SECRET="},
 		{env("/info", "PODINFO_TOKEN_ENABLED=false"), "set PODINFO_TOKEN_ENABLED=true"},
 		{env("/info", "PODINFO_JWT_ISSUER=them"), `PODINFO_JWT_ISSUER="them": want podinfo, unless PODINFO_JWT_PUBLIC_KEY_FILE`},
 	} {
@@ -206,7 +207,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// Whatever is made of a path: without a token no guarded handler runs.
+// TestEvasions spells paths in many ways: without a token no guarded handler runs.
 func TestEvasions(t *testing.T) {
 	for _, prefix := range []string{"", "/foo"} {
 		e, tokens := new(endpoint), new(token.Module)
@@ -232,7 +233,7 @@ func TestEvasions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{prefix + "/cache/k", prefix + "/echo/a", prefix + "/"} { // the handlers can be reached
+		for _, path := range []string{prefix + "/cache/k", prefix + "/echo/a", prefix + "/"} { // with a token the handlers do run
 			if res, _ := s.Call(t, "GET", path, "", "Authorization", "Bearer "+signed); res.StatusCode != 200 || e.hits.Swap(0) != 1 {
 				t.Errorf("%s with a token: %d", path, res.StatusCode)
 			}
@@ -240,7 +241,7 @@ func TestEvasions(t *testing.T) {
 	}
 }
 
-// raw sends a request line that http.Client would not.
+// raw sends a request line that http.Client would refuse to send.
 func raw(t *testing.T, addr, line string) int {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -257,7 +258,7 @@ func raw(t *testing.T, addr, line string) int {
 	return res.StatusCode
 }
 
-// keys, one for each algorithm.
+// A keyPair has the private key for an algorithm.
 type keyPair struct {
 	method  lib.SigningMethod
 	private crypto.Signer
@@ -314,7 +315,7 @@ func TestPublicKey(t *testing.T) {
 	for i, p := range pairs {
 		public := publicPEM(t, p.private.Public())
 		e := new(endpoint)
-		// No token module: its secret, or the lack of one, is of no account.
+		// Without the token module, its secret does not matter.
 		s := registrytest.Serve(t, env("/info", "PODINFO_JWT_ISSUER=them", "PODINFO_JWT_PUBLIC_KEY_FILE="+file(t, public), "PODINFO_JWT_SECRET="), new(jwt.Module), e)
 		signed := sign(t, p.method, p.private, good)
 		other := pairs[(i+1)%len(pairs)]
@@ -365,8 +366,8 @@ func swapClaims(token string) string {
 	return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"them","exp":99999999999}`)) + "." + parts[2]
 }
 
-// respell changes bits of the last letter that mean nothing: neither 64 nor
-// 256 bytes fill it.
+// respell changes bits of the last letter that encode nothing: signatures of 64 and
+// 256 bytes do not use all of its bits.
 func respell(token string) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1

@@ -17,11 +17,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 )
 
-// minRSA is in bits: RFC 7518, 3.3.
+// minRSA is the shortest RSA key that is accepted, in bits (RFC 7518, 3.3).
 const minRSA = 2048
 
-// readKey makes a verifier of a file. The key's type decides the algorithm; a
-// token has no say in it.
+// readKey returns a verifier with the public key in a file. The type of the key
+// decides the algorithm, whatever a token claims.
 func readKey(file, issuer string) (*bearer.Verifier, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -51,15 +51,16 @@ func readKey(file, issuer string) (*bearer.Verifier, error) {
 	return bearer.NewVerifier(method, key, issuer), nil
 }
 
+// parseKey returns the public key in a PEM block.
 func parseKey(b []byte) (any, error) {
 	block, rest := pem.Decode(b)
 	switch {
 	case block == nil:
-		return nil, errors.New("not PEM, want a block PUBLIC KEY")
+		return nil, errors.New("not PEM, want a PUBLIC KEY block")
 	case block.Type != "PUBLIC KEY":
 		return nil, fmt.Errorf("PEM block %s, want PUBLIC KEY", block.Type)
 	case strings.TrimSpace(string(rest)) != "":
-		return nil, errors.New("more than one PEM block, want one PUBLIC KEY")
+		return nil, errors.New("more than one PEM block, want only a PUBLIC KEY block")
 	}
 	return x509.ParsePKIXPublicKey(block.Bytes)
 }

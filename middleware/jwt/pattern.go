@@ -5,94 +5,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// A glob is text in which some symbols stand for more than themselves.
-type glob []rune
-
-const (
-	star rune = -iota - 1 // *, in a pattern: anything
-	one                   // {name}: one segment of a path
-	many                  // {name...}: the rest of a path
-)
-
-var wildcard = regexp.MustCompile(`\{[^/{}]*\}|\*`)
-
-// compile makes a glob of a pattern or of a route's path.
-func compile(s string) glob {
-	var g glob
-	for s != "" {
-		at := wildcard.FindStringIndex(s)
-		if at == nil {
-			return append(g, []rune(s)...)
-		}
-		g = append(g, []rune(s[:at[0]])...)
-		switch w := s[at[0]:at[1]]; {
-		case w == "*":
-			g = append(g, star)
-		case strings.HasSuffix(w, "...}"):
-			g = append(g, many)
-		default:
-			g = append(g, one)
-		}
-		s = s[at[1]:]
-	}
-	return g
-}
-
-// contains reports whether every path of the route is one of the pattern's.
-func contains(pattern, route glob) bool {
-	return walk(pattern, route, func(p, r rune) (pastP, pastR, pastBoth bool) {
-		return p == star, p == star, p == r
-	})
-}
-
-// meets reports whether some path may be both the pattern's and the route's.
-func meets(pattern, route glob) bool {
-	return walk(pattern, route, func(p, r rune) (pastP, pastR, pastBoth bool) {
-		return p < 0 || takes(r, p), r < 0 || takes(p, r), p == r
-	})
-}
-
-// takes reports whether r may be a part of what wild stands for.
-func takes(wild, r rune) bool { return wild < 0 && r > 0 && (wild != one || r != '/') }
-
-// walk reports whether steps lead to the end of both globs. step says what of
-// the next two symbols, 0 at an end, may be passed.
-func walk(a, b glob, step func(a, b rune) (pastA, pastB, pastBoth bool)) bool {
-	a, b = append(slices.Clone(a), 0), append(slices.Clone(b), 0)
-	reached := make([][]bool, len(a)+1)
-	for i := range reached {
-		reached[i] = make([]bool, len(b)+1)
-	}
-	reached[0][0] = true
-	for i := range a {
-		for j := range b {
-			if !reached[i][j] {
-				continue
-			}
-			pastA, pastB, pastBoth := step(a[i], b[j])
-			reached[i+1][j] = reached[i+1][j] || pastA
-			reached[i][j+1] = reached[i][j+1] || pastB
-			reached[i+1][j+1] = reached[i+1][j+1] || pastBoth
-		}
-	}
-	return reached[len(a)][len(b)]
-}
-
-// A rule is one pattern of the setting.
+// A rule is one pattern of the setting Paths.
 type rule struct {
-	text     string
-	glob     glob
-	literal  bool
+	paths    glob.Pattern // matches paths
+	shape    glob.Pattern // matches the shapes of routes
+	literal  bool         // without *
 	exclude  bool
-	prefixed bool // of an exclusion: it means paths with the prefix
-	rpc      bool // it looks like a gRPC method; no other exclusion leaves one out
+	prefixed bool // an exclusion of paths that begin with the server's prefix
+	rpc      bool // it looks like a gRPC method; other exclusions do not apply to calls
 }
 
-// likeRPC matches patterns that start with the name of a gRPC service. !/info*
-// does not, as it is not meant for /info.InfoService/Info.
+// likeRPC matches patterns that begin with the name of a gRPC service. It does not
+// match !/info*, which is not meant for /info.InfoService/Info.
 var likeRPC = regexp.MustCompile(`^/[^/]*\.[^/]*/`)
 
 // parse reads the setting.
@@ -103,7 +31,14 @@ func parse(paths []string) ([]rule, error) {
 		if !strings.HasPrefix(text, "/") {
 			return nil, registry.Invalid("Paths", "patterns that start with / or !/, such as /cache/*")
 		}
-		out = append(out, rule{text: text, glob: compile(text), literal: !strings.Contains(text, "*"), exclude: exclude, rpc: likeRPC.MatchString(text)})
+		pattern, err := glob.Parse(text)
+		if err != nil {
+			return nil, registry.Invalid("Paths", "patterns in which {name} is a whole segment, unlike in "+text)
+		}
+		out = append(out, rule{
+			paths: pattern.AllowEmpty(), shape: glob.Text(pattern.Shape()),
+			literal: !strings.Contains(text, "*"), exclude: exclude, rpc: likeRPC.MatchString(text),
+		})
 	}
 	if !slices.ContainsFunc(out, func(r rule) bool { return !r.exclude }) {
 		return nil, registry.Invalid("Paths", "the routes to guard, such as /cache/* or /*,!/api/info")
@@ -111,8 +46,19 @@ func parse(paths []string) ([]rule, error) {
 	return out, nil
 }
 
-// readings are the paths of the route that the rule may mean. Those of an
-// exclusion are never two, so that it does not leave out too much.
+// compile returns the pattern of a route's path. A path that is not valid matches
+// only itself; New refuses it with a better error.
+func compile(path string) glob.Pattern {
+	p, err := glob.Parse(path)
+	if err != nil {
+		return glob.Text(path)
+	}
+	return p
+}
+
+// readings returns the paths of the route that the rule may refer to. An inclusion
+// may refer to a route with or without the server's prefix. An exclusion refers to
+// only one of the two, so that it never leaves out too much.
 func (r rule) readings(rt registry.Route) []string {
 	switch {
 	case !r.exclude:
@@ -125,38 +71,35 @@ func (r rule) readings(rt registry.Route) []string {
 	return []string{rt.Path}
 }
 
-// names reports whether the rule means the route, all of it.
+// names reports whether the rule refers to the whole route. {name} in a rule is
+// the {name} of a route, whatever it is called: /box/{id} does not name /box/new.
 func (r rule) names(rt registry.Route) bool {
-	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return contains(r.glob, compile(path)) })
+	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return r.shape.Match(compile(path).Shape()) })
 }
 
-// touches reports whether the rule means the route or a part of it.
+// touches reports whether the rule refers to the route or to a part of it.
 func (r rule) touches(rt registry.Route) bool {
-	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return meets(r.glob, compile(path)) })
+	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return r.paths.Meets(compile(path).AllowEmpty()) })
+}
+
+// includes reports whether the rule puts the route under guard. A probe is put
+// there only by its full path.
+func (r rule) includes(rt registry.Route) bool {
+	return !r.exclude && (r.literal || !rt.Probe) && r.names(rt)
 }
 
 // A guard decides which routes need a token.
 type guard []rule
 
-// covers: some rule includes the route and none excludes it. A probe is
-// included only by its own name.
+// covers reports whether a rule includes the route and none excludes it.
 func (g guard) covers(rt registry.Route) bool {
-	included := false
-	for _, r := range g {
-		if !r.names(rt) {
-			continue
-		}
-		if r.exclude {
-			return false
-		}
-		included = included || r.literal || !rt.Probe
-	}
-	return included
+	excluded := func(r rule) bool { return r.exclude && r.names(rt) }
+	return !slices.ContainsFunc(g, excluded) && slices.ContainsFunc(g, func(r rule) bool { return r.includes(rt) })
 }
 
-// resolve refuses rules that would not do what they look like. An exclusion
-// that means something without the prefix does not mean what is so called with
-// it.
+// resolve refuses rules that would not do what they appear to do. An exclusion
+// that matches a route without the server's prefix does not also exclude the route
+// that it matches with the prefix.
 func resolve(rules []rule, routes []registry.Route) (guard, error) {
 	for i, r := range rules {
 		rules[i].prefixed = !slices.ContainsFunc(routes, r.touches)
@@ -172,27 +115,27 @@ func resolve(rules []rule, routes []registry.Route) (guard, error) {
 	return rules, nil
 }
 
-// check refuses a rule for a part of a route, unless another rule of its kind
-// is for the whole, and a rule for nothing.
+// check refuses a rule for nothing, and a rule for a part of a route unless
+// another rule of the same kind is for the whole route.
 func check(r rule, rules []rule, routes []registry.Route) error {
+	text := r.paths.String()
 	for _, rt := range routes {
 		whole := func(x rule) bool { return x.exclude == r.exclude && x.names(rt) }
 		if r.touches(rt) && !slices.ContainsFunc(rules, whole) {
-			return registry.Invalid("Paths", "whole routes: "+r.text+" is not all of "+rt.Path+", write "+spread(rt.Path))
+			return registry.Invalid("Paths", "whole routes: "+text+" does not name all of "+rt.Path+", use "+compile(rt.Path).Stars())
 		}
 	}
-	means := func(rt registry.Route) bool { return r.names(rt) && (r.exclude || r.literal || !rt.Probe) }
+	applies := r.includes
+	if r.exclude {
+		applies = r.names
+	}
 	switch {
-	case slices.ContainsFunc(routes, means):
+	case slices.ContainsFunc(routes, applies):
 		return nil
 	case slices.ContainsFunc(routes, r.names):
-		return registry.Invalid("Paths", "probes by their full names, such as /healthz: "+r.text+" means nothing else")
+		return registry.Invalid("Paths", "probes by their full paths, such as /healthz: "+text+" matches only probes")
+	case r.rpc:
+		return registry.Invalid("Paths", "patterns of existing routes and gRPC methods: "+text+" matches none (gRPC methods exist while grpc-server is on)")
 	}
-	if r.rpc {
-		return registry.Invalid("Paths", "patterns of routes and gRPC methods that exist, with grpc-server on: "+r.text+" is none")
-	}
-	return registry.Invalid("Paths", "patterns of routes that exist: "+r.text+" is none")
+	return registry.Invalid("Paths", "patterns of existing routes: "+text+" matches none")
 }
-
-// spread is a route's path as a pattern.
-func spread(path string) string { return wildcard.ReplaceAllString(path, "*") }

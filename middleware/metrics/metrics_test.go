@@ -66,20 +66,6 @@ func (a *app) Routes() []registry.Route {
 	}
 }
 
-// rescue turns panics into ErrAbortHandler, which net/http does not log.
-type rescue struct{}
-
-func (rescue) Info() registry.Info { return registry.Info{Name: "rescue", Phase: registry.Edge} }
-
-func (rescue) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	defer func() {
-		if recover() != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}()
-	next(w, r)
-}
-
 // families parses what m serves, the way Prometheus' own tools do.
 func families(t *testing.T, m *metrics.Module) map[string]*dto.MetricFamily {
 	t.Helper()
@@ -120,23 +106,9 @@ func values(t *testing.T, f *dto.MetricFamily) map[string]float64 {
 	return out
 }
 
-// send does not mind a connection that is cut.
-func send(t *testing.T, s *registrytest.Server, method, path string) {
-	t.Helper()
-	req, err := http.NewRequest(method, s.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	if res, err := transport.RoundTrip(req); err == nil {
-		io.Copy(io.Discard, res.Body)
-		res.Body.Close()
-	}
-}
-
 func TestRequests(t *testing.T) {
 	m, a := new(metrics.Module), &app{entered: make(chan struct{})}
-	s := registrytest.Serve(t, nil, m, rescue{}, a)
+	s := registrytest.Serve(t, nil, m, registrytest.Rescue{}, a)
 	for _, c := range []struct{ method, path string }{
 		{"GET", "/ok"}, {"GET", "/ok"}, {"HEAD", "/ok"}, {"BREW", "/ok"}, {"FOOBAR1", "/ok"}, {"other", "/ok"},
 		{"PUT", "/item/1"}, {"PUT", "/item/2"},
@@ -144,7 +116,7 @@ func TestRequests(t *testing.T) {
 		{"GET", "/panic"}, {"GET", "/impossible"}, {"GET", "/abort"}, {"GET", "/cut"},
 		{"GET", "/nowhere"}, {"GET", "/elsewhere/2"}, {"DELETE", "/metrics"}, {"GET", "//ok"},
 	} {
-		send(t, s, c.method, c.path)
+		registrytest.Send(t, c.method, s.URL+c.path)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	go func() { <-a.entered; leave() }()

@@ -9,24 +9,13 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// methods are the values of the label method. Clients may invent others, and
-// each would be series for ever: they share the last.
-var methods = [...]string{
-	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace, "other",
-}
-
-func methodIndex(method string) int {
-	for i, m := range methods {
-		if m == method {
-			return i
-		}
-	}
-	return len(methods) - 1
-}
+// methods are the values of the label method. The last is for every method that is
+// not a standard one: each value costs series that never go away.
+var methods = append(httpmethod.Standard[:], "other")
 
 // route counts for routes that are counted together. Its series are made when they are
 // first needed and then found by two array lookups, without locks and without
@@ -34,7 +23,7 @@ func methodIndex(method string) int {
 type route struct {
 	module *Module
 	counted
-	byCode [len(methods)][10]atomic.Pointer[class]
+	byCode [len(httpmethod.Standard) + 1][10]atomic.Pointer[class]
 }
 
 // class holds the series for the hundred statuses that share a first digit.
@@ -52,7 +41,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	if !ok { // middleware outside this one wrapped it
 		rw = negroni.NewResponseWriter(w)
 	}
-	method, began, returned := methodIndex(r.Method), time.Now(), false
+	method, began, returned := httpmethod.Index(r.Method), time.Now(), false
 	defer func() {
 		s := rt.series(method, record.Outcome(rw, r, returned))
 		s.requests.Inc()

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -23,7 +24,7 @@ func TestLogs(t *testing.T) {
 	} {
 		collector := otlptest.Start(t)
 		s := serve(t, collector, nil, new(app))
-		send(t, "GET", s.URL+"/log/"+c.level)
+		registrytest.Send(t, "GET", s.URL+"/log/"+c.level)
 		stop(t, s)
 		spans, got := collector.Spans(), said(collector)
 		if len(spans) != 1 || len(got) != 1 {
@@ -48,7 +49,7 @@ func TestLogs(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, map[string]string{"PODINFO_LEVEL": "warn"}, new(app))
-	send(t, "GET", s.URL+"/log/info")
+	registrytest.Send(t, "GET", s.URL+"/log/info")
 	stop(t, s)
 	if got := collector.Records(); len(got) != 0 {
 		t.Errorf("%+v", got)
@@ -59,7 +60,7 @@ func TestLogLevel(t *testing.T) {
 func TestAccessRecords(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(accesslog.Module), new(app))
-	send(t, "GET", s.URL+"/status/201")
+	registrytest.Send(t, "GET", s.URL+"/status/201")
 	stop(t, s)
 	for _, r := range collector.Records() {
 		if r.Body != "request completed" {

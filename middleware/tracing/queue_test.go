@@ -67,7 +67,7 @@ func TestNothingIsLost(t *testing.T) {
 		for range clients {
 			all.Go(func() {
 				for range each {
-					send(t, "GET", s.URL+"/log/info")
+					registrytest.Send(t, "GET", s.URL+"/log/info")
 				}
 			})
 		}
@@ -90,7 +90,7 @@ func TestStopUnderLoad(t *testing.T) {
 	for c := range 4 {
 		all.Go(func() {
 			for i := range 300 {
-				send(t, "GET", fmt.Sprintf("%s/status/200?n=%d-%d", s.URL, c, i))
+				registrytest.Send(t, "GET", fmt.Sprintf("%s/status/200?n=%d-%d", s.URL, c, i))
 				if c == 0 && i == 150 {
 					go s.Close() // waits for what is in flight
 				}
@@ -138,21 +138,11 @@ func blackHole(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// closed is an address nobody listens on.
-func closed(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // A collector that is down, or swallows everything, costs no request anything
 // and ends no later than the App. Every span is accounted for.
 func TestBadCollectors(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
-		for name, address := range map[string]string{"down": closed(t), "black hole": blackHole(t)} {
+		for name, address := range map[string]string{"down": fmt.Sprintf("127.0.0.1:%d", registrytest.FreePort(t)), "black hole": blackHole(t)} {
 			s := serve(t, nil, map[string]string{
 				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_METRICS_EXPORTER": "otlp",
 				"OTEL_BSP_MAX_QUEUE_SIZE": "50", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10", "OTEL_BLRP_MAX_QUEUE_SIZE": "20",
@@ -206,7 +196,7 @@ func TestCollectorReturns(t *testing.T) {
 	}
 	c.ServeGRPC(t, l)
 	s := serve(t, c, map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_LOGS_EXPORTER": "none"}, new(app))
-	send(t, "GET", s.URL+"/get")
+	registrytest.Send(t, "GET", s.URL+"/get")
 	<-refused
 	mu.Lock()
 	up = true
@@ -226,7 +216,7 @@ func TestPartialSuccess(t *testing.T) {
 			"grpc": "http://" + collector.GRPC, "http/protobuf": collector.HTTP,
 		}[protocol]}, new(app))
 		for range 5 {
-			send(t, "GET", s.URL+"/log/info")
+			registrytest.Send(t, "GET", s.URL+"/log/info")
 		}
 		stop(t, s)
 		if d := dropped(s); d["traces"] != 2 || d["logs"] != 2 || !strings.Contains(s.Log.String(), "not these") {
@@ -241,7 +231,7 @@ func TestRefusal(t *testing.T) {
 	collector.Refuse = func(context.Context) error { return errors.New("no") }
 	s := serve(t, collector, nil, new(metrics.Module), new(app))
 	for range 5 {
-		send(t, "GET", s.URL+"/get")
+		registrytest.Send(t, "GET", s.URL+"/get")
 	}
 	stop(t, s)
 	if d := dropped(s); d["traces"] != 5 {
@@ -260,10 +250,10 @@ func TestMetrics(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, map[string]string{"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "always_off"}, new(app))
 	for range 3 {
-		send(t, "GET", s.URL+"/get")
+		registrytest.Send(t, "GET", s.URL+"/get")
 	}
-	send(t, "POST", s.URL+"/status/503")
-	send(t, "GET", s.URL+"/nowhere")
+	registrytest.Send(t, "POST", s.URL+"/status/503")
+	registrytest.Send(t, "GET", s.URL+"/nowhere")
 	stop(t, s)
 	got, names := map[string]uint64{}, map[string]bool{}
 	for _, m := range collector.Metrics() {

@@ -15,23 +15,21 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// methods are the values of http.request.method. What clients invent besides is
-// the last.
-var methods = [...]string{
-	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY", other,
-}
+// methods are the values of http.request.method. The last is for every other method.
+var methods = append(httpmethod.Standard[:], query, other)
 
-const other = "_OTHER"
+const (
+	query = "QUERY"
+	other = "_OTHER"
+)
 
 func methodIndex(method string) int {
-	for i, m := range methods {
-		if m == method {
-			return i
-		}
+	if i := httpmethod.Index(method); i < len(httpmethod.Standard) || method == query {
+		return i
 	}
 	return len(methods) - 1
 }
@@ -51,7 +49,7 @@ func spanName(method int, route string) string {
 type route struct {
 	module  *Module
 	pattern string // "" for requests that match none
-	names   [len(methods)]string
+	names   [len(httpmethod.Standard) + 2]string
 	series  sync.Map // of durations, by the labels that are not the route's
 }
 

@@ -139,28 +139,6 @@ func said(c *otlptest.Collector) []otlptest.Record {
 	return slices.DeleteFunc(c.Records(), func(r otlptest.Record) bool { return r.Body != "said" })
 }
 
-// send sends a request, with name, value pairs as headers. A connection that is
-// cut is no matter.
-func send(t testing.TB, method, url string, headers ...string) string {
-	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("User-Agent", "test")
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Add(headers[i], headers[i+1])
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	res, err := transport.RoundTrip(req)
-	if err != nil {
-		return ""
-	}
-	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
-	return string(body)
-}
-
 func TestServerSpans(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
@@ -178,12 +156,13 @@ func TestServerSpans(t *testing.T) {
 		{"GET", "/p/", "GET /p", "/p", 200, nil, 0},
 		{"GET", "/p?a=1&token=x&sig=y&b", "GET /p", "/p", 200, otlptest.Attributes{"url.query": "a=1&token=REDACTED&sig=REDACTED&b"}, 0},
 		{"GET", "/nowhere", "GET", "", 404, nil, 0},
+		{"QUERY", "/nowhere", "QUERY", "", 404, otlptest.Attributes{"http.request.method": "QUERY"}, 0},
 		{"BREW", "/nowhere", "HTTP", "", 404, otlptest.Attributes{"http.request.method": "_OTHER", "http.request.method_original": "BREW"}, 0},
 		{"POST", "/p/get", "POST", "", 405, nil, 0},
 	} {
 		collector := otlptest.Start(t)
 		s := serve(t, collector, map[string]string{"PODINFO_PREFIX": "/p", "OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=b"}, new(app))
-		send(t, c.method, s.URL+c.path)
+		registrytest.Send(t, c.method, s.URL+c.path)
 		stop(t, s)
 		path, _, _ := strings.Cut(c.path, "?")
 		host, port, _ := strings.Cut(s.Listener.Addr().String(), ":")
@@ -261,9 +240,9 @@ func TestSamplers(t *testing.T) {
 			collector := otlptest.Start(t)
 			s := serve(t, collector, map[string]string{"OTEL_TRACES_SAMPLER": c.name, "OTEL_TRACES_SAMPLER_ARG": c.arg}, new(app))
 			if parents[parent] == "" {
-				send(t, "GET", s.URL+"/")
+				registrytest.Send(t, "GET", s.URL+"/")
 			} else {
-				send(t, "GET", s.URL+"/", "traceparent", parents[parent])
+				registrytest.Send(t, "GET", s.URL+"/", "traceparent", parents[parent])
 			}
 			stop(t, s)
 			if len(collector.Spans()) > 0 {
@@ -292,7 +271,7 @@ func TestRatio(t *testing.T) {
 func TestFaults(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(app))
-	send(t, "GET", s.URL+"/faults")
+	registrytest.Send(t, "GET", s.URL+"/faults")
 	stop(t, s)
 	want := []otlptest.Event{{Name: "fault injected", Attributes: otlptest.Attributes{"podinfo.fault": "delay"}}}
 	if got := collector.Spans(); len(got) != 1 || !cmp.Equal(want, got[0].Events) {
@@ -303,7 +282,7 @@ func TestFaults(t *testing.T) {
 func TestAccessLogHasTheTrace(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(accesslog.Module), new(app))
-	send(t, "GET", s.URL+"/get")
+	registrytest.Send(t, "GET", s.URL+"/get")
 	stop(t, s)
 	spans := collector.Spans()
 	if len(spans) != 1 || !strings.Contains(s.Log.String(), `"trace_id":"`+spans[0].Trace+`"`) {
@@ -320,10 +299,10 @@ func TestTwoApps(t *testing.T) {
 		"PODINFO_OTEL_SERVICE_NAME": "two", "OTEL_EXPORTER_OTLP_ENDPOINT": two.HTTP, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
 	}, new(app))
 	for range 3 {
-		send(t, "GET", a.URL+"/log/info")
+		registrytest.Send(t, "GET", a.URL+"/log/info")
 	}
 	for range 5 {
-		send(t, "GET", b.URL+"/log/info")
+		registrytest.Send(t, "GET", b.URL+"/log/info")
 	}
 	stop(t, a)
 	stop(t, b)
@@ -358,7 +337,7 @@ func TestSwitch(t *testing.T) {
 		{"PODINFO_TRACING_ENABLED=false", "OTEL_TRACES_EXPORTER=otlp", registry.Off},
 		{"", "OTEL_TRACES_EXPORTER=otlp OTEL_SDK_DISABLED=true", registry.Off},
 	} {
-		a, err := registry.New([]registry.Module{&tracing.Module{Environ: vars(c.environ)}}, registry.Env(vars(c.vars)))
+		a, err := registry.New([]registry.Module{&tracing.Module{Environ: registrytest.Vars(c.environ)}}, registry.Env(registrytest.Vars(c.vars)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -367,16 +346,6 @@ func TestSwitch(t *testing.T) {
 		}
 	}
 }
-
-func vars(s string) map[string]string {
-	out := map[string]string{}
-	for _, kv := range strings.Fields(s) {
-		k, v, _ := strings.Cut(kv, "=")
-		out[k] = v
-	}
-	return out
-}
-
 func TestServiceName(t *testing.T) {
 	for _, c := range []struct{ vars, want string }{
 		{"PODINFO_OTEL_SERVICE_NAME=a OTEL_SERVICE_NAME=b", "a"},
@@ -385,8 +354,8 @@ func TestServiceName(t *testing.T) {
 		{"PODINFO_OTEL_SERVICE_NAME=", "podinfo"},
 	} {
 		collector := otlptest.Start(t)
-		s := serve(t, collector, vars(c.vars), new(app))
-		send(t, "GET", s.URL+"/")
+		s := serve(t, collector, registrytest.Vars(c.vars), new(app))
+		registrytest.Send(t, "GET", s.URL+"/")
 		stop(t, s)
 		if got := collector.Spans(); len(got) != 1 || got[0].Resource["service.name"] != c.want {
 			t.Errorf("%s: %+v", c.vars, got)
@@ -399,8 +368,8 @@ func TestDisabled(t *testing.T) {
 	collector := otlptest.Start(t)
 	a := &app{backend: collector.HTTP + "/v1/traces"}
 	s := serve(t, collector, map[string]string{"OTEL_SDK_DISABLED": "true"}, a)
-	send(t, "GET", s.URL+"/log/info")
-	if got := send(t, "POST", s.URL+"/call", "Content-Type", "application/x-protobuf"); got != "" {
+	registrytest.Send(t, "GET", s.URL+"/log/info")
+	if got := registrytest.Send(t, "POST", s.URL+"/call", "Content-Type", "application/x-protobuf"); got != "" {
 		t.Error(got)
 	}
 	for _, m := range s.App.Mounted() {
@@ -458,7 +427,7 @@ func TestProcessEnvironment(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(app))
 	for range 5 {
-		send(t, "GET", s.URL+"/log/info", incoming["tracecontext"]...)
+		registrytest.Send(t, "GET", s.URL+"/log/info", incoming["tracecontext"]...)
 	}
 	stop(t, s)
 	spans, records := collector.Spans(), said(collector)
@@ -478,8 +447,8 @@ func TestLimits(t *testing.T) {
 	s := serve(t, collector, map[string]string{
 		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "2", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "3", "OTEL_SPAN_EVENT_COUNT_LIMIT": "0", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "1",
 	}, new(app))
-	send(t, "DELETE", s.URL+"/faults")
-	send(t, "GET", s.URL+"/log/info")
+	registrytest.Send(t, "DELETE", s.URL+"/faults")
+	registrytest.Send(t, "GET", s.URL+"/log/info")
 	stop(t, s)
 	want := otlptest.Attributes{"http.request.method": "DEL", "url.scheme": "htt"}
 	spans := collector.Spans()

@@ -15,6 +15,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -88,7 +89,7 @@ func TestPropagators(t *testing.T) {
 	} {
 		collector, b := otlptest.Start(t), newBackend(t)
 		s := serve(t, collector, map[string]string{"OTEL_PROPAGATORS": c.configured}, &app{backend: b.URL})
-		send(t, "GET", s.URL+"/call", incoming[c.sent]...)
+		registrytest.Send(t, "GET", s.URL+"/call", incoming[c.sent]...)
 		stop(t, s)
 		name := c.configured + " given " + c.sent
 		spans := byKind(collector)
@@ -139,7 +140,7 @@ func byKind(c *otlptest.Collector) map[tracepb.Span_SpanKind]otlptest.Span {
 func TestBaggage(t *testing.T) {
 	collector, b := otlptest.Start(t), newBackend(t)
 	s := serve(t, collector, nil, &app{backend: b.URL})
-	send(t, "GET", s.URL+"/call", "Baggage", "user=a,tier=b")
+	registrytest.Send(t, "GET", s.URL+"/call", "Baggage", "user=a,tier=b")
 	stop(t, s)
 	if got := b.header.Get("Baggage"); !strings.Contains(got, "user=a") || !strings.Contains(got, "tier=b") {
 		t.Errorf("%q", got)
@@ -150,8 +151,8 @@ func TestBaggage(t *testing.T) {
 func TestSeveralFormats(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(app))
-	send(t, "GET", s.URL+"/", append([]string{"Traceparent", "00-" + strings.Repeat("a", 32) + "-" + strings.Repeat("b", 16) + "-01"}, incoming["xray"]...)...)
-	send(t, "GET", s.URL+"/", "Traceparent", "nonsense", "B3", "x", "Uber-Trace-Id", ":", "X-Amzn-Trace-Id", ";;", "Ot-Tracer-Traceid", "z", "Baggage", "=")
+	registrytest.Send(t, "GET", s.URL+"/", append([]string{"Traceparent", "00-" + strings.Repeat("a", 32) + "-" + strings.Repeat("b", 16) + "-01"}, incoming["xray"]...)...)
+	registrytest.Send(t, "GET", s.URL+"/", "Traceparent", "nonsense", "B3", "x", "Uber-Trace-Id", ":", "X-Amzn-Trace-Id", ";;", "Ot-Tracer-Traceid", "z", "Baggage", "=")
 	stop(t, s)
 	got := collector.Spans()
 	if len(got) != 2 || got[0].Trace != traceID || got[1].Parent != "" {
@@ -186,7 +187,7 @@ func TestClientSpans(t *testing.T) {
 	} {
 		collector := otlptest.Start(t)
 		s := serve(t, collector, nil, &app{backend: c.backend})
-		send(t, c.method, s.URL+"/call?"+c.query)
+		registrytest.Send(t, c.method, s.URL+"/call?"+c.query)
 		stop(t, s)
 		want := otlptest.Attributes{"http.request.method": c.method, "server.address": host, "server.port": number(t, port)}
 		for k, v := range c.more {

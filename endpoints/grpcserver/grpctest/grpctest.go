@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"net"
 	"testing"
 	"time"
 
@@ -37,7 +35,7 @@ type Server struct {
 // the variables, with their prefix.
 func Serve(t testing.TB, env map[string]string, mods ...registry.Module) *Server {
 	t.Helper()
-	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(FreePort(t))}
+	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(registrytest.FreePort(t))}
 	maps.Copy(vars, env)
 	app, log := registrytest.New(t, vars, append(mods, new(grpcserver.Module))...)
 	addr := "127.0.0.1:" + vars["PODINFO_GRPC_PORT"]
@@ -65,21 +63,6 @@ func Raw(t testing.TB, conn *grpc.ClientConn, method, request string) string {
 		t.Fatal(err)
 	}
 	return string(out.ProtoReflect().GetUnknown())
-}
-
-// FreePort is a port nobody listens on, below those that outgoing connections
-// are given.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // Service is a module with an RPC of each kind, grpc.testing.TestService.

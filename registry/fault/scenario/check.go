@@ -8,6 +8,9 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
 )
 
 // lazy compiles an expression on first use, which keeps the start of programs
@@ -18,9 +21,6 @@ func lazy(expr string) func() *regexp.Regexp {
 
 // ruleName matches the names of rules.
 var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
-
-// standardMethods are the methods of RFC 9110 and PATCH (RFC 5789).
-var standardMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"}
 
 // token matches the name of a header (RFC 9110, 5.6.2) or of a method.
 var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -93,7 +93,7 @@ func (d *decoder) checkMatch(m *Match) {
 		switch upper := strings.ToUpper(name); {
 		case !token().MatchString(name):
 			d.wrong("match.methods", "%q is not an HTTP method", name)
-		case name != upper && slices.Contains(standardMethods, upper):
+		case name != upper && slices.Contains(httpmethod.Standard[:], upper):
 			d.wrong("match.methods", "%q: methods are case-sensitive; use %s", name, upper)
 		}
 	}
@@ -125,11 +125,8 @@ func (d *decoder) checkPath(path string) {
 	if path[0] != '/' && path[0] != '*' {
 		d.wrong("match.path", "%q does not begin with /", path)
 	}
-	for _, seg := range strings.Split(path, "/") {
-		open := strings.ContainsAny(seg, "{}")
-		if open && (len(seg) < 3 || seg[0] != '{' || strings.IndexByte(seg, '}') != len(seg)-1 || strings.ContainsAny(seg[1:], "{*")) {
-			d.wrong("match.path", "%q: {name} must be a whole segment", path)
-		}
+	if _, err := glob.Parse(path); err != nil {
+		d.wrong("match.path", "%q: {name} must be a whole segment", path)
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/splitmix"
 )
 
 // Limits bound what rules can do to a server.
@@ -90,7 +93,7 @@ func (e *Engine) Pause(paused bool) {
 func (e *Engine) arrangeLocked(now time.Time) {
 	s := new(set)
 	for _, l := range e.rules {
-		if l.expired(now) || e.paused || l.Match.Server != "" && !newPattern(l.Match.Server, false).match(e.server) {
+		if l.expired(now) || e.paused || l.Match.Server != "" && !glob.Text(l.Match.Server).Match(e.server) {
 			continue
 		}
 		if l.kinds[Readiness] != nil {
@@ -183,7 +186,7 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 			continue
 		}
 		l := compileRule(r, e.seed, time.Time{}, e.limits)
-		draws := draws(mix(l.key + n))
+		draws := draws(splitmix.Mix(l.key + n))
 		if l.percent < 1 && draws.uniform(drawPercent, 0) >= l.percent {
 			continue
 		}
@@ -241,7 +244,7 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 func (l *live) count(t *tally, key uint64) (n, nth uint64, d draws) {
 	if l.percent == 1 || !l.When.counts() {
 		n = t.n.Add(1)
-		d = draws(mix(key + n))
+		d = draws(splitmix.Mix(key + n))
 		if l.percent < 1 && d.uniform(drawPercent, 0) >= l.percent {
 			return n, 0, d
 		}
@@ -250,7 +253,7 @@ func (l *live) count(t *tally, key uint64) (n, nth uint64, d draws) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n = t.n.Add(1)
-	d = draws(mix(key + n))
+	d = draws(splitmix.Mix(key + n))
 	if d.uniform(drawPercent, 0) >= l.percent {
 		return n, 0, d
 	}

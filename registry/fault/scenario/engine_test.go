@@ -83,6 +83,8 @@ func TestMatch(t *testing.T) {
 		{"path: '/x/{id}/y'", get("/x//y", nil), false},
 		{"path: '/x/{a}/{b}'", get("/x/1/2", nil), true},
 		{"path: '/*/{b}/z'", get("/1/2/3/z", nil), true},
+		{"path: '/e/{rest...}'", get("/e/a/b", nil), true}, // as in a route
+		{"path: '/e/{rest...}'", get("/e", nil), false},
 		{"path: '/a*b*c'", get("/aXbYbZc", nil), true},
 		{"path: '/a*b*c'", get("/aXbYbZ", nil), false},
 		{"methods: [POST, PUT]", get("/a", nil), false},

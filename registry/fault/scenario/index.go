@@ -1,6 +1,10 @@
 package scenario
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
+)
 
 // index finds the rules that a request could match. Each rule is stored once:
 // under its path, or the part of it before a wildcard, and there under a header,
@@ -32,12 +36,13 @@ const (
 	byHost
 )
 
-func (x *index) add(l *live, at int32, path pattern, given bool) {
+func (x *index) add(l *live, at int32, path glob.Pattern, given bool) {
 	b := &x.rest
-	switch prefix := path.prefix(); {
+	fixed := path.Prefix()
+	switch prefix := fixed[:strings.LastIndexByte(fixed, '/')+1]; {
 	case !given:
-	case path.literal:
-		b = bucketOf(&x.exact, path.text)
+	case path.Literal():
+		b = bucketOf(&x.exact, fixed)
 	case prefix != "":
 		x.depth = max(x.depth, strings.Count(prefix, "/"))
 		b = bucketOf(&x.prefix, prefix)
@@ -69,17 +74,17 @@ func bucketOf(m *map[string]*bucket, key string) *bucket {
 // distinct returns a value that the rule compares without wildcards.
 func (l *live) distinct() (source, condition, string, bool) {
 	for _, c := range l.headers {
-		if c.literal && c.text != "" {
-			return byHeader, c, c.text, true
+		if c.Literal() && c.String() != "" {
+			return byHeader, c, c.String(), true
 		}
 	}
 	for _, c := range l.query {
-		if c.literal && c.text != "" {
-			return byQuery, c, c.text, true
+		if c.Literal() && c.String() != "" {
+			return byQuery, c, c.String(), true
 		}
 	}
-	if l.Match.Host != "" && l.host.literal {
-		return byHost, condition{}, l.host.text, true
+	if l.Match.Host != "" && l.host.Literal() {
+		return byHost, condition{}, l.host.String(), true
 	}
 	return 0, condition{}, "", false
 }

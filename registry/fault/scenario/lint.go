@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
 // Lint is [Parse] with warnings about rules that can never hit, because of their
@@ -95,7 +97,7 @@ func (l *live) shadowedBy(greedy []*live) (names []string) {
 // rule that combines leaves b its delay.
 func (l *live) covers(b *live, s Scope) bool {
 	if l.Combine && (l.Fault == nil || b.Fault == nil) || b.Match.Internal && !l.Match.Internal ||
-		l.Match.Server != "" && !newPattern(l.Match.Server, false).covers(newPattern(b.Match.Server, false)) ||
+		l.Match.Server != "" && !glob.Text(l.Match.Server).Covers(glob.Text(b.Match.Server)) ||
 		!conditionsCover(l.headers, b.headers) {
 		return false
 	}
@@ -103,7 +105,7 @@ func (l *live) covers(b *live, s Scope) bool {
 		return false
 	}
 	if s == GRPCCalls {
-		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.covers(b.rpc)
+		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)
 	}
 	return l.coversWeb(b)
 }
@@ -118,8 +120,8 @@ func (l *live) coversWeb(b *live) bool {
 			return false
 		}
 	}
-	return (m.Path == "" || other.Path != "" && l.path.covers(b.path)) &&
-		(m.Host == "" || other.Host != "" && l.host.covers(b.host)) &&
+	return (m.Path == "" || other.Path != "" && l.path.Covers(b.path)) &&
+		(m.Host == "" || other.Host != "" && l.host.Covers(b.host)) &&
 		conditionsCover(l.query, b.query)
 }
 
@@ -127,22 +129,10 @@ func (l *live) coversWeb(b *live) bool {
 func conditionsCover(as, bs []condition) bool {
 	for _, a := range as {
 		if !slices.ContainsFunc(bs, func(b condition) bool {
-			return a.canonical == b.canonical && (a.text == "") == (b.text == "") && a.covers(b.pattern)
+			return a.canonical == b.canonical && (a.String() == "") == (b.String() == "") && a.Covers(b.Pattern)
 		}) {
 			return false
 		}
 	}
 	return true
-}
-
-// covers reports whether p matches every text that q matches. It may be false
-// when it does. q's wildcards stand for themselves here: a * of p takes them,
-// whatever they are, and a segment of p a segment, but not a *, which may hold
-// a slash or nothing.
-func (p pattern) covers(q pattern) bool {
-	if p.text == q.text {
-		return true
-	}
-	unsure := strings.Contains(p.text, "\x00") && strings.Contains(q.text, "*")
-	return !unsure && p.match(q.text)
 }

@@ -24,6 +24,7 @@ func TestLint(t *testing.T) {
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/{y}'}, delay: 1s", true},
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/b'}, delay: 1s", true},
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: /a/b, host: h, methods: [GET]}, delay: 1s", true},
+		{"match: {path: '*/{x}/*'}, delay: 1s", "match: {path: '/a*/'}, delay: 1s", true}, // whatever segments a* spans
 		{"match: {methods: [GET, PUT]}, delay: 1s", "match: {methods: [GET]}, delay: 1s", true},
 		{"match: {headers: {X-A: '*'}}, delay: 1s", "match: {headers: {x-a: b, c: d}}, delay: 1s", true},
 		{"match: {query: {a: ''}}, delay: 1s", "match: {query: {a: ''}}, delay: 1s", true},

@@ -1,5 +1,7 @@
 package scenario
 
+import "github.com/seed-4591fe7d/podinfo/internal/splitmix"
+
 // The draws of one request. Each has its own sequence of random numbers, so a
 // change of one setting does not change the other draws.
 const (
@@ -17,27 +19,9 @@ const (
 // rule's name, the key and the request's number.
 type draws uint64
 
-func (d draws) at(what, i uint64) uint64 { return mix(uint64(d) ^ mix(what<<32+i)) }
+func (d draws) at(what, i uint64) uint64 { return splitmix.Mix(uint64(d) ^ splitmix.Mix(what<<32+i)) }
 
 // uniform returns a number above 0 and below 1.
 func (d draws) uniform(what, i uint64) float64 {
 	return (float64(d.at(what, i)>>11) + 0.5) / (1 << 53)
-}
-
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), which
-// maps neighbouring numbers to unrelated ones.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// hash is 64-bit FNV-1a, whose results do not vary between processes.
-func hash(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/splitmix"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -54,9 +56,9 @@ type live struct {
 
 	kinds     [scopeCount]*Kind // kind of the fault, by scope
 	acts      [scopeCount]bool  // whether the rule can hit requests, by scope
-	path      pattern
-	rpc       pattern
-	host      pattern
+	path      glob.Pattern
+	rpc       glob.Pattern
+	host      glob.Pattern
 	headers   []condition
 	query     []condition
 	per       condition // the pattern is not used
@@ -73,12 +75,12 @@ type live struct {
 
 // condition is a pattern for the value of a name.
 type condition struct {
-	pattern
+	glob.Pattern
 	lower, canonical string // the name in gRPC metadata and in HTTP
 }
 
 func newCondition(name, text string) condition {
-	return condition{newPattern(text, false), strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)}
+	return condition{glob.Text(text), strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)}
 }
 
 func (c *condition) name(req *Request) string {
@@ -90,12 +92,13 @@ func (c *condition) name(req *Request) string {
 
 // compileRule prepares a rule that was checked.
 func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
-	l := &live{Rule: r, born: born, seed: seed, key: mix(seed ^ hash(r.Name)), percent: 1}
+	l := &live{Rule: r, born: born, seed: seed, key: splitmix.Mix(seed ^ splitmix.Hash(r.Name)), percent: 1}
 	m := &r.Match
 	if m.Percent != nil {
 		l.percent = *m.Percent / 100
 	}
-	l.path, l.rpc, l.host = newPattern(m.Path, true), newPattern("/"+m.GRPC, false), newPattern(strings.ToLower(m.Host), false)
+	l.path, _ = glob.Parse(m.Path) // which was checked
+	l.rpc, l.host = glob.Text("/"+m.GRPC), glob.Text(strings.ToLower(m.Host))
 	for name, text := range m.Headers {
 		l.headers = append(l.headers, newCondition(name, text))
 	}
@@ -161,7 +164,7 @@ func (l *live) matches(req *Request) bool {
 		return false
 	}
 	if req.RPC != "" {
-		if l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.match(req.RPC) {
+		if l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.Match(req.RPC) {
 			return false
 		}
 	} else if !l.matchesWeb(req) {
@@ -177,9 +180,9 @@ func (l *live) matches(req *Request) bool {
 
 func (l *live) matchesWeb(req *Request) bool {
 	m := &l.Match
-	if m.Path != "" && !l.path.match(req.Path) ||
+	if m.Path != "" && !l.path.Match(req.Path) ||
 		len(m.Methods) > 0 && !slices.Contains(m.Methods, req.Method) ||
-		m.Host != "" && !l.host.match(strings.ToLower(req.Host)) {
+		m.Host != "" && !l.host.Match(strings.ToLower(req.Host)) {
 		return false
 	}
 	for i := range l.query {
@@ -193,11 +196,11 @@ func (l *live) matchesWeb(req *Request) bool {
 // any reports whether one of the values matches. An empty pattern matches when
 // there is no value.
 func (c *condition) any(values []string) bool {
-	if c.text == "" {
+	if c.String() == "" {
 		return first(values) == ""
 	}
 	for _, v := range values {
-		if c.match(v) {
+		if c.Match(v) {
 			return true
 		}
 	}
@@ -225,9 +228,9 @@ func (l *live) countFor(req *Request) (*tally, uint64) {
 	if value == "" {
 		return nil, 0
 	}
-	h := hash(value)
+	h := splitmix.Hash(value)
 	l.all.n.Add(1)
-	return l.keyed.of(h), mix(l.key ^ h)
+	return l.keyed.of(h), splitmix.Mix(l.key ^ h)
 }
 
 func first(values []string) string {
