@@ -1,4 +1,4 @@
-.PHONY: test proto deps unit examples documents packaging browser image image-test image-run lint bench fuzz readme
+.PHONY: test proto deps unit examples documents packaging browser image image-test image-run lint bench drain fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
@@ -52,6 +52,9 @@ readme: ## write the generated parts of README.md
 
 bench: ## measure podinfo beside bare net/http, in one run
 	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario
+
+drain: ## count the connections lost at shutdown, with and without accepting the backlog (docs/shutdown.md)
+	$(GO) -C hack/drain vet ./... && $(GO) -C hack/drain run .
 
 fuzz: ## run each fuzz target for FUZZTIME
 	hack/fuzz $(or $(FUZZTIME),1m)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// authority signs certificates; its own is in a file.
+// authority is a certificate authority. Its own certificate is in file.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -24,8 +24,9 @@ type authority struct {
 	file string
 }
 
-// newAuthority is signed by above, or by itself when that is nil.
-func newAuthority(t *testing.T, name string, until time.Time, above *authority) *authority {
+// newAuthority returns an authority that is signed by parent, or by itself if parent
+// is nil.
+func newAuthority(t *testing.T, name string, until time.Time, parent *authority) *authority {
 	t.Helper()
 	a := &authority{file: filepath.Join(t.TempDir(), "ca.crt")}
 	a.cert = &x509.Certificate{
@@ -33,15 +34,15 @@ func newAuthority(t *testing.T, name string, until time.Time, above *authority) 
 		NotBefore: time.Unix(0, 0), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	a.der, a.key = sign(t, a.cert, above)
+	a.der, a.key = sign(t, a.cert, parent)
 	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-// issue makes a certificate for localhost and 127.0.0.1, with the authority's
-// own behind it.
+// issue returns a chain of a certificate for localhost and 127.0.0.1 and the
+// authority's own certificate.
 func (a *authority) issue(t *testing.T, name string, from, until time.Time) tls.Certificate {
 	t.Helper()
 	der, key := sign(t, &x509.Certificate{
@@ -52,7 +53,7 @@ func (a *authority) issue(t *testing.T, name string, from, until time.Time) tls.
 	return tls.Certificate{Certificate: [][]byte{der, a.der}, PrivateKey: key}
 }
 
-// files writes a certificate and its key.
+// files writes a certificate and its key to files.
 func files(t *testing.T, c tls.Certificate) (cert, key string) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -85,11 +86,11 @@ func sign(t *testing.T, c *x509.Certificate, by *authority) ([]byte, *ecdsa.Priv
 	return der, key
 }
 
-// distant is later than any test.
+// distant is a date after every test.
 var distant = time.Unix(1<<33, 0)
 
-// localhost is an authority, a server's configuration that it vouches for, and
-// a pool of the authority.
+// localhost returns an authority, a server configuration with a certificate from it,
+// and a pool with the authority.
 func localhost(t *testing.T) (*authority, *tls.Config, *x509.CertPool) {
 	t.Helper()
 	a := newAuthority(t, "test authority", distant, nil)

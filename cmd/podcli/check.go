@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A probe tries once. The facts it found are told also when it fails.
+// A probe makes one attempt. It returns the facts that it found even when it fails.
 type probe func(ctx context.Context) (facts, error)
 
-// A fact is a word or two on what was found. Its name is a key of the JSON.
+// A fact is a detail of the result. Its name is a key of the JSON output.
 type fact struct {
 	name  string
 	value any
@@ -22,49 +22,49 @@ type fact struct {
 
 type facts []fact
 
-// checker is what all checks have in common.
+// checker runs a probe with retries and reports the result.
 type checker struct {
 	kind           string
 	retry          int
-	delay, timeout time.Duration // between two tries; for one
+	delay, timeout time.Duration // between two attempts; of one attempt
 	out            *output
 	now            atomic.Pointer[activity]
 }
 
-// activity is what the progress line tells.
+// activity is what the progress line shows.
 type activity struct {
 	text  string
 	since time.Time
 }
 
-// result is how a check ended.
+// result is the result of a check.
 type result struct {
 	address  string
 	attempts int
-	took     time.Duration // the last attempt
+	took     time.Duration // by the last attempt
 	found    facts
 	err      error
 }
 
-// newCheck makes the command of a check. start reads its flags and the address
-// and returns how to try; its error is one of the command line. The address it
-// returns is as given, completed, and without a password.
+// newCheck adds the common flags and the action of a check to c. start evaluates
+// the flags and the address. It returns the complete address without a password,
+// and the probe; its error is a mistake in the command line.
 func newCheck(c *command, start func(arg string) (address string, try probe, err error)) *command {
-	ch := &checker{kind: c.word}
-	c.flags.IntVar(&ch.retry, "retry", 0, "how often to try again")
-	c.flags.DurationVar(&ch.delay, "delay", time.Second, "time between two tries; the first is made at once")
-	c.flags.DurationVar(&ch.timeout, "timeout", 5*time.Second, "time for each try")
+	ch := &checker{kind: c.name}
+	c.flags.IntVar(&ch.retry, "retry", 0, "number of retries after a failed attempt")
+	c.flags.DurationVar(&ch.delay, "delay", time.Second, "time between two attempts")
+	c.flags.DurationVar(&ch.timeout, "timeout", 5*time.Second, "time limit of each attempt")
 	ch.out = addOutput(c.flags, "o")
-	c.more = strings.TrimSpace(c.more + "\n\nIt prints one line, \"check succeed\" or \"check failed\", on the standard error, and\nexits with 0 or 1.")
+	c.details = strings.TrimSpace(c.details + "\n\nThe check prints one line to standard error, \"check succeed\" or \"check failed\",\nand exits with code 0 or 1.")
 	c.do = func(ctx context.Context, args []string) error {
 		if ch.retry < 0 || ch.delay < 0 || ch.timeout <= 0 {
-			return c.errorf("--retry and --delay want 0 or more, --timeout more than 0")
+			return c.errorf("--retry and --delay must not be negative, --timeout must be above 0")
 		}
 		address, try, err := start(args[0])
 		if err != nil {
 			return c.errorf("%w", err)
 		}
-		ch.say("starting")
+		ch.setActivity("starting")
 		stop := progress(os.Stderr, func(int) string {
 			now := ch.now.Load()
 			return fmt.Sprintf("%4.1fs check %s %s: %s", time.Since(now.since).Seconds(), ch.kind, oneLine(address), now.text)
@@ -77,20 +77,20 @@ func newCheck(c *command, start func(arg string) (address string, try probe, err
 	return c
 }
 
-func (c *checker) say(format string, args ...any) {
+func (c *checker) setActivity(format string, args ...any) {
 	c.now.Store(&activity{oneLine(fmt.Sprintf(format, args...)), time.Now()})
 }
 
-// run tries until a try succeeds, there have been enough, or ctx ends.
+// run makes attempts until one succeeds, all retries are used, or ctx ends.
 func (c *checker) run(ctx context.Context, try probe) result {
-	tries := c.retry + 1
+	most := c.retry + 1
 	for r := (result{attempts: 1}); ; r.attempts++ {
-		c.say("waiting for the answer to try %d of %d", r.attempts, tries)
+		c.setActivity("attempt %d of %d: waiting for the response", r.attempts, most)
 		r.found, r.took, r.err = c.once(ctx, try)
-		if r.err == nil || r.attempts == tries && ctx.Err() == nil {
+		if r.err == nil || r.attempts == most && ctx.Err() == nil {
 			return r
 		}
-		c.say("try %d of %d failed, the next comes after %s: %v", r.attempts, tries, c.delay, r.err)
+		c.setActivity("attempt %d of %d failed, retrying in %s: %v", r.attempts, most, c.delay, r.err)
 		select {
 		case <-time.After(c.delay):
 		case <-ctx.Done():
@@ -102,6 +102,7 @@ func (c *checker) run(ctx context.Context, try probe) result {
 	}
 }
 
+// once makes one attempt.
 func (c *checker) once(ctx context.Context, try probe) (facts, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -109,7 +110,7 @@ func (c *checker) once(ctx context.Context, try probe) (facts, time.Duration, er
 	found, err := try(ctx)
 	took := time.Since(start)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %s: %w", c.timeout, err)
+		err = fmt.Errorf("no response within %s: %w", c.timeout, err)
 	}
 	return found, took, err
 }
@@ -128,7 +129,7 @@ func (c *checker) report(r result) error {
 	return nil
 }
 
-// object is the result for programs. Durations are in seconds.
+// object returns the result for JSON output. Durations are in seconds.
 func (c *checker) object(r result) map[string]any {
 	o := map[string]any{
 		"check": c.kind, "address": r.address, "ok": r.err == nil,
@@ -146,7 +147,7 @@ func (c *checker) object(r result) map[string]any {
 	return o
 }
 
-// line is the result for people.
+// line returns the result for text output.
 func (c *checker) line(r result) string {
 	var b strings.Builder
 	verdict := "succeed"
@@ -155,7 +156,7 @@ func (c *checker) line(r result) string {
 	}
 	fmt.Fprintf(&b, "check %s: %s %s", verdict, c.kind, oneLine(r.address))
 	for _, f := range r.found {
-		fmt.Fprintf(&b, " %s=%s", f.name, word(f.value))
+		fmt.Fprintf(&b, " %s=%s", f.name, quoteIfNeeded(f.value))
 	}
 	fmt.Fprintf(&b, " attempts=%d duration=%s", r.attempts, r.took.Round(10*time.Microsecond))
 	if r.err != nil {
@@ -164,8 +165,8 @@ func (c *checker) line(r result) string {
 	return b.String()
 }
 
-// word is a value, quoted when it is not one plain word.
-func word(v any) string {
+// quoteIfNeeded returns v as text, quoted unless it is one plain word.
+func quoteIfNeeded(v any) string {
 	s := fmt.Sprint(v)
 	if t, ok := v.(time.Time); ok {
 		s = t.Format(time.RFC3339)

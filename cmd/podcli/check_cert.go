@@ -14,14 +14,14 @@ import (
 const day = 24 * time.Hour
 
 func checkCert() *command {
-	c := newCommand("cert", "HOST[:PORT]", "Check the certificate of a TLS server: its chain, its names and its dates.")
-	c.more = "PORT is 443 when it is not given."
+	c := newCommand("cert", "HOST[:PORT]", "Check the certificate of a TLS server: its chain, names and dates.")
+	c.details = "PORT defaults to 443."
 	c.examples = []string{"podcli check cert localhost:9899 --cacert ca.crt --warn-days 30"}
 	flags := addTLS(c.flags)
-	warn := c.flags.Int("warn-days", 0, "fail when it expires within so many days")
+	warn := c.flags.Int("warn-days", 0, "fail when the certificate expires within this many days")
 	return newCheck(c, func(arg string) (string, probe, error) {
 		if *warn < 0 {
-			return "", nil, errors.New("--warn-days wants 0 or more")
+			return "", nil, errors.New("--warn-days must not be negative")
 		}
 		conf, err := flags.config()
 		if err != nil {
@@ -43,8 +43,8 @@ func checkCert() *command {
 	})
 }
 
-// inspect looks at the dates: of the whole chain when it was verified, and of
-// the server's own certificate when it was not.
+// inspect checks the dates: of the whole chain when it was verified, otherwise of
+// the server's own certificate.
 func inspect(state tls.ConnectionState, warnDays int, now time.Time) (facts, error) {
 	own := state.PeerCertificates[0]
 	first := firstToExpire(state)
@@ -61,13 +61,14 @@ func inspect(state tls.ConnectionState, warnDays int, now time.Time) (facts, err
 	case now.Before(own.NotBefore):
 		return found, fmt.Errorf("%s is not valid before %s", name, own.NotBefore.UTC().Format(time.RFC3339))
 	case left < time.Duration(warnDays)*day:
-		return found, fmt.Errorf("%s expires in %d days, on %s, and --warn-days is %d", name, int(left/day), date, warnDays)
+		return found, fmt.Errorf("%s expires in %d days, on %s, within --warn-days=%d", name, int(left/day), date, warnDays)
 	}
 	return found, nil
 }
 
-// firstToExpire is the certificate that ends the chain's validity: of the
-// chain that lasts longest, as a client may choose among several.
+// firstToExpire returns the certificate of the chain that expires first. If there
+// are several chains, it uses the one that is valid longest, because a client may
+// choose among them.
 func firstToExpire(state tls.ConnectionState) *x509.Certificate {
 	var best *x509.Certificate
 	for _, chain := range state.VerifiedChains {
@@ -87,8 +88,8 @@ func firstToExpire(state tls.ConnectionState) *x509.Certificate {
 	return best
 }
 
-// hostPort completes a host, which may be an https:// URL or an IPv6 address
-// without brackets, with the port.
+// hostPort returns arg as host:port, with port when arg has none. arg may also be
+// an https:// URL or an IPv6 address without brackets.
 func hostPort(arg, port string) (string, error) {
 	if rest, ok := strings.CutPrefix(arg, "https://"); ok {
 		arg, _, _ = strings.Cut(rest, "/")
@@ -98,7 +99,7 @@ func hostPort(arg, port string) (string, error) {
 	}
 	host := strings.TrimSuffix(strings.TrimPrefix(arg, "["), "]")
 	if host == "" || strings.Contains(host, "/") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
-		return "", fmt.Errorf("address %q: want a host, or a host and a port", arg)
+		return "", fmt.Errorf("address %q: want HOST or HOST:PORT", arg)
 	}
 	return net.JoinHostPort(host, port), nil
 }

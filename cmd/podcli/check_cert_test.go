@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// serveTLS finishes the handshakes that come.
+// serveTLS runs a server that completes TLS handshakes.
 func serveTLS(t *testing.T, cert tls.Certificate) (addr string) {
 	t.Helper()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
@@ -33,12 +33,12 @@ func serveTLS(t *testing.T, cert tls.Certificate) (addr string) {
 func TestCheckCert(t *testing.T) {
 	now, long := time.Now(), 365*day
 	ca := newAuthority(t, "the authority", distant, nil)
-	tired := newAuthority(t, "tired", now.Add(5*day), ca)
+	expiring := newAuthority(t, "expiring", now.Add(5*day), ca)
 	good := serveTLS(t, ca.issue(t, "podinfo", now.Add(-day), now.Add(long)))
 	soon := serveTLS(t, ca.issue(t, "podinfo", now.Add(-day), now.Add(10*day+time.Hour)))
 	expired := serveTLS(t, ca.issue(t, "podinfo", now.Add(-long), now.Add(-day)))
 	early := serveTLS(t, ca.issue(t, "podinfo", now.Add(day), now.Add(long)))
-	chained := serveTLS(t, tired.issue(t, "podinfo", now.Add(-day), now.Add(long)))
+	chained := serveTLS(t, expiring.issue(t, "podinfo", now.Add(-day), now.Add(long)))
 	trust := "--cacert=" + ca.file
 	for _, c := range []struct {
 		addr string
@@ -62,9 +62,9 @@ func TestCheckCert(t *testing.T) {
 		{early, []string{trust}, 1, "not yet valid"},
 		{early, []string{"--insecure"}, 1, "is not valid before 20"},
 		{chained, []string{trust}, 0, "check succeed"},
-		{chained, []string{trust, "--warn-days=30"}, 1, `the certificate of \"tired\"`},
+		{chained, []string{trust, "--warn-days=30"}, 1, `the certificate of \"expiring\"`},
 		{refused(t), []string{"--retry=1", "--delay=1ms"}, 1, "attempts=2"},
-		{silent(t), []string{"--timeout=50ms"}, 1, "no answer within 50ms"},
+		{silent(t), []string{"--timeout=50ms"}, 1, "no response within 50ms"},
 	} {
 		r := run(t, slices.Concat([]string{"check", "cert", c.addr}, c.args)...)
 		r.expect(t, c.code, c.want)
@@ -75,7 +75,8 @@ func TestCheckCert(t *testing.T) {
 	}
 }
 
-// Of several chains a client may choose, so the one that lasts longest counts.
+// TestFirstToExpire checks that of several chains the one that is valid longest
+// counts.
 func TestFirstToExpire(t *testing.T) {
 	cert := func(name string, days int) *x509.Certificate {
 		return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: time.Unix(0, 0).Add(time.Duration(days) * day)}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/grpcwire"
+	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/grpcclient"
 )
 
 // The standard health service
@@ -21,12 +21,12 @@ const (
 )
 
 func checkGRPC() *command {
-	c := newCommand("grpc", "ADDR", "Check that a gRPC server's health service says SERVING.")
+	c := newCommand("grpc", "ADDR", "Check that a gRPC server's health service reports SERVING.")
 	c.examples = []string{
 		"podcli check grpc localhost:9999 --service podinfo --retry 1 --delay 2s --timeout 2s",
 		"podcli check grpc localhost:9999 --tls --cacert ca.crt",
 	}
-	service := c.flags.String("service", "", "`name` of the service to ask for, instead of the whole server")
+	service := c.flags.String("service", "", "`name` of the service to check (default: the whole server)")
 	conn := addGRPC(c.flags)
 	return newCheck(c, func(address string) (string, probe, error) {
 		client, err := conn.client(address)
@@ -34,24 +34,24 @@ func checkGRPC() *command {
 			return "", nil, err
 		}
 		return address, func(ctx context.Context) (facts, error) {
-			defer client.Close() // each try connects anew
+			defer client.Close() // a new connection for each attempt
 			return checkHealth(ctx, client, *service)
 		}, nil
 	})
 }
 
-func checkHealth(ctx context.Context, client *grpcwire.Client, service string) (facts, error) {
-	reply, err := client.Call(ctx, healthMethod, nil, grpcwire.AppendString(nil, serviceField, service))
+func checkHealth(ctx context.Context, client *grpcclient.Client, service string) (facts, error) {
+	reply, err := client.Call(ctx, healthMethod, nil, grpcclient.AppendString(nil, serviceField, service))
 	if err != nil {
 		return nil, err
 	}
-	status, err := grpcwire.Varint(reply, statusField)
+	status, err := grpcclient.Varint(reply, statusField)
 	if err != nil {
 		return nil, err
 	}
 	found := facts{{"status", servingStatus(status)}}
 	if status != statusServing {
-		return found, fmt.Errorf("the server says %s", servingStatus(status))
+		return found, fmt.Errorf("the server reports %s", servingStatus(status))
 	}
 	return found, nil
 }
@@ -63,19 +63,19 @@ func servingStatus(n uint64) string {
 	return fmt.Sprintf("status %d", n)
 }
 
-// grpcFlags say how to connect.
+// grpcFlags are the flags for a gRPC connection.
 type grpcFlags struct {
 	secure *bool
 	tls    *tlsFlags
 }
 
 func addGRPC(f *pflag.FlagSet) *grpcFlags {
-	return &grpcFlags{secure: f.Bool("tls", false, "connect with TLS"), tls: addTLS(f)}
+	return &grpcFlags{secure: f.Bool("tls", false, "use TLS"), tls: addTLS(f)}
 }
 
-func (g *grpcFlags) client(address string) (*grpcwire.Client, error) {
+func (g *grpcFlags) client(address string) (*grpcclient.Client, error) {
 	if !*g.secure && g.tls.given() {
-		return nil, errors.New("the certificate flags want --tls")
+		return nil, errors.New("the certificate flags require --tls")
 	}
 	var conf *tls.Config
 	if *g.secure {
@@ -84,5 +84,5 @@ func (g *grpcFlags) client(address string) (*grpcwire.Client, error) {
 			return nil, err
 		}
 	}
-	return grpcwire.New(address, conf)
+	return grpcclient.New(address, conf)
 }

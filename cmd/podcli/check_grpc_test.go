@@ -19,8 +19,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// echoDesc is echo.EchoService, whose message looks like a StringValue on the
-// wire: one string, field 1. It fails when the message says so.
+// echoDesc describes echo.EchoService, whose message is encoded like a StringValue:
+// one string, field 1. It fails for the message "fail".
 var echoDesc = grpc.ServiceDesc{
 	ServiceName: "echo.EchoService",
 	HandlerType: (*any)(nil),
@@ -39,8 +39,8 @@ var echoDesc = grpc.ServiceDesc{
 	}}},
 }
 
-// serveGRPC runs a real gRPC server. The server "" and "up" serve, "down" does
-// not.
+// serveGRPC runs a gRPC server. Its health service reports SERVING for "" and "up",
+// NOT_SERVING for "down" and UNKNOWN for "unsure".
 func serveGRPC(t *testing.T, conf *tls.Config) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,8 +89,8 @@ func TestCheckGRPC(t *testing.T) {
 		{plain, nil, 0, "status=SERVING"},
 		{plain, []string{"--service=up"}, 0, "status=SERVING"},
 		{plain, []string{"--service=down"}, 1, `status=NOT_SERVING attempts=1`},
-		{plain, []string{"--service=down", "--retry=2", "--delay=1ms"}, 1, `the server says NOT_SERVING`},
-		{plain, []string{"--service=unsure"}, 1, "the server says UNKNOWN"},
+		{plain, []string{"--service=down", "--retry=2", "--delay=1ms"}, 1, `the server reports NOT_SERVING`},
+		{plain, []string{"--service=unsure"}, 1, "the server reports UNKNOWN"},
 		{plain, []string{"--service=nobody"}, 1, `error="NotFound: unknown service"`},
 		{plain, []string{"--tls"}, 1, "check failed"},
 		{l.Addr().String(), nil, 1, "Unimplemented: unknown service grpc.health.v1.Health"},
@@ -103,7 +103,7 @@ func TestCheckGRPC(t *testing.T) {
 		{closed, []string{"--tls", "--cacert", ca.file}, 1, "check failed"},
 		{strings.TrimPrefix(web.URL, "http://"), nil, 1, "check failed"},
 		{refused(t), []string{"--retry=1", "--delay=1ms"}, 1, "attempts=2"},
-		{silent(t), []string{"--timeout=50ms"}, 1, "no answer within 50ms"},
+		{silent(t), []string{"--timeout=50ms"}, 1, "no response within 50ms"},
 	} {
 		r := run(t, slices.Concat([]string{"check", "grpc", c.addr}, c.args)...)
 		r.expect(t, c.code, c.want)

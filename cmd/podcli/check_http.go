@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// maxBody is how much of a reply --expect-body looks at, in bytes.
+// maxBody is how many bytes of a response --expect-body examines.
 const maxBody = 10 << 20
 
-// httpCheck is check http.
+// httpCheck is the command check http.
 type httpCheck struct {
 	request *requestFlags
 	tls     *tlsFlags
@@ -24,16 +24,16 @@ type httpCheck struct {
 }
 
 func checkHTTP() *command {
-	c := newCommand("http", "ADDR", "Check that an HTTP or HTTPS address answers well.")
-	c.more = "Without a scheme, ADDR is http://ADDR. Redirects are followed, unless\n--expect-status names their code by itself."
+	c := newCommand("http", "ADDR", "Check that an HTTP(S) URL returns the expected status.")
+	c.details = "ADDR without a scheme means http://ADDR. Redirects are followed, unless\n--expect-status lists the redirect's status as a single code."
 	c.examples = []string{
 		"podcli check http localhost:9898/readyz --retry 3 --delay 2s",
 		"podcli check http https://localhost:9899/status/404 --expect-status 404 --cacert ca.crt",
 		`podcli check http localhost:9898/api/info --header 'Accept: application/json' --expect-body '/"version": ?"6\./'`,
 	}
 	h := &httpCheck{request: addRequest(c.flags), tls: addTLS(c.flags), status: statuses{{200, 399}}}
-	c.flags.Var(&h.status, "expect-status", "codes that pass: `200`, 2xx, 200-399, or a list of such")
-	c.flags.Var(&h.body, "expect-body", "text that the reply holds, or `/regexp/` that it matches")
+	c.flags.Var(&h.status, "expect-status", "expected status: `200`, 2xx, 200-399, or a comma-separated list of these")
+	c.flags.Var(&h.body, "expect-body", "expected text in the response body, or a `/regexp/` that it must match")
 	return newCheck(c, h.start)
 }
 
@@ -50,7 +50,7 @@ func (h *httpCheck) start(arg string) (string, probe, error) {
 		Proxy:             http.ProxyFromEnvironment,
 		TLSClientConfig:   conf,
 		ForceAttemptHTTP2: true,
-		DisableKeepAlives: true, // each try connects anew
+		DisableKeepAlives: true, // a new connection for each attempt
 	}}
 	return u.Redacted(), func(ctx context.Context) (facts, error) { return h.try(ctx, client, u) }, nil
 }
@@ -70,20 +70,20 @@ func (h *httpCheck) try(ctx context.Context, client *http.Client, u *url.URL) (f
 		found = append(found, fact{"size", res.ContentLength})
 	}
 	if !h.status.has(res.StatusCode) {
-		return found, fmt.Errorf("status %d, want %s", res.StatusCode, &h.status)
+		return found, fmt.Errorf("expected status %s, got %d", &h.status, res.StatusCode)
 	}
 	if h.body.text == "" {
 		return found, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
 	if err != nil {
-		return found, fmt.Errorf("reading the reply: %w", err)
+		return found, fmt.Errorf("reading the response: %w", err)
 	}
 	return found, h.body.match(body)
 }
 
 func (h *httpCheck) redirect(req *http.Request, via []*http.Request) error {
-	if h.status.names(req.Response.StatusCode) {
+	if h.status.lists(req.Response.StatusCode) {
 		return http.ErrUseLastResponse
 	}
 	if len(via) >= 10 {
@@ -92,7 +92,7 @@ func (h *httpCheck) redirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// statuses is a list of ranges of status codes, both ends included.
+// statuses is a list of ranges of status codes. Both ends are included.
 type statuses [][2]int
 
 func (s *statuses) Type() string { return "codes" }
@@ -114,7 +114,7 @@ func (s *statuses) Set(list string) error {
 	for part := range strings.SplitSeq(list, ",") {
 		r, ok := statusRange(strings.TrimSpace(part))
 		if !ok {
-			return fmt.Errorf("%q is none of 200, 2xx, 200-399", part)
+			return fmt.Errorf("%q is not a status: want 200, 2xx or 200-399", part)
 		}
 		*s = append(*s, r)
 	}
@@ -143,8 +143,8 @@ func (s statuses) has(code int) bool {
 	return false
 }
 
-// names says whether code stands in the list by itself.
-func (s statuses) names(code int) bool {
+// lists reports whether code is in the list as a single code.
+func (s statuses) lists(code int) bool {
 	for _, r := range s {
 		if r == [2]int{code, code} {
 			return true
@@ -173,9 +173,9 @@ func (p *pattern) Set(s string) (err error) {
 func (p *pattern) match(body []byte) error {
 	switch {
 	case p.regexp != nil && !p.regexp.Match(body):
-		return fmt.Errorf("the reply does not match %s", p.text)
+		return fmt.Errorf("the response does not match %s", p.text)
 	case p.regexp == nil && !strings.Contains(string(body), p.text):
-		return fmt.Errorf("the reply does not hold %q", p.text)
+		return fmt.Errorf("the response does not contain %q", p.text)
 	}
 	return nil
 }

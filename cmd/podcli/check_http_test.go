@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// site answers what check http asks for.
+// site returns the handler that check http is tested with.
 func site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ok", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello podinfo") })
@@ -44,20 +44,20 @@ func TestCheckHTTP(t *testing.T) {
 		{"/ok", nil, 0, "status=200 size=13"},
 		{"/status/399", nil, 0, "status=399"},
 		{"/status/400", nil, 1, `status=400 size=0 attempts=1`},
-		{"/status/503", nil, 1, `error="status 503, want 200-399"`},
+		{"/status/503", nil, 1, `error="expected status 200-399, got 503"`},
 		{"/status/404", []string{"--expect-status", "404"}, 0, "status=404"},
 		{"/status/404", []string{"--expect-status", "2xx, 404"}, 0, "status=404"},
-		{"/ok", []string{"--expect-status", "201,4xx"}, 1, `error="status 200, want 201,400-499"`},
+		{"/ok", []string{"--expect-status", "201,4xx"}, 1, `error="expected status 201,400-499, got 200"`},
 		{"/to-ok", nil, 0, "status=200"},
-		{"/to-ok", []string{"--expect-status", "3xx"}, 1, "status 200, want 300-399"},
+		{"/to-ok", []string{"--expect-status", "3xx"}, 1, "expected status 300-399, got 200"},
 		{"/to-ok", []string{"--expect-status", "302"}, 0, "status=302"},
 		{"/to-bad", nil, 1, "status=500"},
 		{"/to-bad", []string{"--expect-status", "301"}, 0, "status=301"},
 		{"/loop", nil, 1, "stopped after 10 redirects"},
 		{"/ok", []string{"--expect-body", "podinfo"}, 0, "succeed"},
-		{"/ok", []string{"--expect-body", "Podinfo"}, 1, `the reply does not hold \"Podinfo\"`},
+		{"/ok", []string{"--expect-body", "Podinfo"}, 1, `the response does not contain \"Podinfo\"`},
 		{"/ok", []string{"--expect-body", "/^hello .*o$/"}, 0, "succeed"},
-		{"/ok", []string{"--expect-body", "/^podinfo/"}, 1, `the reply does not match /^podinfo/`},
+		{"/ok", []string{"--expect-body", "/^podinfo/"}, 1, `the response does not match /^podinfo/`},
 		{"/ok", []string{"--expect-body", "/(/"}, 1, "missing closing )"},
 		{"/echo", []string{"--method=POST", `--body={"test"=1}`, "--expect-body", `POST HTTP/1.1 {"test"=1} host=127`}, 0, "succeed"},
 		{"/echo", []string{"--header", "A: 1", "--header=a:2", "--expect-body", `a=["1" "2"]`}, 0, "succeed"},
@@ -71,7 +71,7 @@ func TestCheckHTTP(t *testing.T) {
 		}
 	}
 	o := run(t, "check", "http", s.URL+"/status/500", "-o", "json").object(t)
-	if o["status"] != 500.0 || o["ok"] != false || o["address"] != s.URL+"/status/500" || o["error"] != "status 500, want 200-399" {
+	if o["status"] != 500.0 || o["ok"] != false || o["address"] != s.URL+"/status/500" || o["error"] != "expected status 200-399, got 500" {
 		t.Errorf("%v", o)
 	}
 	ok := run(t, "check", "http", s.URL+"/ok", "-o", "json")
@@ -82,7 +82,7 @@ func TestCheckHTTP(t *testing.T) {
 
 func TestCheckHTTPFails(t *testing.T) {
 	run(t, "check", "http", refused(t)).expect(t, 1, "check failed: http http://127", "connection refused")
-	run(t, "check", "http", silent(t), "--timeout=50ms").expect(t, 1, "check failed", "no answer within 50ms")
+	run(t, "check", "http", silent(t), "--timeout=50ms").expect(t, 1, "check failed", "no response within 50ms")
 	run(t, "check", "http", "u:secret@"+refused(t)).expect(t, 1, "u:xxxxx@")
 }
 
@@ -107,7 +107,7 @@ func TestCheckHTTPS(t *testing.T) {
 	s := httptest.NewUnstartedServer(site())
 	s.TLS = conf
 	s.TLS.ClientCAs, s.TLS.ClientAuth = pool, tls.VerifyClientCertIfGiven
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are wanted
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are expected
 	s.StartTLS()
 	defer s.Close()
 	cert, key := files(t, ca.issue(t, "client", ca.cert.NotBefore, distant))
@@ -123,7 +123,7 @@ func TestCheckHTTPS(t *testing.T) {
 		{[]string{"--cacert", ca.file, "--server-name", "localhost"}, 0, "status=200"},
 		{[]string{"--cacert", ca.file, "--server-name", "example.org"}, 1, "not example.org"},
 		{[]string{"--cacert", ca.file, "--cert", cert, "--key", key}, 0, "status=200"},
-		{[]string{"--cacert", key}, 1, "no certificate in"},
+		{[]string{"--cacert", key}, 1, "contains no PEM certificate"},
 	} {
 		r := run(t, slices.Concat([]string{"check", "http", s.URL + "/ok"}, c.args)...)
 		r.expect(t, c.code, c.want)

@@ -6,7 +6,7 @@ import (
 )
 
 func checkTCP() *command {
-	c := newCommand("tcp", "ADDR", "Check that a TCP port can be connected to.")
+	c := newCommand("tcp", "ADDR", "Check that a TCP port accepts connections.")
 	c.examples = []string{"podcli check tcp localhost:6379 --retry 1 --delay 2s --timeout 2s"}
 	return newCheck(c, func(address string) (string, probe, error) {
 		if _, _, err := net.SplitHostPort(address); err != nil {

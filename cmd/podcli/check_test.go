@@ -11,16 +11,16 @@ import (
 )
 
 func TestRetry(t *testing.T) {
-	bad := errors.New("bad")
+	failure := errors.New("failure")
 	for name, c := range map[string]struct {
 		retry    int
-		fails    int // this many tries fail
+		fails    int // number of attempts that fail
 		attempts int
 		err      bool
 		at       []time.Duration
 	}{
-		"at once":        {3, 0, 1, false, []time.Duration{0}},
-		"third time":     {3, 2, 3, false, []time.Duration{0, 4 * time.Second, 8 * time.Second}},
+		"first attempt":  {3, 0, 1, false, []time.Duration{0}},
+		"third attempt":  {3, 2, 3, false, []time.Duration{0, 4 * time.Second, 8 * time.Second}},
 		"never":          {1, 9, 2, true, []time.Duration{0, 4 * time.Second}},
 		"without retry":  {0, 9, 1, true, []time.Duration{0}},
 		"the last works": {1, 1, 2, false, []time.Duration{0, 4 * time.Second}},
@@ -33,7 +33,7 @@ func TestRetry(t *testing.T) {
 					at = append(at, time.Since(start))
 					time.Sleep(time.Second)
 					if len(at) <= c.fails {
-						return nil, bad
+						return nil, failure
 					}
 					return nil, nil
 				})
@@ -56,14 +56,14 @@ func TestTimeoutIsOfOneTry(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
-		if r.err == nil || r.err.Error() != "no answer within 5s: context deadline exceeded" || time.Since(start) != 11*time.Second {
+		if r.err == nil || r.err.Error() != "no response within 5s: context deadline exceeded" || time.Since(start) != 11*time.Second {
 			t.Errorf("%v after %s", r.err, time.Since(start))
 		}
 	})
 }
 
 func TestInterrupt(t *testing.T) {
-	for name, after := range map[string]time.Duration{"in a try": time.Second, "between two": 3 * time.Second} {
+	for name, after := range map[string]time.Duration{"during an attempt": time.Second, "between two attempts": 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), after, nil)
 			defer cancel()

@@ -15,7 +15,7 @@ import (
 const wsGreeting = "podinfo-check"
 
 func checkWS() *command {
-	c := newCommand("ws", "URL", "Check that a WebSocket answers: send a message, wait for one.")
+	c := newCommand("ws", "URL", "Check a WebSocket: send a message and wait for one.")
 	c.examples = []string{"podcli check ws ws://localhost:9898/ws/echo --retry 1 --delay 2s --timeout 5s"}
 	header, tlsFlags := addHeader(c.flags), addTLS(c.flags)
 	return newCheck(c, func(arg string) (string, probe, error) {
@@ -42,6 +42,7 @@ func checkWS() *command {
 	})
 }
 
+// greet sends a message and waits for one.
 func greet(conn *wsConn) (facts, error) {
 	start := time.Now()
 	if err := conn.send(ws.OpText, []byte(wsGreeting)); err != nil {
@@ -56,14 +57,14 @@ func greet(conn *wsConn) (facts, error) {
 	return found, nil
 }
 
-// describeClose gives the closing of a WebSocket its usual words.
+// describeClose returns a readable error for a close frame from the server.
 func describeClose(err error) error {
 	closed, ok := errors.AsType[wsutil.ClosedError](err)
 	if !ok {
 		return err
 	}
 	if closed.Reason == "" {
-		return fmt.Errorf("the server closed it: %s", closeName(closed.Code))
+		return fmt.Errorf("the server closed the connection: %s", closeName(closed.Code))
 	}
-	return fmt.Errorf("the server closed it: %s: %s", closeName(closed.Code), closed.Reason)
+	return fmt.Errorf("the server closed the connection: %s: %s", closeName(closed.Code), closed.Reason)
 }

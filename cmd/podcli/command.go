@@ -10,68 +10,68 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// command is a group of commands, or one that does something.
+// command is either a group of commands or a command with an action.
 type command struct {
-	word, path string // "http", "podcli check http"
-	args       string // what it takes, such as "ADDR"; "" is nothing, and a "..." any number
+	name, path string // "http", "podcli check http"
+	args       string // the arguments, such as "ADDR"; "" means none, and a trailing "..." any number
 	doc        string
-	more       string // further paragraphs of the help text
+	details    string // further paragraphs of the help text
 	examples   []string
 	hidden     bool
-	rawArgs    bool              // flags are not its own: it gets them all as arguments
-	below      func() []*command // of a group: makes sub when it is asked for
-	sub        []*command
+	rawArgs    bool              // do not parse flags: pass all arguments on
+	makeSubs   func() []*command // of a group: creates subs on first use
+	cachedSubs []*command
 	flags      *pflag.FlagSet
 	do         func(ctx context.Context, args []string) error
 }
 
-func newCommand(word, args, doc string) *command {
-	f := pflag.NewFlagSet(word, pflag.ContinueOnError)
+func newCommand(name, args, doc string) *command {
+	f := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "insecure-skip-verify" { // another name for it, which Go users try first
+		if name == "insecure-skip-verify" { // an alias, which Go users try first
 			name = "insecure"
 		}
 		return pflag.NormalizedName(name)
 	})
-	return &command{word: word, args: args, doc: doc, flags: f}
+	return &command{name: name, args: args, doc: doc, flags: f}
 }
 
-// group is a command with others below it, which are made when they are needed:
-// a probe does not wait for those that it does not use.
-func group(word, doc string, below func() []*command) *command {
-	c := newCommand(word, "COMMAND", doc)
-	c.path, c.below = word, below
+// group returns a command with subcommands. They are created on first use, so
+// that a probe starts without creating those that it does not use.
+func group(name, doc string, makeSubs func() []*command) *command {
+	c := newCommand(name, "COMMAND", doc)
+	c.path, c.makeSubs = name, makeSubs
 	return c
 }
 
-// subs are the commands below a group.
+// subs returns the subcommands of a group.
 func (c *command) subs() []*command {
-	if c.sub == nil && c.below != nil {
-		c.sub = c.below()
-		for _, s := range c.sub {
-			s.path = c.path + " " + s.word
+	if c.cachedSubs == nil && c.makeSubs != nil {
+		c.cachedSubs = c.makeSubs()
+		for _, s := range c.cachedSubs {
+			s.path = c.path + " " + s.name
 		}
 	}
-	return c.sub
+	return c.cachedSubs
 }
 
-// errorf is the error of a command line that is not accepted.
+// errorf returns an error with the command's path in front.
 func (c *command) errorf(format string, args ...any) error {
 	return fmt.Errorf(c.path+": "+format, args...)
 }
 
-// run finds the command that args name, and runs it.
+// run runs the command that args name.
 func (c *command) run(ctx context.Context, args []string) error {
-	if c.below != nil {
+	if c.makeSubs != nil {
 		at := c.firstWord(args)
 		if at < 0 {
 			return c.runGroup(args)
 		}
 		s := c.find(args[at])
 		if s == nil {
-			return c.errorf("unknown command %q: want %s", args[at], strings.Join(c.words(), ", "))
+			return c.errorf("unknown command %q: want one of %s", args[at], strings.Join(c.subNames(), ", "))
 		}
 		return s.run(ctx, append(append([]string{}, args[:at]...), args[at+1:]...))
 	}
@@ -84,13 +84,13 @@ func (c *command) run(ctx context.Context, args []string) error {
 		}
 		args = c.flags.Args()
 	}
-	if err := c.takes(args); err != nil {
+	if err := c.checkArgs(args); err != nil {
 		return err
 	}
 	return c.do(ctx, args)
 }
 
-// runGroup is a group without the name of a command: it prints what there is.
+// runGroup runs a group without a subcommand: it prints the group's help.
 func (c *command) runGroup(args []string) error {
 	if err := c.flags.Parse(args); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		return c.errorf("%w", err)
@@ -98,19 +98,20 @@ func (c *command) runGroup(args []string) error {
 	return c.help(os.Stdout)
 }
 
-func (c *command) takes(args []string) error {
+// checkArgs returns an error when the number of arguments is wrong.
+func (c *command) checkArgs(args []string) error {
 	switch {
 	case strings.HasSuffix(c.args, "..."):
 		return nil
 	case c.args == "" && len(args) > 0:
 		return c.errorf("takes no arguments, got %q", args[0])
 	case c.args != "" && len(args) != 1:
-		return c.errorf("want one %s, got %d; for example: %s", c.args, len(args), c.examples[0])
+		return c.errorf("takes one %s, got %d arguments; example: %s", c.args, len(args), c.examples[0])
 	}
 	return nil
 }
 
-// firstWord is the index of the first of args that is neither a flag nor a
+// firstWord returns the index of the first argument that is neither a flag nor a
 // flag's value, or -1.
 func (c *command) firstWord(args []string) int {
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
@@ -124,8 +125,8 @@ func (c *command) firstWord(args []string) int {
 	return -1
 }
 
-// takesValue says whether a flag, of any command below, has its value in the
-// next argument.
+// takesValue reports whether the value of a flag, of this command or of any below
+// it, is the next argument.
 func (c *command) takesValue(arg string) bool {
 	var f *pflag.Flag
 	if name, long := strings.CutPrefix(arg, "--"); long {
@@ -144,19 +145,21 @@ func (c *command) takesValue(arg string) bool {
 	return false
 }
 
-func (c *command) find(word string) *command {
+// find returns the subcommand with the given name, or nil.
+func (c *command) find(name string) *command {
 	for _, s := range c.subs() {
-		if s.word == word {
+		if s.name == name {
 			return s
 		}
 	}
 	return nil
 }
 
-func (c *command) words() (names []string) {
+// subNames returns the names of the subcommands that are not hidden.
+func (c *command) subNames() (names []string) {
 	for _, s := range c.subs() {
 		if !s.hidden {
-			names = append(names, s.word)
+			names = append(names, s.name)
 		}
 	}
 	return names

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// The shells ask podcli itself what may come next, so that these scripts need
-// not change when the commands do.
+// completionScripts are the completion scripts by shell. They call podcli for the
+// completions, so that they do not change when the commands do.
 var completionScripts = map[string]string{
 	"bash": `_podcli() {
   local IFS=$'\n'
@@ -27,7 +27,7 @@ compdef _podcli podcli
 }
 
 func completionCommand() *command {
-	c := newCommand("completion", "bash|zsh|fish", "Print a script that completes podcli's commands and flags.")
+	c := newCommand("completion", "bash|zsh|fish", "Print a shell script that completes podcli's commands and flags.")
 	c.examples = []string{
 		"podcli completion bash > /etc/bash_completion.d/podcli",
 		"source <(podcli completion zsh)",
@@ -44,27 +44,29 @@ func completionCommand() *command {
 	return c
 }
 
-// completeCommand prints what may follow the words typed so far, one a line.
+// completeCommand returns the command that prints the completions of the words
+// typed so far, one per line.
 func completeCommand(all *command) *command {
-	c := newCommand("__complete", "WORD...", "Print what may follow.")
+	c := newCommand("__complete", "WORD...", "Print completions.")
 	c.hidden, c.rawArgs = true, true
 	c.do = func(_ context.Context, words []string) error {
-		at := all
+		last := all
 		for _, w := range words {
-			if next := at.find(w); next != nil {
-				at = next
+			if next := last.find(w); next != nil {
+				last = next
 			}
 		}
-		fmt.Println(strings.Join(at.next(), "\n"))
+		fmt.Println(strings.Join(last.completions(), "\n"))
 		return nil
 	}
 	return c
 }
 
-// next is what may follow a command: the commands below it, or its flags.
-func (c *command) next() []string {
-	if c.below != nil {
-		return c.words()
+// completions returns what may follow the command: its subcommands, its fixed
+// arguments or its flags.
+func (c *command) completions() []string {
+	if c.makeSubs != nil {
+		return c.subNames()
 	}
 	if strings.Contains(c.args, "|") {
 		return strings.Split(c.args, "|")

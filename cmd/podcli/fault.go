@@ -16,17 +16,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// maxFaults is how much of an answer of the API of faults is read, in bytes: a
-// scenario of 1 MiB, which is the most there can be, is shown with its counts.
+// maxFaults is the longest accepted response of the faults API in bytes. It is
+// enough for the largest scenario, 1 MiB, with its counters.
 const maxFaults = 64 << 20
 
 func faultCommand() *command {
-	return group("fault", "Rules that delay and break requests: check them, try them, run them.", func() []*command {
+	return group("fault", "Check, simulate and manage rules that delay and break requests.", func() []*command {
 		return []*command{faultList(), faultApply(), faultRemove(), faultPause(), faultResume(), faultWatch(), faultCheck(), faultSimulate()}
 	})
 }
 
-// faultAPI is the API of faults, on a server's metrics port.
+// faultAPI is a client of the faults API on a server's metrics port.
 type faultAPI struct {
 	server, token, tokenFile string
 	timeout                  time.Duration
@@ -39,43 +39,44 @@ type faultAPI struct {
 func addFaultAPI(f *pflag.FlagSet) *faultAPI {
 	a := new(faultAPI)
 	f.StringVar(&a.server, "server", "localhost:9797", "`address` of the server's metrics port")
-	f.StringVar(&a.tokenFile, "token-file", "", "`file` with the token that the server wants")
-	f.StringVar(&a.token, "token", "", "the token itself, which others can see in the list of processes")
-	f.DurationVar(&a.timeout, "timeout", 5*time.Second, "time for each request")
+	f.StringVar(&a.tokenFile, "token-file", "", "`file` with the bearer token of the faults API")
+	f.StringVar(&a.token, "token", "", "the token itself; other users can see it in the process list")
+	f.DurationVar(&a.timeout, "timeout", 5*time.Second, "time limit of each request")
 	a.tls = addTLS(f)
 	return a
 }
 
-// command makes c run with the API open.
+// command sets the action of c to run, after evaluating the flags of the API.
 func (a *faultAPI) command(c *command, run func(ctx context.Context, args []string) error) *command {
 	c.do = func(ctx context.Context, args []string) error {
 		err := a.open()
 		if err == nil {
 			err = run(ctx, args)
 		}
-		return c.ended(err)
+		return c.finish(err)
 	}
 	return c
 }
 
-// ended is how a command ended that may have found mistakes in a file.
-func (c *command) ended(err error) error {
-	if err = explain(err); err == nil || errors.Is(err, errFailed) {
+// finish prints the mistakes in err and returns other errors with the command's
+// path in front.
+func (c *command) finish(err error) error {
+	if err = printMistakes(err); err == nil || errors.Is(err, errFailed) {
 		return err
 	}
 	return c.errorf("%w", err)
 }
 
-// open reads the flags.
+// open evaluates the flags.
 func (a *faultAPI) open() (err error) {
 	if a.timeout <= 0 {
-		return errors.New("--timeout wants more than 0")
+		return errors.New("--timeout must be above 0")
 	}
 	if a.base, err = parseURL(a.server, "http", "https"); err != nil {
 		return err
 	}
 	if a.token != "" && a.tokenFile != "" {
-		return errors.New("want one of --token and --token-file")
+		return errors.New("--token and --token-file cannot be combined")
 	}
 	if a.tokenFile != "" {
 		b, err := os.ReadFile(a.tokenFile)
@@ -91,14 +92,14 @@ func (a *faultAPI) open() (err error) {
 		return err
 	}
 	a.client = &http.Client{
-		// A redirected PUT would become a GET.
+		// Do not follow redirects: a redirected PUT would become a GET.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true},
 	}
 	return nil
 }
 
-// faultRules is what the API answers: the rules and what they have done.
+// faultRules is the response of the API: the rules and their counters.
 type faultRules struct {
 	ETag   string       `json:"etag"` // without its quotes
 	Paused bool         `json:"paused"`
@@ -107,8 +108,8 @@ type faultRules struct {
 	Rules  []faultState `json:"rules"`
 }
 
-// faultState is one rule. The rule is kept as the server says it, which may be
-// of another version.
+// faultState is a rule with its counters. The rule is kept as JSON, because the
+// server may have another version.
 type faultState struct {
 	Rule    json.RawMessage `json:"rule"`
 	Seen    uint64          `json:"seen"`
@@ -119,12 +120,12 @@ type faultState struct {
 	name string
 }
 
-// errChanged is that the scenario is not the one it was.
-var errChanged = errors.New("the rules on the server were changed by somebody else in the meantime")
+// errChanged means that the server's rules no longer have the expected etag.
+var errChanged = errors.New("the rules on the server have changed in the meantime")
 
-// ask sends one request. path is below /faults. An etag that is not "" is the
-// scenario's that is to be changed.
-func (a *faultAPI) ask(ctx context.Context, method, path, etag string, body []byte) (*faultRules, error) {
+// call sends a request. path is below /faults. If etag is not "", the server must
+// reject the request unless its scenario has that etag.
+func (a *faultAPI) call(ctx context.Context, method, path, etag string, body []byte) (*faultRules, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, a.base.JoinPath("faults"+path).String(), bytes.NewReader(body))
@@ -148,15 +149,16 @@ func (a *faultAPI) ask(ctx context.Context, method, path, etag string, body []by
 		return nil, a.unreachable(ctx, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, a.refused(res.StatusCode, path, text)
+		return nil, a.statusError(res.StatusCode, path, text)
 	}
-	return a.read(res.Header.Get("ETag"), text)
+	return a.decode(res.Header.Get("ETag"), text)
 }
 
-func (a *faultAPI) read(etag string, text []byte) (*faultRules, error) {
+// decode decodes a response.
+func (a *faultAPI) decode(etag string, text []byte) (*faultRules, error) {
 	rules := new(faultRules)
 	if err := json.Unmarshal(text, rules); err != nil || etag == "" {
-		return nil, fmt.Errorf("%s answers, and not as the API of faults does", a.base.Redacted())
+		return nil, fmt.Errorf("%s did not respond as the faults API does", a.base.Redacted())
 	}
 	rules.ETag = strings.Trim(etag, `"`)
 	for i := range rules.Rules {
@@ -169,7 +171,7 @@ func (a *faultAPI) read(etag string, text []byte) (*faultRules, error) {
 	return rules, nil
 }
 
-// quoted is an entity tag as a header has it (RFC 9110, 8.8.3).
+// quoted returns an entity tag as in a header (RFC 9110, section 8.8.3).
 func quoted(etag string) string {
 	if etag == "*" || strings.Contains(etag, `"`) {
 		return etag
@@ -177,9 +179,10 @@ func quoted(etag string) string {
 	return `"` + etag + `"`
 }
 
+// unreachable returns the error of a request without a response.
 func (a *faultAPI) unreachable(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%s: no answer within %s", a.base.Redacted(), a.timeout)
+		return fmt.Errorf("%s: no response within %s", a.base.Redacted(), a.timeout)
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -187,29 +190,30 @@ func (a *faultAPI) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: %w", a.base.Redacted(), err)
 }
 
-// refused says what to do about an answer that is an error.
-func (a *faultAPI) refused(status int, path string, text []byte) error {
-	var told struct{ Message string }
-	if err := json.Unmarshal(text, &told); err != nil || told.Message == "" {
-		told.Message = http.StatusText(status)
+// statusError returns the error for a response with an error status, and says what
+// to do about it.
+func (a *faultAPI) statusError(status int, path string, text []byte) error {
+	var problem struct{ Message string }
+	if err := json.Unmarshal(text, &problem); err != nil || problem.Message == "" {
+		problem.Message = http.StatusText(status)
 	}
 	switch {
 	case status == http.StatusPreconditionFailed:
 		return errChanged
 	case status == http.StatusUnauthorized && a.token == "":
-		return fmt.Errorf("%s wants a token: give --token-file", a.base.Redacted())
+		return fmt.Errorf("%s requires a token: use --token-file", a.base.Redacted())
 	case status == http.StatusUnauthorized:
-		return fmt.Errorf("%s does not accept the token: %s", a.base.Redacted(), told.Message)
+		return fmt.Errorf("%s rejected the token: %s", a.base.Redacted(), problem.Message)
 	case status == http.StatusNotFound && !strings.HasPrefix(path, "/rules/"):
-		return fmt.Errorf("%s has no API of faults: want the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true", a.base.Redacted())
+		return fmt.Errorf("%s has no faults API: use the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true", a.base.Redacted())
 	}
-	return fmt.Errorf("%s answers %d: %s", a.base.Redacted(), status, strings.ReplaceAll(told.Message, "\n", "; "))
+	return fmt.Errorf("%s responded with status %d: %s", a.base.Redacted(), status, strings.ReplaceAll(problem.Message, "\n", "; "))
 }
 
-// rulePath is where one rule is.
+// rulePath returns the path of a rule.
 func rulePath(name string) string { return "/rules/" + url.PathEscape(name) }
 
-// names are those of the rules, in their order.
+// names returns the names of the rules in their order.
 func (r *faultRules) names() []string {
 	out := make([]string, len(r.Rules))
 	for i, s := range r.Rules {
@@ -218,10 +222,10 @@ func (r *faultRules) names() []string {
 	return out
 }
 
-// plural is "1 rule", "2 rules".
-func plural(n int, what string) string {
+// plural returns "1 rule", "2 rules" and so on.
+func plural(n int, noun string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// applier is the apply command.
+// applier is the command fault apply.
 type applier struct {
 	api       *faultAPI
 	rule, tag string
@@ -19,21 +19,22 @@ type applier struct {
 }
 
 func faultApply() *command {
-	c := newCommand("apply", "FILE", "Replace the rules of a server, or one of them.")
-	c.more = `FILE is a scenario, which replaces all rules, or a single rule, which replaces
-the one of its name or is added behind the others; - is the standard input. It is
-checked first, as "podcli fault check" does. Nothing is changed when somebody
-else changed the rules at the same time, or since "podcli fault list" told the
-etag that is given by --if-match. A rule that stays as it was goes on counting.`
+	c := newCommand("apply", "FILE", "Replace all rules of a server, or a single one.")
+	c.details = `FILE is either a scenario, which replaces all rules, or a single rule, which
+replaces the rule with the same name or is added after the others; - means
+standard input. The file is checked first, as with "podcli fault check". Nothing
+is applied if another client changes the rules at the same time or, with
+--if-match, has changed them since "podcli fault list" printed that etag. A rule
+that does not change keeps its counters.`
 	c.examples = []string{"podcli fault apply examples/scenarios/brown-out.yaml", "podcli fault apply --rule slow scenario.yaml --server pod-0:9797 --token-file token"}
 	a := &applier{api: addFaultAPI(c.flags)}
-	c.flags.StringVar(&a.rule, "rule", "", "`name` of the only rule of the file to apply")
-	c.flags.StringVar(&a.tag, "if-match", "", "`etag` that the rules on the server must still have")
+	c.flags.StringVar(&a.rule, "rule", "", "apply only the rule with this `name` from the file")
+	c.flags.StringVar(&a.tag, "if-match", "", "apply only if the rules on the server have this `etag`")
 	a.out = addOutput(c.flags, "o")
 	return a.api.command(c, func(ctx context.Context, args []string) error { return a.apply(ctx, args[0]) })
 }
 
-// read is what to send, and where.
+// read returns the path and the body of the request.
 func (a *applier) read(name string) (path string, body []byte, err error) {
 	f, err := readFaults(name, a.rule)
 	if err != nil {
@@ -65,7 +66,7 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	before, err := a.api.ask(ctx, "GET", "", "", nil)
+	before, err := a.api.call(ctx, "GET", "", "", nil)
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,9 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	if a.tag != "" {
 		tag = a.tag
 	}
-	after, err := a.api.ask(ctx, "PUT", path, tag, body)
+	after, err := a.api.call(ctx, "PUT", path, tag, body)
 	if errors.Is(err, errChanged) {
-		return fmt.Errorf("%s: %w; nothing was applied. \"podcli fault list\" shows them, with the etag that they have now", a.api.base.Redacted(), err)
+		return fmt.Errorf("%s: %w; nothing was applied. Run \"podcli fault list\" for the current rules and their etag", a.api.base.Redacted(), err)
 	}
 	if err != nil {
 		return err
@@ -84,16 +85,16 @@ func (a *applier) apply(ctx context.Context, file string) error {
 }
 
 func faultRemove() *command {
-	c := newCommand("rm", "[NAME]...", "Remove rules of a server.")
+	c := newCommand("rm", "[NAME]...", "Remove rules from a server.")
 	c.examples = []string{"podcli fault rm checkout-is-slow", "podcli fault rm --all"}
 	api := addFaultAPI(c.flags)
 	all := c.flags.Bool("all", false, "remove every rule")
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, names []string) error {
 		if *all == (len(names) > 0) {
-			return errors.New("want names of rules, or --all; for example: " + c.examples[0])
+			return errors.New("give the names of rules, or --all; example: " + c.examples[0])
 		}
-		before, err := api.ask(ctx, "GET", "", "", nil)
+		before, err := api.call(ctx, "GET", "", "", nil)
 		if err != nil {
 			return err
 		}
@@ -105,22 +106,22 @@ func faultRemove() *command {
 	})
 }
 
-// remove removes the rules that have these names, or all. When it fails on the
-// way it also returns what is left. Nothing is removed when there is no rule of
-// one of the names.
+// remove removes the named rules, or all rules when there are no names. It removes
+// nothing if one of the rules does not exist. If it fails after removing some
+// rules, it returns the remaining ones together with the error.
 func (a *faultAPI) remove(ctx context.Context, rules *faultRules, names []string) (left *faultRules, err error) {
 	if len(names) == 0 {
-		return a.ask(ctx, "DELETE", "", "", nil)
+		return a.call(ctx, "DELETE", "", "", nil)
 	}
-	there := rules.names()
+	existing := rules.names()
 	for _, name := range names {
-		if !slices.Contains(there, name) {
-			return nil, fmt.Errorf("%s has no rule %q%s", a.base.Redacted(), name, suggest.Word(name, there))
+		if !slices.Contains(existing, name) {
+			return nil, fmt.Errorf("%s has no rule %q%s", a.base.Redacted(), name, suggest.Word(name, existing))
 		}
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		next, err := a.ask(ctx, "DELETE", rulePath(name), rules.ETag, nil)
+		next, err := a.call(ctx, "DELETE", rulePath(name), rules.ETag, nil)
 		if err != nil {
 			return left, fmt.Errorf("removing %s: %w", name, err)
 		}
@@ -130,30 +131,30 @@ func (a *faultAPI) remove(ctx context.Context, rules *faultRules, names []string
 }
 
 func faultPause() *command {
-	return faultSwitch("pause", "Stop all rules of a server for now. Their clocks go on.")
+	return faultSwitch("pause", "Pause all rules of a server. Their timers keep running.")
 }
 
-func faultResume() *command { return faultSwitch("resume", "Let the rules of a server go on.") }
+func faultResume() *command { return faultSwitch("resume", "Resume the rules of a server.") }
 
-func faultSwitch(word, doc string) *command {
-	c := newCommand(word, "", doc)
-	c.examples = []string{"podcli fault " + word}
+func faultSwitch(name, doc string) *command {
+	c := newCommand(name, "", doc)
+	c.examples = []string{"podcli fault " + name}
 	api := addFaultAPI(c.flags)
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, _ []string) error {
-		rules, err := api.ask(ctx, "POST", "/"+word, "", nil)
+		rules, err := api.call(ctx, "POST", "/"+name, "", nil)
 		if err != nil {
 			return err
 		}
 		if out.json {
 			return printJSON(map[string]any{"paused": rules.Paused, "rules": len(rules.Rules)})
 		}
-		fmt.Printf("%sd: %s\n", word, plural(len(rules.Rules), "rule"))
+		fmt.Printf("%sd: %s\n", name, plural(len(rules.Rules), "rule"))
 		return nil
 	})
 }
 
-// change is what has become of the rules.
+// change is the difference between two sets of rules.
 type change struct {
 	ETag    string   `json:"etag"`
 	Added   []string `json:"added"`
@@ -200,7 +201,7 @@ func (c *change) print(out *output) error {
 			fmt.Println(part.sign, oneLine(name))
 		}
 	}
-	fmt.Printf("%s now: %d added, %d changed, %d removed, %d as before\n",
+	fmt.Printf("%s now: %d added, %d changed, %d removed, %d unchanged\n",
 		plural(len(c.Added)+len(c.Changed)+len(c.Kept), "rule"), len(c.Added), len(c.Changed), len(c.Removed), len(c.Kept))
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// faultFile is a file with a scenario or, when rule is not nil, a single rule.
+// faultFile is a file with a scenario, or with a single rule if rule is not nil.
 type faultFile struct {
 	name     string
 	text     []byte
@@ -24,13 +24,13 @@ type faultFile struct {
 	warnings []*scenario.Error
 }
 
-// mistakes are what is wrong with a file, in the order of its lines.
+// mistakes are the mistakes in a file, sorted by line.
 type mistakes []*scenario.Error
 
 func (m mistakes) Error() string { return plural(len(m), "mistake") }
 
-// readFaults reads a file, or the standard input for "-". rule names a single
-// rule that need not say its name. The error is mistakes.
+// readFaults reads and parses a file, or standard input for "-". rule is the name
+// of a single rule that does not contain its name. The error is of type mistakes.
 func readFaults(name, rule string) (*faultFile, error) {
 	f := &faultFile{name: name, scenario: new(scenario.Scenario)}
 	if name == "-" {
@@ -52,7 +52,8 @@ func readFaults(name, rule string) (*faultFile, error) {
 	return f, mistakesOf(f.name, err)
 }
 
-// readInput reads a byte more than there may be, so that more is noticed.
+// readInput reads at most one byte more than is allowed, so that the parser detects
+// a file that is too large.
 func readInput(name string) ([]byte, error) {
 	in := os.Stdin
 	if name != "-" {
@@ -65,8 +66,8 @@ func readInput(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(in, scenario.MaxBytes+1))
 }
 
-// isRule reports whether there is a rule by itself: it has keys of a rule, and
-// none of a scenario.
+// isRule reports whether text is a single rule: it has keys of a rule and none of a
+// scenario.
 func isRule(text []byte) bool {
 	var keys map[string]yaml.Node
 	if len(text) > scenario.MaxBytes || yaml.Unmarshal(text, &keys) != nil {
@@ -78,7 +79,7 @@ func isRule(text []byte) bool {
 	return has("name", "match", "when", "limit", "delay", "fault") && !has("seed", "rules")
 }
 
-// mistakesOf takes the error of a parser apart.
+// mistakesOf splits a parser's error into mistakes.
 func mistakesOf(file string, err error) error {
 	if err == nil {
 		return nil
@@ -101,8 +102,9 @@ func mistakesOf(file string, err error) error {
 	return out
 }
 
-// explain prints mistakes, one a line, and leaves other errors to the caller.
-func explain(err error) error {
+// printMistakes prints mistakes, one per line, and returns errFailed. It returns
+// any other error unchanged.
+func printMistakes(err error) error {
 	m, ok := errors.AsType[mistakes](err)
 	if !ok {
 		return err
@@ -113,7 +115,7 @@ func explain(err error) error {
 	return errFailed
 }
 
-// warn prints what is accepted and hardly meant.
+// warn prints the warnings about the file.
 func (f *faultFile) warn() {
 	for _, w := range f.warnings {
 		e := *w
@@ -123,16 +125,17 @@ func (f *faultFile) warn() {
 }
 
 func faultCheck() *command {
-	c := newCommand("check", "FILE...", "Check files with scenarios, and tell every mistake.")
-	c.more = `It needs no server. FILE is a scenario or a single rule, in YAML or JSON; - is
-the standard input. A mistake is told as FILE:LINE:COLUMN, the rule, the field
-and what is accepted. Rules that can never hit, as earlier ones hit all that they
-match, are warned of. It exits with 1 when there is a mistake.`
+	c := newCommand("check", "FILE...", "Check scenario files and report every mistake.")
+	c.details = `The check needs no server. FILE is a scenario or a single rule, in YAML or JSON; -
+means standard input. A mistake is reported with FILE:LINE:COLUMN, the rule, the
+field and the accepted values. A warning is printed for a rule that can never hit
+because earlier rules hit all requests that it matches. The exit code is 1 if
+there is a mistake.`
 	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", `kubectl get configmap faults -o jsonpath="{.data.scenario\.yaml}" | podcli fault check -`}
 	out := addOutput(c.flags, "o")
 	c.do = func(_ context.Context, files []string) error {
 		if len(files) == 0 {
-			return c.errorf("want at least one FILE; for example: %s", c.examples[0])
+			return c.errorf("give at least one FILE; example: %s", c.examples[0])
 		}
 		var failed error
 		for _, name := range files {
@@ -140,7 +143,7 @@ match, are warned of. It exits with 1 when there is a mistake.`
 				failed = err
 			}
 		}
-		return c.ended(failed)
+		return c.finish(failed)
 	}
 	return c
 }
@@ -156,7 +159,7 @@ func checkFaults(name string, asJSON bool) error {
 		return errFailed
 	}
 	if err != nil {
-		return explain(err)
+		return printMistakes(err)
 	}
 	f.warn()
 	fmt.Printf("%s: %s\n", oneLine(f.name), plural(len(f.scenario.Rules), "rule"))

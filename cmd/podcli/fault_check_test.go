@@ -34,8 +34,8 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestFaultCheck(t *testing.T) {
-	const mistaken = "testdata/mistakes.yaml"
-	r := run(t, "fault", "check", mistaken, "testdata/scenario.yaml", "testdata/nowhere.yaml")
+	const invalid = "testdata/mistakes.yaml"
+	r := run(t, "fault", "check", invalid, "testdata/scenario.yaml", "testdata/nowhere.yaml")
 	if r.code != 1 || r.out != "testdata/scenario.yaml: 8 rules\n" {
 		t.Errorf("%+v", r)
 	}
@@ -73,7 +73,7 @@ func TestFaultCheckWarns(t *testing.T) {
 	}
 }
 
-// Same arguments, same bytes.
+// TestFaultSimulate checks that the same arguments always print the same.
 func TestFaultSimulate(t *testing.T) {
 	for name, args := range map[string][]string{
 		"simulate.golden": {"-n=2000", "--rate=20"},
@@ -93,7 +93,7 @@ func TestFaultSimulate(t *testing.T) {
 	}
 }
 
-// What the flags mean, on rules that show it.
+// TestFaultSimulateFlags checks each flag with a rule whose hits depend on it.
 func TestFaultSimulateFlags(t *testing.T) {
 	for _, c := range []struct {
 		rule string
@@ -102,7 +102,7 @@ func TestFaultSimulateFlags(t *testing.T) {
 	}{
 		{"limit: {concurrency: 5}", []string{"--rate=1000", "--took=10ms"}, 500},
 		{"limit: {concurrency: 5}", []string{"--rate=1000", "--took=5ms"}, 0},
-		{"limit: {rate: 10, burst: 10}", []string{"--rate=100"}, 891}, // of 10 and 9.99 s of 10 a second, 109 whole ones,
+		{"limit: {rate: 10, burst: 10}", []string{"--rate=100"}, 891}, // a burst of 10 and 9.99 s at 10 per second let 109 requests pass
 		{"match: {per: client}\nwhen: {first: 2}\ndelay: 1ms", []string{"--keys=7"}, 14},
 		{"match: {per: 'header:x'}\nwhen: {first: 1}\ndelay: 1ms", nil, 10},
 		{"match: {per: 'header:x'}\nwhen: {first: 1}\ndelay: 1ms", []string{"--path=/"}, 0},
@@ -128,7 +128,8 @@ func TestFaultSimulateFlags(t *testing.T) {
 	}
 }
 
-// Every rule of the examples gets requests that it matches.
+// TestFaultSimulateExamples checks that every rule of the examples gets requests that
+// it matches.
 func TestFaultSimulateExamples(t *testing.T) {
 	files, err := filepath.Glob("../../examples/scenarios/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -139,7 +140,7 @@ func TestFaultSimulateExamples(t *testing.T) {
 	}
 	for _, file := range append(files, "testdata/scenario.yaml") {
 		touched := map[string]bool{}
-		for _, start := range []string{"12:00", "02:00", "23:00"} { // some rules are for the night
+		for _, start := range []string{"12:00", "02:00", "23:00"} { // some rules apply only at night
 			r := run(t, "fault", "simulate", file, "-o=json", "-n=2000", "--rate=10", "--start", start)
 			var o struct {
 				Requests, Hit, Passed int

@@ -14,17 +14,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// widest is how much of a rule a cell of the table shows, in characters.
-const widest = 48
+// maxCell is the longest text in a cell of the table, in characters.
+const maxCell = 48
 
 func faultList() *command {
-	c := newCommand("list", "", "List the rules of a server and what they have done.")
-	c.more = "SEEN are the requests that a rule matched, HITS those of them that it delayed or\nbroke."
+	c := newCommand("list", "", "List the rules of a server and their counters.")
+	c.details = "SEEN counts the requests that a rule matched, HITS those that it delayed or\nbroke."
 	c.examples = []string{"podcli fault list --server localhost:9797 --token-file token"}
 	api := addFaultAPI(c.flags)
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, _ []string) error {
-		rules, err := api.ask(ctx, "GET", "", "", nil)
+		rules, err := api.call(ctx, "GET", "", "", nil)
 		if err != nil {
 			return err
 		}
@@ -35,32 +35,32 @@ func faultList() *command {
 	})
 }
 
-// print is the table for people.
+// print prints the rules as a table.
 func (r *faultRules) print(out io.Writer, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(r.Rules) > 0 {
-		fmt.Fprintln(w, "NAME\tMATCH\tDOES\tWHEN\tSEEN\tHITS\tEXPIRES")
+		fmt.Fprintln(w, "NAME\tMATCH\tACTION\tWHEN\tSEEN\tHITS\tEXPIRES")
 	}
 	for _, s := range r.Rules {
-		match, does, when := summary(s.Rule)
+		match, action, when := summary(s.Rule)
 		expires := "never"
 		if s.Expires != nil {
 			expires = "in " + s.Expires.Sub(now).Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.name), cell(match, "all"), cell(does, ""), cell(when, "always"), s.Seen, s.Hits, expires)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.name), cell(match, "all"), cell(action, ""), cell(when, "always"), s.Seen, s.Hits, expires)
 	}
 	fmt.Fprintln(w, strings.Join(r.state(), ", "))
 	return w.Flush()
 }
 
-// state is about all rules together.
+// state returns the state of all rules together.
 func (r *faultRules) state() []string {
 	out := []string{plural(len(r.Rules), "rule")}
 	if r.Paused {
 		out = append(out, "paused")
 	}
 	if r.Held > 0 {
-		out = append(out, plural(r.Held, "request")+" waiting")
+		out = append(out, plural(r.Held, "request")+" delayed")
 	}
 	if r.Seed != nil {
 		out = append(out, fmt.Sprintf("seed %d", *r.Seed))
@@ -68,9 +68,9 @@ func (r *faultRules) state() []string {
 	return append(out, "etag "+oneLine(r.ETag))
 }
 
-// summary is a rule, or what a server of another version calls one, as a file
-// would say it.
-func summary(rule []byte) (match, does, when string) {
+// summary returns the parts of a rule in YAML's short form. The rule may come from a
+// server of another version.
+func summary(rule []byte) (match, action, when string) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(rule, &doc); err != nil || len(doc.Content) == 0 {
 		return "", string(rule), ""
@@ -90,7 +90,7 @@ func summary(rule []byte) (match, does, when string) {
 	return match, flow(rest), when
 }
 
-// flow is a map in one line, without the braces around it.
+// flow returns a map as one line, without the outer braces.
 func flow(n *yaml.Node) string {
 	plain(n)
 	b, err := yaml.Marshal(n)
@@ -101,7 +101,7 @@ func flow(n *yaml.Node) string {
 	return strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
 }
 
-// plain takes the quotes off that YAML does not need.
+// plain removes quotes that YAML does not need.
 func plain(n *yaml.Node) {
 	n.Style = 0
 	if n.Kind != yaml.ScalarNode {
@@ -112,8 +112,9 @@ func plain(n *yaml.Node) {
 	}
 }
 
+// cell shortens text to fit a cell of the table. It returns empty for an empty text.
 func cell(text, empty string) string {
-	if short := firstRunes(text, widest); short != text {
+	if short := firstRunes(text, maxCell); short != text {
 		return short + "..."
 	}
 	return cmp.Or(text, empty)

@@ -14,20 +14,20 @@ import (
 	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/openloop"
 )
 
-func (r *simulated) report(asJSON bool) error {
+func (r *simulation) report(asJSON bool) error {
 	if asJSON {
 		return printJSON(r.object())
 	}
 	return r.print(os.Stdout)
 }
 
-// lasts is how long the run is, on its own clock.
-func (r *simulated) lasts() time.Duration {
+// duration returns the simulated duration.
+func (r *simulation) duration() time.Duration {
 	return time.Duration(float64(r.n) / r.rate * float64(time.Second))
 }
 
-// targets are what the requests are for.
-func (r *simulated) targets() (out []string) {
+// targets returns the distinct targets of the requests.
+func (r *simulation) targets() (out []string) {
 	seen := map[string]bool{}
 	for _, s := range r.requests {
 		if text := s.String(); !seen[text] {
@@ -38,23 +38,23 @@ func (r *simulated) targets() (out []string) {
 	return out
 }
 
-// spread sums up delays.
-type spread struct {
+// distribution summarizes delays.
+type distribution struct {
 	count                    int
 	min, p50, p90, p99, most time.Duration
 	buckets                  []openloop.Bucket
 }
 
-// spreadOf sorts the delays, of which there must be one.
-func spreadOf(delays []time.Duration) *spread {
+// distributionOf sorts the delays and summarizes them. There must be at least one.
+func distributionOf(delays []time.Duration) *distribution {
 	slices.Sort(delays)
 	n := len(delays)
 	at := func(share float64) time.Duration { return delays[int(math.Ceil(share*float64(n)))-1] }
-	return &spread{n, delays[0], at(0.5), at(0.9), at(0.99), delays[n-1], bucketsOf(delays)}
+	return &distribution{n, delays[0], at(0.5), at(0.9), at(0.99), delays[n-1], bucketsOf(delays)}
 }
 
-// bucketsOf counts sorted delays up to 1, 2, 5, 10, … µs. Empty ones stay out
-// before the first that counts and after the last.
+// bucketsOf counts sorted delays in buckets up to 1, 2, 5, 10, … µs. It leaves out
+// empty buckets before the first and after the last delay.
 func bucketsOf(sorted []time.Duration) (out []openloop.Bucket) {
 	le, steps := time.Microsecond, 0
 	for len(sorted) > 0 {
@@ -72,25 +72,26 @@ func bucketsOf(sorted []time.Duration) (out []openloop.Bucket) {
 	return out
 }
 
-// series is one kind of a rule's delays. Its name is a key of the JSON.
+// series is one of the kinds of delays of a rule. Its name is a key of the JSON
+// output.
 type series struct {
 	name   string
 	delays []time.Duration
 }
 
-// series are those that there are.
+// series returns the kinds of delays that occurred.
 func (r *ruleRun) series() []series {
 	all := []series{{"delay", r.delays}, {"chunk_delay", r.chunks}, {"message_delay", r.messages}}
 	return slices.DeleteFunc(all, func(s series) bool { return len(s.delays) == 0 })
 }
 
-// object is the report for programs. All times are in seconds.
-func (r *simulated) object() map[string]any {
+// object returns the report for JSON output. All times are in seconds.
+func (r *simulation) object() map[string]any {
 	rules := []map[string]any{}
 	for _, run := range r.order {
 		o := map[string]any{"name": run.rule.Name, "matched": run.matched, "hits": run.hits, "faults": run.faults}
 		for _, s := range run.series() {
-			o[s.name] = spreadOf(s.delays).object()
+			o[s.name] = distributionOf(s.delays).object()
 		}
 		if run.timed() {
 			o["hits_over_time"] = run.slices
@@ -98,19 +99,19 @@ func (r *simulated) object() map[string]any {
 		rules = append(rules, o)
 	}
 	o := map[string]any{
-		"requests": r.n, "to": r.targets(), "rate": r.rate, "duration": r.lasts().Seconds(), "seed": *r.scenario.Seed,
+		"requests": r.n, "to": r.targets(), "rate": r.rate, "duration": r.duration().Seconds(), "seed": *r.scenario.Seed,
 		"hit": r.hit, "passed": r.n - r.hit, "rules": rules,
 	}
 	if r.pod != "" {
 		o["server"] = r.pod
 	}
 	if len(r.delays) > 0 {
-		o["delay"] = spreadOf(r.delays).object()
+		o["delay"] = distributionOf(r.delays).object()
 	}
 	return o
 }
 
-func (s *spread) object() map[string]any {
+func (s *distribution) object() map[string]any {
 	histogram := []map[string]any{}
 	for _, b := range s.buckets {
 		histogram = append(histogram, map[string]any{"le": b.Le.Seconds(), "count": b.Count})
@@ -121,14 +122,14 @@ func (s *spread) object() map[string]any {
 	}
 }
 
-// print is the report for people.
-func (r *simulated) print(out io.Writer) error {
+// print prints the report as text.
+func (r *simulation) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Requests\t%d, %g a second for %s from %s, seed %d\n", r.n, r.rate, r.lasts(), r.began.Format(time.TimeOnly), *r.scenario.Seed)
+	fmt.Fprintf(w, "Requests\t%d at %g per second for %s from %s, seed %d\n", r.n, r.rate, r.duration(), r.began.Format(time.TimeOnly), *r.scenario.Seed)
 	if r.pod != "" {
 		fmt.Fprintf(w, "Server\t%s\n", oneLine(r.pod))
 	}
-	title := "To"
+	title := "Target"
 	for _, target := range r.targets() {
 		fmt.Fprintf(w, "%s\t%s\n", title, oneLine(target))
 		title = ""
@@ -139,15 +140,15 @@ func (r *simulated) print(out io.Writer) error {
 	}
 	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.n, r.hit, percent(r.hit, r.n), percent(r.hit, r.n))
 	for _, run := range r.order {
-		run.print(w, r.lasts())
+		run.print(w, r.duration())
 	}
-	waiting := 0
+	delaying := 0
 	for _, run := range r.order {
-		waiting += min(len(run.delays), 1)
+		delaying += min(len(run.delays), 1)
 	}
-	if waiting > 1 {
-		fmt.Fprintln(w, "\nAll rules together:")
-		spreadOf(r.delays).print(w, "delay")
+	if delaying > 1 {
+		fmt.Fprintln(w, "\nAll rules:")
+		distributionOf(r.delays).print(w, "delay")
 	}
 	return w.Flush()
 }
@@ -159,8 +160,8 @@ func percent(part, whole int) string {
 	return fmt.Sprintf("%.2f%%", 100*float64(part)/float64(whole))
 }
 
-// print is what one rule did, nothing when that was nothing.
-func (r *ruleRun) print(w io.Writer, lasts time.Duration) {
+// print prints the hits of a rule. It prints nothing for a rule without hits.
+func (r *ruleRun) print(w io.Writer, total time.Duration) {
 	if r.hits == 0 {
 		return
 	}
@@ -169,19 +170,19 @@ func (r *ruleRun) print(w io.Writer, lasts time.Duration) {
 		fmt.Fprintf(w, "  %s\t%d\n", kind, r.faults[kind])
 	}
 	for _, s := range r.series() {
-		spreadOf(s.delays).print(w, strings.ReplaceAll(s.name, "_", " "))
+		distributionOf(s.delays).print(w, strings.ReplaceAll(s.name, "_", " "))
 	}
 	if r.timed() {
-		fmt.Fprintln(w, "  hits by time:")
+		fmt.Fprintln(w, "  hits over time:")
 		var all []bar
 		for i, n := range r.slices {
-			all = append(all, bar{"from " + short(lasts*time.Duration(i)/timeSlices), int64(n)})
+			all = append(all, bar{"from " + short(total*time.Duration(i)/timeSlices), int64(n)})
 		}
 		bars(w, all)
 	}
 }
 
-func (s *spread) print(w io.Writer, name string) {
+func (s *distribution) print(w io.Writer, name string) {
 	fmt.Fprintf(w, "  %s\t%d: min %s, p50 %s, p90 %s, p99 %s, max %s\n", name, s.count, short(s.min), short(s.p50), short(s.p90), short(s.p99), short(s.most))
-	bars(w, upTo(s.buckets))
+	bars(w, bucketBars(s.buckets))
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// synthetic is a request to a server that is not there.
+// synthetic is a simulated request.
 type synthetic struct {
 	request scenario.Request
 	header  map[string][]string // by name in lower case
 	query   map[string][]string
-	keyed   map[string]string // headers, in lower case, and query values as "?name", whose * is the key
-	key     int               // whose turn it is
+	keyed   map[string]string // header values by lower-case name and query values by "?name"; * stands for the key
+	key     int               // number of the simulated client
 }
 
 func newSynthetic(method, path, host string) *synthetic {
@@ -28,19 +28,19 @@ func newSynthetic(method, path, host string) *synthetic {
 	return s
 }
 
-// call makes it a gRPC call.
+// call turns the request into a gRPC call.
 func (s *synthetic) call(method string) {
 	s.request.Method, s.request.Path, s.request.Route, s.request.Host = "", "", "", ""
 	s.request.RPC = "/" + strings.TrimPrefix(method, "/")
 }
 
-// Header is what the request says of itself.
+// Header returns the values of a header.
 func (s *synthetic) Header(name string) []string {
 	name = strings.ToLower(name)
 	return s.valuesOf(name, s.header[name])
 }
 
-// Query is a parameter of the request.
+// Query returns the values of a query parameter.
 func (s *synthetic) Query(name string) []string { return s.valuesOf("?"+name, s.query[name]) }
 
 func (s *synthetic) valuesOf(name string, fixed []string) []string {
@@ -50,12 +50,12 @@ func (s *synthetic) valuesOf(name string, fixed []string) []string {
 	return fixed
 }
 
-// Client is an address of its own for each key.
+// Client returns the client's address, which differs for each key.
 func (s *synthetic) Client() string {
 	return fmt.Sprintf("10.%d.%d.%d", s.key>>16&255, s.key>>8&255, s.key&255)
 }
 
-// String is what people call it.
+// String describes the request.
 func (s *synthetic) String() string {
 	if s.request.RPC != "" {
 		return s.request.RPC
@@ -67,7 +67,7 @@ func (s *synthetic) String() string {
 	return text
 }
 
-// syntheticFlags describe a request.
+// syntheticFlags are the flags that describe a simulated request.
 type syntheticFlags struct {
 	flags                    *pflag.FlagSet
 	method, path, host, grpc string
@@ -80,10 +80,10 @@ var syntheticNames = []string{"path", "method", "header", "query", "host", "grpc
 
 func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	s := &syntheticFlags{flags: f, query: map[string][]string{}}
-	f.StringVar(&s.path, "path", "/", "path of the requests, below the server's prefix")
+	f.StringVar(&s.path, "path", "/", "path of the requests without the server's prefix")
 	f.StringVar(&s.method, "method", http.MethodGet, "HTTP method")
 	s.header = addHeader(f)
-	f.Func("query", "`name=value` of the query, repeatable", func(text string) error {
+	f.Func("query", "query parameter as `name=value` (repeatable)", func(text string) error {
 		name, value, found := strings.Cut(text, "=")
 		if !found || name == "" {
 			return errors.New("want name=value")
@@ -91,16 +91,16 @@ func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 		s.query[name] = append(s.query[name], value)
 		return nil
 	})
-	f.StringVar(&s.host, "host", "localhost", "host without the port")
-	f.StringVar(&s.grpc, "grpc", "", "`service/method` of gRPC calls, instead of requests")
-	f.BoolVar(&s.webSocket, "websocket", false, "the requests ask for a WebSocket")
-	f.BoolVar(&s.internal, "internal", false, "the route is an internal one, such as /readyz or health over gRPC")
+	f.StringVar(&s.host, "host", "localhost", "host name without the port")
+	f.StringVar(&s.grpc, "grpc", "", "simulate gRPC calls of `service/method` instead of HTTP requests")
+	f.BoolVar(&s.webSocket, "websocket", false, "simulate WebSocket requests")
+	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as /readyz or gRPC health")
 	return s
 }
 
-// described is the request that the flags describe, nil when none of them is
-// given.
-func (f *syntheticFlags) described() (*synthetic, error) {
+// request returns the request that the flags describe, or nil when none of the flags
+// is given.
+func (f *syntheticFlags) request() (*synthetic, error) {
 	given := map[string]bool{}
 	f.flags.Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
 	any := false
@@ -111,13 +111,13 @@ func (f *syntheticFlags) described() (*synthetic, error) {
 		return nil, nil
 	}
 	if f.grpc != "" && (given["path"] || given["method"] || given["query"] || given["host"] || given["websocket"]) {
-		return nil, errors.New("--grpc wants no --path, --method, --query, --host or --websocket beside it")
+		return nil, errors.New("--grpc cannot be combined with --path, --method, --query, --host or --websocket")
 	}
 	if strings.Count(strings.TrimPrefix(f.grpc, "/"), "/") != 1 && f.grpc != "" {
 		return nil, fmt.Errorf("--grpc %q: want service/method, such as echo.EchoService/Echo", f.grpc)
 	}
 	if !strings.HasPrefix(f.path, "/") || strings.Contains(f.path, "?") {
-		return nil, fmt.Errorf("--path %q: want a path that begins with /, and --query for what comes after a ?", f.path)
+		return nil, fmt.Errorf("--path %q: want a path that begins with /; use --query for the query", f.path)
 	}
 	s := newSynthetic(f.method, f.path, f.host)
 	if f.grpc != "" {
@@ -131,7 +131,8 @@ func (f *syntheticFlags) described() (*synthetic, error) {
 	return s, nil
 }
 
-// matching makes a request that a rule is about, nil when it is about none.
+// matching returns a request that the rule matches, or nil for a rule about
+// readiness, which matches no request.
 func matching(r *scenario.Rule) *synthetic {
 	m := &r.Match
 	scopes := slices.DeleteFunc([]scenario.Scope{scenario.HTTPRequests, scenario.WebSockets, scenario.GRPCCalls}, func(s scenario.Scope) bool { return !r.Meets(s) })
@@ -151,38 +152,39 @@ func matching(r *scenario.Rule) *synthetic {
 	}
 	s.request.WebSocket, s.request.Internal = scopes[0] == scenario.WebSockets, m.Internal
 	for name, text := range m.Headers {
-		s.wants(strings.ToLower(name), text)
+		s.addCondition(strings.ToLower(name), text)
 	}
 	for name, text := range m.Query {
-		s.wants("?"+name, text)
+		s.addCondition("?"+name, text)
 	}
 	switch kind, name, _ := strings.Cut(m.Per, ":"); kind {
 	case "header":
-		s.counts(strings.ToLower(name))
+		s.addKey(strings.ToLower(name))
 	case "query":
-		s.counts("?" + name)
+		s.addKey("?" + name)
 	}
 	return s
 }
 
-// wants takes a condition of a rule. One without a text is met by nothing.
-func (s *synthetic) wants(name, text string) {
+// addCondition makes the request meet a condition of the rule. An empty text is met
+// by a request without the header or parameter.
+func (s *synthetic) addCondition(name, text string) {
 	if text != "" {
 		s.keyed[name] = text
 	}
 }
 
-// counts is for what a rule counts per.
-func (s *synthetic) counts(name string) {
+// addKey makes the header or parameter, by which the rule counts, depend on the key.
+func (s *synthetic) addKey(name string) {
 	if s.keyed[name] == "" {
 		s.keyed[name] = "*"
 	}
 }
 
-// fill puts something in the place of the wildcards.
+// fill replaces the wildcards in a pattern.
 func fill(pattern string) string { return strings.ReplaceAll(pattern, "*", "any") }
 
-// fillPath is fill for a path, where {name} becomes name.
+// fillPath replaces the wildcards in a pattern for paths; {name} becomes name.
 func fillPath(pattern string) string {
 	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
 		pattern = "/*" + rest

@@ -12,18 +12,18 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// Bounds of a simulation.
+// Limits of a simulation.
 const (
 	maxSimulated = 10_000_000
 	maxKeys      = 1 << 24 // addresses in 10.0.0.0/8
 	maxSpan      = 10000 * time.Hour
-	serverKeys   = 10000 // that a rule counts for, as a server does by default
+	serverKeys   = 10000 // keys tracked per rule: a server's default
 )
 
-// timeSlices is into how many parts a report divides the time.
+// timeSlices is the number of parts into which a report divides the time.
 const timeSlices = 10
 
-// simulator is the simulate command.
+// simulator is the command fault simulate.
 type simulator struct {
 	n, keys        int
 	seed           uint64
@@ -35,59 +35,59 @@ type simulator struct {
 }
 
 func faultSimulate() *command {
-	c := newCommand("simulate", "FILE", "Print what a scenario would do to requests.")
-	c.more = `It needs no server: it runs the engine that a server runs, on a clock of its own,
-so that ten hours take a moment. The same arguments print the same. Without flags
-that describe a request, the rules take turns, and each gets requests that it
-matches. A rule about readiness is looked at whenever a request comes. FILE is a
-scenario or a single rule; - is the standard input.`
+	c := newCommand("simulate", "FILE", "Simulate what a scenario does to requests.")
+	c.details = `The simulation needs no server: it runs the server's engine with a simulated
+clock, so that ten hours take a moment. The same arguments always print the same
+result. Without flags that describe a request, each rule in turn gets a request
+that it matches. Rules about readiness are evaluated at each request. FILE is a
+scenario or a single rule; - means standard input.`
 	c.examples = []string{
 		"podcli fault simulate examples/scenarios/brown-out.yaml -n 10000",
 		"podcli fault simulate scenario.yaml --path /api/info --header 'X-User: beta' --rate 50 --seed 7",
 	}
 	s := new(simulator)
-	c.flags.IntVarP(&s.n, "requests", "n", 10000, "how many requests come")
-	c.flags.Float64Var(&s.rate, "rate", 100, "how many come a second")
-	c.flags.Uint64Var(&s.seed, "seed", 1, "seed, instead of the scenario's")
+	c.flags.IntVarP(&s.n, "requests", "n", 10000, "number of requests")
+	c.flags.Float64Var(&s.rate, "rate", 100, "requests per second")
+	c.flags.Uint64Var(&s.seed, "seed", 1, "seed; overrides the scenario's")
 	s.request = addSynthetic(c.flags)
-	c.flags.IntVar(&s.keys, "keys", 10, "how many clients, and values of what rules count per, take turns")
-	c.flags.DurationVar(&s.took, "took", 10*time.Millisecond, "time that the server takes itself for each, which matters to limits of concurrency")
-	c.flags.StringVar(&s.start, "start", "12:00", "`time` of the day, UTC, when the rules are loaded and the first comes")
-	c.flags.StringVar(&s.pod, "pod", "", "host `name` of the server; one that the first rule about a server matches, when it is not given")
-	c.flags.DurationVar(&s.maxDelay, "max-delay", time.Minute, "longest delay, as PODINFO_FAULTS_MAX_DELAY")
+	c.flags.IntVar(&s.keys, "keys", 10, "number of clients, and of values of each key that rules count by")
+	c.flags.DurationVar(&s.took, "took", 10*time.Millisecond, "time that the server needs for each request; affects concurrency limits")
+	c.flags.StringVar(&s.start, "start", "12:00", "`time` of day (UTC) when the rules are loaded and the first request arrives")
+	c.flags.StringVar(&s.pod, "pod", "", "host `name` of the server (default: a name that the first rule about a server matches)")
+	c.flags.DurationVar(&s.maxDelay, "max-delay", time.Minute, "longest delay; the server's setting is PODINFO_FAULTS_MAX_DELAY")
 	s.out = addOutput(c.flags, "o")
 	c.do = func(ctx context.Context, args []string) error {
 		run, err := s.prepare(args[0], c.flags.Changed("seed"))
 		if err == nil {
-			err = run.all(ctx)
+			err = run.run(ctx)
 		}
 		if err == nil {
 			err = run.report(s.out.json)
 		}
-		return c.ended(err)
+		return c.finish(err)
 	}
 	return c
 }
 
-// prepare reads the flags and the file.
-func (s *simulator) prepare(file string, seeded bool) (*simulated, error) {
+// prepare evaluates the flags and reads the file.
+func (s *simulator) prepare(file string, seeded bool) (*simulation, error) {
 	if s.n < 1 || s.n > maxSimulated || s.keys < 1 || s.keys > maxKeys {
-		return nil, fmt.Errorf("--requests wants 1 to %d, --keys 1 to %d", maxSimulated, maxKeys)
+		return nil, fmt.Errorf("--requests must be 1 to %d, --keys 1 to %d", maxSimulated, maxKeys)
 	}
 	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || s.maxDelay <= 0 {
-		return nil, errors.New("--rate (at most 1000000) and --max-delay want more than 0, --took 0 or more")
+		return nil, errors.New("--rate must be above 0 and at most 1000000, --max-delay above 0, --took not negative")
 	}
 	if float64(s.n)/s.rate > maxSpan.Seconds() {
-		return nil, fmt.Errorf("--requests at that --rate take more than %s", maxSpan)
+		return nil, fmt.Errorf("--requests at this --rate take longer than %s", maxSpan)
 	}
 	start, err := time.Parse(time.TimeOnly, s.start)
 	if err != nil {
 		start, err = time.Parse("15:04", s.start)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--start %q: want a time of the day such as 22:30", s.start)
+		return nil, fmt.Errorf("--start %q: want a time of day such as 22:30", s.start)
 	}
-	described, err := s.request.described()
+	request, err := s.request.request()
 	if err != nil {
 		return nil, err
 	}
@@ -102,28 +102,28 @@ func (s *simulator) prepare(file string, seeded bool) (*simulated, error) {
 	if seeded || f.scenario.Seed == nil {
 		f.scenario.Seed = &s.seed
 	}
-	run := &simulated{simulator: s, scenario: f.scenario, began: start, now: start, rules: map[string]*ruleRun{}}
-	run.load(described)
+	run := &simulation{simulator: s, scenario: f.scenario, began: start, now: start, rules: map[string]*ruleRun{}}
+	run.load(request)
 	return run, nil
 }
 
-// simulated is a run.
-type simulated struct {
+// simulation is a run of the simulator.
+type simulation struct {
 	*simulator
 	scenario   *scenario.Scenario
 	engine     *scenario.Engine
-	requests   []*synthetic // that take turns
+	requests   []*synthetic // sent in turn
 	began, now time.Time
-	ttls       []time.Duration // that have not come, growing
-	running    ends
+	ttls       []time.Duration // that have not expired, sorted
+	running    endHeap
 
 	order  []*ruleRun
 	rules  map[string]*ruleRun
-	hit    int             // requests
-	delays []time.Duration // of all rules together, of those that waited
+	hit    int             // requests that a rule hit
+	delays []time.Duration // of the delayed requests, by all rules together
 }
 
-// ruleRun is what has become of one rule.
+// ruleRun is the result of one rule.
 type ruleRun struct {
 	rule      *scenario.Rule
 	readiness string // label of the fault, if it is one of readiness
@@ -131,13 +131,13 @@ type ruleRun struct {
 	hits      int
 	faults    map[string]int
 	delays    []time.Duration
-	chunks    []time.Duration // between chunks: a sample of each request
-	messages  []time.Duration // of a WebSocket: a sample of each
-	slices    [timeSlices]int // hits by time
+	chunks    []time.Duration // between chunks: one sample per request
+	messages  []time.Duration // of WebSocket messages: one sample per connection
+	slices    [timeSlices]int // hits over time
 }
 
-// load makes the engine and the requests.
-func (r *simulated) load(described *synthetic) {
+// load creates the engine and the requests: the given one, or one for each rule.
+func (r *simulation) load(request *synthetic) {
 	for _, rule := range r.scenario.Rules {
 		run := &ruleRun{rule: rule, readiness: rule.Fault.Kind(scenario.Readiness).Label(rule.Fault), faults: map[string]int{}}
 		r.order, r.rules[rule.Name] = append(r.order, run), run
@@ -145,14 +145,14 @@ func (r *simulated) load(described *synthetic) {
 		if rule.TTL > 0 {
 			r.ttls = append(r.ttls, time.Duration(rule.TTL))
 		}
-		if s := matching(rule); described == nil && s != nil {
+		if s := matching(rule); request == nil && s != nil {
 			r.requests = append(r.requests, s)
 		}
 	}
 	slices.Sort(r.ttls)
-	if described != nil {
-		r.requests = []*synthetic{described}
-	} else if len(r.requests) == 0 { // all are about readiness
+	if request != nil {
+		r.requests = []*synthetic{request}
+	} else if len(r.requests) == 0 { // all rules are about readiness
 		r.requests = []*synthetic{newSynthetic("GET", "/", "localhost")}
 	}
 	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: r.maxDelay, Keys: serverKeys})
@@ -160,26 +160,26 @@ func (r *simulated) load(described *synthetic) {
 	r.engine.Apply(r.scenario)
 }
 
-// all sends the requests.
-func (r *simulated) all(ctx context.Context) error {
+// run simulates all requests.
+func (r *simulation) run(ctx context.Context) error {
 	for i := range r.n {
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
-		r.until(time.Duration(float64(i) / r.rate * float64(time.Second)))
+		r.advance(time.Duration(float64(i) / r.rate * float64(time.Second)))
 		req := r.requests[i%len(r.requests)]
 		req.key = i / len(r.requests) % r.keys
 		r.decide(i, req)
 	}
-	r.count()
+	r.recordMatches()
 	return nil
 }
 
-// until moves the clock. What a rule has matched is noted before it removes
-// itself, as it is forgotten then.
-func (r *simulated) until(passed time.Duration) {
+// advance sets the clock to the given time since the start. It records the matches
+// of a rule before the rule expires, because the engine then forgets them.
+func (r *simulation) advance(passed time.Duration) {
 	for len(r.ttls) > 0 && r.ttls[0] <= passed {
-		r.count()
+		r.recordMatches()
 		r.ttls = r.ttls[1:]
 	}
 	r.now = r.began.Add(passed)
@@ -188,16 +188,17 @@ func (r *simulated) until(passed time.Duration) {
 	}
 }
 
-func (r *simulated) count() {
+func (r *simulation) recordMatches() {
 	for _, s := range r.engine.Rules() {
 		r.rules[s.Rule.Name].matched = s.Seen
 	}
 }
 
-func (r *simulated) decide(i int, req *synthetic) {
+// decide simulates request number i.
+func (r *simulation) decide(i int, req *synthetic) {
 	slice := i * timeSlices / r.n
 	if name := r.engine.Unready(); name != "" {
-		r.rules[name].take(r.rules[name].readiness, slice)
+		r.rules[name].addHit(r.rules[name].readiness, slice)
 	}
 	d := r.engine.Decide(&req.request)
 	if d == nil {
@@ -206,8 +207,8 @@ func (r *simulated) decide(i int, req *synthetic) {
 	for j := range d.Strikes {
 		s := &d.Strikes[j]
 		run := r.rules[s.Rule]
-		run.take(s.Kind(req.request.Scope()).Label(s.Fault), slice)
-		run.wait(s)
+		run.addHit(s.Kind(req.request.Scope()).Label(s.Fault), slice)
+		run.addDelays(s)
 	}
 	wait := d.Delay()
 	if len(d.Strikes) > 0 {
@@ -222,7 +223,7 @@ func (r *simulated) decide(i int, req *synthetic) {
 	heap.Push(&r.running, end{r.now.Add(wait), d})
 }
 
-func (r *ruleRun) take(kind string, slice int) {
+func (r *ruleRun) addHit(kind string, slice int) {
 	r.hits++
 	r.slices[slice]++
 	if kind != "" {
@@ -230,8 +231,8 @@ func (r *ruleRun) take(kind string, slice int) {
 	}
 }
 
-// wait notes the delays of a hit: the first of those that come again and again.
-func (r *ruleRun) wait(s *scenario.Strike) {
+// addDelays records the delays of a hit. Of repeated delays it records the first.
+func (r *ruleRun) addDelays(s *scenario.Strike) {
 	if d := r.rule.Delay; d != nil && d.At != scenario.Chunks {
 		r.delays = append(r.delays, s.Delay)
 	}
@@ -245,26 +246,26 @@ func (r *ruleRun) wait(s *scenario.Strike) {
 	}
 }
 
-// timed reports whether what the rule does changes with time.
+// timed reports whether the rule's effect changes over time.
 func (r *ruleRun) timed() bool {
 	w, limit := r.rule.When, r.rule.Limit
 	return r.rule.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || limit != nil
 }
 
-// end is when a request ends.
+// end is the end of a request in flight.
 type end struct {
 	at       time.Time
 	decision *scenario.Decision
 }
 
-// ends are the requests under way: a heap, the next to end first.
-type ends []end
+// endHeap is a heap of the requests in flight. The next one to end comes first.
+type endHeap []end
 
-func (e ends) Len() int           { return len(e) }
-func (e ends) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
-func (e ends) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *ends) Push(x any)        { *e = append(*e, x.(end)) }
-func (e *ends) Pop() any {
+func (e endHeap) Len() int           { return len(e) }
+func (e endHeap) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
+func (e endHeap) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *endHeap) Push(x any)        { *e = append(*e, x.(end)) }
+func (e *endHeap) Pop() any {
 	last := (*e)[len(*e)-1]
 	*e = (*e)[:len(*e)-1]
 	return last

@@ -33,7 +33,7 @@ var podinfoBinary = sync.OnceValues(func() (string, error) {
 	return bin, err
 })
 
-// podinfo is a server with the API of faults, as a process.
+// podinfo is a server process with the faults API.
 type podinfo struct{ url, admin string }
 
 const secret = "s3cret"
@@ -59,7 +59,7 @@ func servePodinfo(t *testing.T, env ...string) *podinfo {
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
 	p := &podinfo{fmt.Sprint("http://127.0.0.1:", port), fmt.Sprint("127.0.0.1:", metrics)}
-	for began := time.Now(); time.Since(began) < patience; {
+	for began := time.Now(); time.Since(began) < processTimeout; {
 		if res, err := http.Get("http://" + p.admin + "/readyz"); err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK {
 			return p
 		}
@@ -73,7 +73,7 @@ func servePodinfo(t *testing.T, env ...string) *podinfo {
 	return nil
 }
 
-// status is how the server answers.
+// status returns the status of the server's response.
 func (p *podinfo) status(t *testing.T, path string) int {
 	t.Helper()
 	res, err := http.Get(p.url + path)
@@ -93,7 +93,8 @@ func writeFile(t *testing.T, text string) string {
 	return name
 }
 
-// Every step goes through the binary to a server, and the server then does it.
+// TestFaultAPI runs every command against a server process and checks what the server
+// does afterwards.
 func TestFaultAPI(t *testing.T) {
 	p := servePodinfo(t)
 	token := writeFile(t, secret+"\n")
@@ -105,26 +106,26 @@ func TestFaultAPI(t *testing.T) {
 		status      int // of /version afterwards
 	}{
 		{"list", "", 0, "0 rules, etag 1-", "", 200},
-		{"apply -", two, 0, "+ a\n+ b\n2 rules now: 2 added, 0 changed, 0 removed, 0 as before\n", "", 503},
+		{"apply -", two, 0, "+ a\n+ b\n2 rules now: 2 added, 0 changed, 0 removed, 0 unchanged\n", "", 503},
 		{"list", "", 0, `
-NAME  MATCH                                 DOES                                WHEN      SEEN  HITS  EXPIRES
+NAME  MATCH                                 ACTION                              WHEN      SEEN  HITS  EXPIRES
 a     path: /version                        fault: {status: 503}                always    1     1     never
 b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  first: 2  0     0     in `[1:], "", 503},
-		{"apply -", strings.Replace(two, "503", "500", 1), 0, "~ a\n2 rules now: 0 added, 1 changed, 0 removed, 1 as before\n", "", 500},
+		{"apply -", strings.Replace(two, "503", "500", 1), 0, "~ a\n2 rules now: 0 added, 1 changed, 0 removed, 1 unchanged\n", "", 500},
 		{"apply -", two[:strings.Index(two, "- {name: b")] + "- {name: c, delay: 1}", 1, "", `stdin:4:20: rule "c": delay: "1" is not a duration`, 500},
 		{"apply - --rule a", two, 0, "~ a\n", "", 503},
 		{"apply - --rule d", two, 1, "", `podcli fault apply: stdin has no rule "d" (did you mean "a"?)`, 503},
-		{"apply -", "name: c\ndelay: 1ms", 0, "+ c\n3 rules now: 1 added, 0 changed, 0 removed, 2 as before\n", "", 503},
+		{"apply -", "name: c\ndelay: 1ms", 0, "+ c\n3 rules now: 1 added, 0 changed, 0 removed, 2 unchanged\n", "", 503},
 		{"apply - --rule c", "delay: 2ms", 0, "~ c\n", "", 503},
 		{"apply - --rule c", "name: d\ndelay: 2ms", 1, "", `stdin has no rule "c"`, 503},
 		{"apply - -o json", two, 0, `"added":[],"changed":[],"removed":["c"],"kept":["a","b"]}`, "", 503},
-		{"apply - --if-match 1-0", two, 1, "", "were changed by somebody else in the meantime; nothing was applied", 503},
-		{"apply - --if-match *", two, 0, "2 as before", "", 503},
+		{"apply - --if-match 1-0", two, 1, "", "have changed in the meantime; nothing was applied", 503},
+		{"apply - --if-match *", two, 0, "2 unchanged", "", 503},
 		{"pause", "", 0, "paused: 2 rules\n", "", 200},
 		{"list", "", 0, "2 rules, paused, seed 42, etag ", "", 200},
 		{"resume -o json", "", 0, `{"paused":false,"rules":2}`, "", 503},
 		{"rm aa b", "", 1, "", `has no rule "aa" (did you mean "a"?)`, 503},
-		{"rm b a b", "", 0, "- a\n- b\n0 rules now: 0 added, 0 changed, 2 removed, 0 as before\n", "", 200},
+		{"rm b a b", "", 0, "- a\n- b\n0 rules now: 0 added, 0 changed, 2 removed, 0 unchanged\n", "", 200},
 		{"apply -", two, 0, "+ a", "", 503},
 		{"rm --all -o json", "", 0, `"removed":["a","b"]`, "", 200},
 	} {
@@ -134,7 +135,7 @@ b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  
 			t.Errorf("%s: %+v\nwant %+v", c.args, r, c)
 		}
 		if got := p.status(t, "/version"); got != c.status {
-			t.Errorf("%s: the server answers %d, want %d", c.args, got, c.status)
+			t.Errorf("%s: the server responds with %d, want %d", c.args, got, c.status)
 		}
 	}
 }
@@ -145,7 +146,7 @@ func TestFaultListJSON(t *testing.T) {
 	o := run(t, "fault", "list", "-o=json", "--server=http://"+p.admin+"/", "--token="+secret).object(t)
 	rule := o["rules"].([]any)[0].(map[string]any)
 	ends, err := time.Parse(time.RFC3339Nano, fmt.Sprint(rule["expires"]))
-	if err != nil || time.Until(ends) > time.Hour || time.Until(ends) < time.Hour-patience {
+	if err != nil || time.Until(ends) > time.Hour || time.Until(ends) < time.Hour-processTimeout {
 		t.Error(rule["expires"], err)
 	}
 	delete(rule, "expires")
@@ -157,7 +158,7 @@ func TestFaultListJSON(t *testing.T) {
 	if diff := cmp.Diff(want, o); diff != "" || etag == "" || strings.Contains(etag, `"`) {
 		t.Error(diff)
 	}
-	// What list tells is what apply takes.
+	// apply accepts the etag that list prints.
 	if r := runWith(t, "name: s\ndelay: 1ms", "fault", "apply", "-", "--if-match", etag, "--server", p.admin, "--token", secret); r.code != 0 || r.err != "" {
 		t.Errorf("%+v", r)
 	}
@@ -177,13 +178,13 @@ func TestFaultFailures(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"list", "--server", p.admin}, "podcli fault list: http://" + p.admin + " wants a token: give --token-file"},
-		{[]string{"rm", "--all", "--server", p.admin, "--token", "x"}, " does not accept the token: wrong token"},
-		{[]string{"pause", "--server", p.url}, "has no API of faults: want the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true"},
+		{[]string{"list", "--server", p.admin}, "podcli fault list: http://" + p.admin + " requires a token: use --token-file"},
+		{[]string{"rm", "--all", "--server", p.admin, "--token", "x"}, " rejected the token: wrong token"},
+		{[]string{"pause", "--server", p.url}, "has no faults API: use the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true"},
 		{[]string{"list", "--server", refused(t)}, "connect: connection refused"},
-		{[]string{"watch", "--server", silent(t), "--timeout=50ms"}, ": no answer within 50ms"},
-		{[]string{"list", "--server", other.URL}, " answers, and not as the API of faults does"},
-		{[]string{"pause", "--server", other.URL}, " answers 302: Found"},
+		{[]string{"watch", "--server", silent(t), "--timeout=50ms"}, ": no response within 50ms"},
+		{[]string{"list", "--server", other.URL}, " did not respond as the faults API does"},
+		{[]string{"pause", "--server", other.URL}, " responded with status 302: Found"},
 		{[]string{"list", "--server", "https://" + p.admin}, "server gave HTTP response to HTTPS client"},
 	} {
 		r := run(t, append([]string{"fault"}, c.args...)...)
@@ -194,8 +195,8 @@ func TestFaultFailures(t *testing.T) {
 	}
 }
 
-// Somebody else changes the rules between the looks and the changes of podcli:
-// a proxy does, over TLS. Nothing of theirs is lost.
+// TestFaultConflict uses a TLS proxy that changes the rules between podcli's reading
+// and its change. The proxy's change must not be lost.
 func TestFaultConflict(t *testing.T) {
 	p := servePodinfo(t)
 	api := &url.URL{Scheme: "http", Host: p.admin}
@@ -223,9 +224,9 @@ func TestFaultConflict(t *testing.T) {
 	flags := []string{"--server", s.URL, "--cacert", ca.file, "--token", secret}
 	meddle = true
 	runWith(t, "rules: []", append([]string{"fault", "apply", "-"}, flags...)...).
-		expect(t, 1, "podcli fault apply: "+s.URL, "changed by somebody else in the meantime; nothing was applied")
+		expect(t, 1, "podcli fault apply: "+s.URL, "changed in the meantime; nothing was applied")
 	run(t, append([]string{"fault", "rm", "a", "b"}, flags...)...).
-		expect(t, 1, "podcli fault rm: removing a: the rules on the server were changed by somebody else")
+		expect(t, 1, "podcli fault rm: removing a: the rules on the server have changed in the meantime")
 	meddle = false
 	if r := run(t, append([]string{"fault", "list"}, flags...)...); !strings.Contains(r.out, "3 rules") || !strings.Contains(r.out, "\ntheirs ") {
 		t.Errorf("%+v", r)
@@ -234,7 +235,7 @@ func TestFaultConflict(t *testing.T) {
 
 func TestFaultWatch(t *testing.T) {
 	p := servePodinfo(t, "PODINFO_FAULTS={rules: [{name: r, match: {path: /version}, fault: {status: 503}}]}")
-	p.status(t, "/version") // from before, which is not told
+	p.status(t, "/version") // a hit before the watch, which is not printed
 	for _, format := range []string{"text", "json"} {
 		cmd := podcli(t, "fault", "watch", "--interval=5ms", "--count=2", "-o", format, "--server", p.admin, "--token", secret)
 		pipe, err := cmd.StdoutPipe()
@@ -289,36 +290,36 @@ func TestFaultWatch(t *testing.T) {
 	}
 }
 
-// TestFaultWatchInterrupted asks once the server has been asked.
+// TestFaultWatchInterrupted interrupts the command after its first poll.
 func TestFaultWatchInterrupted(t *testing.T) {
-	asked := make(chan struct{}, 1)
+	polled := make(chan struct{}, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"1"`)
 		io.WriteString(w, `{"rules": []}`)
-		asked <- struct{}{}
+		polled <- struct{}{}
 	}))
 	defer s.Close()
 	cmd := podcli(t, "fault", "watch", "--interval=1h", "--server", s.URL)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-asked
+	<-polled
 	cmd.Process.Signal(syscall.SIGINT)
 	if code := exitCode(t, cmd.Wait()); code != 0 {
 		t.Error(code)
 	}
 }
 
-// A rule that was replaced counts from 0 again; one that is new has hit all
-// that it has.
+// TestWatcher checks the new hits of a rule that was replaced, whose counters start
+// from 0 again, and of a rule that was added.
 func TestWatcher(t *testing.T) {
 	w := new(watcher)
-	look := func(hits ...uint64) (more []uint64) {
+	poll := func(hits ...uint64) (more []uint64) {
 		rules := new(faultRules)
 		for i, n := range hits {
 			rules.Rules = append(rules.Rules, faultState{name: fmt.Sprint("r", i), Hits: n})
 		}
-		for _, g := range w.grown(rules) {
+		for _, g := range w.newHits(rules) {
 			more = append(more, g.more)
 		}
 		return more
@@ -326,13 +327,13 @@ func TestWatcher(t *testing.T) {
 	for i, c := range []struct{ hits, more []uint64 }{
 		{[]uint64{5}, nil}, {[]uint64{5}, nil}, {[]uint64{6}, []uint64{1}}, {[]uint64{2}, []uint64{2}}, {[]uint64{2, 1}, []uint64{1}}, {nil, nil}, {[]uint64{2, 0}, []uint64{2}},
 	} {
-		if diff := cmp.Diff(c.more, look(c.hits...)); diff != "" {
+		if diff := cmp.Diff(c.more, poll(c.hits...)); diff != "" {
 			t.Errorf("%d: %s", i, diff)
 		}
 	}
 }
 
-// What a simulation says is what a server then does.
+// TestFaultSimulateIsTrue checks that a server does what the simulation says.
 func TestFaultSimulateIsTrue(t *testing.T) {
 	const rules = "{seed: 5, rules: [{name: a, match: {path: /version, percent: 30}, fault: {status: 500}}, {name: b, match: {path: /version}, when: {every: 3, after: 4}, fault: {status: 503}}]}"
 	p := servePodinfo(t, "PODINFO_FAULTS="+rules)

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// watcher is the watch command.
+// watcher is the command fault watch.
 type watcher struct {
 	api                *faultAPI
 	interval, duration time.Duration
 	count              int
 	out                *output
 
-	hits map[string]uint64 // by rule, at the last look; nil before the first
+	hits map[string]uint64 // by rule, at the last poll; nil before the first
 }
 
 func faultWatch() *command {
-	c := newCommand("watch", "", "Print what rules hit, as they do.")
-	c.more = `A line is printed for each rule that has hit something since the last look. It
-ends by itself after --count lines or after --duration, whichever is first, and
-with 0 when it is interrupted.`
+	c := newCommand("watch", "", "Print the hits of rules as they happen.")
+	c.details = `After each poll, a line is printed for each rule that has new hits. The command
+stops after --count lines or after --duration, whichever comes first. The exit
+code is 0 when it is interrupted.`
 	c.examples = []string{"podcli fault watch --interval 5s", "podcli fault watch -o json --count 1 --duration 1m"}
 	w := &watcher{api: addFaultAPI(c.flags)}
-	c.flags.DurationVar(&w.interval, "interval", time.Second, "time between two looks")
-	c.flags.DurationVar(&w.duration, "duration", 0, "time after which it ends; 0 for never")
-	c.flags.IntVar(&w.count, "count", 0, "lines after which it ends; 0 for any number")
+	c.flags.DurationVar(&w.interval, "interval", time.Second, "time between two polls")
+	c.flags.DurationVar(&w.duration, "duration", 0, "time after which to stop; 0 means never")
+	c.flags.IntVar(&w.count, "count", 0, "number of lines after which to stop; 0 means no limit")
 	w.out = addOutput(c.flags, "o")
 	return w.api.command(c, func(ctx context.Context, _ []string) error { return w.watch(ctx) })
 }
 
 func (w *watcher) watch(ctx context.Context) error {
 	if w.interval <= 0 || w.duration < 0 || w.count < 0 {
-		return errors.New("--interval wants more than 0, --duration and --count 0 or more")
+		return errors.New("--interval must be above 0, --duration and --count must not be negative")
 	}
 	if w.duration > 0 {
 		var cancel context.CancelFunc
@@ -43,14 +43,14 @@ func (w *watcher) watch(ctx context.Context) error {
 	tick := time.NewTicker(w.interval)
 	defer tick.Stop()
 	for printed := 0; ; {
-		rules, err := w.api.ask(ctx, "GET", "", "", nil)
+		rules, err := w.api.call(ctx, "GET", "", "", nil)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		for _, h := range w.grown(rules) {
+		for _, h := range w.newHits(rules) {
 			if err := w.print(h, time.Now()); err != nil {
 				return err
 			}
@@ -66,15 +66,15 @@ func (w *watcher) watch(ctx context.Context) error {
 	}
 }
 
-// growth is a rule that has hit more.
-type growth struct {
+// newHits is a rule with the number of hits since the last poll.
+type newHits struct {
 	faultState
 	more uint64
 }
 
-// grown is what has hit something since the last look. The first look only says
-// from where.
-func (w *watcher) grown(rules *faultRules) (out []growth) {
+// newHits returns the rules that have hits since the last poll. The first poll
+// returns none.
+func (w *watcher) newHits(rules *faultRules) (out []newHits) {
 	before := w.hits
 	w.hits = map[string]uint64{}
 	for _, s := range rules.Rules {
@@ -84,16 +84,16 @@ func (w *watcher) grown(rules *faultRules) (out []growth) {
 			from = 0
 		}
 		if before != nil && s.Hits > from {
-			out = append(out, growth{s, s.Hits - from})
+			out = append(out, newHits{s, s.Hits - from})
 		}
 	}
 	return out
 }
 
-func (w *watcher) print(g growth, now time.Time) error {
+func (w *watcher) print(h newHits, now time.Time) error {
 	if w.out.json {
-		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": g.name, "more": g.more, "hits": g.Hits, "seen": g.Seen})
+		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": h.name, "more": h.more, "hits": h.Hits, "seen": h.Seen})
 	}
-	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(g.name), g.more, g.Hits, g.Seen)
+	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(h.name), h.more, h.Hits, h.Seen)
 	return err
 }

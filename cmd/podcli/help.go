@@ -9,27 +9,28 @@ import (
 )
 
 func helpCommand(all *command) *command {
-	c := newCommand("help", "[COMMAND]...", "Print what a command does and takes.")
+	c := newCommand("help", "[COMMAND]...", "Print the help of a command.")
 	c.examples = []string{"podcli help check http"}
 	c.do = func(_ context.Context, words []string) error {
-		about := all
+		topic := all
 		for _, w := range words {
-			next := about.find(w)
+			next := topic.find(w)
 			if next == nil {
-				return c.errorf("no command %q in %s", w, about.path)
+				return c.errorf("unknown command %q in %s", w, topic.path)
 			}
-			about = next
+			topic = next
 		}
-		return about.help(os.Stdout)
+		return topic.help(os.Stdout)
 	}
 	return c
 }
 
+// help prints the command's help text.
 func (c *command) help(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", c.doc)
-	if c.more != "" {
-		fmt.Fprintf(&b, "\n%s\n", c.more)
+	if c.details != "" {
+		fmt.Fprintf(&b, "\n%s\n", c.details)
 	}
 	usage := c.path
 	if c.args != "" {
@@ -50,14 +51,14 @@ func (c *command) help(w io.Writer) error {
 			b.WriteString("\nCommands:\n")
 		}
 		if !s.hidden {
-			fmt.Fprintf(&b, "  %-12s%s\n", s.word, s.doc)
+			fmt.Fprintf(&b, "  %-12s%s\n", s.name, s.doc)
 		}
 	}
 	if c.flags.HasFlags() {
 		fmt.Fprintf(&b, "\nFlags:\n%s", c.flags.FlagUsages())
 	}
-	if c.below != nil {
-		fmt.Fprintf(&b, "\n%s COMMAND --help tells more.\n", c.path)
+	if c.makeSubs != nil {
+		fmt.Fprintf(&b, "\nRun \"%s COMMAND --help\" for the help of a command.\n", c.path)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/grpcwire"
+	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/grpcclient"
 	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/openloop"
 )
 
-// loader is the load command.
+// loader is the command load.
 type loader struct {
 	load    openloop.Load
 	timeout time.Duration
@@ -24,27 +24,27 @@ type loader struct {
 	conn    *grpcFlags
 	grpc    string
 	out     *output
-	target  string // what the report says of it
+	target  string // as shown in the report
 }
 
-// sender makes one worker's request.
+// sender sends a request of one worker.
 type sender func(ctx context.Context) (status string, err error)
 
 func loadCommand() *command {
-	c := newCommand("load", "ADDR", "Send requests at a steady rate and print how long they took.")
-	c.more = `Requests are sent when they are due, whether or not the server keeps up, and
-their time counts from then: a server that stalls shows the stall. A request
-that finds all connections busy waits for one, and the wait counts. ADDR is an
-HTTP or HTTPS address, or with --grpc a host and a port.`
+	c := newCommand("load", "ADDR", "Send requests at a steady rate and print their latency.")
+	c.details = `Requests are sent on schedule, whether or not the server keeps up. Latency counts
+from the scheduled time, so that a stall of the server is fully visible: if all
+connections are busy, the wait for one counts too. ADDR is an HTTP(S) URL, or
+HOST:PORT with --grpc.`
 	c.examples = []string{
 		"podcli load localhost:9898/api/info --rate 200 --duration 30s",
 		"podcli load localhost:9999 --grpc echo --body hello --rate 500",
 	}
 	l := new(loader)
-	c.flags.Float64Var(&l.load.Rate, "rate", 50, "requests a second")
-	c.flags.DurationVar(&l.load.Duration, "duration", 10*time.Second, "time to send for")
-	c.flags.IntVar(&l.load.Workers, "connections", 10, "connections, each with one request at once")
-	c.flags.DurationVar(&l.timeout, "timeout", 5*time.Second, "time for each request")
+	c.flags.Float64Var(&l.load.Rate, "rate", 50, "requests per second")
+	c.flags.DurationVar(&l.load.Duration, "duration", 10*time.Second, "how long to send requests")
+	c.flags.IntVar(&l.load.Workers, "connections", 10, "number of connections; each has one request in flight at a time")
+	c.flags.DurationVar(&l.timeout, "timeout", 5*time.Second, "time limit of each request")
 	l.request = addRequest(c.flags)
 	c.flags.StringVar(&l.grpc, "grpc", "", "gRPC `method` to call: echo (with --body), health, or package.Service/Method (with an empty message)")
 	l.conn = addGRPC(c.flags)
@@ -60,14 +60,14 @@ HTTP or HTTPS address, or with --grpc a host and a port.`
 
 func (l *loader) prepare(arg string) error {
 	if !(l.load.Rate > 0) || l.load.Rate > 1e6 || l.load.Duration <= 0 || l.load.Workers <= 0 || l.timeout <= 0 {
-		return errors.New("--rate (at most 1000000), --duration, --connections and --timeout want more than 0")
+		return errors.New("--rate must be above 0 and at most 1000000; --duration, --connections and --timeout must be above 0")
 	}
 	connect := l.httpSender
 	if l.grpc != "" {
 		connect = l.grpcSender
 	}
 	senders := make([]sender, l.load.Workers)
-	for i := range senders { // each worker has a connection of its own, also over HTTP/2
+	for i := range senders { // one client per worker, so that each has its own connection, also over HTTP/2
 		var err error
 		if senders[i], err = connect(arg); err != nil {
 			return err
@@ -92,7 +92,7 @@ func (l *loader) httpSender(arg string) (sender, error) {
 		return nil, err
 	}
 	if *l.conn.secure {
-		return nil, errors.New("--tls is for --grpc; over HTTP the address says https://")
+		return nil, errors.New("--tls applies to --grpc only; for HTTP use an https:// address")
 	}
 	conf, err := l.conn.tls.config()
 	if err != nil {
@@ -130,7 +130,7 @@ func (l *loader) grpcSender(address string) (sender, error) {
 	method := l.grpc
 	switch method {
 	case "echo":
-		method, message = "echo.EchoService/Echo", grpcwire.AppendString(nil, 1, l.request.body)
+		method, message = "echo.EchoService/Echo", grpcclient.AppendString(nil, 1, l.request.body)
 	case "health":
 		method = healthMethod
 	default:
@@ -145,10 +145,10 @@ func (l *loader) grpcSender(address string) (sender, error) {
 	l.target = method + " " + address
 	return func(ctx context.Context) (string, error) {
 		_, err := client.Call(ctx, method, l.request.header, message)
-		if status, ok := errors.AsType[*grpcwire.Status](err); ok {
-			return grpcwire.CodeName(status.Code), nil
+		if status, ok := errors.AsType[*grpcclient.Status](err); ok {
+			return grpcclient.CodeName(status.Code), nil
 		}
-		return grpcwire.CodeName(0), err
+		return grpcclient.CodeName(0), err
 	}, nil
 }
 
@@ -163,25 +163,25 @@ func (l *loader) run(ctx context.Context) error {
 		return errors.New("podcli load: interrupted")
 	}
 	if l.load.Totals().Answered == 0 {
-		return errors.New("podcli load: no request was answered")
+		return errors.New("podcli load: no request got a response")
 	}
 	return nil
 }
 
-// bar is the progress line.
+// bar returns the progress line.
 func (l *loader) bar(columns int) string {
 	t := l.load.Totals()
 	failed := t.Sent - t.Answered
-	tail := fmt.Sprintf(" %3.0f%% %s  %d answered, %d failed, p99 %s",
-		min(100, 100*t.Elapsed.Seconds()/l.load.Duration.Seconds()), t.Elapsed.Round(redrawEvery),
+	tail := fmt.Sprintf(" %3.0f%% %s  %d responses, %d failed, p99 %s",
+		min(100, 100*t.Elapsed.Seconds()/l.load.Duration.Seconds()), t.Elapsed.Round(redrawInterval),
 		t.Answered, failed, short(l.load.Quantile(99)))
-	room := max(min(columns-len(tail)-2, 40), 0)
-	full := min(int(t.Elapsed.Seconds()/l.load.Duration.Seconds()*float64(room)), room)
-	return "[" + strings.Repeat("=", full) + strings.Repeat(" ", room-full) + "]" + tail
+	width := max(min(columns-len(tail)-2, 40), 0)
+	filled := min(int(t.Elapsed.Seconds()/l.load.Duration.Seconds()*float64(width)), width)
+	return "[" + strings.Repeat("=", filled) + strings.Repeat(" ", width-filled) + "]" + tail
 }
 
-// reason is the innermost error's text: those around it name addresses and
-// ports, which differ each time.
+// reason returns the text of the innermost error. The outer ones contain addresses
+// and ports, which differ for each request.
 func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "timeout"

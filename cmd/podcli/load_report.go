@@ -22,7 +22,7 @@ func (l *loader) report() error {
 	return l.print(os.Stdout, t, latency)
 }
 
-// object is the report for programs. All times are in seconds.
+// object returns the report for JSON output. All times are in seconds.
 func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]any {
 	quantiles, histogram := map[string]float64{}, []map[string]any{}
 	for _, q := range latency.Quantiles {
@@ -42,29 +42,30 @@ func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]
 	}
 }
 
-// print is the report for people.
+// print prints the report as text.
 func (l *loader) print(out io.Writer, t openloop.Totals, latency openloop.Latency) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Target\t%s\n", oneLine(l.target))
-	fmt.Fprintf(w, "Plan\t%g a second over %d connections: %d requests\n", l.load.Rate, l.load.Workers, t.Planned)
-	fmt.Fprintf(w, "Sent\t%d in %s, %d answered, %d failed\n", t.Sent, short(t.Elapsed), t.Answered, t.Sent-t.Answered)
+	fmt.Fprintf(w, "Plan\t%d requests at %g per second over %d connections\n", t.Planned, l.load.Rate, l.load.Workers)
+	fmt.Fprintf(w, "Sent\t%d in %s: %d responses, %d failed\n", t.Sent, short(t.Elapsed), t.Answered, t.Sent-t.Answered)
 	if t.NotSent > 0 {
-		fmt.Fprintf(w, "Not sent\t%d, as all connections were busy until the end\n", t.NotSent)
+		fmt.Fprintf(w, "Not sent\t%d, because all connections were busy\n", t.NotSent)
 	}
 	counts(w, "Status", t.Status)
 	counts(w, "Errors", t.Errors)
 	if latency.Count > 0 {
-		fmt.Fprintf(w, "\nLatency from the moment each was due:\n")
+		fmt.Fprintf(w, "\nLatency from the scheduled time:\n")
 		fmt.Fprintf(w, "  min\t%s\n  mean\t%s\n", short(latency.Min), short(latency.Mean))
 		for _, q := range latency.Quantiles {
 			fmt.Fprintf(w, "  %g%%\t%s\n", q.Percent, short(q.Time))
 		}
 		fmt.Fprintf(w, "  max\t%s\n\n", short(latency.Max))
-		bars(w, upTo(latency.Buckets))
+		bars(w, bucketBars(latency.Buckets))
 	}
 	return w.Flush()
 }
 
+// counts prints a line for each key.
 func counts(w io.Writer, title string, by map[string]int64) {
 	for _, k := range slices.Sorted(maps.Keys(by)) {
 		fmt.Fprintf(w, "%s\t%s: %d\n", title, oneLine(k), by[k])
@@ -78,14 +79,15 @@ type bar struct {
 	count int64
 }
 
-// upTo are the bars of buckets.
-func upTo(buckets []openloop.Bucket) (out []bar) {
+// bucketBars returns a bar for each bucket.
+func bucketBars(buckets []openloop.Bucket) (out []bar) {
 	for _, b := range buckets {
 		out = append(out, bar{"up to " + short(b.Le), b.Count})
 	}
 	return out
 }
 
+// bars prints a histogram.
 func bars(w io.Writer, all []bar) {
 	const longest = 50
 	most := int64(1)
@@ -98,7 +100,7 @@ func bars(w io.Writer, all []bar) {
 	}
 }
 
-// short is a duration with three digits that matter.
+// short returns a duration with about three significant digits.
 func short(d time.Duration) string {
 	switch {
 	case d >= 100*time.Second:

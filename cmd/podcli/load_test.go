@@ -41,7 +41,7 @@ func TestLoadHTTP(t *testing.T) {
 	args := []string{"load", s.URL, "--rate=100", "--duration=400ms", "--connections=3", "--method=PUT", "--body=b", "--header=A: 1"}
 	r := run(t, append(args, "-o=json")...)
 	o := r.object(t)
-	// A machine that is busy with other things may not send all in time.
+	// A busy machine may not send all requests in time.
 	answered := n.Load()
 	want := map[string]any{"200": float64((answered+1)/2 - 1), "302": 1.0, "418": float64(answered / 2)}
 	if diff := cmp.Diff(want, o["status"]); diff != "" {
@@ -61,7 +61,7 @@ func TestLoadHTTP(t *testing.T) {
 		t.Errorf("%v", latency)
 	}
 	r = run(t, args...)
-	for _, want := range []string{"PUT http://127", "100 a second over 3 connections: 40 requests", " answered, 0 failed", "418: ", "99.99%", "up to", "####"} {
+	for _, want := range []string{"PUT http://127", "40 requests at 100 per second over 3 connections", " responses, 0 failed", "418: ", "99.99%", "up to", "####"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("want %q in %s", want, r.out)
 		}
@@ -71,8 +71,8 @@ func TestLoadHTTP(t *testing.T) {
 	}
 }
 
-// Over HTTP/2, too, a worker has a connection of its own: both answers have to
-// be under way at once before either comes.
+// TestLoadHTTP2 checks that each worker has its own connection also over HTTP/2: the
+// server responds only after it has requests on two connections.
 func TestLoadHTTP2(t *testing.T) {
 	ca, conf, _ := localhost(t)
 	conns, both := make(chan string, 2), make(chan struct{})
@@ -129,13 +129,13 @@ func TestLoadGRPC(t *testing.T) {
 
 func TestLoadFails(t *testing.T) {
 	r := run(t, "load", refused(t), "--rate=20", "--duration=500ms", "-o=json")
-	r.expect(t, 1, "podcli load: no request was answered")
+	r.expect(t, 1, "podcli load: no request got a response")
 	o := r.object(t)
 	if diff := cmp.Diff(map[string]any{"connection refused": o["sent"]}, o["errors"]); diff != "" || o["sent"] == 0.0 {
 		t.Errorf("%+v %s", r, diff)
 	}
 	r = run(t, "load", silent(t), "--rate=4", "--duration=500ms", "--timeout=30ms")
-	r.expect(t, 1, "podcli load: no request was answered")
+	r.expect(t, 1, "podcli load: no request got a response")
 	if !strings.Contains(r.out, "timeout: ") || !strings.Contains(r.out, "50%") {
 		t.Errorf("%s", r.out)
 	}

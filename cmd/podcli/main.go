@@ -1,9 +1,9 @@
-// Command podcli checks that something answers over HTTP, TCP, gRPC, WebSocket
-// or TLS, talks to a WebSocket, puts a steady load on an address, and checks,
-// tries and runs rules of faults.
+// Command podcli checks servers over HTTP, TCP, gRPC, WebSocket and TLS, opens
+// interactive WebSocket sessions, generates load, and checks, simulates and
+// manages fault rules.
 //
-// It runs as an exec probe, every few seconds and on a small share of a core,
-// so it is made to start fast: no package that works much before main.
+// It runs as an exec probe every few seconds on a small share of a core, so it
+// must start fast: it uses no package with expensive initialization.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 // Set by the linker: -X main.release=6.15.0.
 var release = "6.15.0"
 
-// errFailed ends the program with exit code 1 when what failed has been told.
+// errFailed makes the program exit with code 1 after the failure was printed.
 var errFailed = errors.New("failed")
 
 func main() {
@@ -34,12 +34,12 @@ func main() {
 	os.Exit(1)
 }
 
-// root is every command there is.
+// root returns the tree of all commands.
 func root() *command {
 	var all *command
 	all = group("podcli", "Probe and client commands.", func() []*command {
 		return []*command{
-			group("check", "Check that something answers.", func() []*command {
+			group("check", "Check a server, a port or a certificate.", func() []*command {
 				return []*command{checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()}
 			}),
 			wsCommand(), loadCommand(), faultCommand(), versionCommand(),

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// patience is for processes that hang; nothing waits for it to pass.
-const patience = time.Minute
+// processTimeout ends processes that hang.
+const processTimeout = time.Minute
 
 var binary string
 
@@ -42,24 +42,24 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// raceEnabled says whether the tests were built with -race, for the binary is
-// then built so too.
+// raceEnabled reports whether the tests were built with -race. The binary is then
+// built with it too.
 func raceEnabled() bool {
 	info, _ := debug.ReadBuildInfo()
 	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// podcli is the program as a process to be. Its environment is a quiet one.
+// podcli returns a command that runs the program with a minimal environment.
 func podcli(t *testing.T, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), processTimeout)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, args...)
-	// A binary with the race detector would sleep a second before it ends.
+	// Without GORACE, a binary with the race detector sleeps a second at exit.
 	cmd.Env = []string{"TERM=xterm", "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}
 	return cmd
 }
 
-// ran is how a process ended.
+// ran is the result of a process.
 type ran struct {
 	code     int
 	out, err string
@@ -87,7 +87,7 @@ func exitCode(t *testing.T, err error) int {
 	return 0
 }
 
-// expect checks that r has the code, and each text on its one line of stderr.
+// expect checks the exit code, and that stderr is one line that contains each text.
 func (r ran) expect(t *testing.T, code int, texts ...string) {
 	t.Helper()
 	if r.code != code || strings.Count(r.err, "\n") != 1 || strings.ContainsAny(r.err, "\x1b\r") {
@@ -100,7 +100,7 @@ func (r ran) expect(t *testing.T, code int, texts ...string) {
 	}
 }
 
-// object is the JSON on stdout.
+// object returns the JSON on stdout.
 func (r ran) object(t *testing.T) (o map[string]any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.out), &o); err != nil {
@@ -109,7 +109,7 @@ func (r ran) object(t *testing.T) (o map[string]any) {
 	return o
 }
 
-// refused is an address where nobody listens.
+// refused returns an address without a listener.
 func refused(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,8 +119,8 @@ func refused(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// silent is an address where connections are taken, by the kernel, and never
-// answered.
+// silent returns an address where the kernel accepts connections and nothing
+// responds.
 func silent(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,7 +134,7 @@ func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args string
 		code int
-		out  string // all, or the beginning when it ends with …
+		out  string // the whole output, or its beginning if it ends with …
 		err  string
 	}{
 		{"version", 0, "1.2.3\n", ""},
@@ -147,58 +147,58 @@ func TestCommandLine(t *testing.T) {
 		{"--help", 0, "Probe and client commands.…", ""},
 		{"--nope", 1, "", "podcli: unknown flag: --nope\n"},
 		{"help", 0, "Probe and client commands.…", ""},
-		{"help check", 0, "Check that something answers.…", ""},
+		{"help check", 0, "Check a server, a port or a certificate.…", ""},
 		{"help check http", 0, "Check that an HTTP…", ""},
-		{"help chick", 1, "", "podcli help: no command \"chick\" in podcli\n"},
-		{"bogus", 1, "", "podcli: unknown command \"bogus\": want check, ws, load, fault, version, completion, help\n"},
-		{"check", 0, "Check that something answers.…", ""},
-		{"check bogus", 1, "", "podcli check: unknown command \"bogus\": want http, tcp, grpc, ws, cert\n"},
-		{"check http", 1, "", "podcli check http: want one ADDR, got 0; for example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
-		{"check http a b", 1, "", "podcli check http: want one ADDR, got 2; for example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
+		{"help chick", 1, "", "podcli help: unknown command \"chick\" in podcli\n"},
+		{"bogus", 1, "", "podcli: unknown command \"bogus\": want one of check, ws, load, fault, version, completion, help\n"},
+		{"check", 0, "Check a server, a port or a certificate.…", ""},
+		{"check bogus", 1, "", "podcli check: unknown command \"bogus\": want one of http, tcp, grpc, ws, cert\n"},
+		{"check http", 1, "", "podcli check http: takes one ADDR, got 0 arguments; example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
+		{"check http a b", 1, "", "podcli check http: takes one ADDR, got 2 arguments; example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
 		{"check http --help", 0, "Check that an HTTP…", ""},
 		{"check http a --nope", 1, "", "podcli check http: unknown flag: --nope\n"},
 		{"check --retry x http a", 1, "", "podcli check http: invalid argument \"x\" for \"--retry\" flag: must be an integer\n"},
-		{"check http a --retry -1", 1, "", "podcli check http: --retry and --delay want 0 or more, --timeout more than 0\n"},
-		{"check http a --timeout 0", 1, "", "podcli check http: --retry and --delay want 0 or more, --timeout more than 0\n"},
-		{"check http ftp://a", 1, "", "podcli check http: address \"ftp://a\": want a host, and http:// or https://\n"},
-		{"check http a --expect-status 20x", 1, "", "podcli check http: invalid argument \"20x\" for \"--expect-status\" flag: \"20x\" is none of 200, 2xx, 200-399\n"},
+		{"check http a --retry -1", 1, "", "podcli check http: --retry and --delay must not be negative, --timeout must be above 0\n"},
+		{"check http a --timeout 0", 1, "", "podcli check http: --retry and --delay must not be negative, --timeout must be above 0\n"},
+		{"check http ftp://a", 1, "", "podcli check http: address \"ftp://a\": want http://HOST or https://HOST\n"},
+		{"check http a --expect-status 20x", 1, "", "podcli check http: invalid argument \"20x\" for \"--expect-status\" flag: \"20x\" is not a status: want 200, 2xx or 200-399\n"},
 		{"check http a --header nope", 1, "", "podcli check http: invalid argument \"nope\" for \"--header\" flag: want 'Name: value'\n"},
 		{"check http a --cacert /nowhere", 1, "", "podcli check http: --cacert: open /nowhere: no such file or directory\n"},
-		{"check http a --cert /nowhere", 1, "", "podcli check http: --cert and --key go together\n"},
+		{"check http a --cert /nowhere", 1, "", "podcli check http: --cert and --key must be given together\n"},
 		{"check tcp a", 1, "", "podcli check tcp: address a: missing port in address\n"},
 		{"check grpc a", 1, "", "podcli check grpc: address a: missing port in address\n"},
-		{"check grpc a:1 --insecure", 1, "", "podcli check grpc: the certificate flags want --tls\n"},
+		{"check grpc a:1 --insecure", 1, "", "podcli check grpc: the certificate flags require --tls\n"},
 		{"check ws localhost", 1, "", "podcli check ws: address \"localhost\": want ws:// or wss://\n"},
-		{"check ws http://localhost", 1, "", "podcli check ws: address \"http://localhost\": want a host, and ws:// or wss://\n"},
-		{"check cert a/b", 1, "", "podcli check cert: address \"a/b\": want a host, or a host and a port\n"},
-		{"check cert a --warn-days -1", 1, "", "podcli check cert: --warn-days wants 0 or more\n"},
-		{"load a --rate 0", 1, "", "podcli load: --rate (at most 1000000), --duration, --connections and --timeout want more than 0\n"},
+		{"check ws http://localhost", 1, "", "podcli check ws: address \"http://localhost\": want ws://HOST or wss://HOST\n"},
+		{"check cert a/b", 1, "", "podcli check cert: address \"a/b\": want HOST or HOST:PORT\n"},
+		{"check cert a --warn-days -1", 1, "", "podcli check cert: --warn-days must not be negative\n"},
+		{"load a --rate 0", 1, "", "podcli load: --rate must be above 0 and at most 1000000; --duration, --connections and --timeout must be above 0\n"},
 		{"load a:1 --grpc nope", 1, "", "podcli load: --grpc \"nope\": want echo, health or package.Service/Method\n"},
-		{"load a:1 --tls", 1, "", "podcli load: --tls is for --grpc; over HTTP the address says https://\n"},
-		{"fault list --timeout 0", 1, "", "podcli fault list: --timeout wants more than 0\n"},
-		{"fault list --server ftp://a", 1, "", "podcli fault list: address \"ftp://a\": want a host, and http:// or https://\n"},
-		{"fault list --token a --token-file b", 1, "", "podcli fault list: want one of --token and --token-file\n"},
+		{"load a:1 --tls", 1, "", "podcli load: --tls applies to --grpc only; for HTTP use an https:// address\n"},
+		{"fault list --timeout 0", 1, "", "podcli fault list: --timeout must be above 0\n"},
+		{"fault list --server ftp://a", 1, "", "podcli fault list: address \"ftp://a\": want http://HOST or https://HOST\n"},
+		{"fault list --token a --token-file b", 1, "", "podcli fault list: --token and --token-file cannot be combined\n"},
 		{"fault list --token-file /nowhere", 1, "", "podcli fault list: --token-file: open /nowhere: no such file or directory\n"},
 		{"fault list --token-file /dev/null", 1, "", "podcli fault list: --token-file: /dev/null is empty\n"},
-		{"fault list --cert a", 1, "", "podcli fault list: --cert and --key go together\n"},
+		{"fault list --cert a", 1, "", "podcli fault list: --cert and --key must be given together\n"},
 		{"fault list a", 1, "", "podcli fault list: takes no arguments, got \"a\"\n"},
-		{"fault apply", 1, "", "podcli fault apply: want one FILE, got 0; for example: podcli fault apply examples/scenarios/brown-out.yaml\n"},
+		{"fault apply", 1, "", "podcli fault apply: takes one FILE, got 0 arguments; example: podcli fault apply examples/scenarios/brown-out.yaml\n"},
 		{"fault apply /nowhere", 1, "", "/nowhere: no such file or directory\n"},
-		{"fault rm", 1, "", "podcli fault rm: want names of rules, or --all; for example: podcli fault rm checkout-is-slow\n"},
-		{"fault rm a --all", 1, "", "podcli fault rm: want names of rules, or --all; for example: podcli fault rm checkout-is-slow\n"},
-		{"fault watch --interval 0", 1, "", "podcli fault watch: --interval wants more than 0, --duration and --count 0 or more\n"},
-		{"fault check", 1, "", "podcli fault check: want at least one FILE; for example: podcli fault check examples/scenarios/*.yaml\n"},
+		{"fault rm", 1, "", "podcli fault rm: give the names of rules, or --all; example: podcli fault rm checkout-is-slow\n"},
+		{"fault rm a --all", 1, "", "podcli fault rm: give the names of rules, or --all; example: podcli fault rm checkout-is-slow\n"},
+		{"fault watch --interval 0", 1, "", "podcli fault watch: --interval must be above 0, --duration and --count must not be negative\n"},
+		{"fault check", 1, "", "podcli fault check: give at least one FILE; example: podcli fault check examples/scenarios/*.yaml\n"},
 		{"fault simulate /dev/null", 1, "", "podcli fault simulate: /dev/null has no rules\n"},
-		{"fault simulate x -n 0", 1, "", "podcli fault simulate: --requests wants 1 to 10000000, --keys 1 to 16777216\n"},
-		{"fault simulate x --rate 0", 1, "", "podcli fault simulate: --rate (at most 1000000) and --max-delay want more than 0, --took 0 or more\n"},
-		{"fault simulate x --rate 1e-5", 1, "", "podcli fault simulate: --requests at that --rate take more than 10000h0m0s\n"},
-		{"fault simulate x --start noon", 1, "", "podcli fault simulate: --start \"noon\": want a time of the day such as 22:30\n"},
+		{"fault simulate x -n 0", 1, "", "podcli fault simulate: --requests must be 1 to 10000000, --keys 1 to 16777216\n"},
+		{"fault simulate x --rate 0", 1, "", "podcli fault simulate: --rate must be above 0 and at most 1000000, --max-delay above 0, --took not negative\n"},
+		{"fault simulate x --rate 1e-5", 1, "", "podcli fault simulate: --requests at this --rate take longer than 10000h0m0s\n"},
+		{"fault simulate x --start noon", 1, "", "podcli fault simulate: --start \"noon\": want a time of day such as 22:30\n"},
 		{"fault simulate x --query a", 1, "", "podcli fault simulate: invalid argument \"a\" for \"--query\" flag: want name=value\n"},
 		{"fault simulate x --grpc a", 1, "", "podcli fault simulate: --grpc \"a\": want service/method, such as echo.EchoService/Echo\n"},
-		{"fault simulate x --grpc a/b --path /", 1, "", "podcli fault simulate: --grpc wants no --path, --method, --query, --host or --websocket beside it\n"},
-		{"fault simulate x --path a", 1, "", "podcli fault simulate: --path \"a\": want a path that begins with /, and --query for what comes after a ?\n"},
-		{"ws", 1, "", "podcli ws: want one URL, got 0; for example: podcli ws localhost:9898/ws/echo\n"},
-		{"ws a --timeout 0", 1, "", "podcli ws: --timeout wants more than 0, --wait 0 or more\n"},
+		{"fault simulate x --grpc a/b --path /", 1, "", "podcli fault simulate: --grpc cannot be combined with --path, --method, --query, --host or --websocket\n"},
+		{"fault simulate x --path a", 1, "", "podcli fault simulate: --path \"a\": want a path that begins with /; use --query for the query\n"},
+		{"ws", 1, "", "podcli ws: takes one URL, got 0 arguments; example: podcli ws localhost:9898/ws/echo\n"},
+		{"ws a --timeout 0", 1, "", "podcli ws: --timeout must be above 0, --wait must not be negative\n"},
 		{"completion csh", 1, "", "podcli completion: unknown shell \"csh\": want bash, zsh or fish\n"},
 	} {
 		r := run(t, strings.Fields(c.args)...)
@@ -209,8 +209,8 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestHelp goes through every command there is: help must not depend on what
-// a command does, and its examples must be ones that it takes.
+// TestHelp checks the help of every command, and that commands with arguments have
+// an example.
 func TestHelp(t *testing.T) {
 	var visit func(c *command)
 	visit = func(c *command) {
@@ -218,7 +218,7 @@ func TestHelp(t *testing.T) {
 		if err := c.help(&text); err != nil || !strings.Contains(text.String(), "Usage:\n  "+c.path) {
 			t.Errorf("%s: %v %s", c.path, err, &text)
 		}
-		if c.args != "" && c.below == nil && len(c.examples) == 0 && !c.hidden {
+		if c.args != "" && c.makeSubs == nil && len(c.examples) == 0 && !c.hidden {
 			t.Errorf("%s has no example", c.path)
 		}
 		for _, s := range c.subs() {
@@ -251,7 +251,7 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %+v", shell, script)
 		}
 		if err != nil {
-			t.Logf("%s is not installed: its script is not run", shell)
+			t.Logf("%s is not installed: its script is not tested", shell)
 			continue
 		}
 		file := filepath.Join(t.TempDir(), "script")
@@ -279,8 +279,9 @@ COMP_WORDS=(podcli ch); COMP_CWORD=1; _podcli; echo "${COMPREPLY[@]}"`)
 	}
 }
 
-// TestLight holds the packages out that would make each start slower. Of the
-// server it takes the engine of faults alone.
+// TestLight checks that podcli does not depend on packages that would make each start
+// slower. The only packages of the server that it may use are those of the fault
+// engine.
 func TestLight(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

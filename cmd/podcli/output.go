@@ -10,13 +10,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// output is the flag that chooses how results are printed.
+// output is the flag for the format of the results.
 type output struct{ json bool }
 
-// addOutput adds --output, with a short name unless it is "".
+// addOutput adds the flag --output. short is its short name, or "" for none.
 func addOutput(f *pflag.FlagSet, short string) *output {
 	o := new(output)
-	f.VarP(o, "output", short, "text, or json on the standard output")
+	f.VarP(o, "output", short, "format of the result: text, or json on standard output")
 	return o
 }
 
@@ -37,15 +37,15 @@ func (o *output) Set(s string) error {
 	return nil
 }
 
-// printJSON writes one line.
+// printJSON prints v as one line of JSON.
 func printJSON(v any) error {
 	e := json.NewEncoder(os.Stdout)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
-// oneLine makes text from elsewhere fit to print: no control characters, which
-// could break the line or steer a terminal.
+// oneLine replaces control characters in text from other sources, which could
+// break the line or control the terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// requestFlags describe an HTTP request.
+// requestFlags are the flags that describe an HTTP request.
 type requestFlags struct {
 	method, body string
 	header       http.Header
@@ -20,15 +20,15 @@ type requestFlags struct {
 func addRequest(f *pflag.FlagSet) *requestFlags {
 	r := new(requestFlags)
 	f.StringVar(&r.method, "method", http.MethodGet, "HTTP method")
-	f.StringVar(&r.body, "body", "", "content to send")
+	f.StringVar(&r.body, "body", "", "request body")
 	r.header = addHeader(f)
 	return r
 }
 
-// addHeader adds the repeatable --header.
+// addHeader adds the flag --header, which can be repeated.
 func addHeader(f *pflag.FlagSet) http.Header {
 	header := http.Header{}
-	f.Func("header", "`'Name: value'` to send, repeatable", func(line string) error {
+	f.Func("header", "header to send as `'Name: value'` (repeatable)", func(line string) error {
 		name, value, found := strings.Cut(line, ":")
 		name = strings.TrimSpace(name)
 		if !found || name == "" || strings.ContainsAny(line, "\r\n") {
@@ -40,7 +40,7 @@ func addHeader(f *pflag.FlagSet) http.Header {
 	return header
 }
 
-// build makes the request anew, for each time it is sent.
+// build returns a new request, since a request can be sent only once.
 func (r *requestFlags) build(ctx context.Context, u *url.URL) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), strings.NewReader(r.body))
 	if err != nil {
@@ -56,8 +56,8 @@ func (r *requestFlags) build(ctx context.Context, u *url.URL) (*http.Request, er
 	return req, nil
 }
 
-// parseURL reads an address, with the scheme to take when there is none and
-// those there may be.
+// parseURL parses an address. scheme is the default scheme; schemes are others that
+// are accepted.
 func parseURL(address, scheme string, schemes ...string) (*url.URL, error) {
 	if !strings.Contains(address, "://") {
 		address = scheme + "://" + address
@@ -66,10 +66,11 @@ func parseURL(address, scheme string, schemes ...string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range append(schemes, scheme) {
+	schemes = append([]string{scheme}, schemes...)
+	for _, s := range schemes {
 		if u.Scheme == s && u.Host != "" {
 			return u, nil
 		}
 	}
-	return nil, fmt.Errorf("address %q: want a host, and %s://", u.Redacted(), strings.Join(append([]string{scheme}, schemes...), ":// or "))
+	return nil, fmt.Errorf("address %q: want %s://HOST", u.Redacted(), strings.Join(schemes, "://HOST or "))
 }

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/term"
 )
 
-// redrawEvery is how often a progress line changes.
-const redrawEvery = 100 * time.Millisecond
+// redrawInterval is the time between two updates of a progress line.
+const redrawInterval = 100 * time.Millisecond
 
-// isTerminal says whether f is a terminal that can redraw a line.
+// isTerminal reports whether f is a terminal that can redraw a line.
 func isTerminal(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// width is that of the terminal, in columns.
+// width returns the width of the terminal in columns.
 func width(f *os.File) int {
 	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 		return w
@@ -25,9 +25,9 @@ func width(f *os.File) int {
 	return 80
 }
 
-// progress draws a line on a terminal again and again until stop is called,
-// which wipes it. Anywhere else it does nothing. text is given the columns
-// there are.
+// progress shows a progress line on a terminal until stop is called, which erases
+// the line. It calls text with the number of columns for each update. It does
+// nothing when f is not a terminal.
 func progress(f *os.File, text func(columns int) string) (stop func()) {
 	if !isTerminal(f) {
 		return func() {}
@@ -35,7 +35,7 @@ func progress(f *os.File, text func(columns int) string) (stop func()) {
 	done := make(chan struct{})
 	var drawing sync.WaitGroup
 	drawing.Go(func() {
-		tick := time.NewTicker(redrawEvery)
+		tick := time.NewTicker(redrawInterval)
 		defer tick.Stop()
 		for {
 			columns := width(f) - 1
@@ -51,7 +51,7 @@ func progress(f *os.File, text func(columns int) string) (stop func()) {
 	return sync.OnceFunc(func() { close(done); drawing.Wait() })
 }
 
-// firstRunes cuts s, so that it does not wrap.
+// firstRunes returns at most the first n runes of s.
 func firstRunes(s string, n int) string {
 	r := []rune(s)
 	return string(r[:min(len(r), max(n, 0))])

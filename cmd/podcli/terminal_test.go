@@ -18,20 +18,20 @@ import (
 	"golang.org/x/term"
 )
 
-// screen is a terminal with podcli on it.
+// screen is a terminal on which podcli runs.
 type screen struct {
 	*os.File
 	tty  *os.File
 	cmd  *exec.Cmd
-	text string // all that was drawn
-	seen int    // so much of it was waited for
+	text string // everything that was written to the terminal
+	seen int    // length of the part of text that until has consumed
 }
 
 func onTerminal(t *testing.T, env string, args ...string) *screen {
 	t.Helper()
 	master, tty, err := pty.Open()
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("cannot open a terminal: %v", err)
 	}
 	t.Cleanup(func() { master.Close(); tty.Close() })
 	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 120}); err != nil {
@@ -46,7 +46,7 @@ func onTerminal(t *testing.T, env string, args ...string) *screen {
 	return &screen{File: polled(t, master), tty: tty, cmd: cmd}
 }
 
-// polled is the same file, with deadlines.
+// polled returns a copy of f that supports deadlines.
 func polled(t *testing.T, f *os.File) *os.File {
 	t.Helper()
 	fd, err := syscall.Dup(int(f.Fd()))
@@ -61,10 +61,10 @@ func polled(t *testing.T, f *os.File) *os.File {
 	return same
 }
 
-// until reads until the text has been drawn, after what was waited for before.
+// until reads until text appears after the parts that were consumed before.
 func (s *screen) until(t *testing.T, text string) {
 	t.Helper()
-	s.SetReadDeadline(time.Now().Add(patience))
+	s.SetReadDeadline(time.Now().Add(processTimeout))
 	buf := make([]byte, 4096)
 	for {
 		if at := strings.Index(s.text[s.seen:], text); at >= 0 {
@@ -111,7 +111,7 @@ func TestTerminal(t *testing.T) {
 	}
 	after, err := term.GetState(int(c.tty.Fd()))
 	if err != nil || !reflect.DeepEqual(before, after) {
-		t.Errorf("the terminal was left changed: %+v, %+v before, %v", after, before, err)
+		t.Errorf("the terminal was not restored: %+v, %+v before, %v", after, before, err)
 	}
 }
 
@@ -128,9 +128,9 @@ func TestTerminalCloseCode(t *testing.T) {
 	}
 }
 
-func TestTerminalIsNotSteered(t *testing.T) {
+func TestControlCharactersAreReplaced(t *testing.T) {
 	s, _ := newSocket(t, false)
-	c := onTerminal(t, "", "ws", s.url("/steer"))
+	c := onTerminal(t, "", "ws", s.url("/control"))
 	c.until(t, "\uFFFD[2Jclear\uFFFD")
 	c.key(ctrlD)
 	c.until(t, "closed: 1000")
@@ -142,7 +142,7 @@ func TestProgress(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer s.Close()
 	c := onTerminal(t, "", "check", "http", s.URL, "--timeout=1h")
-	c.until(t, "waiting for the answer to try 1 of 1")
+	c.until(t, "attempt 1 of 1: waiting for the response")
 	close(release)
 	c.until(t, wipe+"check succeed: http "+s.URL)
 	if code := exitCode(t, c.cmd.Wait()); code != 0 {
@@ -163,7 +163,7 @@ func TestLoadBar(t *testing.T) {
 	}
 }
 
-// A terminal that says it can do nothing gets no progress line.
+// TestDumbTerminal checks that a terminal without capabilities gets no progress line.
 func TestDumbTerminal(t *testing.T) {
 	c := onTerminal(t, "TERM=dumb", "check", "tcp", silent(t))
 	c.until(t, "check succeed")

@@ -16,10 +16,10 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// closeWait is how long the other side has to answer a close frame.
+// closeWait is how long the client waits for the server's close frame.
 const closeWait = time.Second
 
-// wsClient is the ws command.
+// wsClient is the command ws.
 type wsClient struct {
 	origin        string
 	header        http.Header
@@ -28,31 +28,31 @@ type wsClient struct {
 	out           *output
 }
 
-// console is where messages are typed and shown.
+// console is where the user enters and sees messages.
 type console interface {
-	// readLine is the next message. io.EOF is the end of them.
+	// readLine returns the next message, or io.EOF at the end of the input.
 	readLine() (string, error)
 	show(op ws.OpCode, data []byte)
 }
 
 func wsCommand() *command {
-	c := newCommand("ws", "URL", "Talk to a WebSocket.")
-	c.more = `Each line typed, or read from a pipe, is sent as one message; each message that
-comes is shown behind "< ", a binary one in hexadecimal. On a terminal Ctrl-D
-ends it, and the arrow keys edit the line and bring back those before. Without
-a scheme, URL is ws://URL. It exits with 0 when it was ended here, or by the
+	c := newCommand("ws", "URL", "Open a WebSocket session.")
+	c.details = `Each line of the input is sent as a message. Received messages are printed after
+"< ", binary ones in hexadecimal. On a terminal, Ctrl-D ends the session, and the
+arrow keys edit the line and recall earlier lines. URL without a scheme means
+ws://URL. The exit code is 0 if the session was ended by the user, or by the
 server with code 1000.`
 	c.examples = []string{"podcli ws localhost:9898/ws/echo", "echo hello | podcli ws wss://localhost:9899/ws/echo --cacert ca.crt"}
 	w := new(wsClient)
-	c.flags.StringVarP(&w.origin, "origin", "o", "", "Origin to send, instead of the URL's own")
+	c.flags.StringVarP(&w.origin, "origin", "o", "", "Origin header to send (default: the URL's host)")
 	w.header, w.tls = addHeader(c.flags), addTLS(c.flags)
-	c.flags.DurationVar(&w.timeout, "timeout", 5*time.Second, "time to connect")
-	c.flags.DurationVar(&w.wait, "wait", time.Second, "time to wait for answers after the end of a piped input")
+	c.flags.DurationVar(&w.timeout, "timeout", 5*time.Second, "time limit for connecting")
+	c.flags.DurationVar(&w.wait, "wait", time.Second, "time to wait for messages after the end of piped input")
 	w.out = addOutput(c.flags, "")
 	c.do = func(ctx context.Context, args []string) error {
 		u, err := parseURL(args[0], "ws", "wss")
 		if err == nil && (w.timeout <= 0 || w.wait < 0) {
-			err = errors.New("--timeout wants more than 0, --wait 0 or more")
+			err = errors.New("--timeout must be above 0, --wait must not be negative")
 		}
 		if err != nil {
 			return c.errorf("%w", err)
@@ -65,7 +65,7 @@ server with code 1000.`
 func (w *wsClient) run(ctx context.Context, u *url.URL) error {
 	conn, err := w.dial(ctx, u)
 	if err != nil {
-		return w.ended(err)
+		return w.finish(err)
 	}
 	defer conn.Close()
 	if isTerminal(os.Stdin) && isTerminal(os.Stdout) && !w.out.json {
@@ -73,12 +73,12 @@ func (w *wsClient) run(ctx context.Context, u *url.URL) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "connected to %s, Ctrl-D ends\r\n", oneLine(u.Redacted()))
+		fmt.Fprintf(os.Stderr, "connected to %s; press Ctrl-D to quit\r\n", oneLine(u.Redacted()))
 		err = converse(ctx, conn, t, 0)
 		t.restore()
-		return w.ended(err)
+		return w.finish(err)
 	}
-	return w.ended(converse(ctx, conn, newPipe(w.out.json), w.wait))
+	return w.finish(converse(ctx, conn, newPipe(w.out.json), w.wait))
 }
 
 func (w *wsClient) dial(ctx context.Context, u *url.URL) (*wsConn, error) {
@@ -87,7 +87,7 @@ func (w *wsClient) dial(ctx context.Context, u *url.URL) (*wsConn, error) {
 		return nil, err
 	}
 	origin := w.origin
-	if origin == "" { // RFC 6454: the scheme and the host of the page it would be on
+	if origin == "" { // the origin of a page on the same host (RFC 6454)
 		origin = strings.Replace(u.Scheme, "ws", "http", 1) + "://" + u.Host
 	}
 	w.header.Set("Origin", origin)
@@ -96,9 +96,9 @@ func (w *wsClient) dial(ctx context.Context, u *url.URL) (*wsConn, error) {
 	return dialWS(ctx, u, w.header, conf)
 }
 
-// converse sends what is typed and shows what comes until either side ends it.
-// The error is what ended it: a wsutil.ClosedError when the server did, nil
-// when the input did.
+// converse sends and shows messages until the server closes the connection or the
+// input ends. It returns nil at the end of the input, and a wsutil.ClosedError when
+// the server closed the connection.
 func converse(ctx context.Context, conn *wsConn, c console, wait time.Duration) error {
 	received, typed := make(chan error, 1), make(chan error, 1)
 	go func() { received <- showAll(conn, c) }()
@@ -153,8 +153,8 @@ func sendAll(conn *wsConn, c console) error {
 	}
 }
 
-// ended tells why the conversation is over.
-func (w *wsClient) ended(err error) error {
+// finish prints why the session has ended.
+func (w *wsClient) finish(err error) error {
 	closed := wsutil.ClosedError{Code: ws.StatusNormalClosure}
 	if err != nil && !errors.As(err, &closed) {
 		if w.out.json {
@@ -174,7 +174,7 @@ func (w *wsClient) ended(err error) error {
 	return nil
 }
 
-// body is a message as text.
+// body returns a message as text.
 func body(op ws.OpCode, data []byte) string {
 	if op == ws.OpBinary {
 		return fmt.Sprintf("% x", data)
@@ -182,7 +182,7 @@ func body(op ws.OpCode, data []byte) string {
 	return string(data)
 }
 
-// frameObject is a message for programs.
+// frameObject returns a message for JSON output.
 func frameObject(op ws.OpCode, data []byte) map[string]string {
 	if op == ws.OpBinary {
 		return map[string]string{"type": "binary", "data": hex.EncodeToString(data)}

@@ -11,7 +11,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// pipe is a console that programs use.
+// pipe is a console on standard input and output that are not a terminal.
 type pipe struct {
 	in   *bufio.Reader
 	json bool
@@ -21,7 +21,7 @@ func newPipe(json bool) *pipe { return &pipe{bufio.NewReader(os.Stdin), json} }
 
 func (p *pipe) readLine() (string, error) {
 	line, err := p.in.ReadString('\n')
-	if errors.Is(err, io.EOF) && line != "" { // the last line has no end
+	if errors.Is(err, io.EOF) && line != "" { // the last line has no line break
 		err = nil
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), err

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is a console that people use. Its line editor keeps the last
-// hundred lines.
+// terminal is a console on a terminal. Its line editor remembers the last hundred
+// lines.
 type terminal struct {
 	editor *term.Terminal
 	before *term.State
@@ -31,7 +31,7 @@ func newTerminal() (*terminal, error) {
 	return &terminal{term.NewTerminal(screen, "> "), before, os.Getenv("NO_COLOR") == ""}, nil
 }
 
-// restore leaves the terminal as it was found.
+// restore resets the terminal to its state before newTerminal.
 func (t *terminal) restore() {
 	fmt.Fprint(os.Stdout, "\r\x1b[K")
 	term.Restore(int(os.Stdin.Fd()), t.before)
@@ -42,7 +42,7 @@ func (t *terminal) readLine() (string, error) {
 	return t.editor.ReadLine()
 }
 
-// show prints a message above the line that is being typed.
+// show prints a message above the line that the user is editing.
 func (t *terminal) show(op ws.OpCode, data []byte) {
 	t.resize()
 	text := "< " + printable(body(op, data))
@@ -52,14 +52,15 @@ func (t *terminal) show(op ws.OpCode, data []byte) {
 	fmt.Fprintln(t.editor, text)
 }
 
-// resize follows the window.
+// resize adapts the editor to the size of the window.
 func (t *terminal) resize() {
 	if w, h, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
 		t.editor.SetSize(w, h)
 	}
 }
 
-// printable keeps another's text from steering the terminal.
+// printable replaces control characters, with which a message could control the
+// terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -19,12 +19,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// socket is a server of WebSockets. What it does with one is told by the path;
-// what it was told goes to heard: the messages, and the codes of closings.
+// socket is a WebSocket server. The path selects what it does. It sends received
+// messages and close codes to received.
 type socket struct {
 	*httptest.Server
-	heard chan string
-	seen  atomic.Pointer[http.Header] // of the latest handshake
+	received chan string
+	header   atomic.Pointer[http.Header] // of the latest handshake
 }
 
 func (s *socket) url(path string) string {
@@ -33,7 +33,7 @@ func (s *socket) url(path string) string {
 
 func newSocket(t *testing.T, secure bool) (*socket, *authority) {
 	t.Helper()
-	s := &socket{heard: make(chan string, 100)}
+	s := &socket{received: make(chan string, 100)}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	ca, conf, _ := localhost(t)
@@ -47,7 +47,7 @@ func newSocket(t *testing.T, secure bool) (*socket, *authority) {
 }
 
 func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
-	s.seen.Store(&r.Header)
+	s.header.Store(&r.Header)
 	if r.URL.Path == "/deny" {
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -58,7 +58,7 @@ func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	switch r.URL.Path {
-	case "/first": // frames hard on the heels of the handshake
+	case "/first": // frames together with the handshake's response
 		conn.Write(bytes.Join([][]byte{text("one"), binaryFrame("\x00\xff"), text("three")}, nil))
 	case "/close":
 		conn.Write(closing(4001, "go away"))
@@ -73,11 +73,11 @@ func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
 		}, nil))
 	case "/utf8":
 		conn.Write(text("\xff"))
-	case "/masked": // RFC 6455, section 5.1: a server must not
+	case "/masked": // not allowed for a server (RFC 6455, section 5.1)
 		conn.Write(compiled(ws.MaskFrame(ws.NewTextFrame([]byte("x")))))
 	case "/huge":
 		conn.Write([]byte{0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0})
-	case "/steer":
+	case "/control":
 		conn.Write(text("\x1b[2Jclear\a"))
 	}
 	s.echo(conn, rw.Reader)
@@ -88,20 +88,20 @@ func (s *socket) echo(conn net.Conn, from *bufio.Reader) {
 		var frames []wsutil.Message
 		frames, err := wsutil.ReadMessage(from, ws.StateServerSide, frames)
 		if err != nil {
-			s.heard <- "gone"
+			s.received <- "gone"
 			return
 		}
 		for _, f := range frames {
 			switch f.OpCode {
 			case ws.OpPong:
-				s.heard <- "pong " + string(f.Payload)
+				s.received <- "pong " + string(f.Payload)
 			case ws.OpClose:
 				code, _ := ws.ParseCloseFrameData(f.Payload)
-				s.heard <- "close " + closeName(code)
+				s.received <- "close " + closeName(code)
 				conn.Write(compiled(ws.NewCloseFrame(f.Payload)))
 				return
 			case ws.OpText:
-				s.heard <- string(f.Payload)
+				s.received <- string(f.Payload)
 				if string(f.Payload) == "leave" {
 					conn.Write(closing(1001, "bye"))
 				} else {
@@ -112,12 +112,12 @@ func (s *socket) echo(conn net.Conn, from *bufio.Reader) {
 	}
 }
 
-// next is what was heard, in order.
-func (s *socket) next(n int) (heard []string) {
+// next returns the next n entries of received.
+func (s *socket) next(n int) (out []string) {
 	for range n {
-		heard = append(heard, <-s.heard)
+		out = append(out, <-s.received)
 	}
-	return heard
+	return out
 }
 
 func compiled(f ws.Frame) []byte  { return ws.MustCompileFrame(f) }
@@ -134,11 +134,11 @@ func TestCheckWS(t *testing.T) {
 	if diff := cmp.Diff([]string{"podinfo-check", "close 1000 (normal closure)"}, s.next(2)); diff != "" {
 		t.Error(diff)
 	}
-	if s.seen.Load().Get("Authorization") != "Bearer x" {
-		t.Errorf("%v", s.seen.Load())
+	if s.header.Load().Get("Authorization") != "Bearer x" {
+		t.Errorf("%v", s.header.Load())
 	}
 	for path, want := range map[string]string{
-		"/deny": "403", "/close": "the server closed it: 4001: go away", "/normal": "the server closed it: 1000 (normal closure)",
+		"/deny": "403", "/close": "the server closed the connection: 4001: go away", "/normal": "the server closed the connection: 1000 (normal closure)",
 		"/drop": "check failed", "/utf8": "utf8", "/masked": "mask", "/huge": "large",
 	} {
 		run(t, "check", "ws", s.url(path)).expect(t, 1, "check failed", want)
@@ -146,7 +146,7 @@ func TestCheckWS(t *testing.T) {
 	run(t, "check", "ws", s.url("/first")).expect(t, 0, "size=3")
 	run(t, "check", "ws", s.url("/ping")).expect(t, 0, "size=10")
 	run(t, "check", "ws", "ws://"+refused(t), "--retry=1", "--delay=1ms").expect(t, 1, "attempts=2")
-	run(t, "check", "ws", "ws://"+silent(t), "--timeout=50ms").expect(t, 1, "no answer within 50ms")
+	run(t, "check", "ws", "ws://"+silent(t), "--timeout=50ms").expect(t, 1, "no response within 50ms")
 	o := run(t, "check", "ws", s.url("/echo"), "-o", "json").object(t)
 	if o["ok"] != true || o["size"] != 13.0 || o["round_trip"].(float64) <= 0 {
 		t.Errorf("%v", o)
@@ -160,8 +160,8 @@ func TestCheckWSSecure(t *testing.T) {
 	run(t, "check", "ws", s.url("/echo"), "--insecure").expect(t, 0, "size=13")
 }
 
-// TestPipe waits for nothing: after its input it stays until the server has
-// answered "leave" by closing, or ends at once.
+// TestPipe runs sessions that end without waiting: either the server closes the
+// connection after the message "leave", or the client ends right after its input.
 func TestPipe(t *testing.T) {
 	s, _ := newSocket(t, false)
 	long := strings.Repeat("0123456789abcdef", 1<<14)
@@ -172,10 +172,10 @@ func TestPipe(t *testing.T) {
 		want           ran
 	}{
 		{"lines", "/echo", "a\nb c\r\n\nleave\n", []string{stay}, ran{1, "< a\n< b c\n< \n", "closed: 1001 (going away) bye\n"}},
-		{"no last end", "/echo", "a\nleave", []string{stay}, ran{1, "< a\n", "closed: 1001 (going away) bye\n"}},
+		{"no line break at the end", "/echo", "a\nleave", []string{stay}, ran{1, "< a\n", "closed: 1001 (going away) bye\n"}},
 		{"long", "/echo", long + "\nleave\n", []string{stay}, ran{1, "< " + long + "\n", "closed: 1001 (going away) bye\n"}},
 		{"json", "/echo", "a\"\nleave\n", []string{stay, "--output=json"}, ran{1, `{"data":"a\"","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
-		{"nothing to say", "/echo", "", []string{leave}, ran{0, "", "closed: 1000 (normal closure)\n"}},
+		{"empty input", "/echo", "", []string{leave}, ran{0, "", "closed: 1000 (normal closure)\n"}},
 		{"early frames", "/first", "leave\n", []string{stay}, ran{1, "< one\n< 00 ff\n< three\n", "closed: 1001 (going away) bye\n"}},
 		{"early frames in json", "/first", "leave\n", []string{stay, "--output", "json"}, ran{1, `{"data":"one","type":"text"}` + "\n" +
 			`{"data":"00ff","type":"binary"}` + "\n" + `{"data":"three","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
@@ -195,8 +195,8 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// The side that is wrong is told so (RFC 6455, section 7.4.1), and a ping is
-// answered with its own payload.
+// TestProtocol checks the close code for each protocol error of the server (RFC 6455,
+// section 7.4.1), and that a pong has the payload of its ping.
 func TestProtocol(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/utf8":   {"close 1007 (invalid data)"},
@@ -211,9 +211,9 @@ func TestProtocol(t *testing.T) {
 			in = "leave"
 		}
 		runWith(t, in, "ws", s.url(path), "--wait=1h")
-		heard := s.next(len(want))
-		slices.Sort(heard) // what was typed and what was answered cross
-		if diff := cmp.Diff(want, heard); diff != "" {
+		got := s.next(len(want))
+		slices.Sort(got) // input and pongs have no fixed order
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", path, diff)
 		}
 	}
@@ -226,8 +226,8 @@ func TestOrigin(t *testing.T) {
 		{"-o=https://example.org", "https://example.org"},
 		{"--origin=https://example.org", "https://example.org"},
 	} {
-		if r := run(t, "ws", s.url("/normal"), "--cacert", ca.file, c.flag); r.code != 0 || s.seen.Load().Get("Origin") != c.want {
-			t.Errorf("%s: %q %+v, want %q", c.flag, s.seen.Load().Get("Origin"), r, c.want)
+		if r := run(t, "ws", s.url("/normal"), "--cacert", ca.file, c.flag); r.code != 0 || s.header.Load().Get("Origin") != c.want {
+			t.Errorf("%s: %q %+v, want %q", c.flag, s.header.Load().Get("Origin"), r, c.want)
 		}
 	}
 }
@@ -249,6 +249,6 @@ func TestInterruptedPipe(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	if got := s.next(1)[0]; got != "close 1000 (normal closure)" {
-		t.Errorf("heard %q", got)
+		t.Errorf("received %q", got)
 	}
 }

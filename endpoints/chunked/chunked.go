@@ -20,7 +20,7 @@ const minRandom = 10 * time.Second
 // Module is the chunked module.
 type Module struct {
 	Max     time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked accept" accepts:"a duration of 0 or more"`
-	Timeout time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice that time" accepts:"a duration above zero"`
+	Timeout time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice this time" accepts:"a duration above zero"`
 
 	random *registry.Random
 }

@@ -36,7 +36,7 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	})
 }
 
-// streamWith is a stream whose context the chain has replaced.
+// streamWith is a stream with the context that the chain passed on.
 type streamWith struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -44,7 +44,7 @@ type streamWith struct {
 
 func (s *streamWith) Context() context.Context { return s.ctx }
 
-// SendMsg first tells the one who wants to know of each message.
+// SendMsg first calls the hook for messages in the context, if there is one.
 func (s *streamWith) SendMsg(msg any) error {
 	if m := fault.MessagesOf(s.ctx); m != nil {
 		if err := m.Send(s.ctx); err != nil {
@@ -54,15 +54,15 @@ func (s *streamWith) SendMsg(msg any) error {
 	return s.ServerStream.SendMsg(msg)
 }
 
-// call is one RPC on its way through the chain, in one piece of memory. It is
+// call is a call on its way through the chain, in one allocation. It implements
 // its own rpc.Client.
 type call struct {
 	rpc.Call
-	ctx     context.Context // as it came in
+	ctx     context.Context // of the call before the chain
 	chain   []rpc.Middleware
 	handler func(context.Context) error
 
-	breakable *breakable // nil when nobody breaks connections
+	breakable *breakable // nil unless a module breaks connections
 }
 
 // call runs the chain around a handler.
@@ -85,7 +85,7 @@ func internal(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.") || strings.HasPrefix(method, "/grpc.reflection.")
 }
 
-// from is the chain from a place on.
+// from returns the chain from index at on.
 func (c *call) from(at int) func(context.Context) error {
 	if at == len(c.chain) {
 		return c.handle
@@ -106,7 +106,7 @@ func (c *call) Peer() string {
 // Metadata implements rpc.Client.
 func (c *call) Metadata(key string) []string { return metadata.ValueFromIncomingContext(c.ctx, key) }
 
-// fromStatus gives the chain a handler's error with its code.
+// fromStatus converts a handler's error into an rpc.Error for the chain.
 func fromStatus(err error) error {
 	if err == nil {
 		return nil
@@ -118,7 +118,7 @@ func fromStatus(err error) error {
 	return &rpc.Error{Code: rpc.Code(s.Code()), Message: s.Message(), Cause: err}
 }
 
-// toStatus makes of the chain's error what the client gets.
+// toStatus converts the chain's error into the status that the client gets.
 func toStatus(err error) error {
 	e, ok := errors.AsType[*rpc.Error](err)
 	switch {

@@ -21,7 +21,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// link is middleware that notes the calls it sees.
+// link is a middleware that records the calls it sees.
 type link struct {
 	name  string
 	phase registry.Phase
@@ -94,7 +94,7 @@ func TestChainOrder(t *testing.T) {
 	}
 }
 
-// Each call says who and what it is.
+// TestCall checks what an rpc.Call says about the call and its client.
 func TestCall(t *testing.T) {
 	n := new(notes)
 	look := &link{name: "look", phase: registry.Observe, do: func(ctx context.Context, c *rpc.Call, next func(context.Context) error) error {
@@ -130,8 +130,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// What the handler and the middleware say is what the client gets, and what
-// the middleware outside is told.
+// TestStatuses checks that the client and the outer middleware get the status of
+// the handler or of the inner middleware.
 func TestStatuses(t *testing.T) {
 	detailed, err := status.New(codes.NotFound, "gone").WithDetails(&errdetails.ErrorInfo{Reason: "why"})
 	if err != nil {
@@ -148,7 +148,7 @@ func TestStatuses(t *testing.T) {
 		{"details", detailed.Err(), pass, detailed},
 		{"plain", errors.New("plain"), pass, status.New(codes.Unknown, "plain")},
 		{"the context's", context.Canceled, pass, status.New(codes.Canceled, "context canceled")},
-		{"a code that is none", status.Error(99, "x"), pass, status.New(99, "x")},
+		{"an invalid code", status.Error(99, "x"), pass, status.New(99, "x")},
 		{"refused", nil, func(context.Context, func(context.Context) error) error {
 			return &rpc.Error{Code: rpc.Unauthenticated, Message: "who"}
 		}, status.New(codes.Unauthenticated, "who")},
@@ -180,7 +180,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// Middleware may try again.
+// TestNextTwice checks that a middleware may call next again.
 func TestNextTwice(t *testing.T) {
 	n, calls := new(notes), 0
 	svc := &grpctest.Service{Do: func(context.Context) error {

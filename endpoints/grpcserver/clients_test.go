@@ -12,7 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 )
 
-// tool is a pinned program, built if it is not in the build cache.
+// tool returns the path of a pinned program and builds it if necessary.
 func tool(t *testing.T, modfile, name string) string {
 	t.Helper()
 	cmd := exec.Command("go", "tool", "-modfile="+modfile, "-n", name)
@@ -25,7 +25,7 @@ func tool(t *testing.T, modfile, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// run is a program's output and exit code.
+// run runs a program and returns its output and exit code.
 func run(t *testing.T, name string, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -36,7 +36,7 @@ func run(t *testing.T, name string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestClients talks to the port with programs that are not ours.
+// TestClients uses the port with third-party programs.
 func TestClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds three programs")
@@ -56,8 +56,8 @@ func TestClients(t *testing.T) {
 		{"call", []string{grpcurl, "-plaintext", s.Addr, "version.VersionService/Version"}, 0, `"version": "1.2.3"`},
 		{"stream", []string{grpcurl, "-plaintext", "-d", `{"payload":{"body":"aGk="}}`, s.Addr, "grpc.testing.TestService/FullDuplexCall"}, 0, `"body": "aGk="`},
 		{"no such method", []string{grpcurl, "-plaintext", s.Addr, "version.VersionService/Nothing"}, 1, "does not include a method"},
-		{"the whole", []string{probe, "-addr=" + s.Addr}, 0, "status: SERVING"},
-		{"the whole by name", []string{probe, "-addr=" + s.Addr, "-service=podinfo"}, 0, "status: SERVING"},
+		{"the whole server", []string{probe, "-addr=" + s.Addr}, 0, "status: SERVING"},
+		{"the whole server by name", []string{probe, "-addr=" + s.Addr, "-service=podinfo"}, 0, "status: SERVING"},
 		{"a service", []string{probe, "-addr=" + s.Addr, "-service=version.VersionService"}, 0, "status: SERVING"},
 		{"no such service", []string{probe, "-addr=" + s.Addr, "-service=x"}, 3, "unknown service"},
 	} {

@@ -12,9 +12,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// withDetails is a status with what else there is to say. What could not be
-// put into a message, such as text that is not UTF-8, is left out with the
-// rest.
+// withDetails returns s with the details d. It returns s alone when a detail cannot
+// be encoded, for example because its text is not UTF-8.
 func withDetails(s *status.Status, d *rpc.Details) *status.Status {
 	if d == nil {
 		return s
@@ -25,8 +24,8 @@ func withDetails(s *status.Status, d *rpc.Details) *status.Status {
 	return s
 }
 
-// messages are the details as google/rpc/error_details.proto has them. Those
-// that are many of a kind are in the order of their keys.
+// messages returns the details as the messages of google/rpc/error_details.proto,
+// with the elements of each sorted by key.
 func messages(d *rpc.Details) (out []protoadapt.MessageV1) {
 	if d.RetryDelay != nil {
 		out = append(out, &errdetails.RetryInfo{RetryDelay: durationpb.New(*d.RetryDelay)})
@@ -50,8 +49,8 @@ func messages(d *rpc.Details) (out []protoadapt.MessageV1) {
 	}
 	if len(d.Help) > 0 {
 		m := new(errdetails.Help)
-		for _, of := range sorted(d.Help) {
-			m.Links = append(m.Links, &errdetails.Help_Link{Description: of, Url: d.Help[of]})
+		for _, description := range sorted(d.Help) {
+			m.Links = append(m.Links, &errdetails.Help_Link{Description: description, Url: d.Help[description]})
 		}
 		out = append(out, m)
 	}

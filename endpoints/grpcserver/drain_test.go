@@ -19,7 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/health"
 )
 
-// closed returns when nobody listens any more.
+// closed returns when the port is closed.
 func closed(t *testing.T, addr string) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
@@ -32,9 +32,9 @@ func closed(t *testing.T, addr string) {
 	t.Fatal("the port is still open")
 }
 
-// 64 callers on 8 connections. Each has a call in its handler when the drain
-// begins, and goes on calling until one is refused: none may be lost, and every
-// call that a handler took is answered.
+// TestDrainLosesNoCall has 64 callers on 8 connections. Each has a call in its
+// handler when the drain begins and then keeps calling until a call is refused.
+// Every call that reaches a handler must get its response.
 func TestDrainLosesNoCall(t *testing.T) {
 	const callers, conns = 64, 8
 	var entered, answered atomic.Int64
@@ -98,7 +98,8 @@ func TestDrainLosesNoCall(t *testing.T) {
 	t.Logf("%d calls answered after the port closed, none lost", answered.Load())
 }
 
-// Under a steady load the drain comes at any moment of a call.
+// TestDrainUnderLoad drains a server under steady load, so that the drain starts at
+// a random moment of each call.
 func TestDrainUnderLoad(t *testing.T) {
 	const callers = 64
 	for range 5 {
@@ -143,7 +144,7 @@ func TestDrainCuts(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}})
-	watching(t, s, "") // is not worth counting
+	watching(t, s, "") // health calls do not count as cut
 	var all sync.WaitGroup
 	for _, method := range grpctest.Methods[:3] {
 		all.Go(func() {

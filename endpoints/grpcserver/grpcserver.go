@@ -1,4 +1,4 @@
-// Package grpcserver serves the gRPC side of the modules on a port of its own.
+// Package grpcserver serves the modules' gRPC services on a separate port.
 package grpcserver
 
 import (
@@ -25,19 +25,19 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// Module is grpc-server.
+// Module is the grpc-server module.
 type Module struct {
-	// Listener, when there is one, stands for the gRPC port: a harness has the
-	// real server serve on it. Host and Port are not used then. It is closed
-	// with the server.
+	// Listener, when set, is served instead of the gRPC port, and Host and Port
+	// are ignored. A test harness uses it to run the real server. The server
+	// closes it.
 	Listener net.Listener `env:"-"`
 
-	Host        string `env:"HOST" doc:"address to listen on, empty for all"`
-	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port, 0 for none" accepts:"a port number, 0 to 65535"`
-	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"name of the whole in gRPC health checks"`
-	TLS         bool   `env:"GRPC_TLS" doc:"serve gRPC over TLS, with the certificate of the HTTPS port"`
-	CertPath    string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; replaced files are taken up"`
-	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of the authorities that clients of the gRPC port need a certificate of (mTLS)"`
+	Host        string `env:"HOST" doc:"address to listen on; empty means all addresses"`
+	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"service name in gRPC health checks that stands for the whole server"`
+	TLS         bool   `env:"GRPC_TLS" doc:"serve gRPC over TLS with the certificate in the cert-path directory"`
+	CertPath    string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change"`
+	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)"`
 	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
 
 	host     *registry.Host
@@ -51,15 +51,14 @@ type Module struct {
 	calls    atomic.Int64      // in flight, without health and reflection
 }
 
-// What a client may do. It may ping every clientPingEvery, and one that
-// answers no ping for pingTimeout is dropped.
+// Limits of a connection.
 const (
-	clientPingEvery = 10 * time.Second
-	serverPingEvery = 2 * time.Minute
-	pingTimeout     = 20 * time.Second
-	handshake       = 10 * time.Second // from the connection to its first call being possible
-	maxStreams      = 1000             // calls at once on a connection; more wait at the client
-	maxMetadata     = 1 << 20          // bytes, as net/http allows for headers
+	minClientPing    = 10 * time.Second // shortest time between two pings from the client
+	serverPing       = 2 * time.Minute  // idle time after which the server pings
+	pingTimeout      = 20 * time.Second // for the client's response to a ping
+	handshakeTimeout = 10 * time.Second // for TLS and the HTTP/2 preface
+	maxStreams       = 1000             // concurrent calls; the client queues further ones
+	maxMetadata      = 1 << 20          // bytes, as net/http allows for headers
 )
 
 // Info describes the module.
@@ -77,12 +76,12 @@ func (m *Module) Validate() error {
 		errs = append(errs, registry.Invalid("MaxMessage", "a number of bytes, at least 1024"))
 	}
 	if m.ClientCA != "" && !m.TLS {
-		errs = append(errs, registry.Invalid("ClientCA", "PODINFO_GRPC_TLS=true beside it"))
+		errs = append(errs, registry.Invalid("ClientCA", "PODINFO_GRPC_TLS=true as well"))
 	}
 	return errors.Join(errs...)
 }
 
-// Provision finds the services.
+// Provision collects the modules' services.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.health = newHealth(m)
@@ -97,9 +96,9 @@ func (m *Module) Start(ctx context.Context) error {
 		grpc.MaxRecvMsgSize(m.MaxMessage),
 		grpc.MaxHeaderListSize(maxMetadata),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(handshake),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingEvery, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPingEvery, Timeout: pingTimeout}),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
 		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),
 	}
@@ -137,7 +136,8 @@ func (m *Module) Start(ctx context.Context) error {
 	return nil
 }
 
-// register mounts the modules' services, as they are after Provision.
+// register registers the modules' services. It collects them again, because a
+// module may have created its service in Provision.
 func (m *Module) register() (err error) {
 	if m.services, err = collect(m.host); err != nil {
 		return err
@@ -150,13 +150,13 @@ func (m *Module) register() (err error) {
 		}
 	}
 	grpc_health_v1.RegisterHealthServer(m.server, m.health)
-	reflection.Register(shown{m.server, m}) // v1 and v1alpha
+	reflection.Register(reflected{m.server, m}) // v1 and v1alpha
 	return nil
 }
 
 func (m *Module) tlsConfig() (*tls.Config, error) {
 	pair, err := tlscert.Load(m.CertPath, func(err error) {
-		m.host.Log.WithError(err).Warn("the replaced certificate cannot be used, the one before it stays")
+		m.host.Log.WithError(err).Warn("certificate not reloaded; keeping the current one")
 	})
 	if err != nil {
 		return nil, err
@@ -171,12 +171,12 @@ func (m *Module) tlsConfig() (*tls.Config, error) {
 	}
 	conf.ClientCAs, conf.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", m.ClientCA)
+		return nil, fmt.Errorf("%s contains no PEM certificate", m.ClientCA)
 	}
 	return conf, nil
 }
 
-// Addr is the address of the port.
+// Addr returns the address of the port, or nil before Start.
 func (m *Module) Addr() net.Addr {
 	if m.listener == nil {
 		return nil
@@ -184,8 +184,9 @@ func (m *Module) Addr() net.Addr {
 	return m.listener.Addr()
 }
 
-// Drain says NOT_SERVING and GOAWAY, and waits for the calls in flight. Those
-// that last longer than ctx are cut, and counted in the error.
+// Drain reports NOT_SERVING to health watchers, sends GOAWAY to every client and
+// waits for the calls in flight. It cuts those that last longer than ctx and
+// returns an error with their number.
 func (m *Module) Drain(ctx context.Context) error {
 	m.health.drain()
 	done := make(chan struct{})
@@ -204,7 +205,7 @@ func (m *Module) Drain(ctx context.Context) error {
 	return nil
 }
 
-// Stop closes what is still open.
+// Stop closes the port and all connections.
 func (m *Module) Stop(context.Context) error {
 	m.server.Stop()
 	return nil

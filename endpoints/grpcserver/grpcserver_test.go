@@ -34,7 +34,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ask asks a server for its version and returns the certificate it showed.
+// ask calls a server's version service and returns the name in its certificate.
 func ask(t *testing.T, addr string, creds credentials.TransportCredentials) (cert string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -55,7 +55,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	registrytest.WriteCert(t, dir, "one")
 	s := grpctest.Serve(t, map[string]string{"PODINFO_GRPC_TLS": "true", "PODINFO_CERT_PATH": dir}, new(version.Module))
-	pool := registrytest.WriteCert(t, dir, "two") // while the server runs, before anyone looked
+	pool := registrytest.WriteCert(t, dir, "two") // while the server runs, before the first handshake
 	cert, err := ask(t, s.Addr, credentials.NewTLS(&tls.Config{RootCAs: pool}))
 	if err != nil || cert != "two" {
 		t.Errorf("%q, %v", cert, err)
@@ -73,10 +73,10 @@ func TestTLS(t *testing.T) {
 }
 
 func TestClientCertificates(t *testing.T) {
-	dir, clients, strangers := t.TempDir(), t.TempDir(), t.TempDir()
+	dir, clients, others := t.TempDir(), t.TempDir(), t.TempDir()
 	pool := registrytest.WriteCert(t, dir, "server")
 	registrytest.WriteCert(t, clients, "client")
-	registrytest.WriteCert(t, strangers, "stranger")
+	registrytest.WriteCert(t, others, "other")
 	s := grpctest.Serve(t, map[string]string{
 		"PODINFO_GRPC_TLS": "true", "PODINFO_CERT_PATH": dir, "PODINFO_GRPC_CLIENT_CA": filepath.Join(clients, "tls.crt"),
 	}, new(version.Module))
@@ -85,14 +85,14 @@ func TestClientCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Whatever the server asks for, this is what it gets.
+		// Send this certificate whatever the server asks for.
 		return credentials.NewTLS(&tls.Config{RootCAs: pool, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }})
 	}
 	if _, err := ask(t, s.Addr, with(clients)); err != nil {
 		t.Error(err)
 	}
 	for what, creds := range map[string]credentials.TransportCredentials{
-		"no certificate": credentials.NewTLS(&tls.Config{RootCAs: pool}), "someone else's": with(strangers),
+		"no certificate": credentials.NewTLS(&tls.Config{RootCAs: pool}), "another authority": with(others),
 	} {
 		if _, err := ask(t, s.Addr, creds); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: %v", what, err)
@@ -100,7 +100,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// start is the error of New or else of Start.
+// start returns the error of New, or else of Start.
 func start(t *testing.T, env map[string]string, mods ...registry.Module) error {
 	t.Helper()
 	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(registrytest.FreePort(t))}
@@ -131,11 +131,11 @@ func TestRefusesToStart(t *testing.T) {
 		{"PODINFO_GRPC_PORT=-1", `PODINFO_GRPC_PORT="-1": want a port number`},
 		{"PODINFO_GRPC_PORT=0 PODINFO_GRPC_SERVER_ENABLED=true", `PODINFO_GRPC_PORT="0": want a port number, 1 to 65535`},
 		{"PODINFO_GRPC_MAX_MESSAGE_BYTES=1023", `PODINFO_GRPC_MAX_MESSAGE_BYTES="1023": want a number of bytes, at least 1024`},
-		{"PODINFO_GRPC_CLIENT_CA=/x", "want PODINFO_GRPC_TLS=true beside it"},
+		{"PODINFO_GRPC_CLIENT_CA=/x", "want PODINFO_GRPC_TLS=true as well"},
 		{"PODINFO_GRPC_PORT=" + strings.TrimPrefix(taken.Addr().String(), "127.0.0.1:"), "address already in use"},
 		{"PODINFO_GRPC_TLS=true PODINFO_CERT_PATH=" + t.TempDir(), "tls.crt: no such file"},
 		{"PODINFO_GRPC_TLS=true PODINFO_CERT_PATH=" + dir + " PODINFO_GRPC_CLIENT_CA=" + dir + "/absent", "absent: no such file"},
-		{"PODINFO_GRPC_TLS=true PODINFO_CERT_PATH=" + dir + " PODINFO_GRPC_CLIENT_CA=" + key, "tls.key holds no PEM certificate"},
+		{"PODINFO_GRPC_TLS=true PODINFO_CERT_PATH=" + dir + " PODINFO_GRPC_CLIENT_CA=" + key, "tls.key contains no PEM certificate"},
 	} {
 		env := map[string]string{}
 		for _, kv := range strings.Fields(c.env) {
@@ -155,7 +155,8 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
-// Modules that make grpc-go end the process, or that would never be called.
+// Modules for which grpc-go would end the process, or whose methods would never be
+// called.
 type (
 	twin     struct{ grpctest.Service }
 	impostor struct{}
@@ -186,7 +187,7 @@ func TestRefusesModules(t *testing.T) {
 	}{
 		{[]registry.Module{new(grpctest.Service), new(twin)}, "modules test-service and twin both serve grpc.testing.TestService"},
 		{[]registry.Module{new(impostor)}, "module impostor: string is not a grpc_testing.TestServiceServer"},
-		{[]registry.Module{new(doctor)}, "module doctor: grpc.health.v1.Health is served already"},
+		{[]registry.Module{new(doctor)}, "module doctor: service grpc.health.v1.Health is reserved for grpc-server"},
 		{[]registry.Module{new(typo)}, "module typo: method RegisterGRPC is func(*grpcserver_test.typo, *grpc.Server), which is not grpcserver.Service: want func(grpc.ServiceRegistrar)"},
 		{[]registry.Module{new(typoToo)}, "module typo-too: method ServeRPC is func("},
 	} {
@@ -225,7 +226,7 @@ func TestMessageSize(t *testing.T) {
 	}
 }
 
-// A client that pings at once and again is told to calm down.
+// TestTooManyPings checks that a client that pings too often gets GOAWAY.
 func TestTooManyPings(t *testing.T) {
 	s := grpctest.Serve(t, nil)
 	c, err := net.Dial("tcp", s.Addr)
@@ -242,7 +243,7 @@ func TestTooManyPings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 10 {
-		framer.WritePing(false, [8]byte{}) // fails once the server has had enough
+		framer.WritePing(false, [8]byte{}) // fails once the server has closed the connection
 	}
 	for {
 		frame, err := framer.ReadFrame()
@@ -252,7 +253,7 @@ func TestTooManyPings(t *testing.T) {
 		switch f := frame.(type) {
 		case *http2.SettingsFrame:
 			if n, ok := f.Value(http2.SettingMaxConcurrentStreams); !f.IsAck() && (!ok || n == 0 || n > 10000) {
-				t.Errorf("calls at once: %d", n)
+				t.Errorf("limit of concurrent calls: %d", n)
 			}
 		case *http2.GoAwayFrame:
 			if f.ErrCode != http2.ErrCodeEnhanceYourCalm || string(f.DebugData()) != "too_many_pings" {
@@ -290,7 +291,7 @@ func TestSwitch(t *testing.T) {
 	}
 	err := s.Conn.Invoke(t.Context(), "/never.Service/Call", &versionpb.VersionRequest{}, new(versionpb.VersionResponse))
 	if st := status.Convert(err); st.Code() != codes.Unimplemented || st.Message() != "unknown service never.Service" {
-		t.Errorf("what was never there is another answer: %v", err)
+		t.Errorf("a service that does not exist: %v", err)
 	}
 }
 

@@ -16,23 +16,23 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// watchEvery is how often a Watch looks for a change. Checks ask others and
-// cannot announce one.
-const watchEvery = 200 * time.Millisecond
+// watchInterval is the time between two checks for a Watch. Readiness has to be
+// polled, because checks do not announce changes.
+const watchInterval = 200 * time.Millisecond
 
-// checkTimeout is how long the checks may take for those who watch.
+// checkTimeout limits the checks for a Watch.
 const checkTimeout = 2 * time.Second
 
 type servingStatus = grpc_health_v1.HealthCheckResponse_ServingStatus
 
 const (
-	serving    = grpc_health_v1.HealthCheckResponse_SERVING
-	notServing = grpc_health_v1.HealthCheckResponse_NOT_SERVING
-	noService  = grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN
+	serving        = grpc_health_v1.HealthCheckResponse_SERVING
+	notServing     = grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	serviceUnknown = grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN
 )
 
-// health answers grpc.health.v1 with the App's readiness, for every name
-// alike.
+// health implements grpc.health.v1 with the App's readiness. Every service has
+// the same status.
 type health struct {
 	grpc_health_v1.UnimplementedHealthServer
 	module   *Module
@@ -40,9 +40,9 @@ type health struct {
 	draining chan struct{}
 	once     sync.Once
 
-	mu   sync.Mutex
-	last servingStatus // what those who watch were told
-	seen time.Time     // when last was asked for
+	mu      sync.Mutex
+	last    servingStatus // the cached status for watchers
+	checked time.Time     // when last was determined
 }
 
 func newHealth(m *Module) *health {
@@ -50,12 +50,12 @@ func newHealth(m *Module) *health {
 	if r, err := registry.Use(m.host, capability.HealthProbers); err == nil {
 		s.ready = r.HealthProbes().Status
 	} else if !errors.Is(err, registry.ErrAbsent) {
-		m.host.Log.WithError(err).Warn("gRPC health follows the modules' own checks only")
+		m.host.Log.WithError(err).Warn("no single health module; gRPC health uses the modules' checks only")
 	}
 	return s
 }
 
-// drain ends the Watch streams, after a last NOT_SERVING.
+// drain ends the Watch streams after a last NOT_SERVING.
 func (s *health) drain() { s.once.Do(func() { close(s.draining) }) }
 
 func (s *health) status(ctx context.Context) servingStatus {
@@ -65,21 +65,21 @@ func (s *health) status(ctx context.Context) servingStatus {
 	return serving
 }
 
-// glance is status for all who watch: however many they are, the checks are
-// made once in watchEvery.
-func (s *health) glance() servingStatus {
+// cachedStatus returns the status for watchers. However many there are, the checks
+// run at most once per watchInterval.
+func (s *health) cachedStatus() servingStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.seen) >= watchEvery {
+	if time.Since(s.checked) >= watchInterval {
 		ctx, cancel := context.WithTimeout(s.module.host.Context(), checkTimeout)
 		defer cancel()
-		s.last, s.seen = s.status(ctx), time.Now()
+		s.last, s.checked = s.status(ctx), time.Now()
 	}
 	return s.last
 }
 
-// names are those that can be asked for: the whole, and the services that
-// answer now.
+// names returns the service names that have a status: those of the whole server
+// and those of the services that are served now.
 func (s *health) names() []string {
 	out := []string{"", s.module.ServiceName}
 	for _, x := range s.module.services {
@@ -92,7 +92,7 @@ func (s *health) names() []string {
 
 func (s *health) known(name string) bool { return slices.Contains(s.names(), name) }
 
-// Check answers for one name.
+// Check returns the status of one service.
 func (s *health) Check(ctx context.Context, req *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
 	if !s.known(req.GetService()) {
 		return nil, status.Error(codes.NotFound, "unknown service")
@@ -100,7 +100,7 @@ func (s *health) Check(ctx context.Context, req *grpc_health_v1.HealthCheckReque
 	return &grpc_health_v1.HealthCheckResponse{Status: s.status(ctx)}, nil
 }
 
-// List answers for every name.
+// List returns the status of every service.
 func (s *health) List(ctx context.Context, _ *grpc_health_v1.HealthListRequest) (*grpc_health_v1.HealthListResponse, error) {
 	now := s.status(ctx)
 	out := map[string]*grpc_health_v1.HealthCheckResponse{}
@@ -110,10 +110,10 @@ func (s *health) List(ctx context.Context, _ *grpc_health_v1.HealthListRequest) 
 	return &grpc_health_v1.HealthListResponse{Statuses: out}, nil
 }
 
-// Watch streams the changes. An unknown name is SERVICE_UNKNOWN for as long as
-// the client asks.
+// Watch sends the status of a service and each change of it. The status of an
+// unknown service is SERVICE_UNKNOWN; the stream stays open.
 func (s *health) Watch(req *grpc_health_v1.HealthCheckRequest, stream grpc.ServerStreamingServer[grpc_health_v1.HealthCheckResponse]) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	last := servingStatus(-1)
 	for draining := false; ; {
@@ -137,13 +137,13 @@ func (s *health) Watch(req *grpc_health_v1.HealthCheckRequest, stream grpc.Serve
 	}
 }
 
-// current is what one who watches is told.
+// current returns the status that a watcher of name is sent.
 func (s *health) current(name string, draining bool) servingStatus {
 	switch {
 	case !s.known(name):
-		return noService
+		return serviceUnknown
 	case draining:
 		return notServing
 	}
-	return s.glance()
+	return s.cachedStatus()
 }

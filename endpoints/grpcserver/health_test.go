@@ -23,16 +23,16 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// patient is a module that can be ill.
+// patient is a module that is ready unless it is ill.
 type patient struct {
-	ill   atomic.Bool
-	asked atomic.Int64
+	ill    atomic.Bool
+	checks atomic.Int64
 }
 
 func (*patient) Info() registry.Info { return registry.Info{Name: "patient"} }
 
 func (p *patient) Ready(context.Context) error {
-	p.asked.Add(1)
+	p.checks.Add(1)
 	if p.ill.Load() {
 		return errors.New("ill")
 	}
@@ -43,7 +43,7 @@ func post(s *grpctest.Server, path string) {
 	s.App.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, nil))
 }
 
-// list is what the whole says of each name.
+// list returns the status of each service.
 func list(t *testing.T, s *grpctest.Server) map[string]string {
 	t.Helper()
 	res, err := healthpb.NewHealthClient(s.Conn).List(t.Context(), &healthpb.HealthListRequest{})
@@ -108,7 +108,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// Without the health module it is the modules' own checks that count.
+// TestHealthAlone checks that without the health module the modules' checks decide.
 func TestHealthAlone(t *testing.T) {
 	p := new(patient)
 	s := grpctest.Serve(t, nil, p)
@@ -145,10 +145,10 @@ func expect(t *testing.T, w watch, want string) {
 
 func TestWatch(t *testing.T) {
 	s := grpctest.Serve(t, nil, new(health.Module), new(version.Module))
-	whole, service, nothing := watching(t, s, ""), watching(t, s, "version.VersionService"), watching(t, s, "nothing")
+	whole, service, unknown := watching(t, s, ""), watching(t, s, "version.VersionService"), watching(t, s, "nothing")
 	expect(t, whole, "SERVING")
 	expect(t, service, "SERVING")
-	expect(t, nothing, "SERVICE_UNKNOWN")
+	expect(t, unknown, "SERVICE_UNKNOWN")
 	post(s, "/readyz/disable")
 	expect(t, whole, "NOT_SERVING")
 	expect(t, service, "NOT_SERVING")
@@ -163,14 +163,15 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, whole, "NOT_SERVING")
-	for name, w := range map[string]watch{"whole": whole, "service": service, "nothing": nothing} {
+	for name, w := range map[string]watch{"whole": whole, "service": service, "unknown": unknown} {
 		if _, err := w.Recv(); status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "shutting down" {
 			t.Errorf("%s ends with %v", name, err)
 		}
 	}
 }
 
-// However many watch, the checks are made at most every 200 ms.
+// TestWatchersShareTheChecks checks that the checks run at most every 200 ms for
+// any number of watchers.
 func TestWatchersShareTheChecks(t *testing.T) {
 	p := new(patient)
 	s := grpctest.Serve(t, nil, p)
@@ -185,12 +186,13 @@ func TestWatchersShareTheChecks(t *testing.T) {
 	for _, w := range all {
 		expect(t, w, "NOT_SERVING")
 	}
-	if asked, most := p.asked.Load(), int64(time.Since(began)/(200*time.Millisecond))+1; asked > most {
-		t.Errorf("%d checks, want at most %d", asked, most)
+	if checks, most := p.checks.Load(), int64(time.Since(began)/(200*time.Millisecond))+1; checks > most {
+		t.Errorf("%d checks, want at most %d", checks, most)
 	}
 }
 
-// Both versions of the reflection service list what answers, and describe it.
+// TestReflection checks that both versions of the reflection service list and
+// describe the services that are on.
 func TestReflection(t *testing.T) {
 	s := grpctest.Serve(t, nil, new(version.Module), new(grpctest.Service))
 	own := []string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
@@ -211,8 +213,8 @@ func TestReflection(t *testing.T) {
 	}
 }
 
-// reflect asks a version of the reflection service. Their messages are the
-// same.
+// reflect calls one version of the reflection service. Both versions use the same
+// messages.
 func reflect(t *testing.T, s *grpctest.Server, version string) (services []string, files int) {
 	t.Helper()
 	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}

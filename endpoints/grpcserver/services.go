@@ -12,8 +12,8 @@ import (
 
 // A Service is a module that also speaks gRPC.
 type Service interface {
-	// RegisterGRPC is pure, like Routes: it is called more than once, for the
-	// first time before Provision.
+	// RegisterGRPC registers the module's services. Like Routes it must have no
+	// side effects: it is called more than once, the first time before Provision.
 	RegisterGRPC(grpc.ServiceRegistrar)
 }
 
@@ -28,7 +28,7 @@ type service struct {
 	module string
 }
 
-// methods are the full names of the service's methods.
+// methods returns the full names of the service's methods.
 func (s service) methods() (out []string) {
 	for _, d := range s.desc.Methods {
 		out = append(out, "/"+s.desc.ServiceName+"/"+d.MethodName)
@@ -39,23 +39,23 @@ func (s service) methods() (out []string) {
 	return out
 }
 
-// shelf collects the services of one module after the other. What grpc-go
-// would end the process for is an error here.
-type shelf struct {
-	module   string // whose turn it is
+// registrar collects the modules' services. It turns mistakes for which grpc-go
+// would end the process into errors.
+type registrar struct {
+	module   string // the module that is registering its services
 	services []service
 	errs     []error
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
-func (s *shelf) RegisterService(desc *grpc.ServiceDesc, impl any) {
+func (s *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	want := reflect.TypeOf(desc.HandlerType).Elem()
 	if !reflect.TypeOf(impl).Implements(want) {
 		s.errs = append(s.errs, fmt.Errorf("module %s: %T is not a %v", s.module, impl, want))
 		return
 	}
 	if internal("/" + desc.ServiceName) {
-		s.errs = append(s.errs, fmt.Errorf("module %s: %s is served already", s.module, desc.ServiceName))
+		s.errs = append(s.errs, fmt.Errorf("module %s: service %s is reserved for grpc-server", s.module, desc.ServiceName))
 		return
 	}
 	for _, x := range s.services {
@@ -67,9 +67,9 @@ func (s *shelf) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.services = append(s.services, service{desc, impl, s.module})
 }
 
-// collect asks the modules that are on or on standby for their services.
+// collect returns the services of the modules that are on or on standby.
 func collect(h *registry.Host) ([]service, error) {
-	s := new(shelf)
+	s := new(registrar)
 	for _, m := range h.Modules() {
 		if m.State == registry.Off {
 			continue
@@ -93,15 +93,15 @@ func (m *Module) ListRPCs() (out []string) {
 	return out
 }
 
-// shown is the server to its reflection, which does not list the services of
-// modules that are switched off.
-type shown struct {
+// reflected is the server as the reflection service lists it: without the services
+// of modules that are switched off.
+type reflected struct {
 	*grpc.Server
 	module *Module
 }
 
 // GetServiceInfo implements reflection.ServiceInfoProvider.
-func (s shown) GetServiceInfo() map[string]grpc.ServiceInfo {
+func (s reflected) GetServiceInfo() map[string]grpc.ServiceInfo {
 	out := s.Server.GetServiceInfo()
 	for name := range out {
 		if s.module.hidden(name) {
@@ -111,7 +111,7 @@ func (s shown) GetServiceInfo() map[string]grpc.ServiceInfo {
 	return out
 }
 
-// hidden reports whether the service is of a module that is switched off.
+// hidden reports whether the service belongs to a module that is switched off.
 func (m *Module) hidden(name string) bool {
 	for _, s := range m.services {
 		if s.desc.ServiceName == name {

@@ -15,20 +15,20 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Module is http-server.
+// Module is the http-server module.
 type Module struct {
-	// Listener, when there is one, stands for the HTTP port: a harness has the
-	// real server serve on it. Host and Port are not used then. It is closed
-	// with the server.
+	// Listener, when set, is served instead of the HTTP port, and Host and Port
+	// are ignored. A test harness uses it to run the real server. The server
+	// closes it.
 	Listener net.Listener `env:"-"`
 
-	Host       string        `env:"HOST" doc:"address to listen on, empty for all"`
-	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port, 0 for none" accepts:"a port number, 0 to 65535"`
-	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port, 0 for none" accepts:"a port number, 0 to 65535"`
-	CertPath   string        `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; replaced files are taken up"`
+	Host       string        `env:"HOST" doc:"address to listen on; empty means all addresses"`
+	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	CertPath   string        `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change"`
 	H2C        bool          `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
-	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice that time" accepts:"a duration above zero"`
-	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of a request's header" accepts:"a number of bytes, at least 1024"`
+	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice this time" accepts:"a duration above zero"`
+	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
 
 	host    *registry.Host
 	servers []*serve.Server
@@ -60,7 +60,7 @@ func (m *Module) Validate() error {
 // Provision keeps the host.
 func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
 
-// Start opens the ports, and serves when all are open.
+// Start opens the ports and starts to serve once all of them are open.
 func (m *Module) Start(ctx context.Context) error {
 	if m.Listener != nil {
 		m.open(m.Listener, nil, "Starting HTTP Server.")
@@ -71,7 +71,7 @@ func (m *Module) Start(ctx context.Context) error {
 	}
 	if m.SecurePort > 0 {
 		pair, err := tlscert.Load(m.CertPath, func(err error) {
-			m.host.Log.WithError(err).Warn("the replaced certificate cannot be used, the one before it stays")
+			m.host.Log.WithError(err).Warn("certificate not reloaded; keeping the current one")
 		})
 		if err != nil {
 			return errors.Join(err, m.close())
@@ -124,8 +124,8 @@ func (m *Module) server(conf *tls.Config) *http.Server {
 	return srv
 }
 
-// Addr is the address of the HTTP port, or of the HTTPS port when it is the
-// only one.
+// Addr returns the address of the HTTP port, or of the HTTPS port when that is
+// the only one, or nil before Start.
 func (m *Module) Addr() net.Addr {
 	if len(m.servers) == 0 {
 		return nil
@@ -133,8 +133,8 @@ func (m *Module) Addr() net.Addr {
 	return m.servers[0].Addr()
 }
 
-// Drain closes the ports and answers what has arrived. Both ports drain at
-// once.
+// Drain closes the ports and responds to the requests that have arrived, on both
+// ports in parallel.
 func (m *Module) Drain(ctx context.Context) error {
 	errs := make(chan error)
 	for _, s := range m.servers {
@@ -147,7 +147,7 @@ func (m *Module) Drain(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// Stop closes what is still open.
+// Stop closes the ports and all connections.
 func (m *Module) Stop(context.Context) error { return m.close() }
 
 func (m *Module) close() error {

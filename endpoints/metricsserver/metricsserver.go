@@ -1,5 +1,5 @@
-// Package metricsserver serves metrics, health and profiles on a port of their
-// own, at fixed paths whatever the prefix is.
+// Package metricsserver serves metrics, health and profiles on a separate port,
+// at paths that do not depend on the prefix.
 package metricsserver
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// Module is metrics-server.
+// Module is the metrics-server module.
 type Module struct {
-	Host string `env:"HOST" doc:"address to listen on, empty for all"`
-	Port int    `env:"PORT_METRICS" envDefault:"0" doc:"port for metrics, health and profiles, 0 for none" accepts:"a port number, 0 to 65535"`
+	Host string `env:"HOST" doc:"address to listen on; empty means all addresses"`
+	Port int    `env:"PORT_METRICS" envDefault:"0" doc:"port for metrics, health and profiles; 0 turns it off" accepts:"a port number, 0 to 65535"`
 
 	host    *registry.Host
 	metrics capability.MetricsPage
@@ -30,19 +30,19 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "metrics-server", Doc: "Serve metrics, health and profiles on a port of their own.",
+	return registry.Info{Name: "metrics-server", Doc: "Serve metrics, health and profiles on a separate port.",
 		OptIn: true, EnableVar: "PORT_METRICS", Unprefixed: true}
 }
 
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	if m.Port < 1 || m.Port > 65535 {
-		return registry.Invalid("Port", "a port number, 1 to 65535, as metrics-server is on")
+		return registry.Invalid("Port", "a port number, 1 to 65535, because metrics-server is on")
 	}
 	return nil
 }
 
-// Provision finds what is served. It may be missing.
+// Provision finds the modules whose handlers are served. Both are optional.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.admins = registry.All(h, capability.AdminAPIs)
@@ -66,11 +66,11 @@ func (m *Module) Start(ctx context.Context) error {
 		Handler:           m.mux(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second, // a profile extends it by its own time
+		WriteTimeout:      30 * time.Second, // a profile extends it by its duration
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          jsonlog.Std(m.host.Log),
-		// A profile in the making ends with the module, not the other way around.
+		// A profile that is being recorded must not delay the module's stop.
 		BaseContext: func(net.Listener) context.Context { return m.host.Context() },
 	}, l)
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting metrics server.")
@@ -104,7 +104,7 @@ func (m *Module) mux() *http.ServeMux {
 	return mux
 }
 
-// Addr is where the server listens.
+// Addr returns the address of the port, or nil before Start.
 func (m *Module) Addr() net.Addr {
 	if m.server == nil {
 		return nil
@@ -112,8 +112,9 @@ func (m *Module) Addr() net.Addr {
 	return m.server.Addr()
 }
 
-// Stop closes the port and answers what has arrived until ctx is done. There
-// is no Drain, so that the last moments of the others can still be watched.
+// Stop closes the port and responds to the requests that have arrived, until ctx
+// is done. The module has no Drain, so that metrics can be read while other
+// modules drain.
 func (m *Module) Stop(ctx context.Context) error {
 	return errors.Join(m.server.Drain(ctx), m.server.Close())
 }

@@ -24,21 +24,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func say(code int, text string) http.Handler {
+func respond(code int, text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(code)
 		io.WriteString(w, text)
 	})
 }
 
-// counter and doctor are as much of a metrics and of a health module as is
-// asked for.
+// counter and doctor are minimal metrics and health modules.
 type counter struct{ started bool }
 
 func (*counter) Info() registry.Info           { return registry.Info{Name: "counter"} }
 func (c *counter) Start(context.Context) error { c.started = true; return nil }
 func (c *counter) MetricsPageHandler() http.Handler {
-	return say(200, fmt.Sprint("started ", c.started))
+	return respond(200, fmt.Sprint("started ", c.started))
 }
 
 type doctor struct{ probes }
@@ -48,11 +47,11 @@ type probes = capability.HealthProbes
 func (d *doctor) HealthProbes() capability.HealthProbes { return d }
 
 func (*doctor) Info() registry.Info   { return registry.Info{Name: "doctor"} }
-func (*doctor) Healthz() http.Handler { return say(200, "alive") }
-func (*doctor) Readyz() http.Handler  { return say(503, "not yet") }
+func (*doctor) Healthz() http.Handler { return respond(200, "alive") }
+func (*doctor) Readyz() http.Handler  { return respond(503, "not yet") }
 
-// start starts mods with a metrics server on a port that is free. Another
-// process may take the port in between, then there is another try.
+// start starts mods with a metrics server on a free port. It tries again when
+// another process takes the port in the meantime.
 func start(t *testing.T, mods ...registry.Module) (app *registry.App, url string) {
 	t.Helper()
 	return startWith(t, nil, mods...)
@@ -123,7 +122,8 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// The API of faults is there and nowhere else, behind its token.
+// TestServesTheFaultsAPI checks that the faults API is served on this port only
+// and requires its token.
 func TestServesTheFaultsAPI(t *testing.T) {
 	app, url := startWith(t, map[string]string{"PODINFO_FAULTS": "rules: [{name: r, fault: {reset: true}}]", "PODINFO_FAULTS_ADMIN": "true", "PODINFO_FAULTS_ADMIN_TOKEN": "s3cret"}, new(faults.Module))
 	for _, c := range []struct {
@@ -160,7 +160,8 @@ func TestServesTheFaultsAPI(t *testing.T) {
 	}
 }
 
-// A profile that takes longer than the shutdown may is handed out as it is.
+// TestStopEndsProfile checks that a profile that would outlast the shutdown ends
+// early and is sent.
 func TestStopEndsProfile(t *testing.T) {
 	app, url := start(t)
 	res, err := http.Get(url + "/debug/pprof/trace?seconds=3600")
@@ -179,7 +180,7 @@ func TestStopEndsProfile(t *testing.T) {
 	}
 }
 
-// late is stopped after the listeners and drained before them.
+// late is a module that reads /healthz while it drains.
 type late struct {
 	url  string
 	seen int
@@ -196,7 +197,7 @@ func (l *late) Drain(context.Context) error {
 	return res.Body.Close()
 }
 
-func TestAnswersWhileOthersDrain(t *testing.T) {
+func TestServesWhileOthersDrain(t *testing.T) {
 	l := new(late)
 	app, url := start(t, l)
 	l.url = url
@@ -225,13 +226,13 @@ func TestTakenPort(t *testing.T) {
 func TestSettings(t *testing.T) {
 	for _, c := range []struct {
 		vars map[string]string
-		want string // "" for off
+		want string // "" when the module is off
 	}{
 		{nil, ""},
 		{map[string]string{"PODINFO_PORT_METRICS": "0"}, ""},
 		{map[string]string{"PODINFO_PORT_METRICS": "70000"}, "PODINFO_PORT_METRICS"},
 		{map[string]string{"PODINFO_PORT_METRICS": "-1"}, "PODINFO_PORT_METRICS"},
-		{map[string]string{"PODINFO_METRICS_SERVER_ENABLED": "true"}, `PODINFO_PORT_METRICS="0": want a port number, 1 to 65535, as metrics-server is on`},
+		{map[string]string{"PODINFO_METRICS_SERVER_ENABLED": "true"}, `PODINFO_PORT_METRICS="0": want a port number, 1 to 65535, because metrics-server is on`},
 	} {
 		app, err := registry.New([]registry.Module{new(metricsserver.Module)}, registry.Env(c.vars))
 		if c.want != "" {

@@ -16,68 +16,70 @@ import (
 )
 
 const (
-	writeTimeout = 10 * time.Second // for one write to a client that is slow to read
-	closeTimeout = 5 * time.Second  // for a client to close after its error was named
-	readBuffer   = 512              // bytes a connection keeps for what it reads
+	writeTimeout = 10 * time.Second // for one write to a client that reads slowly
+	closeTimeout = 5 * time.Second  // for a client to close after it was told its protocol error
+	readBuffer   = 512              // bytes
 )
 
-var errIdle = errors.New("nothing heard for too long")
+var errIdle = errors.New("idle timeout")
 
-// client is a connection. But for asked, it belongs to its reader.
+// client is a connection. Only its reader may use it, except for pending.
 type client struct {
 	net.Conn
-	m       *Module
-	head    []byte        // what came behind the handshake
-	in      *bufio.Reader // reads by Read
-	header  [ws.MaxHeaderSize]byte
-	message *message      // the one being received
-	heard   time.Time     // when the last whole frame had come
-	until   time.Time     // once a close frame was sent: when waiting for the client's ends
-	asked   atomic.Uint32 // by others
+	m        *Module
+	early    []byte        // data that the client sent together with the handshake
+	in       *bufio.Reader // reads by Read
+	header   [ws.MaxHeaderSize]byte
+	message  *message      // the message being received
+	received time.Time     // when the last complete frame arrived
+	closeBy  time.Time     // after a close frame was sent: when to stop waiting for the client's
+	pending  atomic.Uint32 // flags set by other goroutines
 }
 
-// closing ends a connection with a close frame (RFC 6455, 7.4).
+// closing is the error that ends a connection with a close frame (RFC 6455,
+// section 7.4).
 type closing struct {
-	code     ws.StatusCode // 0 for none
-	reason   string
-	answer   bool // the client closed first
-	patience time.Duration
+	code    ws.StatusCode // 0 for none
+	reason  string
+	isReply bool          // the client sent its close frame first
+	wait    time.Duration // for the client's close frame
 }
 
 func (c closing) Error() string { return fmt.Sprintf("closed with %d %s", c.code, c.reason) }
 
 func violation(code ws.StatusCode, reason string) closing {
-	return closing{code: code, reason: reason, patience: closeTimeout}
+	return closing{code: code, reason: reason, wait: closeTimeout}
 }
 
 // serve reads until the connection ends.
 func (c *client) serve() {
 	c.in = bufio.NewReaderSize(c, readBuffer)
-	c.heard = time.Now()
-	err := c.wake()
+	c.received = time.Now()
+	err := c.handlePending()
 	for err == nil {
-		err = c.frame()
+		err = c.readFrame()
 	}
-	if bye, ok := errors.AsType[closing](err); ok {
-		c.bye(bye)
+	if cl, ok := errors.AsType[closing](err); ok {
+		c.sendClose(cl)
 	}
 	c.end(err)
 }
 
-func (c *client) end(why error) {
+func (c *client) end(err error) {
 	c.Close()
 	c.m.clients.remove(c)
 	if log := c.m.host.Log; log.Logger.IsLevelEnabled(logrus.DebugLevel) {
-		log.WithField("remote", c.RemoteAddr().String()).WithError(why).Debug("websocket ended")
+		log.WithField("remote", c.RemoteAddr().String()).WithError(err).Debug("websocket connection closed")
 	}
 }
 
-// Read reads from the client, and does between two reads what was asked for.
+// Read reads from the client. While it waits for data, it handles the pending
+// flags.
 func (c *client) Read(p []byte) (int, error) {
-	if len(c.head) > 0 {
-		n := copy(p, c.head)
-		if c.head = c.head[n:]; len(c.head) == 0 {
-			c.head = nil
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
 		}
 		return n, nil
 	}
@@ -89,19 +91,20 @@ func (c *client) Read(p []byte) (int, error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
-		if err := c.wake(); err != nil {
+		if err := c.handlePending(); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// wake comes when the read deadline has passed: time is up, or something was
-// asked for. The deadline is set anew before asked is read, so that what is
-// asked for from here on is a deadline passed again.
-func (c *client) wake() error {
-	end := c.until
+// handlePending runs when the read deadline has passed, either because of a
+// timeout or because another goroutine has set a flag. It resets the deadline
+// before it reads the flags, so that a flag set later interrupts the reader
+// again.
+func (c *client) handlePending() error {
+	end := c.closeBy
 	if end.IsZero() {
-		end = c.heard.Add(c.m.IdleTimeout)
+		end = c.received.Add(c.m.IdleTimeout)
 	}
 	if !time.Now().Before(end) {
 		return errIdle
@@ -109,24 +112,24 @@ func (c *client) wake() error {
 	if err := c.SetReadDeadline(end); err != nil {
 		return err
 	}
-	asked := c.asked.Swap(0)
-	if asked == 0 || !c.until.IsZero() {
-		return nil // nothing may follow a close frame
+	flags := c.pending.Swap(0)
+	if flags == 0 || !c.closeBy.IsZero() {
+		return nil // no frame may follow a close frame
 	}
-	if asked&goAway != 0 {
-		return closing{code: ws.StatusGoingAway, reason: "going away", patience: c.m.IdleTimeout}
+	if flags&goAway != 0 {
+		return closing{code: ws.StatusGoingAway, reason: "going away", wait: c.m.IdleTimeout}
 	}
 	var out []byte
-	if asked&sendStatus != 0 {
+	if flags&sendStatus != 0 {
 		out = append(out, *c.m.status.Load()...)
 	}
-	if asked&sendPing != 0 {
+	if flags&sendPing != 0 {
 		out = append(out, ws.CompiledPing...)
 	}
 	return c.write(out)
 }
 
-// write sends whole frames in one piece.
+// write sends complete frames in one write.
 func (c *client) write(b []byte) error {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
@@ -134,13 +137,13 @@ func (c *client) write(b []byte) error {
 	if _, err := c.Conn.Write(b); err != nil {
 		return err
 	}
-	// TLS may have to write while it reads, when this deadline is long gone.
+	// Reset the deadline: TLS may have to write during a later read.
 	return c.SetWriteDeadline(time.Time{})
 }
 
-// frame takes one frame (RFC 6455, 5.2). A fragmented message may have control
-// frames between its parts.
-func (c *client) frame() error {
+// readFrame reads one frame (RFC 6455, section 5.2) and handles it. Control
+// frames may come between the frames of a fragmented message.
+func (c *client) readFrame() error {
 	h, err := ws.ReadHeaderBuffer(c.in, c.header[:])
 	if errors.Is(err, ws.ErrHeaderLengthMSB) {
 		return violation(ws.StatusProtocolError, "frame length out of range")
@@ -170,18 +173,19 @@ func (c *client) control(h ws.Header) error {
 	case ws.OpPing:
 		return c.write(ws.MustCompileFrame(ws.NewPongFrame(p)))
 	case ws.OpClose:
-		return answer(p)
+		return closeReply(p)
 	}
-	return nil // a pong has said all by coming
+	return nil // a pong needs no handling beyond updating c.received
 }
 
-// answer mirrors a close frame that is sound.
-func answer(p []byte) closing {
+// closeReply returns the reply to a close frame with payload p: the same code if
+// the payload is valid.
+func closeReply(p []byte) closing {
 	if len(p) == 0 {
-		return closing{answer: true}
+		return closing{isReply: true}
 	}
 	if len(p) == 1 {
-		return violation(ws.StatusProtocolError, "half a status code")
+		return violation(ws.StatusProtocolError, "incomplete status code")
 	}
 	code, reason := ws.ParseCloseFrameData(p)
 	switch err := ws.CheckCloseFrameData(code, reason); {
@@ -190,7 +194,7 @@ func answer(p []byte) closing {
 	case err != nil:
 		return violation(ws.StatusProtocolError, err.Error())
 	}
-	return closing{code: code, answer: true}
+	return closing{code: code, isReply: true}
 }
 
 func (c *client) data(h ws.Header) (err error) {
@@ -209,11 +213,11 @@ func (c *client) data(h ws.Header) (err error) {
 	if msg.op == ws.OpText && !utf8.Valid(msg.in) {
 		return violation(ws.StatusInvalidFramePayloadData, "text is not UTF-8")
 	}
-	return c.write(msg.echo(c.heard))
+	return c.write(msg.echo(c.received))
 }
 
-// payload appends h's payload to b. It believes no length: memory grows as the
-// bytes come.
+// payload reads the payload of a frame and appends it to b. It does not trust the
+// declared length: memory grows as data arrives.
 func (c *client) payload(b []byte, h ws.Header) ([]byte, error) {
 	const step = 32 << 10
 	for done := 0; int64(done) < h.Length; {
@@ -226,27 +230,27 @@ func (c *client) payload(b []byte, h ws.Header) ([]byte, error) {
 		ws.Cipher(b[at:], h.Mask, done)
 		done += n
 	}
-	c.heard = time.Now()
+	c.received = time.Now()
 	return b, nil
 }
 
-// bye sends the close frame. A client that has not closed yet is given time to
-// read it: to close the socket over its unread bytes would reset the
-// connection and take the frame away from it.
-func (c *client) bye(b closing) {
+// sendClose sends a close frame. If the client has not sent its own yet,
+// sendClose waits for it: closing the socket while data is unread would reset the
+// connection, and the client could lose the frame.
+func (c *client) sendClose(cl closing) {
 	var body []byte
-	if b.code != 0 {
-		body = ws.NewCloseFrameBody(b.code, b.reason)
+	if cl.code != 0 {
+		body = ws.NewCloseFrameBody(cl.code, cl.reason)
 	}
-	if c.write(ws.MustCompileFrame(ws.NewCloseFrame(body))) != nil || b.answer {
+	if c.write(ws.MustCompileFrame(ws.NewCloseFrame(body))) != nil || cl.isReply {
 		return
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	}
 	c.message = nil
-	c.until = time.Now().Add(b.patience)
-	if c.SetReadDeadline(c.until) == nil {
+	c.closeBy = time.Now().Add(cl.wait)
+	if c.SetReadDeadline(c.closeBy) == nil {
 		io.Copy(io.Discard, c.in)
 	}
 }

@@ -12,14 +12,14 @@ import (
 type clients struct {
 	mu      sync.Mutex
 	all     map[*client]struct{}
-	n       int // those in all, and those being added
+	n       int // number of connections, including those being added
 	drained drain.Signal
 	cutting bool
-	came    chan struct{} // holds something when there may be a first client
+	arrived chan struct{} // wakes the module's timers when a client is added
 }
 
 func (cs *clients) init() {
-	cs.all, cs.drained, cs.came = map[*client]struct{}{}, drain.New(), make(chan struct{}, 1)
+	cs.all, cs.drained, cs.arrived = map[*client]struct{}{}, drain.New(), make(chan struct{}, 1)
 }
 
 func (cs *clients) count() int {
@@ -28,7 +28,8 @@ func (cs *clients) count() int {
 	return cs.n
 }
 
-// reserve makes room for one more, which add or release has to follow.
+// reserve reserves a place for one more connection and reports whether there was
+// one. The caller must then call add or release.
 func (cs *clients) reserve(limit int) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -42,20 +43,21 @@ func (cs *clients) reserve(limit int) bool {
 func (cs *clients) release() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.less()
+	cs.removeOneLocked()
 }
 
-// add takes c in. One that comes late is told at once what the others were.
+// add adds a connection. If the module is draining already, it gets the same
+// requests as the connections before it.
 func (cs *clients) add(c *client) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.all[c] = struct{}{}
 	select {
-	case cs.came <- struct{}{}:
+	case cs.arrived <- struct{}{}:
 	default:
 	}
 	if cs.drained.Started() {
-		c.ask(goAway)
+		c.request(goAway)
 	}
 	if cs.cutting {
 		c.cut()
@@ -66,20 +68,21 @@ func (cs *clients) remove(c *client) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(cs.all, c)
-	cs.less()
+	cs.removeOneLocked()
 }
 
-func (cs *clients) less() {
+// removeOneLocked counts one connection less. The caller must hold cs.mu.
+func (cs *clients) removeOneLocked() {
 	cs.n--
 	cs.drained.Left(cs.n)
 }
 
-// ask asks every reader for what.
-func (cs *clients) ask(what uint32) {
+// requestAll sets a flag for every connection.
+func (cs *clients) requestAll(flag uint32) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for c := range cs.all {
-		c.ask(what)
+		c.request(flag)
 	}
 }
 
@@ -90,12 +93,11 @@ func (cs *clients) drain() {
 		return
 	}
 	for c := range cs.all {
-		c.ask(goAway)
+		c.request(goAway)
 	}
 }
 
-// cut ends every connection, whatever its reader is waiting for, and says how
-// many there were.
+// cut closes every connection without a close frame and returns their number.
 func (cs *clients) cut() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -106,22 +108,22 @@ func (cs *clients) cut() int {
 	return cs.n
 }
 
-// What a reader may be asked for.
+// The flags in client.pending.
 const (
 	sendStatus uint32 = 1 << iota
 	sendPing
 	goAway
 )
 
-// ask never waits: asking twice for the same is asking once. The deadline is
-// one that has passed.
-func (c *client) ask(what uint32) {
-	c.asked.Or(what)
+// request sets a flag in c.pending and interrupts the reader with a deadline in
+// the past. It does not block.
+func (c *client) request(flag uint32) {
+	c.pending.Or(flag)
 	c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// cut never waits either, as closing a TLS connection would: it has a last
-// record to send.
+// cut closes the connection. It does not block: below TLS, whose Close would wait
+// to send a last record.
 func (c *client) cut() {
 	conn := c.Conn
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {

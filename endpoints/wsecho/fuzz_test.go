@@ -8,8 +8,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
-// FuzzFrames feeds a server what is no frames at all. The bubble finds hangs
-// and goroutines left behind: it panics when all in it wait for ever.
+// FuzzFrames sends arbitrary data to the server. The testing/synctest bubble
+// detects hangs and leaked goroutines: it panics when all of its goroutines are
+// blocked forever.
 func FuzzFrames(f *testing.F) {
 	for _, c := range conversations {
 		if len(c.send) < 4096 {
@@ -17,10 +18,10 @@ func FuzzFrames(f *testing.F) {
 			f.Add([]byte(c.send), uint16(3))
 		}
 	}
-	f.Fuzz(func(t *testing.T, frames []byte, behind uint16) {
+	f.Fuzz(func(t *testing.T, frames []byte, withHandshake uint16) {
 		synctest.Test(t, func(t *testing.T) {
 			app, _ := registrytest.New(t, quiet, new(Module))
-			early := min(int(behind), len(frames), 2048)
+			early := min(int(withHandshake), len(frames), 2048)
 			p := pipe(t, app, string(frames[:early]))
 			ended := make(chan struct{})
 			go func() {
@@ -38,7 +39,7 @@ func FuzzFrames(f *testing.F) {
 				}
 			}()
 			p.Write(frames[early:])
-			synctest.Wait() // all is answered
+			synctest.Wait() // until the server has processed everything
 			p.Close()
 			<-ended
 		})

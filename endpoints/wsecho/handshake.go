@@ -27,9 +27,9 @@ func (m *Module) Routes() []registry.Route {
 	}}
 }
 
-// upgrade answers the opening handshake (RFC 6455, 4.2) and leaves the
-// connection to its reader. It returns at once, because net/http keeps some
-// 11 KiB for a handler that does not.
+// upgrade completes the opening handshake (RFC 6455, section 4.2) and starts the
+// connection's reader in a new goroutine. It returns right away, because net/http
+// holds about 11 KiB for a handler that runs.
 func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 	if code := refusal(r); code != 0 {
 		w.Header().Set("Sec-Websocket-Version", "13")
@@ -37,7 +37,7 @@ func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !m.clients.reserve(m.MaxConnections) {
-		reply.Error(w, http.StatusServiceUnavailable, "no more connections are taken")
+		reply.Error(w, http.StatusServiceUnavailable, "no more connections are accepted")
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -46,7 +46,7 @@ func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 		reply.Error(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	c := &client{Conn: conn, m: m, head: behind(rw.Reader)}
+	c := &client{Conn: conn, m: m, early: buffered(rw.Reader)}
 	m.clients.add(c)
 	err = c.write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 		accept(r.Header.Get("Sec-Websocket-Key")) + "\r\n\r\n"))
@@ -57,7 +57,7 @@ func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 	m.host.Go(func(context.Context) { c.serve() })
 }
 
-// refusal is the status of a request that is not upgraded, or 0.
+// refusal returns the status for a request that cannot be upgraded, or 0.
 func refusal(r *http.Request) int {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key"))
 	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1 || r.ContentLength != 0 ||
@@ -71,7 +71,8 @@ func refusal(r *http.Request) int {
 	return 0
 }
 
-// sameOrigin keeps pages of other sites out. Programs send no Origin.
+// sameOrigin reports whether the request may be upgraded: it has no Origin header,
+// as from clients other than browsers, or comes from a page of the same host.
 func sameOrigin(r *http.Request) bool {
 	for _, origin := range r.Header["Origin"] {
 		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
@@ -81,6 +82,7 @@ func sameOrigin(r *http.Request) bool {
 	return true
 }
 
+// hasToken reports whether a header's comma-separated values contain token.
 func hasToken(values []string, token string) bool {
 	for _, v := range values {
 		for t := range strings.SplitSeq(v, ",") {
@@ -92,16 +94,16 @@ func hasToken(values []string, token string) bool {
 	return false
 }
 
-// accept proves that the handshake was understood (RFC 6455, 4.2.2). The hash
-// protects nothing.
+// accept returns the Sec-WebSocket-Accept for a key (RFC 6455, section 4.2.2). The
+// protocol prescribes SHA-1, which has no security purpose here.
 func accept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// behind is what the client sent behind its handshake. It is copied, so that
-// the buffer of net/http can go.
-func behind(r *bufio.Reader) []byte {
+// buffered returns a copy of the data that r has buffered, so that net/http's
+// buffer can be freed.
+func buffered(r *bufio.Reader) []byte {
 	b, _ := r.Peek(r.Buffered())
 	return append([]byte(nil), b...)
 }

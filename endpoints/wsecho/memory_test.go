@@ -17,12 +17,12 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// serverVariable makes the test binary the server that is measured, so that
-// the clients' memory is not counted.
+// serverVariable makes the test binary run the measured server, so that the
+// memory of the clients is not counted.
 const serverVariable = "WSECHO_MEASURED_SERVER"
 
-// measuredServer says its address and then, for each line it reads, its
-// resident memory in bytes.
+// measuredServer prints its URL, and then its resident memory in bytes for each
+// line that it reads.
 func measuredServer() {
 	app, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{"PODINFO_WS_ECHO_STATUS_INTERVAL": "1s"}))
 	if err == nil {
@@ -41,15 +41,16 @@ func measuredServer() {
 	}
 }
 
+// resident returns the resident memory of this process in bytes.
 func resident() int {
-	b, _ := os.ReadFile("/proc/self/statm") // in pages; the second field is the resident set
+	b, _ := os.ReadFile("/proc/self/statm") // the second field is the resident set in pages
 	var size, pages int
 	fmt.Sscan(string(b), &size, &pages)
 	return pages * os.Getpagesize()
 }
 
-// BenchmarkIdleMemory reports the resident memory of a connection that has
-// echoed once and been sent a status message, with 5,000 of them open.
+// BenchmarkIdleMemory reports the resident memory per connection with 5,000 open
+// connections, each of which has echoed a message and sent a status message.
 func BenchmarkIdleMemory(b *testing.B) {
 	const limit = 7 << 10
 	if runtime.GOOS != "linux" {
@@ -64,13 +65,13 @@ func BenchmarkIdleMemory(b *testing.B) {
 	}
 }
 
-// idleMemory starts a server of its own, because one that has had as many
-// connections before has memory to give them.
+// idleMemory returns the bytes per connection. It starts a new server each time,
+// because one that has had connections before reuses their memory.
 func idleMemory(b *testing.B, connections int) (each int) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serverVariable+"=1")
 	cmd.Stderr = os.Stderr
-	ask, err := cmd.StdinPipe()
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -82,32 +83,33 @@ func idleMemory(b *testing.B, connections int) (each int) {
 		b.Fatal(err)
 	}
 	defer cmd.Wait()
-	defer ask.Close()
-	answers := bufio.NewScanner(out)
-	answer := func() string {
-		if !answers.Scan() {
+	defer in.Close()
+	lines := bufio.NewScanner(out)
+	next := func() string {
+		if !lines.Scan() {
 			b.Fatal("the server is gone")
 		}
-		return answers.Text()
+		return lines.Text()
 	}
 	measure := func() int {
-		io.WriteString(ask, "\n")
-		n, err := strconv.Atoi(answer())
+		io.WriteString(in, "\n")
+		n, err := strconv.Atoi(next())
 		if err != nil {
 			b.Fatal(err)
 		}
 		return n
 	}
-	url := answer()
+	url := next()
 	if !strings.HasPrefix(url, "http") {
 		b.Fatal(url)
 	}
-	hang(openIdle(b, url, 100)) // what is paid once
+	closeAll(openIdle(b, url, 100)) // so that one-time costs are not counted
 	before := measure()
-	defer hang(openIdle(b, url, connections))
+	defer closeAll(openIdle(b, url, connections))
 	return (measure() - before) / connections
 }
 
+// openIdle opens n connections and waits until each is idle.
 func openIdle(b *testing.B, url string, n int) (peers []*peer) {
 	for range n {
 		p := dial(b, url, "")
@@ -124,8 +126,8 @@ func openIdle(b *testing.B, url string, n int) (peers []*peer) {
 	return peers
 }
 
-func hang(up []*peer) {
-	for _, p := range up {
+func closeAll(peers []*peer) {
+	for _, p := range peers {
 		p.Close()
 	}
 }

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	room     = ws.MaxHeaderSize - 4 // bytes of the longest header without a mask
-	keepable = 64 << 10             // bytes of the largest message that is kept for reuse
+	headerRoom = ws.MaxHeaderSize - 4 // bytes of the longest header without a mask
+	maxPooled  = 64 << 10             // bytes of the largest message that is reused
 )
 
-// message is what a connection needs only while it has one in hand.
+// message holds the buffers that a connection needs only during a message.
 type message struct {
 	op      ws.OpCode
 	in, out []byte
@@ -31,22 +31,24 @@ func (m *Module) newMessage(op ws.OpCode) *message {
 }
 
 func (m *Module) freeMessage(msg *message) {
-	if cap(msg.in)+cap(msg.out) <= keepable {
+	if cap(msg.in)+cap(msg.out) <= maxPooled {
 		m.messages.Put(msg)
 	}
 }
 
-// echo is the frame that answers msg, good until msg is freed.
+// echo returns the frame that echoes msg. It is valid until msg is freed.
 func (msg *message) echo(now time.Time) []byte {
-	msg.out = append(msg.out[:0], make([]byte, room)...)
+	msg.out = append(msg.out[:0], make([]byte, headerRoom)...)
 	msg.out = appendText(msg.out, now, "msg", string(msg.in))
 	return seal(msg.out)
 }
 
+// statusFrame returns the frame of a status message.
 func statusFrame(now time.Time, hostname string) []byte {
-	return seal(appendText(make([]byte, room), now, "server", hostname))
+	return seal(appendText(make([]byte, headerRoom), now, "server", hostname))
 }
 
+// appendText appends the payload of a message in upstream's format.
 func appendText(b []byte, now time.Time, key, value string) []byte {
 	b = append(b, `{"ts":"`...)
 	b = now.AppendFormat(b, time.RFC3339Nano)
@@ -57,14 +59,15 @@ func appendText(b []byte, now time.Time, key, value string) []byte {
 	return append(b, "}\n"...)
 }
 
-// seal puts the header of a text frame into the room before b's payload, so
-// that the whole is one write.
+// seal returns the text frame whose payload follows the first headerRoom bytes of
+// b. It writes the header directly before the payload, so that the frame needs
+// one write.
 func seal(b []byte) []byte {
-	h := ws.Header{Fin: true, OpCode: ws.OpText, Length: int64(len(b) - room)}
-	b = b[room-ws.HeaderSize(h):]
+	h := ws.Header{Fin: true, OpCode: ws.OpText, Length: int64(len(b) - headerRoom)}
+	b = b[headerRoom-ws.HeaderSize(h):]
 	ws.WriteHeader(bytes.NewBuffer(b[:0]), h)
 	return b
 }
 
-// grow is b with n more bytes.
+// grow returns b with n more bytes.
 func grow(b []byte, n int) []byte { return slices.Grow(b, n)[:len(b)+n] }

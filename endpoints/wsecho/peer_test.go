@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// quiet keeps the clock out of tests that are not about it.
+// quiet are settings without status messages during the test.
 var quiet = map[string]string{"PODINFO_WS_ECHO_STATUS_INTERVAL": "1h"}
 
 const (
@@ -37,14 +37,14 @@ const (
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + sampleKey + "\r\n\r\n"
 )
 
-// peer is a client, which speaks in frames.
+// peer is a client.
 type peer struct {
 	net.Conn
 	in *bufio.Reader
 }
 
-// dial shakes hands with a server on TCP. behind is sent together with that.
-func dial(t testing.TB, url, behind string) *peer {
+// dial connects to a server over TCP. It sends early together with the handshake.
+func dial(t testing.TB, url, early string) *peer {
 	t.Helper()
 	scheme, addr, _ := strings.Cut(url, "://")
 	conn, err := net.Dial("tcp", addr)
@@ -55,7 +55,7 @@ func dial(t testing.TB, url, behind string) *peer {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
 	t.Cleanup(func() { conn.Close() })
-	if _, err := io.WriteString(conn, handshake+behind); err != nil {
+	if _, err := io.WriteString(conn, handshake+early); err != nil {
 		t.Fatal(err)
 	}
 	p := &peer{conn, bufio.NewReader(conn)}
@@ -75,20 +75,20 @@ func (p *peer) upgraded(t testing.TB) {
 	}
 }
 
-// pipe connects to app without a network, so that time can be a bubble's.
-func pipe(t testing.TB, app *registry.App, behind string) *peer {
+// pipe connects to app in memory, so that the test can use a fake clock.
+func pipe(t testing.TB, app *registry.App, early string) *peer {
 	t.Helper()
-	p, done := tryPipe(t, app, behind)
+	p, done := tryPipe(t, app, early)
 	p.upgraded(t)
 	<-done
 	return p
 }
 
-func tryPipe(t testing.TB, app *registry.App, behind string) (p *peer, done chan struct{}) {
+func tryPipe(t testing.TB, app *registry.App, early string) (p *peer, done chan struct{}) {
 	t.Helper()
 	client, server := net.Pipe()
 	t.Cleanup(func() { client.Close() })
-	in := bufio.NewReader(io.MultiReader(strings.NewReader(handshake+behind), server))
+	in := bufio.NewReader(io.MultiReader(strings.NewReader(handshake+early), server))
 	r, err := http.ReadRequest(in)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func tryPipe(t testing.TB, app *registry.App, behind string) (p *peer, done chan
 	return &peer{client, bufio.NewReader(client)}, done
 }
 
-// hijackable is what net/http gives a handler, as far as it is needed here.
+// hijackable is a response writer that can be hijacked, as net/http's.
 type hijackable struct {
 	conn     net.Conn
 	in       *bufio.Reader
@@ -123,7 +123,7 @@ func (w *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(w.in, bufio.NewWriter(w.conn)), nil
 }
 
-// masked is a client's frame.
+// masked returns a frame as a client sends it.
 func masked(op ws.OpCode, fin bool, payload string) string {
 	return string(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, fin, []byte(payload)))))
 }
@@ -144,8 +144,8 @@ func (p *peer) send(t testing.TB, frames string) {
 	}
 }
 
-// next is the next frame in words: "text hello", "status", "ping", "pong abc",
-// "close 1000 reason", or "end" when there is none.
+// next describes the next frame in words: "text hello", "status", "ping",
+// "pong abc", "close 1000 reason", or "end" when the connection is closed.
 func (p *peer) next(t testing.TB) string {
 	t.Helper()
 	h, err := ws.ReadHeader(p.in)
@@ -164,7 +164,7 @@ func (p *peer) next(t testing.TB) string {
 	}
 	switch h.OpCode {
 	case ws.OpText:
-		return spoken(t, payload)
+		return textMessage(t, payload)
 	case ws.OpPing:
 		return "ping" + string(payload)
 	case ws.OpPong:
@@ -183,8 +183,9 @@ func (p *peer) next(t testing.TB) string {
 	return ""
 }
 
-// spoken checks the form of a text message, which is a contract byte for byte.
-func spoken(t testing.TB, payload []byte) string {
+// textMessage checks the form of a text message, which is upstream's byte for
+// byte, and describes the message.
+func textMessage(t testing.TB, payload []byte) string {
 	t.Helper()
 	var m struct {
 		TS          string
@@ -212,12 +213,12 @@ func spoken(t testing.TB, payload []byte) string {
 	return "status"
 }
 
-// hears fails unless the next frames are want.
-func (p *peer) hears(t testing.TB, want ...string) {
+// expect fails the test unless the next frames are want.
+func (p *peer) expect(t testing.TB, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if got := p.next(t); got != w {
-			t.Fatalf("heard %.60q (%d bytes), want %.60q (%d bytes)", got, len(got), w, len(w))
+			t.Fatalf("received %.60q (%d bytes), want %.60q (%d bytes)", got, len(got), w, len(w))
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
-// after fails unless d has passed since began, to the nanosecond.
+// after fails the test unless exactly d has passed since began.
 func after(t *testing.T, began time.Time, d time.Duration) {
 	t.Helper()
 	if got := time.Since(began); got != d {
@@ -47,8 +47,8 @@ func TestStatusAndPing(t *testing.T) {
 	})
 }
 
-// Without a client the clock stands still: in a bubble it would move the time on
-// for ever.
+// TestNoClockWithoutClients checks that no timer runs without clients. In a
+// testing/synctest bubble a running timer would advance the fake clock forever.
 func TestNoClockWithoutClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(Module)
@@ -60,7 +60,7 @@ func TestNoClockWithoutClients(t *testing.T) {
 		for range 2 {
 			began := time.Now()
 			p := pipe(t, app, "")
-			p.hears(t, "status")
+			p.expect(t, "status")
 			after(t, began, 5*time.Second)
 			p.Close()
 			synctest.Wait()
@@ -77,12 +77,12 @@ func TestSilentClientIsDropped(t *testing.T) {
 	for name, last := range map[string]string{"nothing": "", "half a frame": text("abc")[:5], "half a message": start("a")[:7]} {
 		synctest.Test(t, func(t *testing.T) {
 			app, _ := registrytest.New(t, nil, new(Module))
-			time.Sleep(7 * time.Second) // the clock of the server is not the client's
+			time.Sleep(7 * time.Second) // so that the server's ticks do not fall on the client's
 			p := pipe(t, app, "")
 			time.Sleep(time.Second)
 			began := time.Now()
 			p.send(t, ping(""))
-			p.hears(t, "pong ")
+			p.expect(t, "pong ")
 			go io.WriteString(p, last)
 			for heard := p.next(t); heard != "end"; heard = p.next(t) {
 				if heard != "status" && heard != "ping" {
@@ -94,7 +94,8 @@ func TestSilentClientIsDropped(t *testing.T) {
 	}
 }
 
-// A client that does not read holds up nobody but itself, and not for long.
+// TestStalledClient checks that a client that does not read does not delay others
+// and is disconnected after the write timeout.
 func TestStalledClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, log := registrytest.New(t, nil, new(Module))
@@ -102,13 +103,13 @@ func TestStalledClient(t *testing.T) {
 		stalled, other := pipe(t, app, ""), pipe(t, app, "")
 		stalled.send(t, text("are you there"))
 		for tick := 5 * time.Second; tick <= 20*time.Second; tick += 5 * time.Second {
-			other.hears(t, "status")
+			other.expect(t, "status")
 			after(t, began, tick)
 			other.send(t, text("yes"))
-			other.hears(t, "text yes")
+			other.expect(t, "text yes")
 			after(t, began, tick)
 			synctest.Wait()
-			if dropped := strings.Contains(log.String(), "websocket ended"); dropped != (tick >= 10*time.Second) {
+			if dropped := strings.Contains(log.String(), "websocket connection closed"); dropped != (tick >= 10*time.Second) {
 				t.Fatalf("after %v: dropped %v", tick, dropped)
 			}
 		}
@@ -134,8 +135,8 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// bubble counts the goroutines of the bubble.
-func bubble() int {
+// bubbleGoroutines counts the goroutines of the testing/synctest bubble.
+func bubbleGoroutines() int {
 	stacks := make([]byte, 1<<20)
 	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte(", synctest bubble"))
 }
@@ -143,12 +144,12 @@ func bubble() int {
 func TestOneGoroutineEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, nil, new(Module))
-		before := bubble()
+		before := bubbleGoroutines()
 		for range 50 {
 			pipe(t, app, "")
 		}
 		synctest.Wait()
-		if n := bubble() - before; n != 50 {
+		if n := bubbleGoroutines() - before; n != 50 {
 			t.Errorf("%d goroutines for 50 connections", n)
 		}
 	})
@@ -165,14 +166,14 @@ func TestDrainCuts(t *testing.T) {
 			done := make(chan error)
 			go func() { done <- app.Drain(ctx) }()
 			if heard {
-				p.hears(t, "close 1001 going away")
+				p.expect(t, "close 1001 going away")
 				go io.WriteString(p, text("too late"))
 			}
 			if err := <-done; err == nil || !strings.Contains(err.Error(), "1 connections cut") {
 				t.Error(name, err)
 			}
 			after(t, began, 7*time.Second)
-			p.hears(t, "end")
+			p.expect(t, "end")
 		})
 	}
 }
@@ -180,14 +181,14 @@ func TestDrainCuts(t *testing.T) {
 func TestDrainEndsWithTheLastClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, quiet, new(Module))
-		p, deaf := pipe(t, app, ""), pipe(t, app, "")
+		p, silent := pipe(t, app, ""), pipe(t, app, "")
 		began := time.Now()
 		done := make(chan error)
 		go func() { done <- app.Drain(context.Background()) }()
-		p.hears(t, "close 1001 going away")
-		deaf.hears(t, "close 1001 going away")
+		p.expect(t, "close 1001 going away")
+		silent.expect(t, "close 1001 going away")
 		p.Close()
-		if err := <-done; err != nil { // deaf was given up
+		if err := <-done; err != nil { // the silent client is disconnected after the idle timeout
 			t.Error(err)
 		}
 		after(t, began, time.Minute)

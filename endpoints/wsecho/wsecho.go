@@ -1,10 +1,10 @@
-// Package wsecho serves /ws/echo: a WebSocket (RFC 6455) that says back what
-// it is told, and now and then who it is.
+// Package wsecho serves /ws/echo, a WebSocket (RFC 6455) that echoes each message
+// and regularly sends a status message with the name of the server.
 //
-// A connection costs one goroutine, its reader, which is also the only one
-// that writes to it. What others want written they ask of the reader: they set
-// a flag and end its wait for input with a read deadline. So nobody ever waits
-// for a client that does not read but that client's own reader.
+// A connection has one goroutine, its reader, which is also its only writer.
+// Other goroutines that want something written set a flag and interrupt the
+// reader with a read deadline. A client that does not read can therefore block
+// only its own reader.
 package wsecho
 
 import (
@@ -21,24 +21,24 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Module is ws-echo.
+// Module is the ws-echo module.
 type Module struct {
-	MaxConnections int           `env:"MAX_CONNECTIONS" envDefault:"10000" doc:"open connections, above which new ones get 503" accepts:"a whole number above zero"`
-	MaxMessage     int           `env:"MAX_MESSAGE_BYTES" envDefault:"1048576" doc:"size limit of a message, above which the connection is closed" accepts:"a number of bytes above zero"`
-	StatusInterval time.Duration `env:"STATUS_INTERVAL" envDefault:"5s" doc:"time between the messages that name the server" accepts:"a duration of at least 1ms"`
-	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"30s" doc:"time between the server's pings" accepts:"a duration of at least 1ms"`
-	IdleTimeout    time.Duration `env:"IDLE_TIMEOUT" envDefault:"60s" doc:"time after which a client that sends nothing and answers no ping is dropped" accepts:"a duration longer than the ping interval"`
+	MaxConnections int           `env:"MAX_CONNECTIONS" envDefault:"10000" doc:"maximum number of open connections; further ones get 503" accepts:"a whole number above zero"`
+	MaxMessage     int           `env:"MAX_MESSAGE_BYTES" envDefault:"1048576" doc:"size limit of a message; a larger one closes the connection" accepts:"a number of bytes above zero"`
+	StatusInterval time.Duration `env:"STATUS_INTERVAL" envDefault:"5s" doc:"time between two status messages" accepts:"a duration of at least 1ms"`
+	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"30s" doc:"time between two pings from the server" accepts:"a duration of at least 1ms"`
+	IdleTimeout    time.Duration `env:"IDLE_TIMEOUT" envDefault:"60s" doc:"time after which a client that sends nothing, not even pongs, is disconnected" accepts:"a duration longer than the ping interval"`
 
 	host     *registry.Host
 	hostname string
 	clients  clients
 	messages sync.Pool              // of *message
-	status   atomic.Pointer[[]byte] // the frame that names the server, made once a tick for all
+	status   atomic.Pointer[[]byte] // the current status frame, shared by all connections
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "ws-echo", Doc: "Echo WebSocket messages, with a status message every few seconds."}
+	return registry.Info{Name: "ws-echo", Doc: "Echo WebSocket messages, and send a status message every few seconds."}
 }
 
 // Validate checks the settings.
@@ -74,7 +74,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	set.NewGauge("podinfo_websocket_connections", func() float64 { return float64(m.clients.count()) })
 }
 
-// Start starts the clock that all connections share.
+// Start starts the goroutine whose timers all connections share.
 func (m *Module) Start(context.Context) (err error) {
 	if m.hostname, err = os.Hostname(); err != nil {
 		return err
@@ -83,19 +83,20 @@ func (m *Module) Start(context.Context) (err error) {
 	return nil
 }
 
-// tick ticks while there are clients.
+// tick triggers status messages and pings while there are clients. Without
+// clients no timer runs.
 func (m *Module) tick(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.clients.came:
+		case <-m.clients.arrived:
 			m.tickFor(ctx)
 		}
 	}
 }
 
-// tickFor ticks until a tick finds no client.
+// tickFor runs the timers until one fires when there is no client.
 func (m *Module) tickFor(ctx context.Context) {
 	status, ping := time.NewTicker(m.StatusInterval), time.NewTicker(m.PingInterval)
 	defer status.Stop()
@@ -110,19 +111,19 @@ func (m *Module) tickFor(ctx context.Context) {
 			}
 			frame := statusFrame(now, m.hostname)
 			m.status.Store(&frame)
-			m.clients.ask(sendStatus)
+			m.clients.requestAll(sendStatus)
 		case <-ping.C:
 			if m.clients.count() == 0 {
 				return
 			}
-			m.clients.ask(sendPing)
+			m.clients.requestAll(sendPing)
 		}
 	}
 }
 
-// Drain takes no new connections, tells every client that the server is going
-// away and waits for them to close. Those that have not when ctx is done are
-// cut, and counted in the error.
+// Drain rejects new connections, sends every client a close frame with code 1001
+// (going away) and waits until all connections are closed. It cuts those that
+// are open when ctx is done and returns an error with their number.
 func (m *Module) Drain(ctx context.Context) error {
 	m.clients.drain()
 	select {

@@ -18,14 +18,14 @@ import (
 
 const mib = 1 << 20
 
-// conversations are frames and what is heard in return.
+// conversations are frames that a client sends and the frames that it receives.
 var conversations = []struct {
 	name, send string
 	want       []string
 }{
 	{"text", text("hello"), []string{"text hello"}},
 	{"empty", text(""), []string{"text "}},
-	{"many at once", text("a") + text("b") + ping("c") + text("d"), []string{"text a", "text b", "pong c", "text d"}},
+	{"several frames in one write", text("a") + text("b") + ping("c") + text("d"), []string{"text a", "text b", "pong c", "text d"}},
 	{"no markup", text(`"<b>\` + "\n\x00é😀"), []string{"text \"<b>\\\n\x00é😀"}},
 	{"binary", masked(ws.OpBinary, true, "raw"), []string{"text raw"}},
 	{"binary that is not UTF-8", masked(ws.OpBinary, true, "a\xff\xc3b"), []string{"text a\uFFFD\uFFFDb"}},
@@ -33,24 +33,24 @@ var conversations = []struct {
 	{"126 bytes", text(strings.Repeat("x", 126)), []string{"text " + strings.Repeat("x", 126)}},
 	{"64 KiB", text(strings.Repeat("x", 1<<16)), []string{"text " + strings.Repeat("x", 1<<16)}},
 	{"fragments", start("a") + middle("") + middle("b") + last("c"), []string{"text abc"}},
-	{"fragments with a ping between", start("a") + ping("p") + middle("b") + masked(ws.OpPong, true, "") + last("c"), []string{"pong p", "text abc"}},
+	{"ping between fragments", start("a") + ping("p") + middle("b") + masked(ws.OpPong, true, "") + last("c"), []string{"pong p", "text abc"}},
 	{"a rune in two fragments", start("\xc3") + last("\xa9"), []string{"text é"}},
-	{"pong nobody asked for", masked(ws.OpPong, true, "x") + text("a"), []string{"text a"}},
+	{"unsolicited pong", masked(ws.OpPong, true, "x") + text("a"), []string{"text a"}},
 	{"longest ping", ping(strings.Repeat("p", 125)), []string{"pong " + strings.Repeat("p", 125)}},
 
 	{"largest message", text(strings.Repeat("x", mib)), []string{"text " + strings.Repeat("x", mib)}},
 	{"largest fragments", start(strings.Repeat("x", mib-1)) + last("x"), []string{"text " + strings.Repeat("x", mib)}},
 	{"message too big", text(strings.Repeat("x", mib+1)), []string{"close 1009 message too big", "end"}},
 	{"fragments too big", start(strings.Repeat("x", mib)) + last("x"), []string{"close 1009 message too big", "end"}},
-	{"enormous claim", "\x82\xff\x00\x00\x01\x00\x00\x00\x00\x00mask", []string{"close 1009 message too big", "end"}},
-	{"impossible claim", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", []string{"close 1002 frame length out of range", "end"}},
+	{"declared length above the limit", "\x82\xff\x00\x00\x01\x00\x00\x00\x00\x00mask", []string{"close 1009 message too big", "end"}},
+	{"invalid declared length", "\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", []string{"close 1002 frame length out of range", "end"}},
 
 	{"close", masked(ws.OpClose, true, ""), []string{"close", "end"}},
 	{"close 1000", closed(1000, "bye"), []string{"close 1000", "end"}},
 	{"close 3000", closed(3000, ""), []string{"close 3000", "end"}},
 	{"close 4999", closed(4999, strings.Repeat("x", 123)), []string{"close 4999", "end"}},
 	{"close in a message", start("a") + closed(1001, ""), []string{"close 1001", "end"}},
-	{"close with half a code", masked(ws.OpClose, true, "\x03"), []string{"close 1002 half a status code", "end"}},
+	{"close with an incomplete code", masked(ws.OpClose, true, "\x03"), []string{"close 1002 incomplete status code", "end"}},
 	{"close with a reason that is not UTF-8", closed(1000, "\xff"), []string{"close 1007 invalid utf8 sequence in close reason", "end"}},
 
 	{"text that is not UTF-8", text("a\xffb"), []string{"close 1007 text is not UTF-8", "end"}},
@@ -61,7 +61,7 @@ var conversations = []struct {
 	{"long ping", ping(strings.Repeat("p", 126)), []string{"close 1002 control frame payload limit exceeded", "end"}},
 	{"fragmented ping", masked(ws.OpPing, false, ""), []string{"close 1002 control frame is not final", "end"}},
 	{"continuation of nothing", last("a"), []string{"close 1002 unexpected continuation data frame", "end"}},
-	{"continuation of a whole", text("a") + last("b"), []string{"text a", "close 1002 unexpected continuation data frame", "end"}},
+	{"continuation of a complete message", text("a") + last("b"), []string{"text a", "close 1002 unexpected continuation data frame", "end"}},
 	{"text within text", start("a") + text("b"), []string{"close 1002 unexpected non-continuation data frame", "end"}},
 	{"error before more input", last("a") + strings.Repeat("junk", 1<<18), []string{"close 1002 unexpected continuation data frame", "end"}},
 }
@@ -72,20 +72,20 @@ func TestConversations(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := dial(t, s.URL, "")
 			go io.WriteString(p, c.send)
-			p.hears(t, c.want...)
+			p.expect(t, c.want...)
 		})
 	}
-	t.Run("behind the handshake", func(t *testing.T) {
-		dial(t, s.URL, text("early")+start("bi")+last("rd")).hears(t, "text early", "text bird")
+	t.Run("together with the handshake", func(t *testing.T) {
+		dial(t, s.URL, text("early")+start("bi")+last("rd")).expect(t, "text early", "text bird")
 	})
 }
 
 func TestReservedBitsAndCodes(t *testing.T) {
 	s := registrytest.Serve(t, quiet, new(Module))
-	refused := func(frame, why string) {
+	refused := func(frame, reason string) {
 		t.Helper()
 		p := dial(t, s.URL, frame)
-		p.hears(t, "close 1002 "+why, "end")
+		p.expect(t, "close 1002 "+reason, "end")
 		p.Close()
 	}
 	for _, op := range []ws.OpCode{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
@@ -96,12 +96,12 @@ func TestReservedBitsAndCodes(t *testing.T) {
 		f.Header.Rsv = rsv
 		refused(string(ws.MustCompileFrame(f)), "non-zero rsv bits with no extension negotiated")
 	}
-	for code, why := range map[int]string{
+	for code, reason := range map[int]string{
 		0: "status code is not in use", 999: "status code is not in use", 1004: "status code has no meaning yet",
 		1005: "status code is only application level", 1006: "status code is only application level",
 		1015: "status code is only application level", 1016: "status code is not defined in spec", 2999: "status code is not defined in spec",
 	} {
-		refused(closed(code, ""), why)
+		refused(closed(code, ""), reason)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("%s %s: %q: %d %q %v", c.method, c.header, c.value, res.StatusCode, body, res.Header)
 		}
 	}
-	res, _ := s.Call(t, "GET", "/ws/echo", "") // a browser's address bar
+	res, _ := s.Call(t, "GET", "/ws/echo", "") // as from a browser's address bar
 	if res.StatusCode != 400 {
 		t.Error(res.StatusCode)
 	}
@@ -151,13 +151,13 @@ func TestHandshake(t *testing.T) {
 	}
 	req.Header.Set("Origin", "https://EXAMPLE.com")
 	if s.App.ServeHTTP(rec, req); rec.Code != 500 || !strings.Contains(rec.Body.String(), `"code": 500`) {
-		t.Errorf("own origin, and a connection that cannot be taken over: %d %s", rec.Code, rec.Body)
+		t.Errorf("same origin, but the connection cannot be hijacked: %d %s", rec.Code, rec.Body)
 	}
 }
 
-// The reader is woken while it is in the middle of a frame. TLS has buffers of
-// its own in between.
-func TestWakingBreaksNoFrame(t *testing.T) {
+// TestInterruptsBreakNoFrame interrupts the reader in the middle of a frame, with
+// and without TLS, which has its own buffers.
+func TestInterruptsBreakNoFrame(t *testing.T) {
 	app, _ := registrytest.New(t, map[string]string{"PODINFO_WS_ECHO_STATUS_INTERVAL": "1ms", "PODINFO_WS_ECHO_PING_INTERVAL": "1ms"}, new(Module))
 	plain, secret := httptest.NewServer(app), httptest.NewTLSServer(app)
 	defer plain.Close()
@@ -167,7 +167,7 @@ func TestWakingBreaksNoFrame(t *testing.T) {
 		frames := text("abc") + start("d") + ping("!") + last("e")
 		for i := range len(frames) {
 			p.send(t, frames[i:i+1])
-			for heard := p.next(t); heard != "status"; heard = p.next(t) { // the reader was woken since
+			for heard := p.next(t); heard != "status"; heard = p.next(t) { // a status message shows that the reader was interrupted
 				if heard != "ping" && heard != "text abc" && heard != "pong !" && heard != "text de" {
 					t.Fatal(heard)
 				}
@@ -176,7 +176,7 @@ func TestWakingBreaksNoFrame(t *testing.T) {
 		p.send(t, closed(1000, ""))
 		for heard := p.next(t); heard != "close 1000"; heard = p.next(t) {
 			if heard == "end" {
-				t.Fatal("not mirrored")
+				t.Fatal("no reply to the close frame")
 			}
 		}
 		p.Close()
@@ -188,15 +188,15 @@ func TestDrain(t *testing.T) {
 	var peers []*peer
 	for range 3 {
 		p := dial(t, s.URL, text("a"))
-		p.hears(t, "text a")
+		p.expect(t, "text a")
 		peers = append(peers, p)
 	}
 	peers[2].send(t, start("half a message")+ping(""))
-	peers[2].hears(t, "pong ")
+	peers[2].expect(t, "pong ")
 	done := make(chan error)
 	go func() { done <- s.App.Stop(context.Background()) }()
 	for _, p := range peers {
-		p.hears(t, "close 1001 going away", "end")
+		p.expect(t, "close 1001 going away", "end")
 		p.send(t, closed(1001, ""))
 		p.Close()
 	}
@@ -244,7 +244,7 @@ func TestSettings(t *testing.T) {
 	}
 	m := &Module{MaxMessage: 3}
 	s := registrytest.Serve(t, quiet, m)
-	dial(t, s.URL, text("abc")+text("abcd")).hears(t, "text abc", "close 1009 message too big")
+	dial(t, s.URL, text("abc")+text("abcd")).expect(t, "text abc", "close 1009 message too big")
 	if m.MaxConnections != 10000 || m.PingInterval != 30*time.Second || m.IdleTimeout != time.Minute {
 		t.Errorf("%+v", m)
 	}

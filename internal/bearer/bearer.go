@@ -1,5 +1,5 @@
-// Package bearer reads, checks and refuses bearer tokens (RFC 6750) that are
-// JSON Web Tokens (RFC 7519).
+// Package bearer reads bearer tokens (RFC 6750), verifies those that are JSON
+// Web Tokens (RFC 7519) and writes the response that refuses a token.
 package bearer
 
 import (
@@ -17,10 +17,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// MaxLen is the longest Authorization header that is looked at, in bytes.
+// MaxLen is the longest accepted Authorization header in bytes.
 const MaxLen = 16 << 10
 
-// Why a token is refused. The texts are upstream's, where it has one.
+// Reasons for refusing a token. The texts are upstream's where it has one.
 var (
 	ErrMissing    = errors.New("authorization bearer header required")
 	errTooLong    = fmt.Errorf("authorization header is longer than %d bytes", MaxLen)
@@ -31,25 +31,25 @@ var (
 	errNoExpiry   = errors.New("token has no expiry")
 	errNotYet     = errors.New("token is not valid yet")
 	errIssuer     = errors.New("invalid issuer")
-	errWrong      = errors.New("wrong token")
+	errWrongToken = errors.New("wrong token")
 	errExtensions = errors.New("token needs extensions that are not supported")
 )
 
-// FromHeader returns the token of a request's only Authorization header. The
-// error is [ErrMissing] when there is none.
+// FromHeader returns the token in a request's Authorization header. It returns
+// [ErrMissing] unless there is exactly one such header with a bearer token.
 func FromHeader(h http.Header) (string, error) { return FromValues(h["Authorization"]) }
 
 // FromValues returns the token of the only value of a list. The error is
 // [ErrMissing] when there is not exactly one.
 func FromValues(values []string) (string, error) {
-	if len(values) != 1 { // of two, a proxy may have looked at the other one
+	if len(values) != 1 { // with two, a proxy in front may have checked the other one
 		return "", ErrMissing
 	}
 	return FromValue(values[0])
 }
 
-// FromValue returns the token of the value of an Authorization header: the
-// scheme in any case, one space and the token.
+// FromValue returns the token in the value of an Authorization header: the
+// scheme "Bearer" in any case, one space and the token.
 func FromValue(value string) (string, error) {
 	if len(value) > MaxLen {
 		return "", errTooLong
@@ -71,17 +71,18 @@ func Refuse(w http.ResponseWriter, err error) {
 	reply.Error(w, http.StatusUnauthorized, err.Error())
 }
 
-// Require lets only requests through that have token, which is no JSON Web
-// Token but an agreed secret. An empty one lets every request through.
+// Require returns a handler that calls next only for requests with the given
+// token, which is a shared secret rather than a JSON Web Token. It returns next
+// itself when token is empty.
 func Require(token string, next http.HandlerFunc) http.HandlerFunc {
 	if token == "" {
 		return next
 	}
-	want := sha256.Sum256([]byte(token)) // of one length, so that comparing takes one time
+	want := sha256.Sum256([]byte(token)) // hashes have one length, so comparing them takes constant time
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, err := FromHeader(r.Header)
 		if got := sha256.Sum256([]byte(token)); err == nil && subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			err = errWrong
+			err = errWrongToken
 		}
 		if err != nil {
 			Refuse(w, err)
@@ -91,21 +92,21 @@ func Require(token string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// Claims are what a token says, in the order it is said.
+// Claims are the claims of a token, in the order in which they are encoded.
 type Claims struct {
 	Name string `json:"name"`
 	jwt.RegisteredClaims
 }
 
-// Verifier checks tokens of one issuer. It may be used concurrently.
+// Verifier verifies tokens of one issuer. It is safe for concurrent use.
 type Verifier struct {
 	method jwt.SigningMethod
 	key    any
 	parser *jwt.Parser
 }
 
-// NewVerifier accepts what issuer signed by method and nothing else. key is
-// what the method verifies with.
+// NewVerifier returns a Verifier that accepts only tokens with this issuer and
+// signing method. key is the key that the method verifies with.
 func NewVerifier(method jwt.SigningMethod, key any, issuer string) *Verifier {
 	return &Verifier{method, key, jwt.NewParser(
 		jwt.WithValidMethods([]string{method.Alg()}),
@@ -115,13 +116,13 @@ func NewVerifier(method jwt.SigningMethod, key any, issuer string) *Verifier {
 	)}
 }
 
-// Verify returns the name in a valid token and when it expires. The error says
-// why a token is refused and may be shown to the one who sent it.
+// Verify returns the name in a valid token and when the token expires. Its
+// error is the reason for refusing the token and may be shown to the client.
 func (v *Verifier) Verify(token string) (name string, expires time.Time, err error) {
 	if strings.Count(token, ".") != 2 {
 		return "", time.Time{}, errSegments
 	}
-	if strings.ContainsAny(token, "\r\n") { // encoding/base64 skips them, also when strict
+	if strings.ContainsAny(token, "\r\n") { // encoding/base64 skips them, even in strict mode
 		return "", time.Time{}, errMalformed
 	}
 	var claims Claims
@@ -129,13 +130,13 @@ func (v *Verifier) Verify(token string) (name string, expires time.Time, err err
 	if err != nil {
 		return "", time.Time{}, v.explain(err, t, &claims)
 	}
-	if _, ok := t.Header["crit"]; ok { // RFC 7515, 4.1.11: refuse what is not understood
+	if _, ok := t.Header["crit"]; ok { // RFC 7515, section 4.1.11: refuse extensions that are not understood
 		return "", time.Time{}, errExtensions
 	}
 	return claims.Name, claims.ExpiresAt.Time, nil
 }
 
-// explain puts the library's error into one of our words.
+// explain translates the library's error into one of the reasons above.
 func (v *Verifier) explain(err error, t *jwt.Token, c *Claims) error {
 	if at, ok := errors.AsType[base64.CorruptInputError](err); ok {
 		return at

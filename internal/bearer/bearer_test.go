@@ -99,7 +99,7 @@ func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byt
 const hs256 = `{"alg":"HS256","typ":"JWT"}`
 
 func TestVerify(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // a clock that stands still
+	synctest.Test(t, func(t *testing.T) { // the fake clock stands still
 		now := time.Now().Unix()
 		good := sign(t, hs256, fmt.Sprintf(`{"name":"ann","iss":"podinfo","exp":%d}`, now+60))
 		dot := strings.LastIndex(good, ".")
@@ -109,21 +109,21 @@ func TestVerify(t *testing.T) {
 			{"empty", "", "token contains an invalid number of segments"},
 			{"two segments", "a.b", "token contains an invalid number of segments"},
 			{"dots", strings.Repeat(".", 1<<20), "token contains an invalid number of segments"},
-			{"no base64", "#.b.c", "illegal base64 data at input byte 0"},
+			{"not base64", "#.b.c", "illegal base64 data at input byte 0"},
 			{"standard base64", "a+/a.b.c", "illegal base64 data at input byte 1"},
-			{"no JSON", encode("x") + "." + encode("{}") + ".", "token is malformed"},
-			{"JSON of another shape", sign(t, hs256, `[]`), "token is malformed"},
-			{"name is no text", sign(t, hs256, `{"name":7,"iss":"podinfo","exp":99999999999}`), "token is malformed"},
+			{"not JSON", encode("x") + "." + encode("{}") + ".", "token is malformed"},
+			{"header is an array", sign(t, hs256, `[]`), "token is malformed"},
+			{"name is a number", sign(t, hs256, `{"name":7,"iss":"podinfo","exp":99999999999}`), "token is malformed"},
 			{"null", sign(t, hs256, `null`), "token has no expiry"},
 			{"none", sign(t, `{"alg":"none"}`, `{}`), "invalid signing method"},
 			{"no alg", sign(t, `{}`, `{}`), "invalid signing method"},
-			{"alg is no text", sign(t, `{"alg":256}`, `{}`), "invalid signing method"},
+			{"alg is a number", sign(t, `{"alg":256}`, `{}`), "invalid signing method"},
 			{"unknown alg", sign(t, `{"alg":"hs256"}`, `{}`), "invalid signing method"},
 			{"HS512", signBy(t, jwt.SigningMethodHS512, `{"alg":"HS512"}`, `{"iss":"podinfo","exp":99999999999}`), "invalid signing method"},
 			{"RS256", sign(t, `{"alg":"RS256"}`, `{}`), "invalid signing method"},
 			{"unsigned", good[:dot+1], "signature is invalid"},
 			{"another payload", good[:strings.Index(good, ".")+1] + encode(`{"iss":"podinfo","exp":99999999999}`) + good[dot:], "signature is invalid"},
-			{"signature spelt otherwise", respell(good), "illegal base64 data at input byte 42"},
+			{"other spelling of the signature", respell(good), "illegal base64 data at input byte 42"},
 			{"line break in the signature", good[:dot+3] + "\n" + good[dot+3:], "token is malformed"},
 			{"padded", good + "=", "illegal base64 data at input byte 43"},
 			{"no exp", sign(t, hs256, `{"iss":"podinfo"}`), "token has no expiry"},
@@ -146,8 +146,8 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// respell changes the bits of the last letter that mean nothing: 43 letters
-// are 258 bits, of which 256 are the signature.
+// respell changes an unused bit of the last letter: 43 letters encode 258 bits,
+// and the signature has 256.
 func respell(token string) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1

@@ -17,17 +17,17 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A Record is a context.Context that is also a line's fields. An entry that
-// carries one is written without a Fields map, at a tenth of the price.
+// A Record is a context.Context that holds a line's fields. Logging an entry
+// with such a context needs no Fields map and costs a tenth.
 type Record interface {
-	// AppendJSON appends the fields, each as `,"key":value`.
+	// AppendJSON appends each field as `,"key":value`.
 	AppendJSON(dst []byte) []byte
 }
 
-// Formatter formats an entry as one line.
+// Formatter formats an entry as one line of JSON.
 type Formatter struct{}
 
-// TimeFormat is that of the key ts: ISO 8601 with milliseconds.
+// TimeFormat is the layout of the key ts: ISO 8601 with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z0700"
 
 // Format implements logrus.Formatter.
@@ -52,7 +52,7 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	return append(b, '}', '\n'), nil
 }
 
-// typicalLine is room for most lines, so that they are made in one piece.
+// typicalLine is enough bytes for most lines, so that they need one allocation.
 const typicalLine = 512
 
 func appendFields(b []byte, fields logrus.Fields) []byte {
@@ -65,7 +65,8 @@ func appendFields(b []byte, fields logrus.Fields) []byte {
 	return b
 }
 
-// levelName is zap's name for a level, which upstream's users filter by.
+// levelName returns zap's name for a level, because users of upstream filter
+// by it.
 func levelName(l logrus.Level) string {
 	if l == logrus.WarnLevel {
 		return "warn"
@@ -128,9 +129,9 @@ func AppendString(b []byte, s string) []byte {
 	return append(append(b, s[from:]...), '"')
 }
 
-// Writer gathers lines of Formatter and writes many at once: within
-// BatchDelay, when BatchSize is reached, or at once with a line above info.
-// Call Flush before the process ends.
+// Writer collects the lines of a Formatter and writes them in batches: after
+// BatchDelay, when BatchSize is reached, or immediately when a line has a level
+// above info. Call Flush before the process ends.
 type Writer struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -138,22 +139,22 @@ type Writer struct {
 	timer *time.Timer
 }
 
-// Limits of what a Writer holds back.
+// Limits of a Writer's batch.
 const (
 	BatchSize  = 32 << 10
 	BatchDelay = 100 * time.Millisecond
 )
 
-// NewWriter returns a Writer to out.
+// NewWriter returns a Writer that writes to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
-// Write takes one line.
+// Write adds one line to the batch.
 func (w *Writer) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.buf = append(w.buf, line...)
 	if len(w.buf) >= BatchSize || urgent(line) {
-		return len(line), w.flush()
+		return len(line), w.flushLocked()
 	}
 	if w.timer == nil {
 		w.timer = time.AfterFunc(BatchDelay, func() { w.Flush() })
@@ -161,19 +162,21 @@ func (w *Writer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// urgent reports whether the line's level is above info.
 func urgent(line []byte) bool {
 	s := string(line[:min(len(line), 20)])
 	return !strings.HasPrefix(s, `{"level":"info"`) && !strings.HasPrefix(s, `{"level":"debug"`)
 }
 
-// Flush writes what is held back.
+// Flush writes the current batch.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.flush()
+	return w.flushLocked()
 }
 
-func (w *Writer) flush() error {
+// flushLocked is Flush for a caller that holds w.mu.
+func (w *Writer) flushLocked() error {
 	if w.timer != nil {
 		w.timer.Stop()
 		w.timer = nil
@@ -186,8 +189,8 @@ func (w *Writer) flush() error {
 	return err
 }
 
-// Std is a standard logger, as net/http's servers want one, that logs to e at
-// level info.
+// Std returns a standard logger, as http.Server.ErrorLog needs one, that logs
+// to e at level info.
 func Std(e *logrus.Entry) *log.Logger { return log.New(stdWriter{e}, "", 0) }
 
 type stdWriter struct{ e *logrus.Entry }

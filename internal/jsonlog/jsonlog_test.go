@@ -69,7 +69,7 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// counter counts the writes it gets.
+// counter counts writes.
 type counter struct {
 	mu            sync.Mutex
 	writes, bytes int

@@ -33,15 +33,16 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 )
 
-// retry is for failures that pass, all within the time of one export.
+// retry configures the retries of an export after a temporary failure.
 var retry = struct {
 	Enabled                                      bool
 	InitialInterval, MaxInterval, MaxElapsedTime time.Duration
 }{true, time.Second, 5 * time.Second, time.Minute}
 
-// SpanExporter makes the exporter of spans. What it returns beside the exporter
-// closes the connection, after the exporter's Shutdown; both are nil when spans
-// go nowhere. Nothing is sent yet: the collector need not be there.
+// SpanExporter returns the exporter of spans and a function that closes its
+// connection, to be called after the exporter's Shutdown. Both are nil when
+// spans are not exported. It does not wait for the collector, which may start
+// later.
 func (s *Settings) SpanExporter(ctx context.Context) (trace.SpanExporter, func(), error) {
 	t, err := s.target(s.TracesTo, s.Traces, "v1/traces")
 	if err != nil || t == nil {
@@ -101,7 +102,7 @@ func (s *Settings) MetricExporter(ctx context.Context) (metric.Exporter, func(),
 	return e, t.close, err
 }
 
-// temporality is the specification's table for the metrics exporter
+// temporality implements the specification's table for the metrics exporter
 // (https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/).
 func (s *Settings) temporality(kind metric.InstrumentKind) metricdata.Temporality {
 	switch kind {
@@ -117,14 +118,15 @@ func (s *Settings) temporality(kind metric.InstrumentKind) metricdata.Temporalit
 	return metricdata.CumulativeTemporality
 }
 
-// target is a way to a collector. Without grpc and http it is the console.
+// target is a connection to a collector. It is the console when both grpc and
+// http are nil.
 type target struct {
 	grpc    *grpc.ClientConn
 	http    *http.Client
 	url     string // for http
 	headers map[string]string
 	timeout time.Duration
-	gzip    int // as the HTTP exporters count it: 1 is gzip
+	gzip    int // the HTTP exporters' Compression: 1 is gzip
 }
 
 func (t *target) close() {
@@ -136,8 +138,8 @@ func (t *target) close() {
 	}
 }
 
-// target resolves where a signal goes: what its own variables do not say, those
-// of all signals do. It is nil for nowhere.
+// target returns where a signal is exported to, nil for ToNone. The variables
+// for all signals apply where the signal's own are not set.
 func (s *Settings) target(to Destination, own Endpoint, path string) (*target, error) {
 	switch to {
 	case ToNone:
@@ -152,7 +154,7 @@ func (s *Settings) target(to Destination, own Endpoint, path string) (*target, e
 	}
 	t := &target{headers: e.Headers, timeout: e.Timeout.Duration(), url: u.String()}
 	if t.headers == nil {
-		t.headers = map[string]string{} // none of the process's own
+		t.headers = map[string]string{} // nil would make the exporter read the process's environment
 	}
 	if e.Compression == Gzip {
 		t.gzip = 1
@@ -178,6 +180,7 @@ func (s *Settings) target(to Destination, own Endpoint, path string) (*target, e
 	return t, nil
 }
 
+// merge returns own with the settings for all signals where it has none.
 func (s *Settings) merge(own Endpoint) Endpoint {
 	e := Endpoint{
 		URL:         cmp.Or(own.URL, s.All.URL),
@@ -196,8 +199,9 @@ func (s *Settings) merge(own Endpoint) Endpoint {
 	return e
 }
 
-// url is the address to send to, and whether over TLS: as its scheme says, or
-// else unless insecure. shared says that path is to be added for HTTP.
+// url returns the address to export to and whether to use TLS: the scheme
+// decides, and without a scheme Insecure does. It appends path when the address
+// is shared by all signals.
 func (e *Endpoint) url(shared bool, path string) (*url.URL, bool, error) {
 	fallback := Address("//localhost:4317")
 	if e.Protocol == HTTP {
@@ -219,7 +223,7 @@ func (e *Endpoint) url(shared bool, path string) (*url.URL, bool, error) {
 	return u, u.Scheme == "https", nil
 }
 
-// tls reads the certificates.
+// tls returns the TLS configuration with the certificates of e.
 func (e *Endpoint) tls() (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if e.Certificate != "" {
@@ -229,7 +233,7 @@ func (e *Endpoint) tls() (*tls.Config, error) {
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", e.Certificate)
+			return nil, fmt.Errorf("%s contains no PEM certificate", e.Certificate)
 		}
 	}
 	if e.ClientCert != "" {
@@ -242,20 +246,20 @@ func (e *Endpoint) tls() (*tls.Config, error) {
 	return conf, nil
 }
 
-// longestWait is the time between two attempts to connect, at most.
-const longestWait = 10 * time.Second
+// maxBackoff is the longest time between two attempts to connect.
+const maxBackoff = 10 * time.Second
 
-// dial makes a connection that is opened when it is first used.
+// dial returns a connection that is opened on first use.
 func dial(host string, conf *tls.Config, compress bool) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if conf != nil {
 		creds = credentials.NewTLS(conf)
 	}
-	wait := backoff.DefaultConfig
-	wait.MaxDelay = longestWait
+	delays := backoff.DefaultConfig
+	delays.MaxDelay = maxBackoff
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: longestWait}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: maxBackoff}),
 	}
 	if compress {
 		opts = append(opts, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))

@@ -87,7 +87,7 @@ func TestParseRefuses(t *testing.T) {
 		{"OTEL_SPAN_LINK_COUNT_LIMIT", "-1", "a whole number, not negative"},
 		{"OTEL_RESOURCE_ATTRIBUTES", "novalue", "key=value,key=value, with commas in values as %2C"},
 		{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "new", "cumulative, delta or lowmemory"},
-		{"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "a.pem", "a PEM file, with the key in CLIENT_KEY beside it"},
+		{"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "a.pem", "a PEM file, together with its key in the CLIENT_KEY variable"},
 	} {
 		_, err := otlp.Parse(map[string]string{c.key: c.value})
 		bad, ok := errors.AsType[*registry.SettingError](err)
@@ -117,7 +117,8 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// misleading are variables of the process that no exporter may follow.
+// misleading sets variables in the process's environment that exporters must
+// ignore.
 func misleading(t *testing.T) {
 	dir := t.TempDir()
 	registrytest.WriteCert(t, dir, "another")
@@ -131,7 +132,7 @@ func misleading(t *testing.T) {
 	}
 }
 
-// send exports a span and a metric with the settings of vars.
+// send exports a span and a metric with the settings in vars.
 func send(t *testing.T, vars map[string]string) error {
 	t.Helper()
 	s, err := otlp.Parse(vars)
@@ -225,7 +226,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// The collector wants a certificate of its clients.
+// TestTLS exports to a collector that requires client certificates.
 func TestTLS(t *testing.T) {
 	misleading(t)
 	dir := t.TempDir()
@@ -243,10 +244,10 @@ func TestTLS(t *testing.T) {
 	defer overHTTP.Close()
 	for _, to := range []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=https://" + collector.GRPC,
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.GRPC, // TLS unless told otherwise
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.GRPC, // without a scheme the default is TLS
 		"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT=" + overHTTP.URL,
 	} {
-		const briefly = " OTEL_EXPORTER_OTLP_TIMEOUT=500" // gRPC tries again until then
+		const briefly = " OTEL_EXPORTER_OTLP_TIMEOUT=500" // gRPC retries until then
 		trusted := " OTEL_EXPORTER_OTLP_CERTIFICATE=" + cert
 		mine := " OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + cert + " OTEL_EXPORTER_OTLP_CLIENT_KEY=" + key
 		if err := send(t, registrytest.Vars(to+trusted+mine)); err != nil {

@@ -1,8 +1,8 @@
-// Package otlp reads the standard OTEL_* variables and makes exporters of
-// them. Everything comes from the map it is given and nothing from the process,
-// so that two Apps export to two collectors side by side. Two exceptions: the
-// SDK adds the process's OTEL_RESOURCE_ATTRIBUTES under what the map says, and
-// exports go through the proxy that HTTPS_PROXY names.
+// Package otlp parses the standard OTEL_* variables and creates the exporters
+// that they configure. It reads them from a map instead of the process's
+// environment, so that two Apps can export to two collectors. There are two
+// exceptions: the SDK also reads the process's OTEL_RESOURCE_ATTRIBUTES, which
+// those of the map override, and exports use the proxy in HTTPS_PROXY.
 package otlp
 
 import (
@@ -17,9 +17,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Settings are the variables of the OpenTelemetry specification
-// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
-// that are honoured.
+// Settings are the supported variables of the OpenTelemetry specification
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 type Settings struct {
 	Disabled    Bool        `env:"OTEL_SDK_DISABLED"`
 	Service     string      `env:"OTEL_SERVICE_NAME"`
@@ -32,7 +31,7 @@ type Settings struct {
 	LogsTo    Destination `env:"OTEL_LOGS_EXPORTER"`
 	MetricsTo Destination `env:"OTEL_METRICS_EXPORTER"`
 
-	All     Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_"` // for what a signal does not set
+	All     Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_"` // applies where a signal has no value of its own
 	Traces  Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_TRACES_"`
 	Logs    Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_LOGS_"`
 	Metrics Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_METRICS_"`
@@ -43,7 +42,7 @@ type Settings struct {
 	MetricTimeout Millis      `env:"OTEL_METRIC_EXPORT_TIMEOUT"`
 	Temporality   Temporality `env:"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"`
 
-	AttributeLength *Limit `env:"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"` // for what spans and records do not set
+	AttributeLength *Limit `env:"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"` // applies where spans and records have no value of their own
 	AttributeCount  *Limit `env:"OTEL_ATTRIBUTE_COUNT_LIMIT"`
 	SpanLength      *Limit `env:"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"`
 	SpanCount       *Limit `env:"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"`
@@ -55,7 +54,7 @@ type Settings struct {
 	RecordCount     *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"`
 }
 
-// Endpoint is where OTLP goes, for one signal or for all.
+// Endpoint configures where and how OTLP is exported, for one signal or for all.
 type Endpoint struct {
 	URL         Address     `env:"ENDPOINT"`
 	Protocol    Protocol    `env:"PROTOCOL"`
@@ -63,12 +62,12 @@ type Endpoint struct {
 	Timeout     Millis      `env:"TIMEOUT"`
 	Compression Compression `env:"COMPRESSION"`
 	Insecure    *Bool       `env:"INSECURE"`
-	Certificate string      `env:"CERTIFICATE"` // PEM files
+	Certificate string      `env:"CERTIFICATE"` // a PEM file, as the next two
 	ClientCert  string      `env:"CLIENT_CERTIFICATE"`
 	ClientKey   string      `env:"CLIENT_KEY"`
 }
 
-// Batch is how items are gathered before they are sent.
+// Batch configures how spans or records are batched for export.
 type Batch struct {
 	Delay   Millis `env:"SCHEDULE_DELAY"`
 	Timeout Millis `env:"EXPORT_TIMEOUT"`
@@ -76,8 +75,8 @@ type Batch struct {
 	Size    Count  `env:"MAX_EXPORT_BATCH_SIZE"`
 }
 
-// defaults are those of the specification, but for the propagators, which are
-// upstream's.
+// defaults returns the defaults of the specification, except for the
+// propagators, which are upstream's.
 func defaults() Settings {
 	return Settings{
 		Propagators:   Propagators{"tracecontext", "baggage", "b3", "jaeger", "ottrace", "xray"},
@@ -95,8 +94,8 @@ func defaults() Settings {
 	}
 }
 
-// Parse reads the OTEL_* variables among vars. Empty ones are not set. Its
-// errors are [registry.SettingError]s, one for each bad variable.
+// Parse reads the OTEL_* variables in vars. An empty variable counts as not
+// set. Its error joins one [registry.SettingError] for each invalid variable.
 func Parse(vars map[string]string) (Settings, error) {
 	s := defaults()
 	set := map[string]string{}
@@ -106,9 +105,9 @@ func Parse(vars map[string]string) (Settings, error) {
 		}
 	}
 	var errs []error
-	for _, k := range slices.Sorted(maps.Keys(set)) { // one by one: env does not say which variable is bad
+	for _, k := range slices.Sorted(maps.Keys(set)) { // one at a time, because env's error does not name the variable
 		if err := env.ParseWithOptions(&s, env.Options{Environment: map[string]string{k: set[k]}}); err != nil {
-			errs = append(errs, bad(k, set[k], want(err)))
+			errs = append(errs, invalid(k, set[k], accepted(err)))
 		}
 	}
 	for _, e := range []struct {
@@ -117,15 +116,15 @@ func Parse(vars map[string]string) (Settings, error) {
 	}{{"", s.All}, {"TRACES_", s.Traces}, {"LOGS_", s.Logs}, {"METRICS_", s.Metrics}} {
 		if (e.ClientCert == "") != (e.ClientKey == "") {
 			key := "OTEL_EXPORTER_OTLP_" + e.prefix + "CLIENT_CERTIFICATE"
-			errs = append(errs, bad(key, set[key], "a PEM file, with the key in CLIENT_KEY beside it"))
+			errs = append(errs, invalid(key, set[key], "a PEM file, together with its key in the CLIENT_KEY variable"))
 		}
 	}
 	s.Spans.Size, s.Records.Size = min(s.Spans.Size, s.Spans.Queue), min(s.Records.Size, s.Records.Queue)
 	return s, errors.Join(errs...)
 }
 
-// Wanted reports whether vars ask for telemetry by themselves: they say where
-// or how to export some. The name of the service alone does not.
+// Wanted reports whether vars turn on telemetry: they name an endpoint or an
+// exporter. OTEL_SERVICE_NAME alone does not.
 func Wanted(vars map[string]string) bool {
 	if strings.EqualFold(strings.TrimSpace(vars["OTEL_SDK_DISABLED"]), "true") {
 		return false
@@ -141,31 +140,32 @@ func Wanted(vars map[string]string) bool {
 	return false
 }
 
-func bad(key, value, want string) error {
-	if strings.Contains(key, "HEADERS") { // they hold credentials
+func invalid(key, value, want string) error {
+	if strings.Contains(key, "HEADERS") { // headers hold credentials
 		value = registry.Redacted
 	}
 	return &registry.SettingError{Key: key, Value: value, Source: registry.FromEnvironment, Want: want}
 }
 
-// want is what the field of a variable accepts.
-func want(err error) string {
+// accepted returns what the field that err is about accepts.
+func accepted(err error) string {
 	if parse, ok := errors.AsType[env.ParseError](err); ok {
-		err = parse.Err // it does not unwrap
+		err = parse.Err // ParseError has no Unwrap
 	}
-	w, _ := errors.AsType[wanted](err)
+	w, _ := errors.AsType[wantError](err)
 	return string(w)
 }
 
-// wanted is the error of all types of settings: what they accept.
-type wanted string
+// wantError is the error of every UnmarshalText below. It says what the type
+// accepts.
+type wantError string
 
-func (w wanted) Error() string { return "want " + string(w) }
+func (w wantError) Error() string { return "want " + string(w) }
 
-// Duration is m as a time.Duration.
+// Duration returns m as a time.Duration.
 func (m Millis) Duration() time.Duration { return time.Duration(m) * time.Millisecond }
 
-// First is the first limit that is set, or else fallback.
+// First returns the first limit that is set, or fallback when none is.
 func First(fallback int, limits ...*Limit) int {
 	for _, l := range limits {
 		if l != nil {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// The types of settings. Each says in its error what it accepts.
+// The types of settings. The error of each UnmarshalText says what the type
+// accepts.
 type (
 	Bool        bool              // true or false, in any case
 	Millis      int64             // milliseconds
@@ -48,7 +49,7 @@ func (b *Bool) UnmarshalText(text []byte) error {
 	case "false":
 		*b = false
 	default:
-		return wanted("true or false")
+		return wantError("true or false")
 	}
 	return nil
 }
@@ -57,7 +58,7 @@ func (b *Bool) UnmarshalText(text []byte) error {
 func (m *Millis) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n <= 0 || n > math.MaxInt32 {
-		return wanted("a number of milliseconds, above zero")
+		return wantError("a number of milliseconds, above zero")
 	}
 	*m = Millis(n)
 	return nil
@@ -66,8 +67,8 @@ func (m *Millis) UnmarshalText(text []byte) error {
 // UnmarshalText reads a number.
 func (c *Count) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
-	if err != nil || n <= 0 || n > 1<<20 { // the queue takes its memory at once
-		return wanted("a whole number, 1 to 1048576")
+	if err != nil || n <= 0 || n > 1<<20 { // the SDK allocates the whole queue when it starts
+		return wantError("a whole number, 1 to 1048576")
 	}
 	*c = Count(n)
 	return nil
@@ -77,7 +78,7 @@ func (c *Count) UnmarshalText(text []byte) error {
 func (l *Limit) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil || n < 0 {
-		return wanted("a whole number, not negative")
+		return wantError("a whole number, not negative")
 	}
 	*l = Limit(n)
 	return nil
@@ -87,7 +88,7 @@ func (l *Limit) UnmarshalText(text []byte) error {
 func (r *Ratio) UnmarshalText(text []byte) error {
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || !(f >= 0 && f <= 1) {
-		return wanted("a number, 0 to 1")
+		return wantError("a number, 0 to 1")
 	}
 	*r = Ratio(f)
 	return nil
@@ -103,7 +104,7 @@ func (p *Pairs) UnmarshalText(text []byte) error {
 		k, v, ok := strings.Cut(pair, "=")
 		v, err := url.PathUnescape(strings.TrimSpace(v))
 		if k = strings.TrimSpace(k); !ok || k == "" || err != nil {
-			return wanted("key=value,key=value, with commas in values as %2C")
+			return wantError("key=value,key=value, with commas in values as %2C")
 		}
 		out[k] = v
 	}
@@ -119,23 +120,24 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains([]string{"", "http", "https"}, u.Scheme) {
-		return wanted("http://host:port, https://host:port or host:port")
+		return wantError("http://host:port, https://host:port or host:port")
 	}
 	*a = Address(s)
 	return nil
 }
 
-// UnmarshalText reads a protocol. OTLP's third, http/json, is not spoken.
+// UnmarshalText reads a protocol. OTLP's third protocol, http/json, is not
+// supported.
 func (p *Protocol) UnmarshalText(text []byte) error {
 	return oneOf((*string)(p), text, string(GRPC), string(HTTP))
 }
 
-// UnmarshalText reads a coding.
+// UnmarshalText reads a compression.
 func (c *Compression) UnmarshalText(text []byte) error {
 	return oneOf((*string)(c), text, string(Gzip), "none")
 }
 
-// UnmarshalText reads a kind of exporter.
+// UnmarshalText reads the name of an exporter.
 func (d *Destination) UnmarshalText(text []byte) error {
 	return oneOf((*string)(d), text, string(ToOTLP), string(ToConsole), string(ToNone))
 }
@@ -146,13 +148,13 @@ func (s *Sampler) UnmarshalText(text []byte) error {
 		"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
 }
 
-// UnmarshalText reads what a counter's values count from.
+// UnmarshalText reads a temporality preference.
 func (t *Temporality) UnmarshalText(text []byte) error {
 	return oneOf((*string)(t), text, "cumulative", string(Delta), string(LowMemory))
 }
 
 // UnmarshalText reads the names of propagators. "ot" is short for ottrace, and
-// none stands alone.
+// "none" cannot be combined with others.
 func (p *Propagators) UnmarshalText(text []byte) error {
 	var out Propagators
 	for name := range strings.SplitSeq(string(text), ",") {
@@ -160,7 +162,7 @@ func (p *Propagators) UnmarshalText(text []byte) error {
 			name = "ottrace"
 		}
 		if err := oneOf(&name, []byte(name), "tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"); err != nil {
-			return wanted("a comma-separated list of tracecontext, baggage, b3, b3multi, jaeger, ottrace (or ot) and xray, or none")
+			return wantError("a comma-separated list of tracecontext, baggage, b3, b3multi, jaeger, ottrace (or ot) and xray, or none")
 		}
 		if !slices.Contains(out, name) {
 			out = append(out, name)
@@ -170,16 +172,17 @@ func (p *Propagators) UnmarshalText(text []byte) error {
 		out = nil
 	}
 	if slices.Contains(out, "none") {
-		return wanted("none alone, or names of propagators")
+		return wantError("none alone, or names of propagators")
 	}
 	*p = out
 	return nil
 }
 
+// oneOf sets to to the one of names that text is, in any case.
 func oneOf(to *string, text []byte, names ...string) error {
 	got := strings.ToLower(strings.TrimSpace(string(text)))
 	if !slices.Contains(names, got) {
-		return wanted(strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1])
+		return wantError(strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1])
 	}
 	*to = got
 	return nil

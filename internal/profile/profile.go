@@ -1,5 +1,5 @@
-// Package profile serves Go's runtime profiles. It leaves out the command
-// line, which may hold secrets that were given as flags.
+// Package profile serves Go's runtime profiles. It does not serve the command
+// line, whose flags may hold secrets.
 package profile
 
 import (
@@ -11,16 +11,16 @@ import (
 	"runtime/pprof"
 )
 
-// Path is where clients expect the profiles.
+// Path is the path under which go tool pprof expects the profiles.
 const Path = "/debug/pprof/"
 
-// Serve replies with the profile of a name, or for "" with a list of those
-// there are. The name is what follows Path in the request's own path, whatever
-// stands before it. An unknown one is 404. A profile that takes ?seconds=
-// extends the server's write timeout by that time, and ends early when the
-// request's context does.
+// Serve replies with the named profile, with a list of the profiles when name
+// is empty, and with 404 when the name is unknown. The name is the part of the
+// request's path after Path. A profile with ?seconds= extends the server's
+// write timeout by that time and ends early when the request's context ends.
 //
-// The default mux, which net/http/pprof registers itself with, is not used.
+// It does not use the default mux, in which net/http/pprof registers its
+// handlers.
 func Serve(w http.ResponseWriter, r *http.Request, name string) {
 	switch name {
 	case "":

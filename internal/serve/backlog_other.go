@@ -4,5 +4,6 @@ package serve
 
 import "net"
 
-// backlog is for Linux: elsewhere what nobody has accepted yet is reset.
-func backlog(*net.TCPListener) []net.Conn { return nil }
+// acceptBacklog is implemented on Linux only. Elsewhere, closing the port resets the
+// connections that are not accepted yet.
+func acceptBacklog(*net.TCPListener) []net.Conn { return nil }

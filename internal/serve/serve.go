@@ -1,4 +1,4 @@
-// Package serve runs an http.Server that loses no request when it stops.
+// Package serve runs an http.Server that drains without losing requests.
 package serve
 
 import (
@@ -15,32 +15,32 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/drain"
 )
 
-// Quiet is how long a draining server waits after the last sign of life on its
-// open connections before it closes them: what a client had sent before the
-// port closed is read and answered in that time.
+// Quiet is how long the connections of a draining server must be without activity
+// before it closes them. In that time the server reads and answers the requests
+// that clients had already sent.
 const Quiet = 250 * time.Millisecond
 
 // Server serves one listener.
 type Server struct {
 	http     *http.Server
 	listener net.Listener
-	served   chan struct{} // closed when nothing is accepted any more
+	served   chan struct{} // closed when the server accepts no more connections
 	closing  atomic.Bool
 
-	mu     sync.Mutex
-	states map[net.Conn]http.ConnState
-	last   time.Time    // of a change of states
-	gone   drain.Signal // started when no connection will be added
+	mu         sync.Mutex
+	states     map[net.Conn]http.ConnState
+	lastChange time.Time    // of states
+	gone       drain.Signal // started when no connection will be added to states
 }
 
-// New prepares srv to be served on l. It takes over srv.Handler and
+// New returns a Server that serves srv on l. It replaces srv.Handler and
 // srv.ConnState.
 func New(srv *http.Server, l net.Listener) *Server {
 	s := &Server{http: srv, listener: l, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.closing.Load() {
-			w.Header().Set("Connection", "close") // over HTTP/2 it becomes GOAWAY
+			w.Header().Set("Connection", "close") // net/http sends GOAWAY instead over HTTP/2
 		}
 		inner.ServeHTTP(w, r)
 	})
@@ -48,23 +48,24 @@ func New(srv *http.Server, l net.Listener) *Server {
 	return s
 }
 
-// Listen listens on TCP. An empty host is every address; an IPv6 address may
-// stand in brackets.
+// Listen listens on a TCP port. An empty host means all addresses. An IPv6 address
+// may be in brackets.
 func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	var c net.ListenConfig
-	c.SetMultipathTCP(false) // which cannot be closed without a gap
+	c.SetMultipathTCP(false) // an MPTCP listener cannot be drained without a gap
 	l, err := c.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 	if err != nil {
 		return nil, err
 	}
-	return &lastCall{Listener: l}, nil
+	return &listener{Listener: l}, nil
 }
 
-// Addr is where the server listens.
+// Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve serves until Drain or Close, once. With srv.TLSConfig set it speaks TLS.
+// Serve serves until Drain or Close is called. It uses TLS if the http.Server has a
+// TLSConfig. It must be called at most once.
 func (s *Server) Serve() error {
 	defer close(s.served)
 	var err error
@@ -79,10 +80,11 @@ func (s *Server) Serve() error {
 	return err
 }
 
+// track is the http.Server's ConnState hook.
 func (s *Server) track(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = time.Now()
+	s.lastChange = time.Now()
 	if state == http.StateClosed || state == http.StateHijacked {
 		delete(s.states, c)
 	} else {
@@ -91,16 +93,16 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	s.gone.Left(len(s.states))
 }
 
-// Drain closes the port of a server that serves, answers who had connected
-// before that, and closes the connections. What is still being served when ctx is done is cut, and counted
-// in the error.
+// Drain closes the port, serves the requests of clients that had already connected,
+// and closes the connections. It cuts requests that are in flight when ctx is done
+// and returns an error with their number.
 func (s *Server) Drain(ctx context.Context) error {
 	s.closing.Store(true)
-	if own, ok := s.listener.(*lastCall); ok {
-		own.end()
-		defer own.drop()
+	if l, ok := s.listener.(*listener); ok {
+		l.drain()
+		defer l.drop()
 	} else {
-		s.listener.Close() // others may have the socket too: what it holds is theirs
+		s.listener.Close() // leaves the backlog alone: the socket may be shared with another process
 	}
 	select {
 	case <-s.served:
@@ -119,21 +121,21 @@ func (s *Server) Drain(ctx context.Context) error {
 	return nil
 }
 
-// linger waits until no connection is open or all are quiet. It is for when
-// nothing is accepted any more.
+// linger waits until no connection is open or all are quiet. It must be called after
+// the last connection was accepted.
 func (s *Server) linger(ctx context.Context) {
 	s.mu.Lock()
 	s.gone.Start(len(s.states))
-	s.last = time.Now()
+	s.lastChange = time.Now()
 	s.mu.Unlock()
-	if end, ok := ctx.Deadline(); ok { // half of the time is for those still being served
+	if end, ok := ctx.Deadline(); ok { // leave half of the time for requests in flight
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
 		defer cancel()
 	}
 	for {
 		s.mu.Lock()
-		left := Quiet - time.Since(s.last)
+		left := Quiet - time.Since(s.lastChange)
 		s.mu.Unlock()
 		if left <= 0 {
 			return
@@ -148,7 +150,7 @@ func (s *Server) linger(ctx context.Context) {
 	}
 }
 
-// active counts the connections that are being served.
+// active returns the number of connections with a request in flight.
 func (s *Server) active() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,13 +162,13 @@ func (s *Server) active() (n int) {
 	return n
 }
 
-// Close closes the port and every connection.
+// Close closes the port and all connections.
 func (s *Server) Close() error {
 	s.closing.Store(true)
-	s.listener.Close() // which the server knows only once it serves
+	s.listener.Close() // the http.Server knows its listener only after Serve
 	err := s.http.Close()
-	if own, ok := s.listener.(*lastCall); ok {
-		own.drop()
+	if l, ok := s.listener.(*listener); ok {
+		l.drop()
 	}
 	return err
 }

@@ -40,8 +40,8 @@ func start(t *testing.T, h http.HandlerFunc) *serve.Server {
 	return s
 }
 
-// TestDrainLosesNothing has a hundred keep-alive clients send requests
-// without a pause while the server drains. A client may only fail to connect.
+// TestDrainLosesNothing drains a server while a hundred keep-alive clients send
+// requests without a pause. Only connecting may fail.
 func TestDrainLosesNothing(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
 	var served, lost atomic.Int64
@@ -52,7 +52,7 @@ func TestDrainLosesNothing(t *testing.T) {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
 			for n := 0; ; n++ {
-				// POST: the transport would quietly repeat a lost GET.
+				// POST, because the transport silently repeats a lost GET.
 				res, err := (&http.Client{Transport: transport}).Post("http://"+s.Addr().String(), "text/plain", strings.NewReader("x"))
 				if n == 5 {
 					warm <- struct{}{}
@@ -87,7 +87,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	}
 }
 
-// untilClosed waits until the port is closed, or hears nobody any more.
+// untilClosed waits until the port is closed or no longer responds.
 func untilClosed(s *serve.Server) {
 	for {
 		c, err := net.DialTimeout("tcp", s.Addr().String(), 20*time.Millisecond)
@@ -98,8 +98,8 @@ func untilClosed(s *serve.Server) {
 	}
 }
 
-// TestDrainAnswersWhatWasSent covers the connection that was idle when the
-// port closed and whose request was already on its way.
+// TestDrainAnswersWhatWasSent sends a request on a connection that was idle when the
+// port closed.
 func TestDrainAnswersWhatWasSent(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
 	c, err := net.Dial("tcp", s.Addr().String())
@@ -108,7 +108,7 @@ func TestDrainAnswersWhatWasSent(t *testing.T) {
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
-	ask := func() *http.Response {
+	send := func() *http.Response {
 		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {
@@ -117,20 +117,19 @@ func TestDrainAnswersWhatWasSent(t *testing.T) {
 		io.Copy(io.Discard, res.Body)
 		return res
 	}
-	ask()
+	send()
 	done := make(chan error)
 	go func() { done <- s.Drain(t.Context()) }()
 	untilClosed(s)
-	if res := ask(); !res.Close {
-		t.Error("the reply while draining keeps the connection alive")
+	if res := send(); !res.Close {
+		t.Error("a response during the drain keeps the connection alive")
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }
 
-// TestDrainAnswersTheBacklog has clients that the server comes to accept only
-// when its port is closed.
+// TestDrainAnswersTheBacklog drains a server before it has accepted any connection.
 func TestDrainAnswersTheBacklog(t *testing.T) {
 	l, err := serve.Listen(t.Context(), "[::1]", 0)
 	if err != nil {
@@ -161,8 +160,8 @@ func TestDrainAnswersTheBacklog(t *testing.T) {
 	}
 }
 
-// TestDrainLeavesOthersTheirSocket has a listener that somebody else has too, as
-// one that was handed over to the next process.
+// TestDrainLeavesOthersTheirSocket drains a server whose socket has a second user,
+// such as the next process after a handover.
 func TestDrainLeavesOthersTheirSocket(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
@@ -209,6 +208,6 @@ func TestDrainCuts(t *testing.T) {
 		t.Error(err)
 	}
 	if err := <-failed; err == nil {
-		t.Error("the client got an answer")
+		t.Error("the client got a response")
 	}
 }

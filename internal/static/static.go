@@ -1,4 +1,4 @@
-// Package static serves files that are part of the program, compressed once.
+// Package static serves embedded files and compresses each of them once.
 package static
 
 import (
@@ -13,9 +13,9 @@ import (
 	"sync"
 )
 
-// media are media types by extension. Those of package mime depend on the
-// machine.
-var media = map[string]string{
+// mediaTypes maps file extensions to media types. Package mime is not used
+// because its table depends on the machine.
+var mediaTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -24,33 +24,33 @@ var media = map[string]string{
 	".svg":  "image/svg+xml; charset=utf-8",
 }
 
-// MediaType is the media type of a file by its name,
-// application/octet-stream when the extension is not known.
+// MediaType returns the media type for a file name, or
+// application/octet-stream when the extension is unknown.
 func MediaType(name string) string {
-	if t, ok := media[path.Ext(name)]; ok {
+	if t, ok := mediaTypes[path.Ext(name)]; ok {
 		return t
 	}
 	return "application/octet-stream"
 }
 
-// Digest names contents: 16 hexadecimal digits of their SHA-256.
+// Digest returns 16 hexadecimal digits of a SHA-256 over contents.
 func Digest(contents ...[]byte) string {
 	h := sha256.New()
 	for _, c := range contents {
-		sum := sha256.Sum256(c) // what moves from one to the next is another digest
+		sum := sha256.Sum256(c) // so that moving bytes from one part to the next changes the digest
 		h.Write(sum[:])
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// File is content that never changes.
+// File is an immutable file that serves itself over HTTP.
 type File struct {
 	media, tag string
 	plain      []byte
-	gzipped    func() []byte // nil where it would not be smaller
+	gzipped    func() []byte // returns nil when gzip does not make the content smaller
 }
 
-// New makes the file of a name. It is compressed when it is first asked for.
+// New returns a File. The content is compressed on the first request.
 func New(name string, content []byte) *File {
 	return &File{MediaType(name), Digest(content), content, sync.OnceValue(func() []byte { return compress(content) })}
 }
@@ -59,9 +59,9 @@ func compress(content []byte) []byte {
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
-		panic(err) // the level is a valid one
+		panic(err) // cannot happen: the level is valid
 	}
-	z.Write(content) // a Buffer takes everything
+	z.Write(content) // a bytes.Buffer never fails
 	z.Close()
 	if b.Len() < len(content) {
 		return b.Bytes()
@@ -69,8 +69,8 @@ func compress(content []byte) []byte {
 	return nil
 }
 
-// ServeHTTP replies with the content, or 304 to a client that has it. How long
-// it may be cached is for the caller to say.
+// ServeHTTP sends the content, or 304 when the client's copy is current. The
+// caller sets Cache-Control.
 func (f *File) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.media)
@@ -93,7 +93,8 @@ func (f *File) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-// matches reads If-None-Match, which compares weakly (RFC 9110, 13.1.2).
+// matches reports whether If-None-Match lists tag, by weak comparison
+// (RFC 9110, section 13.1.2).
 func matches(h http.Header, tag string) bool {
 	for _, v := range h["If-None-Match"] {
 		if v == "*" || strings.Contains(v, tag) {
@@ -103,7 +104,8 @@ func matches(h http.Header, tag string) bool {
 	return false
 }
 
-// AcceptsGzip reports whether the client asks for gzip (RFC 9110, 12.5.3).
+// AcceptsGzip reports whether the client accepts gzip (RFC 9110, section
+// 12.5.3).
 func AcceptsGzip(h http.Header) bool {
 	for _, header := range h["Accept-Encoding"] {
 		for part := range strings.SplitSeq(header, ",") {

@@ -17,7 +17,7 @@ var (
 	short = "p{}"
 )
 
-func ask(f http.Handler, method string, headers ...string) *http.Response {
+func get(f http.Handler, method string, headers ...string) *http.Response {
 	rec, r := httptest.NewRecorder(), httptest.NewRequest(method, "/", nil)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
@@ -28,7 +28,7 @@ func ask(f http.Handler, method string, headers ...string) *http.Response {
 
 func TestFile(t *testing.T) {
 	f := static.New("style.css", []byte(long))
-	plain, zipped := ask(f, "GET"), ask(f, "GET", "Accept-Encoding", "gzip")
+	plain, zipped := get(f, "GET"), get(f, "GET", "Accept-Encoding", "gzip")
 	for _, res := range []*http.Response{plain, zipped} {
 		h := res.Header
 		if res.StatusCode != 200 || h.Get("Content-Type") != "text/css; charset=utf-8" || h.Get("Vary") != "Accept-Encoding" || h.Get("X-Content-Type-Options") != "nosniff" {
@@ -47,16 +47,16 @@ func TestFile(t *testing.T) {
 		t.Errorf("%q %v %v", body, err, zipped.Header)
 	}
 	if plain.Header.Get("ETag") == zipped.Header.Get("ETag") {
-		t.Error("two representations have one strong ETag")
+		t.Error("the plain and the compressed content share a strong ETag")
 	}
-	if other := ask(static.New("style.css", []byte(long+" ")), "GET"); other.Header.Get("ETag") == plain.Header.Get("ETag") {
-		t.Error("another content has the same ETag")
+	if other := get(static.New("style.css", []byte(long+" ")), "GET"); other.Header.Get("ETag") == plain.Header.Get("ETag") {
+		t.Error("different content has the same ETag")
 	}
 }
 
 func TestNotModified(t *testing.T) {
 	f := static.New("style.css", []byte(long))
-	plain, zipped := ask(f, "GET").Header.Get("ETag"), ask(f, "GET", "Accept-Encoding", "gzip").Header.Get("ETag")
+	plain, zipped := get(f, "GET").Header.Get("ETag"), get(f, "GET", "Accept-Encoding", "gzip").Header.Get("ETag")
 	for _, c := range []struct {
 		accepts, match string
 		code           int
@@ -64,7 +64,7 @@ func TestNotModified(t *testing.T) {
 		{"", plain, 304}, {"", "W/" + plain, 304}, {"", `"x", ` + plain, 304}, {"", "*", 304}, {"", zipped, 200}, {"", `"x"`, 200}, {"", "", 200},
 		{"gzip", zipped, 304}, {"gzip", plain, 200},
 	} {
-		res := ask(f, "GET", "Accept-Encoding", c.accepts, "If-None-Match", c.match)
+		res := get(f, "GET", "Accept-Encoding", c.accepts, "If-None-Match", c.match)
 		if body, _ := io.ReadAll(res.Body); res.StatusCode != c.code || (c.code == 304) != (len(body) == 0) || res.Header.Get("ETag") == "" {
 			t.Errorf("%q %s: %d %v", c.accepts, c.match, res.StatusCode, res.Header)
 		}
@@ -73,7 +73,7 @@ func TestNotModified(t *testing.T) {
 
 func TestSmallFilesAreNotCompressed(t *testing.T) {
 	f := static.New("a.js", []byte(short))
-	res := ask(f, "GET", "Accept-Encoding", "gzip")
+	res := get(f, "GET", "Accept-Encoding", "gzip")
 	if body, _ := io.ReadAll(res.Body); string(body) != short || res.Header.Get("Content-Encoding") != "" || res.Header.Get("Vary") != "" {
 		t.Errorf("%q %v", body, res.Header)
 	}

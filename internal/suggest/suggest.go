@@ -1,16 +1,16 @@
-// Package suggest finds the word that somebody meant. It links nothing: a
-// program that starts often can use it.
+// Package suggest finds the known word that is nearest to a misspelt one. It
+// depends on nothing but fmt, so that podcli stays small.
 package suggest
 
 import "fmt"
 
-// Word is ` (did you mean "x"?)` for the likeliest of words, or "" when
-// none is near.
+// Word returns ` (did you mean "x"?)` with the nearest of words, or "" when no
+// word is near enough.
 func Word(word string, words []string) string {
-	best, far := "", max(1, len(word)/3)+1
+	best, nearest := "", max(1, len(word)/3)+1
 	for _, w := range words {
-		if d := distance(word, w); d < far {
-			best, far = w, d
+		if d := distance(word, w); d < nearest {
+			best, nearest = w, d
 		}
 	}
 	if best == "" {
@@ -19,7 +19,8 @@ func Word(word string, words []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
-// distance is Levenshtein's: how many letters to add, drop or replace.
+// distance returns the Levenshtein distance of a and b: the number of bytes to
+// add, drop or replace.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

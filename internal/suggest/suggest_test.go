@@ -11,7 +11,7 @@ func TestWord(t *testing.T) {
 	for word, want := range map[string]string{
 		"staus":   ` (did you mean "status"?)`,
 		"stal":    ` (did you mean "stall"?)`,
-		"grcp":    "", // two letters of four are another word
+		"grcp":    "", // two of four letters differ: too far
 		"grp":     ` (did you mean "grpc"?)`,
 		"nothing": "",
 		"":        "",

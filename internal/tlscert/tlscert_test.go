@@ -50,6 +50,6 @@ func TestRotation(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	if _, err := tlscert.Load(t.TempDir(), nil); err == nil {
-		t.Error("an empty directory")
+		t.Error("an empty directory was accepted")
 	}
 }

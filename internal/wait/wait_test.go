@@ -73,8 +73,8 @@ func FuzzWait(f *testing.F) {
 	})
 }
 
-// The reply arrives although it comes after the write timeout, and not without
-// Extend: the deadline is real.
+// TestExtend checks that a response after the write timeout arrives with
+// Extend, and fails without it.
 func TestExtend(t *testing.T) {
 	for extend, want := range map[bool]string{true: "late", false: ""} {
 		synctest.Test(t, func(t *testing.T) {

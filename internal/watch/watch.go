@@ -1,5 +1,5 @@
-// Package watch follows a directory whose files are replaced while they are
-// read, by people or by the kubelet.
+// Package watch reports changes in a directory whose files are replaced while
+// the program runs, by hand or by the kubelet.
 package watch
 
 import (
@@ -11,20 +11,21 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// DataLink is what the kubelet swaps to replace all files of a mounted
-// ConfigMap or Secret in one step. It points to the directory that holds them;
-// the names next to it are links through it.
+// DataLink is the symbolic link that the kubelet swaps to replace all files of
+// a mounted ConfigMap or Secret in one step. It points to the directory with
+// the files; the visible names are links through it.
 const DataLink = "..data"
 
-// Settled is how long a directory must be quiet before it counts as changed: a
-// file that is edited is seldom written in one step.
+// Settled is how long a directory must see no further event before a change is
+// reported: editors seldom write a file in one step.
 const Settled = 50 * time.Millisecond
 
-// ErrLost says that no further change will be seen.
+// ErrLost means that the watch ended and no further change will be reported.
 var ErrLost = errors.New("the watch is lost")
 
-// Directory watches dir and returns what follows it, see [Follow]. From its
-// return on no change goes unseen, so what dir holds is best read then.
+// Directory starts to watch dir and returns a function that reports its changes
+// as [Follow] does. The watch is active when Directory returns, so read the
+// directory after that: no later change is missed.
 func Directory(dir string) (follow func(ctx context.Context, changed func(), missed func(error)), err error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -40,10 +41,10 @@ func Directory(dir string) (follow func(ctx context.Context, changed func(), mis
 	}, nil
 }
 
-// Follow calls changed, until ctx ends, when the events of a watched directory
-// say so: at once when the kubelet swaps a volume, and else when the directory
-// has settled. missed is told when a change may go unseen, the last time with
-// [ErrLost] when dir itself is gone.
+// Follow calls changed for the events of a watched directory until ctx ends:
+// immediately when the kubelet swaps a volume, otherwise once the directory has
+// settled. It calls missed when a change may have gone unseen. When dir itself
+// is removed, it calls missed with [ErrLost] and returns.
 func Follow(ctx context.Context, dir string, events <-chan fsnotify.Event, errs <-chan error, changed func(), missed func(error)) {
 	var quiet <-chan time.Time
 	for {
@@ -64,7 +65,7 @@ func Follow(ctx context.Context, dir string, events <-chan fsnotify.Event, errs 
 				changed()
 			}
 			quiet = time.After(Settled)
-		case err := <-errs: // too many changes at once, some were lost
+		case err := <-errs: // the event queue overflowed, some events are lost
 			if err != nil {
 				missed(err)
 				quiet = time.After(Settled)

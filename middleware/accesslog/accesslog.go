@@ -1,4 +1,4 @@
-// Package accesslog writes a line about each request and each gRPC call.
+// Package accesslog logs each HTTP request and each gRPC call.
 package accesslog
 
 import (
@@ -15,9 +15,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// Module is access-log.
+// Module is the access-log module.
 type Module struct {
-	Level logrus.Level `env:"LEVEL" envDefault:"debug" doc:"level of the lines about requests" accepts:"debug, info, warn or error"`
+	Level logrus.Level `env:"LEVEL" envDefault:"debug" doc:"level of the access log's lines" accepts:"debug, info, warn or error"`
 
 	log     *logrus.Logger
 	tracers []capability.RequestTracer
@@ -25,7 +25,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "access-log", Doc: "Log each request after it was handled.", Phase: registry.Observe}
+	return registry.Info{Name: "access-log", Doc: "Log each request after handling it.", Phase: registry.Observe}
 }
 
 // Validate checks the settings.
@@ -42,15 +42,15 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
-// ServeHTTP logs the request also when a handler panics, and leaves the panic
-// alone.
+// ServeHTTP logs the request when next returns. When a handler panics, it logs
+// the request and does not recover.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if !m.log.IsLevelEnabled(m.Level) {
 		next(w, r)
 		return
 	}
 	rw, ok := w.(negroni.ResponseWriter)
-	if !ok { // middleware outside this one wrapped it
+	if !ok { // a middleware before this one wrapped the writer
 		rw = negroni.NewResponseWriter(w)
 	}
 	c := &call{faultContext: faultContext{Context: r.Context(), module: m}, line: line{
@@ -60,7 +60,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	defer func() {
 		c.line.duration = time.Since(began)
 		c.line.status = record.Outcome(rw, r, returned)
-		if r.Method != http.MethodHead { // net/http drops what is written
+		if r.Method != http.MethodHead { // net/http discards the body of a HEAD response
 			c.line.bytes = record.Sent(rw)
 		}
 		m.write(c)
@@ -75,9 +75,9 @@ func (m *Module) write(c *call) {
 	c.entry.Log(m.Level, "request completed")
 }
 
-// call is the context of a request that will be logged, and the line about it
-// in one piece of memory. It is not pooled: a handler's goroutines may keep the
-// context for longer than the request.
+// call is the context of a request that will be logged, together with its log
+// line, in one allocation. It is not pooled, because a handler's goroutines may
+// use the context after the request has ended.
 type call struct {
 	faultContext
 	line  line
@@ -91,8 +91,9 @@ type faultContext struct {
 	faults
 }
 
-// Value returns the faults. The key is the module, so that the access logs of two
-// servers do not meet.
+// Value returns the call's faults to FaultInjected, which may have any context
+// derived from the call. The key is the module, so that the access logs of two
+// servers in one process do not mix.
 func (c *faultContext) Value(key any) any {
 	if key == any(c.module) {
 		return &c.faults
@@ -100,29 +101,29 @@ func (c *faultContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// faults are those injected into one request.
+// faults are the names of the faults injected into one request.
 type faults struct {
-	mu    sync.Mutex
-	joint string
+	mu     sync.Mutex
+	joined string // with commas
 }
 
 func (f *faults) add(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.joint != "" {
-		f.joint += ","
+	if f.joined != "" {
+		f.joined += ","
 	}
-	f.joint += name
+	f.joined += name
 }
 
 func (f *faults) names() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.joint
+	return f.joined
 }
 
-// FaultInjected notes the fault for the line, as an observer of
-// registry/fault.
+// FaultInjected adds the fault to the request's line. It implements
+// registry/fault's observer.
 func (m *Module) FaultInjected(ctx context.Context, fault string) {
 	if f, ok := ctx.Value(m).(*faults); ok {
 		f.add(fault)

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // app has a route for each way a request can end.
 type app struct {
-	entered chan struct{} // /wait took a request
+	entered chan struct{} // receives when /wait is called
 	host    *registry.Host
 	faults  fault.Observers
 }
@@ -71,7 +71,7 @@ func (a *app) Routes() []registry.Route {
 
 var ids = regexp.MustCompile(`"(ts|remote|duration)":("[^"]+"|[0-9.e-]+)`)
 
-// lines are what was logged, with what differs each time left out.
+// lines returns the logged lines, without the values that differ in each run.
 func lines(log *registrytest.Log) []string {
 	var out []string
 	for line := range strings.Lines(log.String()) {
@@ -126,7 +126,7 @@ func TestClientLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := new(http.Transport).RoundTrip(req); err == nil {
-		t.Error("a reply to a client that left")
+		t.Error("a client that left got a response")
 	}
 	s.Close()
 	if got := lines(s.Log); len(got) != 1 || !strings.Contains(got[0], `"status":499,`) {
@@ -179,8 +179,8 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-// A handler that logs with the request's context gets its own line, not the
-// access log's fields.
+// TestHandlersLine checks that a line that a handler logs with the request's
+// context does not get the access log's fields.
 func TestHandlersLine(t *testing.T) {
 	a, log := registrytest.New(t, nil, new(accesslog.Module), new(app))
 	a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/log", nil))
@@ -189,7 +189,7 @@ func TestHandlersLine(t *testing.T) {
 	}
 }
 
-// tracing is middleware that starts traces.
+// tracing is a middleware that starts traces.
 type tracing struct{}
 
 type traceKey struct{}
@@ -218,7 +218,7 @@ func TestTracer(t *testing.T) {
 	}
 }
 
-// Each server's log has the faults of its own requests.
+// TestNested checks that each of two nested servers logs only its own faults.
 func TestNested(t *testing.T) {
 	inner, innerLog := registrytest.New(t, nil, new(accesslog.Module), new(app))
 	gate := &gateway{handler: inner}
@@ -232,7 +232,7 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// gateway passes requests on to another App in the same process.
+// gateway forwards requests to another App in the same process.
 type gateway struct {
 	handler http.Handler
 	faults  fault.Observers
@@ -249,7 +249,7 @@ func (g *gateway) Routes() []registry.Route {
 	}}}
 }
 
-// FuzzLine checks that nothing a client sends breaks the line.
+// FuzzLine checks that no input from a client breaks the line.
 func FuzzLine(f *testing.F) {
 	f.Add("HTTP/1.1", "/a?b", "GET", "curl", parent, "/a/{b}", "delay")
 	f.Add("\x00", "/\"}\n{\"level\":\"error\"", "\\", "\xff\u2028", "00-\n", "", "\"")
@@ -282,7 +282,7 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-// writer is a reply that goes nowhere.
+// writer discards the response.
 type writer struct{ header http.Header }
 
 func (w *writer) Header() http.Header         { return w.header }
@@ -306,20 +306,20 @@ func direct(t testing.TB, level logrus.Level, f logrus.Formatter) func() {
 	return func() { m.ServeHTTP(w, r, next) }
 }
 
-// room formats the fields into memory it has, so that what is counted is the
-// module's own.
-type room []byte
+// preallocated formats the fields into memory that it has, so that only the
+// module's allocations are counted.
+type preallocated []byte
 
-func (b room) Format(e *logrus.Entry) ([]byte, error) {
+func (b preallocated) Format(e *logrus.Entry) ([]byte, error) {
 	return e.Context.(jsonlog.Record).AppendJSON(b), nil
 }
 
 func TestAllocations(t *testing.T) {
-	f := make(room, 0, 4096)
+	f := make(preallocated, 0, 4096)
 	if n := testing.AllocsPerRun(1000, direct(t, logrus.InfoLevel, f)); n != 0 {
 		t.Errorf("off: %v allocations a request", n)
 	}
-	// The call, the copy of the request that carries it, and logrus' own entry.
+	// The call, the copy of the request that carries it, and logrus's own entry.
 	if n := testing.AllocsPerRun(1000, direct(t, logrus.DebugLevel, f)); n > 3 {
 		t.Errorf("on: %v allocations a request", n)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// ServeRPC logs the call also when a handler panics, and leaves the panic
-// alone.
+// ServeRPC logs the call when next returns. When a handler panics, it logs the
+// call and does not recover.
 func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Context) error) error {
 	if !m.log.IsLevelEnabled(m.Level) {
 		return next(ctx)
 	}
 	l := &rpcCall{faultContext: faultContext{Context: ctx, module: m}, record: rpcRecord{
-		Context: ctx, call: c, trace: m.traceID(ctx, c.Metadata("traceparent")), code: rpc.Internal, // what a panic becomes
+		Context: ctx, call: c, trace: m.traceID(ctx, c.Metadata("traceparent")), code: rpc.Internal, // the code of a call whose handler panics
 	}}
 	began := time.Now()
 	defer func() {
@@ -29,14 +29,15 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 	return err
 }
 
-// rpcCall is to a gRPC call what call is to a request.
+// rpcCall is the context of a gRPC call that will be logged, together with its
+// log line, in one allocation.
 type rpcCall struct {
 	faultContext
 	record rpcRecord
 	entry  logrus.Entry
 }
 
-// rpcRecord is the line about a call, as a jsonlog.Record.
+// rpcRecord is the log line of a call, as a jsonlog.Record.
 type rpcRecord struct {
 	context.Context
 	call     *rpc.Call

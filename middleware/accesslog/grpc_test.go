@@ -26,8 +26,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// callLines are the lines about calls, as objects without what differs each
-// time.
+// callLines returns the lines of calls as objects, without the values that differ
+// in each run.
 func callLines(t *testing.T, s *grpctest.Server) (out []map[string]any) {
 	t.Helper()
 	if err := s.App.Stop(context.Background()); err != nil { // waits for the handlers
@@ -95,7 +95,7 @@ func TestCallLines(t *testing.T) {
 	}
 }
 
-// breaker is a fault in front of the handlers.
+// breaker injects two faults into every call.
 type breaker struct{ faults fault.Observers }
 
 func (*breaker) Info() registry.Info {
@@ -144,7 +144,7 @@ func TestTracerOfCalls(t *testing.T) {
 	}
 }
 
-// stranger is a client that says anything.
+// stranger is a client that sends the same text as address and as all metadata.
 type stranger string
 
 func (s stranger) Peer() string             { return string(s) }

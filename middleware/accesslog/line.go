@@ -10,9 +10,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 )
 
-// line is the line about a request, as a jsonlog.Record. The request is the
-// one that came in: handlers got a copy, so its fields are as the client sent
-// them. The header is shared with the copy and is not read again.
+// line is the log line of a request, as a jsonlog.Record. request is the original
+// one: handlers get a copy, so its fields are as the client sent them. The copy
+// shares the header, which is therefore read before the handler runs.
 type line struct {
 	context.Context
 	request       *http.Request
@@ -22,7 +22,7 @@ type line struct {
 	faults        string
 }
 
-// AppendJSON implements jsonlog.Record. The first keys are upstream's.
+// AppendJSON implements jsonlog.Record. Upstream's keys come first.
 func (rec *line) AppendJSON(b []byte) []byte {
 	r := rec.request
 	b = appendString(b, `,"proto":`, r.Proto)
@@ -40,7 +40,7 @@ func (rec *line) AppendJSON(b []byte) []byte {
 	return appendEnd(b, rec.duration, rec.trace, rec.faults)
 }
 
-// appendEnd appends what the lines about requests and calls have in common.
+// appendEnd appends the fields that the lines of requests and calls share.
 func appendEnd(b []byte, d time.Duration, trace, faults string) []byte {
 	b = strconv.AppendFloat(append(b, `,"duration":`...), d.Seconds(), 'f', -1, 64)
 	if trace != "" {
@@ -56,7 +56,8 @@ func appendString(b []byte, key, value string) []byte {
 	return jsonlog.AppendString(append(b, key...), value)
 }
 
-// traceID is what a tracer says, or else the client's traceparent header.
+// traceID returns the trace ID from the first tracer that has one, otherwise the
+// one from the client's traceparent header, otherwise "".
 func (m *Module) traceID(ctx context.Context, traceparent []string) string {
 	for _, t := range m.tracers {
 		if id := t.RequestTraceID(ctx); id != "" {
@@ -69,9 +70,9 @@ func (m *Module) traceID(ctx context.Context, traceparent []string) string {
 	return ""
 }
 
-// parentTraceID is the trace ID in a traceparent header, "" when it is not
-// valid (W3C Trace Context, 3.2): version-trace-parent-flags, where later
-// versions may append more.
+// parentTraceID returns the trace ID in a traceparent header, or "" when the
+// header is not valid (W3C Trace Context, section 3.2). Its form is
+// version-trace-parent-flags; later versions may append more.
 func parentTraceID(h string) string {
 	const length = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-00")
 	if len(h) < length || h[2] != '-' || h[35] != '-' || h[52] != '-' {

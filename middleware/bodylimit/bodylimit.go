@@ -1,4 +1,4 @@
-// Package bodylimit refuses request bodies that are too large.
+// Package bodylimit rejects request bodies that are too large.
 package bodylimit
 
 import (
@@ -8,14 +8,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Module is body-limit.
+// Module is the body-limit module.
 type Module struct {
-	Bytes int64 `env:"BYTES" envDefault:"10485760" doc:"size limit of a request's body" accepts:"a number of bytes, at least 1"`
+	Bytes int64 `env:"BYTES" envDefault:"10485760" doc:"size limit of a request body" accepts:"a number of bytes, at least 1"`
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "body-limit", Doc: "Answer 413 when a handler reads a body that is too large.", Phase: registry.Guard}
+	return registry.Info{Name: "body-limit", Doc: "Respond with 413 when a handler reads a body that is too large.", Phase: registry.Guard}
 }
 
 // Validate checks the settings.
@@ -26,13 +26,13 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// ServeHTTP gives the handler a body that fails with [http.MaxBytesError]: at
-// once when its length is declared, else behind the limit. Handlers that read
-// no body see no difference.
+// ServeHTTP gives the handler a body that fails with [http.MaxBytesError]: on
+// the first read when the declared length is above the limit, otherwise once
+// more than the limit was read. Handlers that read no body are not affected.
 //
-// The body is replaced in a copy of the request: net/http looks for its own
-// body in the original, so as not to wait for bytes that a client with
-// "Expect: 100-continue" holds back.
+// It replaces the body in a copy of the request, because net/http checks its own
+// body in the original to decide whether a client with "Expect: 100-continue"
+// still holds the body back.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	switch {
 	case r.ContentLength > m.Bytes:
@@ -45,9 +45,9 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	next(w, r)
 }
 
-// innermost is net/http's own writer. When it is MaxBytesReader's, the server
-// lingers before it closes the connection; else a client that is still sending
-// may lose the reply to a reset (RFC 9112, 9.6).
+// innermost returns net/http's own writer. MaxBytesReader needs it to make the
+// server linger before it closes the connection. Otherwise a client that is
+// still sending may lose the response to a reset (RFC 9112, section 9.6).
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -58,10 +58,10 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// refused is a body nobody gets to read.
+// refused is a body whose declared length is above the limit.
 type refused struct {
 	io.Closer
-	trip  io.Reader // tells the server when it is read
+	trip  io.Reader // a MaxBytesReader above its limit: reading it makes the server linger
 	limit int64
 }
 
@@ -70,7 +70,7 @@ func (b refused) Read([]byte) (int, error) {
 	return 0, &http.MaxBytesError{Limit: b.limit}
 }
 
-// endless has more bytes than any limit.
+// endless is a body without end, which exceeds every limit.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -41,11 +41,11 @@ const (
 	invalid  = "{\n  \"code\": 400,\n  \"message\": \"invalid request body\"\n}"
 )
 
-// hidden keeps the length of what it wraps from net/http, which then sends it
+// hidden hides the length of a reader from net/http, which then sends the body
 // chunked.
 type hidden struct{ io.Reader }
 
-// do sends req as clients do that keep their connections.
+// do sends req without "Connection: close".
 func do(t *testing.T, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	transport := new(http.Transport)
@@ -96,7 +96,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// exchange sends raw bytes and no more, and returns the reply.
+// exchange sends only the raw bytes and returns the response.
 func exchange(t *testing.T, s *registrytest.Server, raw string, hangUp bool) (*http.Response, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -135,8 +135,8 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
-// A client that waits for leave to send, and one that declares what it never
-// sends, are refused at once.
+// TestRefusesBeforeTheBody checks that a body that is declared too large is
+// rejected without waiting for it, with and without "Expect: 100-continue".
 func TestRefusesBeforeTheBody(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(bodylimit.Module), reader{})
 	raw := "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10485761\r\n"
@@ -147,8 +147,8 @@ func TestRefusesBeforeTheBody(t *testing.T) {
 	}
 }
 
-// The refusal reaches a client that is still sending, also when neither side
-// keeps the connection.
+// TestRefusalArrives checks that a client that is still sending receives the
+// 413, also when the connection is closed after it.
 func TestRefusalArrives(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(bodylimit.Module), reader{})
 	for range 10 {

@@ -1,5 +1,4 @@
-// Package faultinjection answers 500 to everything, from the moment it is told
-// to until it is told to stop.
+// Package faultinjection fails every request with 500 while it is switched on.
 package faultinjection
 
 import (
@@ -14,7 +13,7 @@ import (
 
 const name = "fault-injection"
 
-// Module is fault-injection.
+// Module is the fault-injection module.
 type Module struct {
 	on        atomic.Bool
 	observers fault.Observers
@@ -22,21 +21,22 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: name, Doc: "Answer 500 to every request, while switched on over HTTP.", Phase: registry.Fault}
+	return registry.Info{Name: name, Doc: "Fail every request with 500 while switched on over HTTP.", Phase: registry.Fault}
 }
 
-// Provision finds those who are told of faults.
+// Provision finds the observers of faults.
 func (m *Module) Provision(h *registry.Host) error {
 	m.observers = fault.ObserversOf(h)
 	return nil
 }
 
-// Covers leaves out internal routes: its own are among them.
+// Covers reports whether the route is not internal. The module's own routes are
+// internal, so it can always be switched off.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 
-var body = []byte(`{"status":"fault injection enabled"}` + "\n") // upstream's, byte for byte
+var body = []byte(`{"status":"fault injection enabled"}` + "\n") // upstream's body, byte for byte
 
-// ServeHTTP fails the request while the fault is on.
+// ServeHTTP fails the request while fault injection is on.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if !m.on.Load() {
 		next(w, r)
@@ -49,9 +49,9 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 // Routes declares /fault_injection/enable, /disable and /status.
 func (m *Module) Routes() []registry.Route {
 	return []registry.Route{
-		route(http.MethodPost, "/fault_injection/enable", "Switch fault injection on", http.StatusAccepted, m.turn(true)),
-		route(http.MethodPost, "/fault_injection/disable", "Switch fault injection off", http.StatusAccepted, m.turn(false)),
-		route(http.MethodGet, "/fault_injection/status", "Say whether fault injection is on", http.StatusOK, m.status),
+		route(http.MethodPost, "/fault_injection/enable", "Switch fault injection on", http.StatusAccepted, m.switchTo(true)),
+		route(http.MethodPost, "/fault_injection/disable", "Switch fault injection off", http.StatusAccepted, m.switchTo(false)),
+		route(http.MethodGet, "/fault_injection/status", "Report whether fault injection is on", http.StatusOK, m.status),
 	}
 }
 
@@ -74,13 +74,13 @@ func stateOf(on bool) state {
 	return state{"disabled"}
 }
 
-// Injecting reports whether every request is answered with 500.
+// Injecting reports whether fault injection is on.
 func (m *Module) Injecting() bool { return m.on.Load() }
 
-// Inject starts or ends that.
+// Inject switches fault injection on or off.
 func (m *Module) Inject(on bool) { m.on.Store(on) }
 
-func (m *Module) turn(on bool) http.HandlerFunc {
+func (m *Module) switchTo(on bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		m.Inject(on)
 		reply.JSON(w, http.StatusAccepted, stateOf(on))

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// endpoint has a route of each kind.
+// endpoint has an ordinary route, one for any method, and an internal one.
 type endpoint struct{}
 
 func (endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
@@ -27,7 +27,7 @@ func (endpoint) Routes() []registry.Route {
 	}
 }
 
-// observer keeps the faults it is told of.
+// observer records the reported faults.
 type observer struct {
 	mu   sync.Mutex
 	seen []string
@@ -40,7 +40,7 @@ func (o *observer) FaultInjected(_ context.Context, fault string) {
 	o.seen = append(o.seen, fault)
 }
 
-func (o *observer) take() []string {
+func (o *observer) faults() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.seen)
@@ -86,7 +86,7 @@ func TestFaultInjection(t *testing.T) {
 				t.Fatal("the flag is shared between servers")
 			}
 		}
-		if diff := cmp.Diff([]string{"fault-injection", "fault-injection", "fault-injection"}, o.take()); diff != "" {
+		if diff := cmp.Diff([]string{"fault-injection", "fault-injection", "fault-injection"}, o.faults()); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// ServeRPC fails the call while the fault is on.
+// ServeRPC fails the call while fault injection is on.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if call.Internal || !m.on.Load() {
 		return next(ctx)

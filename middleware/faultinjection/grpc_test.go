@@ -20,25 +20,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestCalls(t *testing.T) {
 	o := new(observer)
 	s := grpctest.Serve(t, nil, new(faultinjection.Module), new(grpctest.Service), o)
-	turn := func(to string) {
+	switchTo := func(to string) {
 		s.App.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/fault_injection/"+to, nil))
 	}
 	for _, c := range []struct {
-		turn, want string
+		state, want string
 	}{{"", "OK"}, {"enable", "Internal"}, {"disable", "OK"}} {
-		if c.turn != "" {
-			turn(c.turn)
+		if c.state != "" {
+			switchTo(c.state)
 		}
 		for method, code := range s.Codes(t.Context()) {
 			if code != c.want {
-				t.Errorf("%s: %s is %s, want %s", c.turn, method, code, c.want)
+				t.Errorf("%s: %s is %s, want %s", c.state, method, code, c.want)
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"fault-injection", "fault-injection", "fault-injection", "fault-injection"}, o.take()); diff != "" {
+	if diff := cmp.Diff([]string{"fault-injection", "fault-injection", "fault-injection", "fault-injection"}, o.faults()); diff != "" {
 		t.Error(diff)
 	}
-	turn("enable")
+	switchTo("enable")
 	if st := status.Convert(s.Call(t.Context(), "UnaryCall")); st.Code() != codes.Internal || st.Message() != "fault injection enabled" {
 		t.Error(st)
 	}

@@ -7,22 +7,20 @@ import (
 
 const durationName = "http_request_duration_seconds"
 
-// timed is whose durations a series has.
+// timed identifies a series of durations.
 type timed struct {
 	label  string // of the route
 	status int
 }
 
-// RequestDurations calls f for each series of request durations there is: with the
-// label of the routes, the status of the replies, the upper bounds of the
-// buckets in seconds, and how many requests since the start took at most that
-// long. The last of counts, which has no bound, is all of them. f must not
-// keep the slices.
-//
-// The library tells what a histogram holds as text only.
+// RequestDurations calls f for each series of request durations, with the label of the
+// routes, the status of the responses, the upper bounds of the buckets in
+// seconds, and for each bound the number of requests that took at most that long.
+// counts has one more element: the number of all requests. f must not keep the
+// slices.
 func (m *Module) RequestDurations(f func(label string, status int, bounds []float64, counts []uint64)) {
 	var text bytes.Buffer
-	m.durations.WritePrometheus(&text)
+	m.durations.WritePrometheus(&text) // the library has no other way to read a histogram
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var bounds []float64
@@ -45,7 +43,7 @@ func (m *Module) RequestDurations(f func(label string, status int, bounds []floa
 	}
 }
 
-// bucketOf takes the line of a bucket apart:
+// bucketOf parses the line of a bucket:
 //
 //	http_request_duration_seconds_bucket{method="GET",path="root",status="200",le="0.005"} 1
 func bucketOf(line []byte) (series, le string, n uint64, ok bool) {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// method counts the calls of one RPC. Its series have the names and labels of
+// method counts the calls of one gRPC method. Its series have the names and labels of
 // go-grpc-prometheus.
 type method struct {
 	module  *Module
@@ -22,56 +22,57 @@ type method struct {
 	handled [17]atomic.Pointer[metrics.Counter] // by code
 }
 
-// ServeRPC counts the call also when a handler panics, and leaves the panic
-// alone. Only methods that exist get here, so clients cannot make series.
+// ServeRPC counts the call when next returns. When a handler panics, it counts the
+// call and does not recover. It is called only for methods that exist, so
+// clients cannot create series.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	rpcs := m.rpcs.Load()
-	me := (*rpcs)[call.FullMethod]
-	if me == nil {
-		me = m.newMethod(call)
+	counts := (*rpcs)[call.FullMethod]
+	if counts == nil {
+		counts = m.newMethod(call)
 	}
-	me.started.Inc()
-	code, began := rpc.Internal, time.Now() // what a panic becomes
+	counts.started.Inc()
+	code, began := rpc.Internal, time.Now() // the code of a call whose handler panics
 	defer func() {
-		me.counter(code).Inc()
-		me.seconds.Update(time.Since(began).Seconds())
+		counts.counter(code).Inc()
+		counts.seconds.Update(time.Since(began).Seconds())
 	}()
 	err := next(ctx)
 	code = rpc.CodeOf(err)
 	return err
 }
 
-// newMethod makes the series of an RPC. Those that read the map go on with the
-// one they have.
+// newMethod creates the series of a gRPC method. It replaces the map instead of
+// modifying it, because ServeRPC reads it without a lock.
 func (m *Module) newMethod(call *rpc.Call) *method {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := *m.rpcs.Load()
-	if me := old[call.FullMethod]; me != nil {
-		return me
+	if counts := old[call.FullMethod]; counts != nil {
+		return counts
 	}
 	labels := fmt.Sprintf(`grpc_type="%s",grpc_service="%s",grpc_method="%s"`, call.Kind, escape(call.Service()), escape(call.Method()))
-	me := &method{
+	counts := &method{
 		module: m, labels: labels,
 		started: m.set.GetOrCreateCounter("grpc_server_started_total{" + labels + "}"),
 		seconds: m.set.GetOrCreatePrometheusHistogram("grpc_server_handling_seconds{" + labels + "}"),
 	}
 	grown := maps.Clone(old)
-	grown[call.FullMethod] = me
+	grown[call.FullMethod] = counts
 	m.rpcs.Store(&grown)
-	return me
+	return counts
 }
 
-// counter counts the calls that ended with a code. What is no code counts as
-// Unknown, which it is to clients.
-func (me *method) counter(code rpc.Code) *metrics.Counter {
-	if int(code) >= len(me.handled) {
+// counter returns the counter of the calls that ended with code. An invalid code
+// counts as Unknown, which is what clients see.
+func (m *method) counter(code rpc.Code) *metrics.Counter {
+	if int(code) >= len(m.handled) {
 		code = rpc.Unknown
 	}
-	if c := me.handled[code].Load(); c != nil {
+	if c := m.handled[code].Load(); c != nil {
 		return c
 	}
-	c := me.module.set.GetOrCreateCounter(fmt.Sprintf(`grpc_server_handled_total{%s,grpc_code="%s"}`, me.labels, code))
-	me.handled[code].Store(c)
+	c := m.module.set.GetOrCreateCounter(fmt.Sprintf(`grpc_server_handled_total{%s,grpc_code="%s"}`, m.labels, code))
+	m.handled[code].Store(c)
 	return c
 }

@@ -46,9 +46,9 @@ func TestCalls(t *testing.T) {
 	for range 6 {
 		s.Call(t.Context(), "UnaryCall")
 	}
-	for _, stranger := range []string{"/version.VersionService/Nothing", "/a.B/C", "/version.VersionService/", "/"} {
-		if err := s.Conn.Invoke(t.Context(), stranger, &versionpb.VersionRequest{}, new(versionpb.VersionResponse)); status.Code(err) == codes.OK {
-			t.Errorf("%s: %v", stranger, err)
+	for _, unknown := range []string{"/version.VersionService/Nothing", "/a.B/C", "/version.VersionService/", "/"} {
+		if err := s.Conn.Invoke(t.Context(), unknown, &versionpb.VersionRequest{}, new(versionpb.VersionResponse)); status.Code(err) == codes.OK {
+			t.Errorf("%s: %v", unknown, err)
 		}
 	}
 	if _, err := versionpb.NewVersionServiceClient(s.Conn).Version(t.Context(), &versionpb.VersionRequest{}); err != nil {
@@ -105,7 +105,7 @@ func TestKindsOfCalls(t *testing.T) {
 	}
 }
 
-// A fault counts on both wires.
+// TestFaultsInCalls checks that faults in gRPC calls are counted.
 func TestFaultsInCalls(t *testing.T) {
 	m := new(metrics.Module)
 	s := grpctest.Serve(t, map[string]string{"PODINFO_RANDOM_ERROR": "true", "PODINFO_RANDOM_ERROR_RATE": "1"},

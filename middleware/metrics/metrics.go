@@ -1,5 +1,5 @@
-// Package metrics counts and times requests for Prometheus, and serves
-// /metrics.
+// Package metrics counts and times requests and serves the result to Prometheus
+// at /metrics.
 package metrics
 
 import (
@@ -22,18 +22,18 @@ import (
 type Module struct {
 	host      *registry.Host
 	set       *metrics.Set
-	durations *metrics.Set      // of requests, beside set
-	help      map[string]string // of families
+	durations *metrics.Set      // of requests; not in set, so that Durations can read them alone
+	help      map[string]string // by family
 
 	contributors []capability.MetricsContributor
 	describers   []capability.MetricsDescriber
 
 	mu     sync.RWMutex
 	routes map[counted]*route
-	timed  map[string]timed            // by the labels of a series of durations
-	faults map[string]*metrics.Counter // by the fault's name
+	timed  map[string]timed            // by the labels of a series in durations
+	faults map[string]*metrics.Counter // by name of the fault
 
-	rpcs atomic.Pointer[map[string]*method] // by full method; never modified, mu guards its replacement
+	rpcs atomic.Pointer[map[string]*method] // by full method; the map is immutable, mu guards replacing it
 }
 
 // Info describes the module.
@@ -41,8 +41,8 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "metrics", Doc: "Count and time requests for Prometheus, and serve /metrics.", Phase: registry.Observe}
 }
 
-// Provision makes the set of this instance. It is never the library's global
-// one, so that two servers in a process count for themselves.
+// Provision creates the instance's set of metrics. It does not use the library's
+// global set, so that two servers in a process count separately.
 func (m *Module) Provision(h *registry.Host) error {
 	m.contributors, m.describers = registry.All(h, capability.MetricsContributors), registry.All(h, capability.MetricsDescribers)
 	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
@@ -54,7 +54,7 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
-// Start asks the other modules for their metrics.
+// Start registers the metrics of the other modules.
 func (m *Module) Start(context.Context) error {
 	for _, c := range m.contributors {
 		c.ContributeMetrics(m.set)
@@ -65,14 +65,14 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
-// counted is what routes share that are counted together.
+// counted identifies the routes that are counted together.
 type counted struct {
 	label  string
 	stream bool
 }
 
-// Bind returns the handler that counts for rt. Routes with one label share it,
-// as does a route that is bound again after a Switch.
+// Bind returns the middleware that counts the requests of rt. Routes with the
+// same label share it, and so does a route that is bound again after a Switch.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,14 +94,15 @@ func (m *Module) Routes() []registry.Route {
 	}}
 }
 
-// MetricsPageHandler serves what /metrics does, for modules with a port of their own.
+// MetricsPageHandler returns the handler of /metrics, for modules that serve it on another
+// port.
 func (m *Module) MetricsPageHandler() http.Handler { return http.HandlerFunc(m.serve) }
 
-// maxFaults bounds the series that names of faults can make. Those that come
-// later are counted as "other".
+// maxFaults limits the number of series by fault name. Further names are counted
+// as "other".
 const maxFaults = 100
 
-// FaultInjected counts a fault, as an observer of registry/fault.
+// FaultInjected counts a fault. It implements registry/fault's observer.
 func (m *Module) FaultInjected(_ context.Context, fault string) {
 	m.mu.RLock()
 	c := m.faults[fault]
@@ -112,6 +113,7 @@ func (m *Module) FaultInjected(_ context.Context, fault string) {
 	c.Inc()
 }
 
+// newFault returns the counter of a fault, creating it if needed.
 func (m *Module) newFault(fault string) *metrics.Counter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,7 +126,7 @@ func (m *Module) newFault(fault string) *metrics.Counter {
 	return m.faults[fault]
 }
 
-// escape makes the value of a label of s.
+// escape returns s escaped as the value of a label.
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // app has a route for each way a request can end.
 type app struct {
-	entered chan struct{} // /wait took a request
+	entered chan struct{} // receives when /wait is called
 	faults  fault.Observers
 }
 
@@ -87,8 +87,8 @@ func parse(t *testing.T, r io.Reader) map[string]*dto.MetricFamily {
 	return out
 }
 
-// values are the samples of a family by their labels. A histogram's is its
-// count.
+// values returns the samples of a family by their labels. The value of a
+// histogram is its count.
 func values(t *testing.T, f *dto.MetricFamily) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}
@@ -99,7 +99,7 @@ func values(t *testing.T, f *dto.MetricFamily) map[string]float64 {
 		}
 		key := strings.Join(labels, " ")
 		if _, twice := out[key]; twice {
-			t.Errorf("%s{%s} is there twice", f.GetName(), key)
+			t.Errorf("%s{%s} appears twice", f.GetName(), key)
 		}
 		out[key] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 	}
@@ -125,7 +125,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := new(http.Transport).RoundTrip(req); err == nil {
-		t.Error("a reply to a client that left")
+		t.Error("a client that left got a response")
 	}
 	s.Close() // waits for the handlers
 
@@ -175,13 +175,14 @@ func TestDuration(t *testing.T) {
 	})
 }
 
-// A page that was open for an hour is no request that took one.
+// TestStream checks that a stream that was open for an hour does not count as a
+// request that took an hour.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(metrics.Module)
 		registrytest.New(t, nil, m)
 		total := 0.
-		for _, stream := range []bool{true, false} { // of one label
+		for _, stream := range []bool{true, false} { // both with the same label
 			h := m.Bind(registry.Route{Label: "x", Stream: stream})
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {
 				if stream {
@@ -204,7 +205,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// What the histograms hold is what /metrics shows of them.
+// TestDurations checks that Durations returns the contents of the histograms.
 func TestDurations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(metrics.Module)
@@ -283,14 +284,14 @@ func TestPage(t *testing.T) {
 		"process_virtual_memory_bytes":  dto.MetricType_GAUGE,
 	} {
 		if got, ok := kinds[name]; !ok || got != want {
-			t.Errorf("%s: there %v, %v, want %v", name, ok, got, want)
+			t.Errorf("%s: found %v, %v, want %v", name, ok, got, want)
 		}
 	}
 	if !strings.Contains(body, `podinfo_build_info{version="1.2.3",revision="abc",goversion="go`) {
-		t.Error("build info is not there")
+		t.Error("build info is missing")
 	}
 	if !strings.Contains(body, `path="p_ok"`) {
-		t.Error("the label does not follow the prefix")
+		t.Error("the path label does not include the prefix")
 	}
 }
 
@@ -319,7 +320,7 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
-// guest has metrics of each kind.
+// guest contributes metrics of every type.
 type guest struct{ app }
 
 func (*guest) Info() registry.Info { return registry.Info{Name: "guest"} }
@@ -383,7 +384,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// FuzzFaultName checks that no name breaks the page.
+// FuzzFaultName checks that no fault name breaks the page.
 func FuzzFaultName(f *testing.F) {
 	f.Add("delay")
 	f.Add("a\"} 1\n# TYPE \\")
@@ -413,7 +414,7 @@ func TestSwitchKeepsSeries(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if rt := (registry.Route{Label: "ok"}); m.Bind(rt) != m.Bind(rt) {
-		t.Error("bound twice")
+		t.Error("the route was bound twice")
 	}
 }
 
@@ -428,7 +429,7 @@ func TestInstancesShareNothing(t *testing.T) {
 	var global bytes.Buffer
 	vm.WritePrometheus(&global, false)
 	if strings.Contains(global.String(), "http_") {
-		t.Errorf("in the global set: %s", global.String())
+		t.Errorf("the global set has metrics of the instance: %s", global.String())
 	}
 }
 
@@ -457,7 +458,7 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
-// writer is a reply that goes nowhere.
+// writer discards the response.
 type writer struct{ header http.Header }
 
 func (w *writer) Header() http.Header         { return w.header }

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 )
 
-// contentType is that of Prometheus' text format. Prometheus refuses a page
-// without it.
+// contentType is the media type of Prometheus's text format. Prometheus rejects a
+// page without it.
 const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	z.Close()
 }
 
-// page is everything there is to know now, sorted by family.
+// page returns the current values of all metrics, sorted by family.
 func (m *Module) page() []byte {
 	var raw bytes.Buffer
 	m.set.WritePrometheus(&raw)
@@ -43,15 +43,15 @@ func (m *Module) page() []byte {
 	return annotate(raw.Bytes(), m.help)
 }
 
-// family is a metric's name and all its samples.
+// family is a metric with all its samples.
 type family struct {
 	name, kind string
 	samples    []byte
 }
 
-// annotate gathers samples into families and puts HELP and TYPE before each.
-// The library can only write them for all sets of the process at once, without
-// a text.
+// annotate groups samples into families and writes HELP and TYPE before each. The
+// library writes them only for all sets of the process together, and without the
+// help text.
 func annotate(raw []byte, help map[string]string) []byte {
 	families := map[string]*family{}
 	last := new(family)
@@ -77,8 +77,8 @@ func annotate(raw []byte, help map[string]string) []byte {
 	return page.Bytes()
 }
 
-// familyOf tells a sample's family from its shape. last is the family of the
-// sample before it. Lines that are no samples are not ok.
+// familyOf derives the family of a sample from its form. last is the family of
+// the sample before it. ok is false for a line that is not a sample.
 func familyOf(line string, last *family) (name, kind string, ok bool) {
 	n := strings.IndexAny(line, "{ ")
 	if n <= 0 || line[0] == '#' {

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// methods are the values of the label method. The last is for every method that is
-// not a standard one: each value costs series that never go away.
+// methods are the values of the label method. The last one stands for every other
+// method: clients can invent methods, and each would create permanent series.
 var methods = append(httpmethod.Standard[:], "other")
 
-// route counts for routes that are counted together. Its series are made when they are
-// first needed and then found by two array lookups, without locks and without
-// making a name.
+// route counts the requests of the routes that are counted together. It creates
+// each series on first use and afterwards finds it by two array lookups, without
+// a lock and without building its name.
 type route struct {
 	module *Module
 	counted
@@ -30,15 +30,15 @@ type route struct {
 type class [100]atomic.Pointer[series]
 
 type series struct {
-	duration *metrics.PrometheusHistogram // nil for a stream's
+	duration *metrics.PrometheusHistogram // nil for streams
 	requests *metrics.Counter
 }
 
-// ServeHTTP counts the request also when a handler panics, and leaves the panic
-// alone.
+// ServeHTTP counts the request when next returns. When a handler panics, it
+// counts the request and does not recover.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	rw, ok := w.(negroni.ResponseWriter)
-	if !ok { // middleware outside this one wrapped it
+	if !ok { // a middleware before this one wrapped the writer
 		rw = negroni.NewResponseWriter(w)
 	}
 	method, began, returned := httpmethod.Index(r.Method), time.Now(), false

@@ -7,8 +7,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// ServeRPC waits. When the call's deadline passes or the client leaves
-// meanwhile, the call ends there.
+// ServeRPC delays the call. If its deadline passes or the client cancels it
+// during the delay, the call ends there.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if call.Internal {
 		return next(ctx)

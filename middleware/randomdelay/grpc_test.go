@@ -17,7 +17,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// Calls and requests take turns at the same draws, on the bubble's clock.
+// TestCallsShareTheDraws checks that calls and requests draw their delays from
+// one sequence.
 func TestCallsShareTheDraws(t *testing.T) {
 	const n = 20
 	want, got := delays(t, n, env("s", 0, 5, "7")), []time.Duration{}
@@ -54,7 +55,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(randomdelay.Module)
 		registrytest.New(t, env("s", 60, 60, ""), m)
-		next := func(context.Context) error { t.Error("it went on"); return nil }
+		next := func(context.Context) error { t.Error("the handler ran"); return nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		late, stop := context.WithTimeout(t.Context(), 2*time.Second)
@@ -72,7 +73,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-func TestOverTheWire(t *testing.T) {
+func TestOverGRPC(t *testing.T) {
 	var ran atomic.Bool
 	svc := &grpctest.Service{Do: func(context.Context) error { ran.Store(true); return nil }}
 	s := grpctest.Serve(t, env("s", 60, 60, ""), new(randomdelay.Module), svc)

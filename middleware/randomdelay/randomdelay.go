@@ -1,4 +1,4 @@
-// Package randomdelay makes requests wait for a random time.
+// Package randomdelay delays requests by a random time.
 package randomdelay
 
 import (
@@ -14,21 +14,21 @@ import (
 
 const name = "random-delay"
 
-// Module is random-delay.
+// Module is the random-delay module.
 type Module struct {
 	Unit string `env:"UNIT" envDefault:"s" doc:"unit of the delay" accepts:"s or ms"`
 	Min  int    `env:"MIN" envDefault:"0" doc:"shortest delay" accepts:"a whole number, not negative"`
 	Max  int    `env:"MAX" envDefault:"5" doc:"longest delay" accepts:"a whole number, not below the shortest delay"`
 
-	least, span time.Duration
-	random      *registry.Random
-	observers   fault.Observers
+	shortest, span time.Duration
+	random         *registry.Random
+	observers      fault.Observers
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{
-		Name: name, Doc: "Make each request wait for a random time, uniform between two bounds.",
+		Name: name, Doc: "Delay each request by a random time, uniform between two bounds.",
 		Phase: registry.Fault, OptIn: true, EnableVar: "RANDOM_DELAY",
 	}
 }
@@ -49,23 +49,24 @@ func (m *Module) Validate() error {
 	if m.Min < 0 {
 		errs = append(errs, registry.Invalid("Min", "a whole number, not negative"))
 	}
-	if m.Max < m.Min || m.Max > math.MaxInt32 { // more does not fit a Duration
+	if m.Max < m.Min || m.Max > math.MaxInt32 { // a larger number of seconds overflows a Duration
 		errs = append(errs, registry.Invalid("Max", "a whole number, not below the shortest delay and below 2147483648"))
 	}
 	return errors.Join(errs...)
 }
 
-// Provision takes the bounds and the randomness.
+// Provision computes the bounds and finds the source of randomness.
 func (m *Module) Provision(h *registry.Host) error {
-	m.least, m.span = time.Duration(m.Min)*m.unit(), time.Duration(m.Max-m.Min)*m.unit()
+	m.shortest, m.span = time.Duration(m.Min)*m.unit(), time.Duration(m.Max-m.Min)*m.unit()
 	m.random, m.observers = h.Random(), fault.ObserversOf(h)
 	return nil
 }
 
-// Covers leaves out internal routes.
+// Covers reports whether the route is not internal.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 
-// ServeHTTP waits. When the client leaves meanwhile, the request ends there.
+// ServeHTTP delays the request. If the client disconnects during the delay, the
+// request ends there.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if d := m.draw(); d > 0 {
 		m.observers.Report(r.Context(), name)
@@ -77,8 +78,9 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	next(w, r)
 }
 
-// draw is uniform over every nanosecond between the bounds, both included.
+// draw returns a delay that is uniform over every nanosecond between the bounds,
+// both included.
 func (m *Module) draw() time.Duration {
 	random := m.random.Next()
-	return m.least + time.Duration(random.Uint64N(uint64(m.span)+1))
+	return m.shortest + time.Duration(random.Uint64N(uint64(m.span)+1))
 }

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// endpoint counts what reaches it, and the faults on the way.
+// endpoint counts the requests that reach it and the faults reported for them.
 type endpoint struct{ hits, faults int }
 
 func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
@@ -55,14 +55,14 @@ func env(unit string, lo, hi int, seed string) map[string]string {
 	}
 }
 
-// elapsed is how long one request takes on the bubble's clock.
+// elapsed returns how long a request takes on the fake clock.
 func elapsed(app http.Handler, path string) time.Duration {
 	began := time.Now()
 	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
 	return time.Since(began)
 }
 
-// delays are those of n requests, in a bubble of their own.
+// delays returns the delays of n requests, measured on a fake clock.
 func delays(t *testing.T, n int, env map[string]string) (out []time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		e := new(endpoint)
@@ -77,9 +77,9 @@ func delays(t *testing.T, n int, env map[string]string) (out []time.Duration) {
 	return out
 }
 
-// Kolmogorov and Smirnov at the 1 % level: the largest distance between the
-// observed distribution and the uniform one is below 1.628/√n. The seed is
-// fixed, so the test's outcome is too.
+// TestDelaysAreUniform is a Kolmogorov-Smirnov test at the 1 % level: the largest
+// distance between the observed and the uniform distribution must be below
+// 1.628/√n. The seed is fixed, so the result is always the same.
 func TestDelaysAreUniform(t *testing.T) {
 	const n = 4000
 	for _, c := range []struct {
@@ -156,8 +156,9 @@ func TestEndsWhenTheClientLeaves(t *testing.T) {
 	})
 }
 
-// A server over pipes, on the bubble's clock, with timeouts shorter than the
-// delay. The second half of the body comes during it.
+// TestOutlastsTheServersTimeouts runs a server over in-memory connections whose
+// timeouts are shorter than the delay. The second half of the request's body
+// arrives during the delay.
 func TestOutlastsTheServersTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _ := registrytest.New(t, env("s", 60, 60, ""), new(randomdelay.Module), new(endpoint))
@@ -185,7 +186,7 @@ func TestOutlastsTheServersTimeouts(t *testing.T) {
 	})
 }
 
-// pipes is a listener for the ends of pipes that are sent to it.
+// pipes is a listener that accepts the connections sent to it.
 type pipes chan net.Conn
 
 func (l pipes) Accept() (net.Conn, error) {

@@ -10,11 +10,11 @@ import (
 const grpcCodes = "a comma-separated list of gRPC status codes, none of them OK"
 
 func validGRPCCodes(codes []rpc.Code) bool {
-	wrong := func(c rpc.Code) bool { return c == rpc.OK || int(c) >= len(rpc.Codes()) }
-	return len(codes) > 0 && !slices.ContainsFunc(codes, wrong)
+	invalid := func(c rpc.Code) bool { return c == rpc.OK || int(c) >= len(rpc.Codes()) }
+	return len(codes) > 0 && !slices.ContainsFunc(codes, invalid)
 }
 
-// ServeRPC fails the call, or lets it pass. Calls and requests share one
+// ServeRPC either fails the call or passes it on. Calls and requests share one
 // sequence of draws.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if call.Internal {

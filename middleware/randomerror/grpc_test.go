@@ -40,9 +40,9 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// Each draw decides the same, whichever wire asks for it: calls in place of
-// every other request leave the others as they were. The first three codes of
-// either list are drawn alike.
+// TestOneSequence checks that a draw has the same result for a request as for a
+// call: replacing every other request by a call does not change the others. The
+// two lists of codes correspond by index.
 func TestOneSequence(t *testing.T) {
 	const n = 300
 	grpcOf := map[int]rpc.Code{200: rpc.OK, 500: rpc.Unavailable, 400: rpc.Internal, 409: rpc.ResourceExhausted}
@@ -73,9 +73,9 @@ func TestGRPCCodes(t *testing.T) {
 			t.Errorf("%s: %v", set, err)
 		}
 	}
-	for _, bad := range [][]rpc.Code{{}, {rpc.OK}, {17}} {
-		if _, err := registry.New(nil, registry.With(&randomerror.Module{GRPCCodes: bad})); err == nil || !strings.HasSuffix(err.Error(), want) {
-			t.Errorf("%v in code: %v", bad, err)
+	for _, invalid := range [][]rpc.Code{{}, {rpc.OK}, {17}} {
+		if _, err := registry.New(nil, registry.With(&randomerror.Module{GRPCCodes: invalid})); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v set in Go code: %v", invalid, err)
 		}
 	}
 	app, err := registry.New([]registry.Module{new(randomerror.Module)}, registry.Env(env("", "GRPC_CODES=aborted,NOT_FOUND")))

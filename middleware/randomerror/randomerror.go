@@ -1,4 +1,4 @@
-// Package randomerror answers a share of the requests with an error status.
+// Package randomerror fails a share of the requests with a random error status.
 package randomerror
 
 import (
@@ -12,7 +12,7 @@ import (
 
 const name = "random-error"
 
-// Module is random-error.
+// Module is the random-error module.
 type Module struct {
 	Rate      float64    `env:"RATE" envDefault:"0.3333333333333333" doc:"share of requests and calls that fail" accepts:"a number from 0 to 1"`
 	Codes     []int      `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
@@ -25,7 +25,7 @@ type Module struct {
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{
-		Name: name, Doc: "Answer a share of the requests with a random error status.",
+		Name: name, Doc: "Fail a share of the requests with a random error status.",
 		Phase: registry.Fault, OptIn: true, EnableVar: "RANDOM_ERROR",
 	}
 }
@@ -33,7 +33,7 @@ func (*Module) Info() registry.Info {
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
-	if !(m.Rate >= 0 && m.Rate <= 1) { // NaN is neither
+	if !(m.Rate >= 0 && m.Rate <= 1) { // not m.Rate < 0 || m.Rate > 1, which NaN passes
 		errs = append(errs, registry.Invalid("Rate", "a number from 0 to 1"))
 	}
 	if !validCodes(m.Codes) {
@@ -54,16 +54,16 @@ func validCodes(codes []int) bool {
 	return len(codes) > 0
 }
 
-// Provision takes the randomness.
+// Provision finds the source of randomness.
 func (m *Module) Provision(h *registry.Host) error {
 	m.random, m.observers = h.Random(), fault.ObserversOf(h)
 	return nil
 }
 
-// Covers leaves out internal routes.
+// Covers reports whether the route is not internal.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 
-// ServeHTTP fails the request with an empty body, or lets it pass.
+// ServeHTTP either fails the request with an empty body or passes it on.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	random := m.random.Next()
 	if random.Float64() >= m.Rate {

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// endpoint counts the faults on the way to it.
+// endpoint counts the reported faults.
 type endpoint struct{ faults atomic.Int64 }
 
 func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
@@ -41,7 +41,7 @@ func env(seed string, more ...string) map[string]string {
 	return out
 }
 
-// outcomes counts the statuses of n requests by some clients.
+// outcomes sends n requests from several clients and counts the statuses.
 func outcomes(t *testing.T, n, clients int, env map[string]string) map[int]int {
 	t.Helper()
 	e := new(endpoint)
@@ -67,8 +67,8 @@ func outcomes(t *testing.T, n, clients int, env map[string]string) map[int]int {
 	return counts
 }
 
-// Pearson's chi-squared test at the 1 % level. The seed is fixed, so the
-// test's outcome is too.
+// TestRateAndCodes is Pearson's chi-squared test at the 1 % level. The seed is
+// fixed, so the result is always the same.
 func TestRateAndCodes(t *testing.T) {
 	const n = 9600
 	for _, c := range []struct {
@@ -100,7 +100,7 @@ func TestSeedRepeatsOutcomesForAnyNumberOfClients(t *testing.T) {
 		}
 	}
 	if maps.Equal(want, outcomes(t, n, 1, env("8"))) {
-		t.Error("another seed gave the same")
+		t.Error("another seed gave the same outcomes")
 	}
 }
 
@@ -140,6 +140,6 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	if _, err := registry.New(nil, registry.With(&randomerror.Module{Codes: []int{}})); err == nil {
-		t.Error("no codes at all are accepted")
+		t.Error("an empty list of codes was accepted")
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// ServeRPC ends a call whose handler panics with Internal. gRPC itself would
-// let the panic end the process.
+// ServeRPC fails a call with Internal when its handler panics, and logs the
+// stack. Without it, grpc-go lets the panic end the process.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,4 +1,5 @@
-// Package recovery answers 500, or Internal over gRPC, when a handler panics.
+// Package recovery responds with 500, or Internal over gRPC, when a handler
+// panics.
 package recovery
 
 import (
@@ -12,19 +13,20 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// Module is recovery.
+// Module is the recovery module.
 type Module struct{ host *registry.Host }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "recovery", Doc: "Answer 500 when a handler panics, and log the stack.", Phase: registry.Edge}
+	return registry.Info{Name: "recovery", Doc: "Respond with 500 when a handler panics, and log the stack.", Phase: registry.Edge}
 }
 
-// Provision keeps the host.
+// Provision keeps the host for its logger.
 func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
 
-// ServeHTTP replies to a panic when nothing was sent yet. Otherwise it cuts
-// the connection, so that the client cannot take the part for the whole.
+// ServeHTTP recovers from a panic of next and responds with 500. When part of
+// the response was sent already, it aborts the connection instead, so that the
+// client cannot mistake that part for the complete response.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	defer func() {
 		p := recover()

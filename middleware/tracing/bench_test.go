@@ -24,7 +24,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// page answers 300 bytes of JSON.
+// page replies with 300 bytes of JSON.
 type page struct{}
 
 var body = []byte(`{"text":"` + strings.Repeat("x", 289) + `"}`)
@@ -34,15 +34,16 @@ func (page) Routes() []registry.Route {
 	return []registry.Route{{Path: "/page/{n}", Handler: func(w http.ResponseWriter, _ *http.Request) { reply.Encoded(w, 200, body) }}}
 }
 
-// sink takes telemetry and does not look at it, so that the figures are the
-// sender's.
+// sink returns the URL of a server that discards telemetry, so that the figures
+// show the cost of sending alone.
 func sink(b *testing.B) string {
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	b.Cleanup(s.Close)
 	return s.URL
 }
 
-// servers are what is compared: this module, and otelhttp around the App.
+// servers returns the handlers to compare: this module, and otelhttp around the
+// App.
 func servers(b *testing.B) []struct {
 	name string
 	http.Handler
@@ -86,8 +87,8 @@ func servers(b *testing.B) []struct {
 	}
 }
 
-// cpu is the time all threads have used so far. Unlike the clock's it is fit to
-// compare on a machine that does other work.
+// cpu returns the CPU time that the process has used. Unlike elapsed time it can
+// be compared on a machine that does other work.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -96,7 +97,7 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// discard keeps nothing.
+// discard is a response writer that discards the response.
 type discard struct{ header http.Header }
 
 func (d *discard) Header() http.Header         { return d.header }
@@ -125,7 +126,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 }
 
 // BenchmarkLoopback sends requests over keep-alive connections, with a client
-// that is as cheap as one can be.
+// that costs as little as possible.
 func BenchmarkLoopback(b *testing.B) {
 	for _, s := range servers(b) {
 		b.Run(s.name, func(b *testing.B) {

@@ -14,23 +14,23 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// transport makes the spans of calls to HTTP servers.
+// transport creates the spans of outgoing HTTP requests.
 type transport struct {
 	module *Module
 	next   http.RoundTripper
 }
 
-// RoundTrip sends r with the headers of its trace. The span ends with the
-// reply's body.
+// RoundTrip sends r with the headers of its trace. The span ends when the
+// response's body is read to the end or closed.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	method := methodIndex(r.Method)
 	ctx, span := t.module.tracer.Start(r.Context(), spanName(method, ""), asClient...)
 	r = r.WithContext(ctx)
-	r.Header = r.Header.Clone() // a RoundTripper must not modify it
+	r.Header = r.Header.Clone() // a RoundTripper must not modify the request
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	t.module.wire.toHTTP(ctx, r.Header)
+	t.module.propagators.toHTTP(ctx, r.Header)
 	if !span.IsRecording() {
 		return t.next.RoundTrip(r)
 	}
@@ -59,14 +59,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// fail ends the span of a call without a reply.
+// fail ends the span of a request or an operation that failed with err.
 func (a *attributes) fail(span trace.Span, err error) {
 	a.add(semconv.ErrorTypeKey.String(fmt.Sprintf("%T", err)))
 	span.SetStatus(codes.Error, err.Error())
 	a.finish(span)
 }
 
-// body is a reply's, and ends the span.
+// body is a response body that ends the span.
 type body struct {
 	io.ReadCloser
 	span       trace.Span
@@ -90,7 +90,7 @@ func (b *body) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// fullURL is u without credentials.
+// fullURL returns u with its credentials redacted.
 func fullURL(u *url.URL) string {
 	c := *u
 	if u.User != nil {
@@ -102,9 +102,9 @@ func fullURL(u *url.URL) string {
 	return c.String()
 }
 
-// DatabaseSpan begins the span of an operation on a database or a cache, for
-// modules that talk to one. They call end with what came of it. server is
-// host:port, or empty
+// DatabaseSpan starts the span of an operation on a database or a cache. The
+// caller calls end with the operation's error. server is host:port, or empty
+// when it is not known
 // (https://opentelemetry.io/docs/specs/semconv/db/database-spans/).
 func (m *Module) DatabaseSpan(ctx context.Context, system, operation, server string) (_ context.Context, end func(error)) {
 	if m.settings.Disabled {

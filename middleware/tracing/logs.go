@@ -15,14 +15,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 )
 
-// hook makes an OTLP log record of each line of a logger. The record belongs to
-// the span in the line's context.
+// hook emits an OTLP log record for each line of a logger. The record belongs
+// to the span in the line's context.
 type hook struct{ logger log.Logger }
 
-// Levels are all.
+// Levels returns all levels.
 func (*hook) Levels() []logrus.Level { return logrus.AllLevels }
 
-// severities are those of the log data model
+// severities are the severity numbers of the log data model
 // (https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
 var severities = map[logrus.Level]log.Severity{
 	logrus.TraceLevel: log.SeverityTrace,
@@ -34,8 +34,8 @@ var severities = map[logrus.Level]log.Severity{
 	logrus.PanicLevel: log.SeverityFatal4,
 }
 
-// Fire queues the record. What this module itself says, of exports that fail,
-// is not exported.
+// Fire queues the record. It skips the lines of this module, which report
+// failed exports.
 func (h *hook) Fire(e *logrus.Entry) error {
 	if e.Data["module"] == "tracing" {
 		return nil
@@ -44,7 +44,7 @@ func (h *hook) Fire(e *logrus.Entry) error {
 	r.SetTimestamp(e.Time)
 	r.SetObservedTimestamp(e.Time)
 	r.SetSeverity(severities[e.Level])
-	r.SetSeverityText(strings.Replace(e.Level.String(), "warning", "warn", 1)) // as the lines have it
+	r.SetSeverityText(strings.Replace(e.Level.String(), "warning", "warn", 1)) // the name that the log lines use
 	r.SetBody(attribute.StringValue(e.Message))
 	ctx := e.Context
 	if ctx == nil {
@@ -62,8 +62,8 @@ func (h *hook) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// decode are the fields of a line that come as JSON, but for the trace, which
-// has a place of its own.
+// decode returns the fields of a line that come as JSON. It leaves out the trace
+// ID, which the record has in a field of its own.
 func decode(rec jsonlog.Record) map[string]any {
 	var fields map[string]any
 	dec := json.NewDecoder(bytes.NewReader(append(rec.AppendJSON([]byte(`{"trace_id":""`)), '}')))
@@ -73,6 +73,7 @@ func decode(rec jsonlog.Record) map[string]any {
 	return fields
 }
 
+// field returns a log field as an attribute.
 func field(key string, value any) attribute.KeyValue {
 	k := attribute.Key(key)
 	switch v := value.(type) {
@@ -100,8 +101,8 @@ func field(key string, value any) attribute.KeyValue {
 	return k.String(fmt.Sprint(value))
 }
 
-// relay stands in for the hooks of a logger while they are exchanged, so that a
-// line that is logged meanwhile meets them all.
+// relay replaces the hooks of a logger while they are exchanged. A line that is
+// logged in the meantime waits until the hooks are known and then runs them all.
 type relay struct {
 	ready chan struct{}
 	hooks logrus.LevelHooks
@@ -114,7 +115,7 @@ func (r *relay) Fire(e *logrus.Entry) error {
 	return r.hooks.Fire(e.Level, e)
 }
 
-// atLevel is a hook at one level.
+// atLevel limits a hook to one level.
 type atLevel struct {
 	logrus.Hook
 	level logrus.Level
@@ -122,8 +123,8 @@ type atLevel struct {
 
 func (h atLevel) Levels() []logrus.Level { return []logrus.Level{h.level} }
 
-// unhook takes h off a logger and leaves every other hook. logrus only knows to
-// exchange all of them.
+// unhook removes h from a logger and keeps every other hook. logrus can only
+// replace all hooks at once.
 func unhook(l *logrus.Logger, h *hook) {
 	r, standIn := &relay{ready: make(chan struct{}), hooks: logrus.LevelHooks{}}, logrus.LevelHooks{}
 	standIn.Add(r)
@@ -139,7 +140,7 @@ func unhook(l *logrus.Logger, h *hook) {
 	close(r.ready)
 	for level, hooks := range l.ReplaceHooks(rest) {
 		for _, x := range hooks {
-			if x != logrus.Hook(r) { // added meanwhile
+			if x != logrus.Hook(r) { // added in the meantime
 				l.AddHook(atLevel{x, level})
 			}
 		}

@@ -45,7 +45,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// A level that is not logged is not exported.
+// TestLogLevel checks that lines below the log level are not exported.
 func TestLogLevel(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, map[string]string{"PODINFO_LEVEL": "warn"}, new(app))
@@ -56,7 +56,7 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// The access line goes out with its fields.
+// TestAccessRecords checks that access lines are exported with their fields.
 func TestAccessRecords(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(accesslog.Module), new(app))
@@ -81,7 +81,7 @@ func TestAccessRecords(t *testing.T) {
 	t.Errorf("no access line: %+v", collector.Records())
 }
 
-// counter is someone else's hook.
+// counter is a hook that the embedding program installed.
 type counter struct {
 	mu sync.Mutex
 	n  int
@@ -95,8 +95,9 @@ func (c *counter) Fire(*logrus.Entry) error {
 	return nil
 }
 
-// Stop takes the module's hook off the embedder's logger, and no other, while
-// lines are being logged and hooks added.
+// TestHooksAreRestored checks that Stop removes the module's hook from the
+// embedding program's logger, and no other hook, while lines are logged and
+// hooks are added.
 func TestHooksAreRestored(t *testing.T) {
 	collector := otlptest.Start(t)
 	logger := logrus.New()
@@ -144,7 +145,7 @@ func TestHooksAreRestored(t *testing.T) {
 	}
 	for i, c := range late {
 		if c.n == 0 {
-			t.Errorf("hook %d, added meanwhile, is gone", i)
+			t.Errorf("hook %d, added during Stop, is gone", i)
 		}
 	}
 	if got := logger.Hooks[logrus.DebugLevel]; len(got) != 0 {
@@ -152,7 +153,7 @@ func TestHooksAreRestored(t *testing.T) {
 	}
 	for _, r := range collector.Records() {
 		if r.Body == "after" {
-			t.Error("exported after the end")
+			t.Error("exported after Stop")
 		}
 	}
 }

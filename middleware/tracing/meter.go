@@ -15,13 +15,13 @@ import (
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 )
 
-// meter has what is measured for OTLP. It is empty unless
-// OTEL_METRICS_EXPORTER asks for metrics.
+// meter holds the instruments that are exported over OTLP. It is empty unless
+// OTEL_METRICS_EXPORTER names an exporter.
 type meter struct {
 	duration httpconv.ServerRequestDuration
 }
 
-// buckets of durations are the conventions' own.
+// buckets are the bounds that the semantic conventions give for durations.
 var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 
 func (m *Module) startMetrics(ctx context.Context) error {
@@ -44,13 +44,14 @@ func (m *Module) startMetrics(ctx context.Context) error {
 	return observeRuntime(meter)
 }
 
-// labels of a duration, beside the route.
+// labels are the labels of a duration, without those of the route.
 type labels struct {
 	method, status int
 	https          bool
 	version        string
 }
 
+// record records the duration of a request.
 func (rt *route) record(ctx context.Context, d time.Duration, r *http.Request, method, status int) {
 	l := labels{method, status, r.TLS != nil, version(r.ProtoMajor, r.ProtoMinor)}
 	set, ok := rt.series.Load(l)
@@ -70,7 +71,7 @@ func (rt *route) record(ctx context.Context, d time.Duration, r *http.Request, m
 	rt.module.meter.duration.RecordSet(ctx, d.Seconds(), set.(attribute.Set))
 }
 
-// gauges of the runtime, by the conventions for Go
+// gauges are the metrics of the runtime by the semantic conventions for Go
 // (https://opentelemetry.io/docs/specs/semconv/runtime/go-metrics/).
 var gauges = []struct{ name, unit, source, text string }{
 	{"go.goroutine.count", "{goroutine}", "/sched/goroutines:goroutines", "Count of live goroutines."},
@@ -92,7 +93,7 @@ func observeRuntime(m metric.Meter) error {
 		all = append(all, o)
 	}
 	_, err := m.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		metrics.Read(samples) // callbacks of one reader never run at once
+		metrics.Read(samples) // not locked: callbacks of one reader never run concurrently
 		for i, s := range samples {
 			to.ObserveInt64(observers[i], int64(s.Value.Uint64()))
 		}

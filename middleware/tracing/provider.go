@@ -18,19 +18,19 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 )
 
-// resource describes this instance to the collector.
+// resource returns the attributes that identify this instance.
 func (m *Module) resource() *resource.Resource {
 	var attrs []attribute.KeyValue
 	for _, k := range slices.Sorted(maps.Keys(m.settings.Resource)) {
 		attrs = append(attrs, attribute.String(k, m.settings.Resource[k]))
 	}
-	attrs = append(attrs, // the last of a key wins
+	attrs = append(attrs, // after those above, because the last value of a key wins
 		semconv.ServiceName(m.name()), semconv.ServiceVersion(m.host.Build().Version),
 		semconv.TelemetrySDKName("opentelemetry"), semconv.TelemetrySDKLanguageGo, semconv.TelemetrySDKVersion(otelsdk.Version()))
 	return resource.NewWithAttributes(semconv.SchemaURL, attrs...)
 }
 
-// sampler is what OTEL_TRACES_SAMPLER asks for.
+// sampler returns the sampler that OTEL_TRACES_SAMPLER names.
 func sampler(s *otlp.Settings) sdk.Sampler {
 	ratio := sdk.TraceIDRatioBased(float64(s.SamplerArg))
 	switch s.Sampler {
@@ -92,24 +92,25 @@ func (m *Module) startLogs(ctx context.Context) error {
 	return nil
 }
 
-// stopWith notes how a signal is flushed and its connection closed.
+// stopWith adds the function that flushes a signal and closes its connection to
+// those that Stop calls.
 func (m *Module) stopWith(s *signal, shutdown func(context.Context) error, closed func()) {
 	m.stops = append(m.stops, func(ctx context.Context) {
 		defer closed()
-		stop := context.AfterFunc(ctx, s.cut) // ends the export in progress and fails those that would follow
+		stop := context.AfterFunc(ctx, s.abort) // aborts the export in progress and those that would follow
 		defer stop()
-		_ = shutdown(context.WithoutCancel(ctx)) // errors went to the signal
-		s.cut()
+		_ = shutdown(context.WithoutCancel(ctx)) // the signal has logged its errors
+		s.abort()
 		s.end()
 	})
 }
 
-// flushTime is for a Stop that has no end of its own.
+// flushTime is how long Stop flushes when its context has no deadline.
 const flushTime = 10 * time.Second
 
-// Stop sends what is queued, all signals at once. When the collector does not
-// take it in nine tenths of the time that is left, the rest is dropped: that is
-// logged and no error, as no request was cut.
+// Stop exports what is queued, all signals in parallel, within nine tenths of
+// the time until ctx's deadline. It drops and logs the rest, but returns no
+// error for it, because no request was cut.
 func (m *Module) Stop(ctx context.Context) error {
 	if m.hook != nil {
 		unhook(m.log(), m.hook)

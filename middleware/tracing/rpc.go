@@ -11,14 +11,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// ServeRPC makes a span of a call
+// ServeRPC creates the span of a call
 // (https://opentelemetry.io/docs/specs/semconv/rpc/grpc/).
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) (err error) {
 	if m.settings.Disabled {
 		return next(ctx)
 	}
 	method := strings.TrimPrefix(call.FullMethod, "/")
-	ctx, span := m.tracer.Start(m.wire.fromRPC(ctx, call), method, asServer...)
+	ctx, span := m.tracer.Start(m.propagators.fromRPC(ctx, call), method, asServer...)
 	if !span.IsRecording() {
 		return next(ctx)
 	}
@@ -47,13 +47,13 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	return err
 }
 
-// failed are the codes that are the server's fault, by the conventions.
+// failed are the codes that the semantic conventions count as server errors.
 var failed = map[string]bool{
 	"UNKNOWN": true, "DEADLINE_EXCEEDED": true, "UNIMPLEMENTED": true, "INTERNAL": true, "UNAVAILABLE": true, "DATA_LOSS": true,
 }
 
-// codeName is gRPC's own name of a code: DEADLINE_EXCEEDED for
-// DeadlineExceeded.
+// codeName returns the name of a code in the gRPC specification, such as
+// DEADLINE_EXCEEDED for DeadlineExceeded.
 func codeName(c rpc.Code) string {
 	if name, ok := codeNames[c]; ok {
 		return name

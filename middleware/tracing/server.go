@@ -19,7 +19,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// methods are the values of http.request.method. The last is for every other method.
+// methods are the values of http.request.method. The last one stands for every
+// unknown method.
 var methods = append(httpmethod.Standard[:], query, other)
 
 const (
@@ -27,6 +28,7 @@ const (
 	other = "_OTHER"
 )
 
+// methodIndex returns the index of a method in methods.
 func methodIndex(method string) int {
 	if i := httpmethod.Index(method); i < len(httpmethod.Standard) || method == query {
 		return i
@@ -34,8 +36,8 @@ func methodIndex(method string) int {
 	return len(methods) - 1
 }
 
-// spanName is the name of a span by the conventions: the method, "HTTP" for an
-// unknown one, and the route.
+// spanName returns a span's name by the semantic conventions: the method ("HTTP"
+// for an unknown one) and the route.
 func spanName(method int, route string) string {
 	name := methods[method]
 	if name == other {
@@ -44,7 +46,7 @@ func spanName(method int, route string) string {
 	return strings.TrimSpace(name + " " + route)
 }
 
-// route makes the spans of one route
+// route creates the spans of one route
 // (https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
 type route struct {
 	module  *Module
@@ -61,31 +63,31 @@ func newRoute(m *Module, pattern string) *route {
 	return rt
 }
 
-// Every span is started with one of these. They are never modified; sharing
-// them saves each span an allocation.
+// Every span starts with one of these options. They are never modified; sharing
+// them saves an allocation per span.
 var (
 	asServer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	asClient = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
 )
 
-// ServeHTTP makes a span also when a handler panics, and leaves the panic
-// alone.
+// ServeHTTP creates the span of a request. When a handler panics, it ends the
+// span and does not recover.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	m, method := rt.module, methodIndex(r.Method)
-	ctx, span := m.tracer.Start(m.wire.fromHTTP(r.Context(), r.Header), rt.names[method], asServer...)
+	ctx, span := m.tracer.Start(m.propagators.fromHTTP(r.Context(), r.Header), rt.names[method], asServer...)
 	recording, timed := span.IsRecording(), m.meter.duration.Inst() != nil
 	if !recording && !timed {
 		next(w, r.WithContext(ctx))
 		return
 	}
 	rw, ok := w.(negroni.ResponseWriter)
-	if !ok { // middleware outside this one wrapped it
+	if !ok { // a middleware before this one wrapped the writer
 		rw = negroni.NewResponseWriter(w)
 	}
-	var said *attributes
+	var attrs *attributes
 	if recording {
-		said = pool.Get().(*attributes)
-		said.request(r, method, rt.pattern) // now: handlers may change what they are given
+		attrs = pool.Get().(*attributes)
+		attrs.request(r, method, rt.pattern) // before the handler, which may change the request
 	}
 	began, returned := time.Now(), false
 	defer func() {
@@ -94,20 +96,22 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 			rt.record(ctx, time.Since(began), r, method, status)
 		}
 		if recording {
-			said.end(span, status)
+			attrs.end(span, status)
 		}
 	}()
 	next(rw, r.WithContext(ctx))
 	returned = true
 }
 
-// attributes are gathered here and given to the span at once: it copies them.
+// attributes collects the attributes of a span. The span gets them in one call,
+// because each call copies.
 type attributes struct{ list []attribute.KeyValue }
 
 var pool = sync.Pool{New: func() any { return &attributes{make([]attribute.KeyValue, 0, 16)} }}
 
 func (a *attributes) add(kv ...attribute.KeyValue) { a.list = append(a.list, kv...) }
 
+// request adds the attributes of a request.
 func (a *attributes) request(r *http.Request, method int, pattern string) {
 	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)), semconv.URLPath(r.URL.Path))
 	if methods[method] == other {
@@ -129,7 +133,7 @@ func (a *attributes) request(r *http.Request, method int, pattern string) {
 	a.add(semconv.NetworkProtocolVersion(version(r.ProtoMajor, r.ProtoMinor)))
 }
 
-// server adds the host and the port of an authority, if they are there.
+// server adds the host and the port of an authority where it has them.
 func (a *attributes) server(authority, defaultPort string) {
 	host, port, err := net.SplitHostPort(authority)
 	if err != nil {
@@ -143,7 +147,7 @@ func (a *attributes) server(authority, defaultPort string) {
 	}
 }
 
-// end ends the span of a request. Only what is the server's fault is an error.
+// end ends the span of a request. Only server errors mark the span as failed.
 func (a *attributes) end(span trace.Span, status int) {
 	a.add(semconv.HTTPResponseStatusCode(status))
 	if broken(status) {
@@ -153,12 +157,12 @@ func (a *attributes) end(span trace.Span, status int) {
 	a.finish(span)
 }
 
-// broken reports whether a request failed, and not by what the client did.
+// broken reports whether the status is a server error or the response was cut.
 func broken(status int) bool {
 	return status >= http.StatusInternalServerError || status == record.StatusCut
 }
 
-// finish gives the attributes to the span and ends it.
+// finish sets the attributes on the span, ends it and returns a to the pool.
 func (a *attributes) finish(span trace.Span) {
 	span.SetAttributes(a.list...)
 	span.End()
@@ -184,14 +188,14 @@ func version(major, minor int) string {
 	return strconv.Itoa(major)
 }
 
-// secrets are the parameters of a query whose values the conventions hide, and
-// those that carry tokens by RFC 6750 and by custom.
+// secrets are the query parameters whose values are redacted: those of the
+// semantic conventions, the access_token of RFC 6750 and other common names.
 var secrets = map[string]bool{
 	"AWSAccessKeyId": true, "Signature": true, "sig": true, "X-Goog-Signature": true, "X-Amz-Signature": true, "X-Amz-Credential": true, "X-Amz-Security-Token": true,
 	"access_token": true, "token": true, "password": true, "api_key": true,
 }
 
-// redact hides the secrets of a query.
+// redact replaces the values of secrets in a query.
 func redact(query string) string {
 	var out strings.Builder
 	for part := range strings.SplitSeq(query, "&") {

@@ -12,30 +12,31 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Failures are told at most twice a minute, and nothing dropped goes untold.
-func TestTellsNowAndThen(t *testing.T) {
+// TestReport checks that failures are logged at most twice a minute and that
+// every dropped item is logged in the end.
+func TestReport(t *testing.T) {
 	var log bytes.Buffer
 	logger := logrus.New()
 	logger.SetOutput(&log)
 	var s signal
 	s.init("traces", 10, logger.WithField("module", "tracing"))
-	defer s.cut()
+	defer s.abort()
 	now := time.Now()
 	lines := func() int { n := strings.Count(log.String(), "\n"); return n }
 	for range 5 {
 		s.dropped.Add(10)
-		s.tell(errors.New("down"), now)
+		s.report(errors.New("down"), now)
 	}
 	if lines() != 1 || !strings.Contains(log.String(), "dropped=10") {
 		t.Errorf("%s", &log)
 	}
-	s.tell(nil, now.Add(quiet))
+	s.report(nil, now.Add(logInterval))
 	if lines() != 2 || !strings.Contains(log.String(), "dropped=40") {
 		t.Errorf("%s", &log)
 	}
-	s.tell(nil, now.Add(3*quiet))
+	s.report(nil, now.Add(3*logInterval))
 	if lines() != 2 {
-		t.Errorf("nothing happened, and was told: %s", &log)
+		t.Errorf("logged although nothing happened: %s", &log)
 	}
 	s.waiting.Store(3)
 	s.end()
@@ -44,17 +45,17 @@ func TestTellsNowAndThen(t *testing.T) {
 	}
 }
 
-// What was taken waits, or is lost, at every moment: exports that fail beside
-// what looks never leave a gap.
+// TestAlwaysAccountedFor checks that every admitted item counts as waiting or as
+// dropped at every moment, also while exports fail concurrently.
 func TestAlwaysAccountedFor(t *testing.T) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	var s signal
 	s.init("traces", 1<<30, logger.WithField("module", "tracing"))
-	defer s.cut()
+	defer s.abort()
 	const n, batch = 200_000, 10
 	for range n {
-		s.take()
+		s.admit()
 	}
 	down := errors.New("down")
 	var export sync.WaitGroup

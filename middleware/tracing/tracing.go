@@ -1,4 +1,4 @@
-// Package tracing exports spans, logs and metrics of requests over OTLP.
+// Package tracing exports spans, logs and metrics over OTLP.
 package tracing
 
 import (
@@ -17,31 +17,31 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Module is tracing.
+// Module is the tracing module.
 type Module struct {
-	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"name of this service in traces, logs and metrics over OTLP; turns tracing on" accepts:"text"`
+	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"service name in exported traces, logs and metrics; turns tracing on" accepts:"text"`
 
-	// Environ has the standard OTEL_* variables that the module goes by, see
-	// internal/otlp. It does not look at the process's own. When it names an
-	// endpoint or an exporter, the module is on.
+	// Environ holds the standard OTEL_* variables that configure the module (see
+	// internal/otlp). The module does not read the process's environment. It is
+	// on by default when Environ names an endpoint or an exporter.
 	Environ map[string]string `env:"-"`
 
-	settings otlp.Settings
-	host     *registry.Host
-	wire     wire
-	provider *sdk.TracerProvider
-	tracer   trace.Tracer
-	meter    meter
-	hook     *hook
+	settings    otlp.Settings
+	host        *registry.Host
+	propagators propagators
+	provider    *sdk.TracerProvider
+	tracer      trace.Tracer
+	meter       meter
+	hook        *hook
 
 	spans, records, pushes signal
-	stops                  []func(context.Context) // what Start began
+	stops                  []func(context.Context) // one for each signal that Start started
 }
 
 // Info describes the module.
 func (m *Module) Info() registry.Info {
 	return registry.Info{
-		Name: "tracing", Doc: "Export spans, logs and metrics over OTLP, and carry traces on.",
+		Name: "tracing", Doc: "Export spans, logs and metrics over OTLP and propagate traces.",
 		Phase: registry.Observe, OptIn: !otlp.Wanted(m.Environ), EnableVar: "OTEL_SERVICE_NAME", Unprefixed: true,
 	}
 }
@@ -52,13 +52,13 @@ func (m *Module) Validate() (err error) {
 	return err
 }
 
-// scope names who made the spans and records.
+// scope is the instrumentation scope of the spans, records and metrics.
 const scope = "github.com/seed-4591fe7d/podinfo"
 
-// Provision makes the tracer. Without Start its spans go nowhere.
+// Provision creates the tracer. Its spans are not exported before Start.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
-	m.wire = newWire(m.settings.Propagators)
+	m.propagators = newPropagators(m.settings.Propagators)
 	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource()), sdk.WithSampler(sampler(&m.settings)), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
 	m.tracer = m.provider.Tracer(scope, trace.WithInstrumentationVersion(h.Build().Version))
 	m.spans.init("traces", int(m.settings.Spans.Queue), h.Log)
@@ -67,7 +67,7 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
-// Start begins to export. A collector need not be there.
+// Start starts the exporters. It does not wait for the collector.
 func (m *Module) Start(ctx context.Context) error {
 	if m.settings.Disabled {
 		return nil
@@ -79,7 +79,7 @@ func (m *Module) Start(ctx context.Context) error {
 	return err
 }
 
-// Bind returns the handler that makes the spans of rt.
+// Bind returns the middleware that creates the spans of rt.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	if m.settings.Disabled {
 		return nil
@@ -87,7 +87,7 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	return newRoute(m, rt.Pattern)
 }
 
-// RequestTraceID is the trace of a request, for the access log.
+// RequestTraceID returns the trace ID of ctx for the access log, or "".
 func (m *Module) RequestTraceID(ctx context.Context) string {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		return sc.TraceID().String()
@@ -95,16 +95,16 @@ func (m *Module) RequestTraceID(ctx context.Context) string {
 	return ""
 }
 
-// FaultInjected marks the span that the fault hit, as an observer of
-// registry/fault.
+// FaultInjected adds an event to the span that the fault hit. It implements
+// registry/fault's observer.
 func (m *Module) FaultInjected(ctx context.Context, fault string) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.AddEvent("fault injected", trace.WithAttributes(attribute.String("podinfo.fault", fault)))
 	}
 }
 
-// TraceTransport makes a span of each call that goes through next, and tells the
-// server of the trace.
+// TraceTransport returns a transport that creates a span for each request sent
+// through next and adds the trace's headers to the request.
 func (m *Module) TraceTransport(next http.RoundTripper) http.RoundTripper {
 	if m.settings.Disabled {
 		return next
@@ -112,7 +112,7 @@ func (m *Module) TraceTransport(next http.RoundTripper) http.RoundTripper {
 	return &transport{m, next}
 }
 
-// ContributeMetrics shows what was dropped.
+// ContributeMetrics registers the counters of dropped telemetry.
 func (m *Module) ContributeMetrics(set *vm.Set) {
 	for _, s := range []*signal{&m.spans, &m.records, &m.pushes} {
 		set.NewGauge(`podinfo_otel_dropped_total{signal="`+s.name+`"}`, func() float64 { return float64(s.dropped.Load()) })
@@ -121,13 +121,13 @@ func (m *Module) ContributeMetrics(set *vm.Set) {
 
 // DescribeMetrics says what they mean.
 func (*Module) DescribeMetrics() map[string]string {
-	return map[string]string{"podinfo_otel_dropped_total": "Spans, log records and pushes of metrics that did not reach the collector."}
+	return map[string]string{"podinfo_otel_dropped_total": "Spans, log records and metric exports that did not reach the collector."}
 }
 
-// name is that of the service.
+// name returns the service name.
 func (m *Module) name() string {
 	return cmp.Or(m.ServiceName, m.settings.Service, m.settings.Resource["service.name"], "podinfo")
 }
 
-// log is the logger whose lines are exported.
+// log returns the logger whose lines are exported.
 func (m *Module) log() *logrus.Logger { return m.host.Log.Logger }

@@ -30,18 +30,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// app has a route for each thing that telemetry shows.
+// app has a route for each thing that the exported telemetry shows.
 type app struct {
 	host    *registry.Host
 	faults  fault.Observers
 	wrap    []wrapper
-	backend string // called by /call
+	backend string // URL that /call calls
 
 	transport *http.Transport
 	client    *http.Client
 }
 
-// wrapper is what endpoints that call backends ask for.
+// wrapper is the capability that endpoints with backends look for.
 type wrapper interface {
 	TraceTransport(http.RoundTripper) http.RoundTripper
 }
@@ -89,7 +89,7 @@ func (a *app) Routes() []registry.Route {
 	}
 }
 
-// call calls the backend and says what came of it.
+// call calls the backend and passes its response on.
 func (a *app) call(w http.ResponseWriter, r *http.Request) {
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, a.backend+"?"+r.URL.RawQuery, nil)
 	if err != nil {
@@ -105,8 +105,8 @@ func (a *app) call(w http.ResponseWriter, r *http.Request) {
 	io.Copy(w, res.Body)
 }
 
-// serve starts mods and a module that exports to a collector. env are OTEL_*
-// variables, and those of the App.
+// serve starts mods and a tracing module that exports to collector. env holds
+// OTEL_* variables and variables of the App.
 func serve(t testing.TB, collector *otlptest.Collector, env map[string]string, mods ...registry.Module) *registrytest.Server {
 	t.Helper()
 	vars, environ := map[string]string{"PODINFO_OTEL_SERVICE_NAME": "svc"}, map[string]string{}
@@ -123,7 +123,7 @@ func serve(t testing.TB, collector *otlptest.Collector, env map[string]string, m
 	return registrytest.Serve(t, vars, append([]registry.Module{new(recovery.Module), &tracing.Module{Environ: environ}}, mods...)...)
 }
 
-// stop stops the server, so that everything is exported.
+// stop stops the server, which exports everything that is queued.
 func stop(t testing.TB, s *registrytest.Server) {
 	t.Helper()
 	s.Close()
@@ -134,7 +134,7 @@ func stop(t testing.TB, s *registrytest.Server) {
 	}
 }
 
-// said are the records of the lines of /log.
+// said returns the records of the lines that /log logs.
 func said(c *otlptest.Collector) []otlptest.Record {
 	return slices.DeleteFunc(c.Records(), func(r otlptest.Record) bool { return r.Body != "said" })
 }
@@ -202,8 +202,7 @@ func number(t *testing.T, s string) (n int64) {
 	return n
 }
 
-// The route's pattern and what it matched reach the handler, and the request's
-// path and headers are recorded as they were sent.
+// TestSpanOverTLS checks the scheme of a request over TLS.
 func TestSpanOverTLS(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(app))
@@ -290,8 +289,7 @@ func TestAccessLogHasTheTrace(t *testing.T) {
 	}
 }
 
-// Each App exports to its own collector, also one that runs in another's
-// request.
+// TestTwoApps checks that each App exports to its own collector.
 func TestTwoApps(t *testing.T) {
 	one, two := otlptest.Start(t), otlptest.Start(t)
 	a := serve(t, one, map[string]string{"PODINFO_OTEL_SERVICE_NAME": "one"}, new(app))
@@ -363,7 +361,7 @@ func TestServiceName(t *testing.T) {
 	}
 }
 
-// OTEL_SDK_DISABLED leaves nothing in the chain.
+// TestDisabled checks that OTEL_SDK_DISABLED leaves nothing in the chain.
 func TestDisabled(t *testing.T) {
 	collector := otlptest.Start(t)
 	a := &app{backend: collector.HTTP + "/v1/traces"}
@@ -400,7 +398,7 @@ OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbas
 		t.Errorf("%T", err)
 	}
 	if _, err := registry.New([]registry.Module{m}); err != nil {
-		t.Errorf("off, and refused: %v", err)
+		t.Errorf("refused although the module is off: %v", err)
 	}
 	app, err := registry.New([]registry.Module{&tracing.Module{Environ: map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "https://x:1", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/none",
@@ -413,8 +411,8 @@ OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbas
 	}
 }
 
-// What the process's variables say does not reach an App, but for
-// OTEL_RESOURCE_ATTRIBUTES, under what the App says itself.
+// TestProcessEnvironment checks that the process's variables do not affect an
+// App, except for OTEL_RESOURCE_ATTRIBUTES, which the App's attributes override.
 func TestProcessEnvironment(t *testing.T) {
 	for k, v := range map[string]string{
 		"OTEL_SERVICE_NAME": "process", "OTEL_TRACES_SAMPLER": "always_off", "OTEL_BSP_MAX_QUEUE_SIZE": "1", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1",
@@ -460,7 +458,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Programs without this module do not carry OpenTelemetry.
+// TestOthersDoNotLinkIt checks that packages without this module do not depend
+// on OpenTelemetry.
 func TestOthersDoNotLinkIt(t *testing.T) {
 	const root = "github.com/seed-4591fe7d/podinfo/"
 	out, err := exec.Command("go", "list", "-deps", root+"registry", root+"middleware/accesslog", root+"middleware/metrics", root+"endpoints/echo").Output()

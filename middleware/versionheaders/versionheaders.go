@@ -1,5 +1,5 @@
-// Package versionheaders tells the handlers, and the backends they call, which
-// version took the request.
+// Package versionheaders adds the version and the revision to each request, for
+// the handlers and the backends that they call.
 package versionheaders
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Module is version-headers.
+// Module is the version-headers module.
 type Module struct{ version, revision []string }
 
 // Info describes the module.
@@ -16,14 +16,14 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "version-headers", Doc: "Set X-API-Version and X-API-Revision on the request.", Phase: registry.Enrich}
 }
 
-// Provision makes the headers' values. Every request shares them.
+// Provision prepares the header values, which all requests share.
 func (m *Module) Provision(h *registry.Host) error {
 	b := h.Build()
 	m.version, m.revision = []string{b.Version}, []string{b.Revision}
 	return nil
 }
 
-// ServeHTTP overwrites what the client sent under these names.
+// ServeHTTP sets the two headers. It overwrites values from the client.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	r.Header["X-Api-Version"] = m.version
 	r.Header["X-Api-Revision"] = m.revision

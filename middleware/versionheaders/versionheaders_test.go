@@ -13,7 +13,8 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// mirror replies with the request's header, and spoils it for those who share.
+// mirror replies with the request's headers and then modifies them, which must
+// not affect other requests.
 type mirror struct{}
 
 func (mirror) Info() registry.Info { return registry.Info{Name: "mirror"} }

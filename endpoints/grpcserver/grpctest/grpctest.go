@@ -1,4 +1,4 @@
-// Package grpctest runs modules behind a real gRPC connection, for their own
+// Package grpctest runs modules behind a real gRPC connection, for the modules'
 // tests.
 package grpctest
 
@@ -22,8 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Server is an App whose gRPC port is open on loopback, and a connection to
-// it.
+// Server is an App with an open gRPC port on loopback, and a connection to it.
 type Server struct {
 	App  *registry.App
 	Log  *registrytest.Log
@@ -31,8 +30,8 @@ type Server struct {
 	Conn *grpc.ClientConn
 }
 
-// Serve starts mods and a grpc-server. The end of the test stops them. env are
-// the variables, with their prefix.
+// Serve starts mods and a grpc-server and stops them when the test ends. env holds
+// variables with their full names.
 func Serve(t testing.TB, env map[string]string, mods ...registry.Module) *Server {
 	t.Helper()
 	vars := map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(registrytest.FreePort(t))}
@@ -42,7 +41,7 @@ func Serve(t testing.TB, env map[string]string, mods ...registry.Module) *Server
 	return &Server{app, log, addr, Dial(t, addr, grpc.WithTransportCredentials(insecure.NewCredentials()))}
 }
 
-// Dial returns a client that the end of the test closes.
+// Dial returns a connection that is closed when the test ends.
 func Dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+addr, opts...)
@@ -53,8 +52,8 @@ func Dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
 	return conn
 }
 
-// Raw calls a method with a request in bytes and returns the reply's: what goes
-// over the wire, whatever generated code makes of it.
+// Raw calls a method with an encoded request and returns the encoded response,
+// without generated code.
 func Raw(t testing.TB, conn *grpc.ClientConn, method, request string) string {
 	t.Helper()
 	var in, out emptypb.Empty
@@ -69,13 +68,13 @@ func Raw(t testing.TB, conn *grpc.ClientConn, method, request string) string {
 // Each answers what it is sent with the same.
 type Service struct {
 	pb.UnimplementedTestServiceServer
-	Do func(ctx context.Context) error // in every call, before it answers
+	Do func(ctx context.Context) error // called in every call before it responds
 }
 
 // Info describes the module.
 func (*Service) Info() registry.Info { return registry.Info{Name: "test-service"} }
 
-// RegisterGRPC mounts the service.
+// RegisterGRPC registers the service.
 func (s *Service) RegisterGRPC(r grpc.ServiceRegistrar) { pb.RegisterTestServiceServer(r, s) }
 
 func (s *Service) do(ctx context.Context) error {
@@ -85,12 +84,12 @@ func (s *Service) do(ctx context.Context) error {
 	return s.Do(ctx)
 }
 
-// UnaryCall answers with the payload it gets.
+// UnaryCall responds with the payload of the request.
 func (s *Service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 	return &pb.SimpleResponse{Payload: in.GetPayload()}, s.do(ctx)
 }
 
-// StreamingOutputCall answers with the payload it gets.
+// StreamingOutputCall responds with the payload of the request.
 func (s *Service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 	if err := s.do(out.Context()); err != nil {
 		return err
@@ -98,7 +97,7 @@ func (s *Service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, out grp
 	return out.Send(&pb.StreamingOutputCallResponse{Payload: in.GetPayload()})
 }
 
-// StreamingInputCall answers with the size of the payloads.
+// StreamingInputCall responds with the total size of the payloads.
 func (s *Service) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 	if err := s.do(in.Context()); err != nil {
 		return err
@@ -116,7 +115,7 @@ func (s *Service) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingI
 	}
 }
 
-// FullDuplexCall answers each payload with the same.
+// FullDuplexCall responds to each message with its payload.
 func (s *Service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error {
 	if err := s.do(both.Context()); err != nil {
 		return err
@@ -135,7 +134,7 @@ func (s *Service) FullDuplexCall(both grpc.BidiStreamingServer[pb.StreamingOutpu
 	}
 }
 
-// Methods are the short names of the Service's methods, one of each kind.
+// Methods are the names of the Service's methods, one for each kind of streaming.
 var Methods = []string{"UnaryCall", "StreamingOutputCall", "StreamingInputCall", "FullDuplexCall"}
 
 // Call calls a method of the Service with one message and returns its error.
@@ -170,7 +169,7 @@ func (s *Server) Call(ctx context.Context, method string) error {
 	return err
 }
 
-// Codes are the names of the status of one call of each of the Methods.
+// Codes calls each of the Methods once and returns the names of their status codes.
 func (s *Server) Codes(ctx context.Context) map[string]string {
 	out := map[string]string{}
 	for _, m := range Methods {

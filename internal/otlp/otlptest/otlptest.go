@@ -1,9 +1,8 @@
-// Package otlptest receives telemetry for tests: OTLP over gRPC and HTTP, on
-// loopback.
+// Package otlptest is an OTLP collector for tests. It receives OTLP over gRPC
+// and HTTP on loopback.
 //
-// It is made of OTLP's own gRPC services, so what it takes is what a collector
-// takes. The OpenTelemetry Collector itself needs minutes of CPU to build,
-// which is too heavy for a test that runs with every change.
+// It implements the gRPC services that OTLP defines. The OpenTelemetry
+// Collector is not used because building it takes minutes of CPU time.
 package otlptest
 
 import (
@@ -27,16 +26,16 @@ import (
 	metricpb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // to be asked for it
+	_ "google.golang.org/grpc/encoding/gzip" // accept compressed exports
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 )
 
-// Attributes are those of a resource, a span or a record: strings, int64s,
-// float64s and bools.
+// Attributes are the attributes of a resource, a span or a record. The values
+// are string, int64, float64 or bool.
 type Attributes map[string]any
 
-// Span is one that was received. IDs are hexadecimal.
+// Span is a received span. IDs are hexadecimal.
 type Span struct {
 	Resource, Attributes    Attributes
 	Name, Trace, ID, Parent string
@@ -46,13 +45,13 @@ type Span struct {
 	Events                  []Event
 }
 
-// Event is one of a span.
+// Event is an event of a span.
 type Event struct {
 	Name       string
 	Attributes Attributes
 }
 
-// Record is a log record.
+// Record is a received log record.
 type Record struct {
 	Resource, Attributes Attributes
 	Body, SeverityText   string
@@ -61,22 +60,22 @@ type Record struct {
 	Trace, Span          string
 }
 
-// Metric is one that was received.
+// Metric is a received metric.
 type Metric struct {
 	Resource Attributes
 	*metricpb.Metric
 }
 
-// Collector is a receiver.
+// Collector is an OTLP receiver that keeps what it receives.
 type Collector struct {
 	GRPC string // host:port
 	HTTP string // http://host:port
 
-	// Refuse, when set, is called with each export before it is taken: an
-	// error refuses it. It may block, until ctx is done.
+	// Refuse, when set, is called for each export. An error refuses the export.
+	// Refuse may block until ctx is done.
 	Refuse func(ctx context.Context) error
-	// Rejected is how many items of each export are refused as a partial
-	// success.
+	// Rejected is the number of items that each response reports as rejected
+	// (a partial success).
 	Rejected int64
 
 	mu      sync.Mutex
@@ -87,8 +86,8 @@ type Collector struct {
 	paths   []string
 }
 
-// Start starts a collector that the end of the test stops. Options are those of
-// its gRPC server.
+// Start starts a collector and stops it when the test ends. opts configure its
+// gRPC server.
 func Start(t testing.TB, opts ...grpc.ServerOption) *Collector {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,8 +102,7 @@ func Start(t testing.TB, opts ...grpc.ServerOption) *Collector {
 	return c
 }
 
-// ServeGRPC serves on l until the end of the test, or until the function it
-// returns is called.
+// ServeGRPC serves on l until the test ends or stop is called.
 func (c *Collector) ServeGRPC(t testing.TB, l net.Listener, opts ...grpc.ServerOption) (stop func()) {
 	s := grpc.NewServer(opts...)
 	traces.RegisterTraceServiceServer(s, traceService{c: c})
@@ -118,31 +116,32 @@ func (c *Collector) ServeGRPC(t testing.TB, l net.Listener, opts ...grpc.ServerO
 	return stop
 }
 
-// Spans are those received, in the order they came.
+// Spans returns the received spans in order of arrival.
 func (c *Collector) Spans() []Span { c.mu.Lock(); defer c.mu.Unlock(); return slices.Clone(c.spans) }
 
-// Records are the log records received.
+// Records returns the received log records in order of arrival.
 func (c *Collector) Records() []Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.records)
 }
 
-// Metrics are those received.
+// Metrics returns the received metrics in order of arrival.
 func (c *Collector) Metrics() []Metric {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.metrics)
 }
 
-// Headers are those of each export, with lower-case names over gRPC.
+// Headers returns the headers of each export. Their names are lower case over
+// gRPC.
 func (c *Collector) Headers() []map[string][]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.headers)
 }
 
-// Paths are those of the exports over HTTP.
+// Paths returns the paths of the exports over HTTP.
 func (c *Collector) Paths() []string { c.mu.Lock(); defer c.mu.Unlock(); return slices.Clone(c.paths) }
 
 type (
@@ -240,8 +239,8 @@ func (s metricService) Export(ctx context.Context, r *metrics.ExportMetricsServi
 	return &metrics.ExportMetricsServiceResponse{}, nil
 }
 
-// ServeHTTP takes OTLP over HTTP, in protobuf, at any path that ends like the
-// standard ones.
+// ServeHTTP receives OTLP over HTTP in protobuf, at every path that ends in
+// traces or logs; any other path receives metrics.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.paths = append(c.paths, r.URL.Path)

@@ -1,5 +1,5 @@
-// Package waittest serves over pipes, so that a test in a bubble of
-// testing/synctest sees an http.Server's timeouts pass in no time.
+// Package waittest runs an http.Server over in-memory connections, so that its
+// timeouts use the fake clock of a testing/synctest bubble.
 package waittest
 
 import (
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Serve serves h with a write timeout to the client it returns, until the end
-// of the test.
+// Serve serves h with the given read and write timeout until the test ends. It
+// returns a client that is connected to the server.
 func Serve(t testing.TB, h http.Handler, timeout time.Duration) *http.Client {
 	return serve(t, h, timeout, false)
 }
 
-// ServeHTTP2 is Serve over HTTP/2, without TLS.
+// ServeHTTP2 is Serve over HTTP/2 without TLS.
 func ServeHTTP2(t testing.TB, h http.Handler, timeout time.Duration) *http.Client {
 	return serve(t, h, timeout, true)
 }
@@ -46,10 +46,10 @@ type listener struct {
 }
 
 func (l *listener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
+	client, server := net.Pipe()
 	select {
-	case l.conns <- theirs:
-		return ours, nil
+	case l.conns <- server:
+		return client, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():

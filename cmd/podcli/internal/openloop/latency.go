@@ -6,7 +6,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latency is how long requests took, from the moment each was due.
+// Latency summarizes the latency of the requests.
 type Latency struct {
 	Count          int64
 	Min, Mean, Max time.Duration
@@ -14,20 +14,20 @@ type Latency struct {
 	Buckets        []Bucket
 }
 
-// Quantile is the time that a share of the requests did not exceed.
+// Quantile is the latency that Percent of the requests did not exceed.
 type Quantile struct {
 	Percent float64
 	Time    time.Duration
 }
 
-// Bucket counts the requests that took no longer than Le, and longer than the
+// Bucket counts the requests with a latency of at most Le and above the Le of the
 // bucket before.
 type Bucket struct {
 	Le    time.Duration
 	Count int64
 }
 
-// Quantile is one percentile so far.
+// Quantile returns a percentile of the latencies so far.
 func (l *Load) Quantile(percent float64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +37,7 @@ func (l *Load) Quantile(percent float64) time.Duration {
 	return micros(l.latency.ValueAtPercentile(percent))
 }
 
-// Latency sums up. It is for after Run.
+// Latency summarizes the latencies. It must be called after Run.
 func (l *Load) Latency() Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,8 +57,8 @@ func (l *Load) Latency() Latency {
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// buckets puts the histogram's many fine bars into a few: 1, 2, 5, 10, … µs.
-// Empty ones stay out before the first that counts and after the last.
+// buckets merges the histogram's bars into buckets up to 1, 2, 5, 10, … µs. It
+// leaves out empty buckets before the first and after the last latency.
 func buckets(h *hdrhistogram.Histogram) []Bucket {
 	var all []Bucket
 	bounds := series()
@@ -80,7 +80,7 @@ func buckets(h *hdrhistogram.Histogram) []Bucket {
 	return all
 }
 
-// series is 1, 2, 5, 10, … up to above the longest.
+// series returns 1, 2, 5, 10, … up to a bound above the longest latency.
 func series() (bounds []int64) {
 	for n := int64(1); ; n *= 10 {
 		bounds = append(bounds, n, 2*n, 5*n)

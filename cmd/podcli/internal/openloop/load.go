@@ -1,10 +1,10 @@
-// Package openloop sends requests at a steady rate, whatever becomes of the
-// ones before, and measures how long each took from the moment it was due.
+// Package openloop sends requests at a steady rate, independent of the responses,
+// and measures their latency from the scheduled time.
 //
-// A loop that waits for an answer before it sends the next request asks a
-// stalled server nothing, and so hardly notices the stall: coordinated
-// omission. Here a request that finds all workers waiting is sent late, and
-// its own wait counts.
+// A load generator that waits for a response before it sends the next request
+// sends nothing while the server stalls, and so hardly records the stall. This is
+// called coordinated omission. Here a request that finds all workers busy is sent
+// late, and the wait counts.
 package openloop
 
 import (
@@ -19,34 +19,34 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The histogram holds microseconds, with three digits that matter. A wait
-// above the longest counts as the longest.
+// The histogram counts microseconds with three significant digits. A longer latency
+// counts as the longest.
 const (
 	shortest = 1
 	longest  = int64(time.Hour / time.Microsecond)
 	digits   = 3
 )
 
-// timerError is how late the runtime's timers may wake a worker: about a
-// millisecond, as the kernel's poller counts in them. So much is not the
-// server's doing.
+// timerError is how late the runtime's timers may wake a worker: a bit more than a
+// millisecond, which is the resolution of the kernel's poller. A delay up to this is
+// not attributed to the server.
 const timerError = 2 * time.Millisecond
 
-// grace is how long after the end the last requests may still be sent.
+// grace is how long after the end of the schedule requests may still be sent.
 const grace = 50 * time.Millisecond
 
 // Load is one measurement.
 type Load struct {
-	Rate     float64       // requests a second
+	Rate     float64       // requests per second
 	Duration time.Duration // from the first request
-	Workers  int           // requests under way at once
+	Workers  int           // maximum number of requests in flight
 
-	// Send makes one request. worker is a number below Workers, for which
-	// there is no other call at the same time. status is the answer's; an
-	// error, context.DeadlineExceeded for one, means that there was none.
+	// Send sends a request and returns the status of the response, or an error such
+	// as context.DeadlineExceeded when there is no response. worker is a number
+	// below Workers; there are no concurrent calls for the same worker.
 	Send func(ctx context.Context, worker int) (status string, err error)
 
-	// Reason names an error in a few words, for the counts.
+	// Reason returns a short text for an error. Errors are counted by it.
 	Reason func(error) string
 
 	mu       sync.Mutex
@@ -60,16 +60,16 @@ type Load struct {
 // Totals are the counts so far.
 type Totals struct {
 	Planned  int64
-	Sent     int64            // and ended
-	Answered int64            // of Sent
-	NotSent  int64            // due, but all workers waited until the end
-	Status   map[string]int64 // of the answers
+	Sent     int64            // requests that have ended
+	Answered int64            // those of Sent that got a response
+	NotSent  int64            // requests for which all workers were busy until the end
+	Status   map[string]int64 // responses by status
 	Errors   map[string]int64 // by reason
 	Elapsed  time.Duration
 }
 
-// Run sends every request of the plan, or those due before ctx ends, and
-// returns when the last has ended.
+// Run sends all planned requests, or those scheduled before ctx ends, and returns
+// when the last one has ended.
 func (l *Load) Run(ctx context.Context) {
 	l.mu.Lock()
 	l.totals = Totals{
@@ -89,7 +89,7 @@ func (l *Load) Run(ctx context.Context) {
 	l.mu.Unlock()
 }
 
-// work sends whichever request is next, again and again.
+// work sends the next request until all are sent.
 func (l *Load) work(ctx context.Context, worker int) {
 	for {
 		i := l.next.Add(1) - 1
@@ -114,7 +114,7 @@ func (l *Load) work(ctx context.Context, worker int) {
 	}
 }
 
-// sleep is false when ctx ended.
+// sleep waits for d and reports whether ctx has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -127,9 +127,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// record counts a request that has ended. One that ran into its timeout waited
-// at least so long, so its wait is kept too. Other failures are often quick
-// and would flatter the server.
+// record counts a request that has ended. It also records the latency of a request
+// that timed out, which is at least the timeout. It does not record the latency of
+// other failures, which are often quick and would improve the figures.
 func (l *Load) record(took time.Duration, status string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,25 +141,26 @@ func (l *Load) record(took time.Duration, status string, err error) {
 		l.totals.Errors[l.Reason(err)]++
 	}
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		l.keep(took)
+		l.recordLatencyLocked(took)
 	}
 }
 
-// recordNotSent counts a request that found no worker. It waited at least so
-// long.
+// recordNotSent counts a request that found no free worker. Its latency is at least
+// the time that it waited.
 func (l *Load) recordNotSent(waited time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.totals.NotSent++
-	l.keep(waited)
+	l.recordLatencyLocked(waited)
 }
 
-func (l *Load) keep(d time.Duration) {
-	// It fails only out of bounds.
+// recordLatencyLocked adds a latency to the histogram. The caller must hold l.mu.
+func (l *Load) recordLatencyLocked(d time.Duration) {
+	// RecordValue fails only for a value out of bounds.
 	_ = l.latency.RecordValue(min(max(d.Microseconds(), shortest), longest))
 }
 
-// Totals is a copy of the counts so far.
+// Totals returns a copy of the current counts.
 func (l *Load) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 const ms = time.Millisecond
 
-// near says whether the histogram, which keeps three digits, means want.
+// near reports whether got equals want within the precision of the histogram.
 func near(got, want time.Duration) bool {
 	return (got - want).Abs() <= want/500+time.Microsecond
 }
@@ -28,7 +28,7 @@ func TestRateIsSteady(t *testing.T) {
 			mu.Lock()
 			at = append(at, time.Since(start))
 			mu.Unlock()
-			time.Sleep(600 * ms) // longer than the time to the next
+			time.Sleep(600 * ms) // longer than the time to the next request
 			return "ok", nil
 		}}
 		l.Run(t.Context())
@@ -46,8 +46,8 @@ func TestRateIsSteady(t *testing.T) {
 	})
 }
 
-// A server that answers in no time but stalls once for a second shows ten
-// requests of a second and less, not one.
+// TestStall checks that a server that stalls once for a second shows ten slow
+// requests, not one.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := true
@@ -61,12 +61,13 @@ func TestStall(t *testing.T) {
 		l.Run(t.Context())
 		s := l.Latency()
 		if s.Count != 20 || !near(s.Max, time.Second) || !near(l.Quantile(75), 500*ms) || !near(s.Mean, 275*ms) {
-			t.Errorf("%+v", s) // 1 s, 0.9 s, … 0.1 s and ten of nothing
+			t.Errorf("%+v", s) // want 1 s, 0.9 s, … 0.1 s and ten times 0
 		}
 	})
 }
 
-// Requests that never got a connection are told, and their wait counts.
+// TestNotSent checks that requests that never got a connection are counted, and that
+// their wait counts as latency.
 func TestNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &Load{Rate: 10, Duration: time.Second, Workers: 1, Send: func(context.Context, int) (string, error) {
@@ -104,7 +105,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%+v %s", got, diff)
 		}
 		if s := l.Latency(); s.Count != 2 || !near(s.Max, 50*ms) || !near(s.Min, 20*ms) {
-			t.Errorf("%+v, want the timeout and the answer", s)
+			t.Errorf("%+v, want the timeout and the response", s)
 		}
 	})
 }
@@ -115,7 +116,7 @@ func TestCancel(t *testing.T) {
 		defer cancel()
 		l := &Load{Rate: 10, Duration: time.Hour, Workers: 4, Send: func(context.Context, int) (string, error) { return "ok", nil }}
 		if l.Totals().Elapsed != 0 || l.Quantile(99) != 0 {
-			t.Error("before it ran")
+			t.Error("there are results before Run")
 		}
 		l.Run(ctx)
 		if got := l.Totals(); got.Sent != 10 || got.NotSent != 0 || got.Elapsed != 950*ms {

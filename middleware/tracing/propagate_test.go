@@ -25,7 +25,7 @@ const (
 	parentID = "53ce929d0e0e4736"
 )
 
-// incoming are the headers of one trace in each format.
+// incoming holds the headers of one trace in each format.
 var incoming = map[string][]string{
 	"tracecontext": {"Traceparent", "00-" + traceID + "-" + parentID + "-01"},
 	"b3":           {"B3", traceID + "-" + parentID + "-1"},
@@ -35,7 +35,7 @@ var incoming = map[string][]string{
 	"xray":         {"X-Amzn-Trace-Id", "Root=1-" + traceID[:8] + "-" + traceID[8:] + ";Parent=" + parentID + ";Sampled=1"},
 }
 
-// backend keeps the headers of the last request.
+// backend records the headers of the last request.
 type backend struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -70,13 +70,13 @@ func TestPropagators(t *testing.T) {
 		configured string // "" is the default
 		sent       string
 		carried    bool
-		passed     string // what reaches the backend, sorted
+		passed     string // names of the headers that reach the backend, sorted
 	}{
 		{"", "tracecontext", true, "B3 Ot-Tracer-Sampled Ot-Tracer-Spanid Ot-Tracer-Traceid Traceparent Uber-Trace-Id X-Amzn-Trace-Id"},
 		{"", "b3", true, ""}, {"", "b3 multi", true, ""}, {"", "jaeger", true, ""}, {"", "ottrace", true, ""}, {"", "xray", true, ""},
 		{all, "b3 multi", true, "B3 Ot-Tracer-Sampled Ot-Tracer-Spanid Ot-Tracer-Traceid Traceparent Uber-Trace-Id X-Amzn-Trace-Id"},
 		{"tracecontext", "tracecontext", true, "Traceparent"},
-		{"tracecontext", "jaeger", false, "Traceparent Uber-Trace-Id"}, // not understood, so passed on as it is
+		{"tracecontext", "jaeger", false, "Traceparent Uber-Trace-Id"}, // an unknown format is passed on unchanged
 		{"b3", "b3", true, "B3"},
 		{"b3", "b3 multi", true, "B3"},
 		{"b3multi", "b3", true, "X-B3-Sampled X-B3-Spanid X-B3-Traceid"},
@@ -102,7 +102,7 @@ func TestPropagators(t *testing.T) {
 			t.Errorf("%s: trace %s, parent %s", name, server.Trace, server.Parent)
 		}
 		if client.Trace != server.Trace || client.Parent != server.ID {
-			t.Errorf("%s: the call is %s below %s, want %s below %s", name, client.Trace, client.Parent, server.Trace, server.ID)
+			t.Errorf("%s: the client span is %s below %s, want %s below %s", name, client.Trace, client.Parent, server.Trace, server.ID)
 		}
 		var passed []string
 		for k, v := range b.header {
@@ -119,7 +119,7 @@ func TestPropagators(t *testing.T) {
 				own = strings.HasSuffix(client.Trace, joined)
 			}
 			if !own && (c.carried || c.sent != "jaeger" && c.sent != "tracecontext") {
-				t.Errorf("%s: %s: %q is not of %s", name, k, joined, client.ID)
+				t.Errorf("%s: %s: %q does not name %s", name, k, joined, client.ID)
 			}
 		}
 		slices.Sort(passed)
@@ -147,7 +147,7 @@ func TestBaggage(t *testing.T) {
 	}
 }
 
-// With several formats the last of OTEL_PROPAGATORS wins.
+// TestSeveralFormats checks that the last format of OTEL_PROPAGATORS wins.
 func TestSeveralFormats(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(app))
@@ -227,8 +227,8 @@ func TestDatabaseSpan(t *testing.T) {
 	}
 }
 
-// FuzzExtract checks that nothing a client sends reaches OpenTelemetry's global
-// error handler, which anyone could flood standard error through.
+// FuzzExtract checks that no headers of a client make OpenTelemetry call its
+// global error handler, which writes to standard error.
 func FuzzExtract(f *testing.F) {
 	f.Add("00-"+traceID+"-"+parentID+"-01", "a=b", traceID+"-"+parentID+"-1", traceID+":"+parentID+":0:1", parentID, "x")
 	f.Add("", "=", "", "", parentID, "\xff")

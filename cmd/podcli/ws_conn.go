@@ -17,15 +17,15 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// maxFrame is the longest WebSocket message that is received, in bytes.
+// maxFrame is the longest accepted WebSocket message in bytes.
 const maxFrame = 16 << 20
 
-// wsConn is a WebSocket. One goroutine may receive while others send.
+// wsConn is a WebSocket connection. One goroutine may receive while others send.
 type wsConn struct {
 	net.Conn
 	reader *wsutil.Reader
 
-	mu     sync.Mutex // one frame is written at a time
+	mu     sync.Mutex // serializes writes and guards closed
 	closed bool       // a close frame was sent
 }
 
@@ -37,7 +37,7 @@ func dialWS(ctx context.Context, u *url.URL, header http.Header, conf *tls.Confi
 	}
 	c := &wsConn{Conn: conn}
 	var from io.Reader = conn
-	if early != nil { // frames came with the handshake
+	if early != nil { // the server sent frames together with the handshake
 		from = io.MultiReader(io.LimitReader(early, int64(early.Buffered())), conn)
 	}
 	c.reader = &wsutil.Reader{
@@ -47,7 +47,7 @@ func dialWS(ctx context.Context, u *url.URL, header http.Header, conf *tls.Confi
 	return c, nil
 }
 
-// send writes a message in one frame.
+// send sends a message in one frame. After a close frame it does nothing.
 func (c *wsConn) send(op ws.OpCode, data []byte) error {
 	frame, err := ws.CompileFrame(ws.MaskFrame(ws.NewFrame(op, true, data)))
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *wsConn) send(op ws.OpCode, data []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed { // RFC 6455, section 5.5.1: no frame follows a close
+	if c.closed { // RFC 6455, section 5.5.1: no frame may follow a close frame
 		return nil
 	}
 	c.closed = op == ws.OpClose
@@ -63,14 +63,13 @@ func (c *wsConn) send(op ws.OpCode, data []byte) error {
 	return err
 }
 
-// sendClose begins or ends the closing handshake.
+// sendClose starts or completes the closing handshake.
 func (c *wsConn) sendClose(code ws.StatusCode) error {
 	return c.send(ws.OpClose, ws.NewCloseFrameBody(code, ""))
 }
 
-// receive returns the next message, answering what control frames come before
-// it. The error at the end of the connection is a wsutil.ClosedError when the
-// other side closed it in the proper way.
+// receive returns the next message and handles control frames before it. The error
+// is a wsutil.ClosedError when the server closed the connection with a close frame.
 func (c *wsConn) receive() (ws.OpCode, []byte, error) {
 	for {
 		head, err := c.reader.NextFrame()
@@ -85,16 +84,16 @@ func (c *wsConn) receive() (ws.OpCode, []byte, error) {
 			data, err = io.ReadAll(c.reader)
 		}
 		if err != nil {
-			c.refuse(err)
+			c.closeFor(err)
 			return 0, nil, err
 		}
 		return head.OpCode, data, nil
 	}
 }
 
-// control answers a ping, and a close with the same code.
+// control replies to a ping with a pong, and to a close frame with the same code.
 func (c *wsConn) control(head ws.Header, payload io.Reader) error {
-	data := make([]byte, head.Length) // at most 125, which the reader checked
+	data := make([]byte, head.Length) // at most 125, as the reader has checked
 	if _, err := io.ReadFull(payload, data); err != nil {
 		return err
 	}
@@ -116,8 +115,8 @@ func (c *wsConn) control(head ws.Header, payload io.Reader) error {
 	return nil
 }
 
-// refuse tells the other side what it did wrong.
-func (c *wsConn) refuse(err error) {
+// closeFor sends a close frame with the code for a protocol error of the server.
+func (c *wsConn) closeFor(err error) {
 	var protocol ws.ProtocolError
 	switch {
 	case errors.Is(err, wsutil.ErrMessageTooLarge):
@@ -129,7 +128,7 @@ func (c *wsConn) refuse(err error) {
 	}
 }
 
-// closeName is what a close code means (RFC 6455, section 7.4.1).
+// closeName returns a close code with its meaning (RFC 6455, section 7.4.1).
 func closeName(code ws.StatusCode) string {
 	names := map[ws.StatusCode]string{
 		1000: "normal closure", 1001: "going away", 1002: "protocol error", 1003: "unsupported data",

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 )
 
-// dropped is what podinfo_otel_dropped_total shows.
+// dropped returns podinfo_otel_dropped_total by signal.
 func dropped(s *registrytest.Server) map[string]int {
 	set := vm.NewSet()
 	s.App.Get("tracing").(*tracing.Module).ContributeMetrics(set)
@@ -49,8 +49,8 @@ func stopIn(t *testing.T, s *registrytest.Server, d time.Duration) {
 	}
 }
 
-// What is served until the stop is exported, to the last span and line, and
-// what is received and what is counted as dropped are everything.
+// TestNothingIsLost checks that Stop exports every span and record of the
+// requests served before it.
 func TestNothingIsLost(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		collector := otlptest.Start(t)
@@ -82,7 +82,7 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// The same when the stop comes while requests are still in flight.
+// TestStopUnderLoad is the same with a Stop while requests are in flight.
 func TestStopUnderLoad(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "20000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64"}, new(app))
@@ -111,7 +111,8 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// blackHole takes connections and never answers.
+// blackHole returns the address of a server that accepts connections and never
+// responds.
 func blackHole(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -166,13 +167,14 @@ func TestBadCollectors(t *testing.T) {
 				t.Errorf("%s over %s: %s", name, protocol, s.Log)
 			}
 			if got := strings.Count(s.Log.String(), "telemetry"); got > 6 {
-				t.Errorf("%s over %s: %d lines about it", name, protocol, got)
+				t.Errorf("%s over %s: %d log lines", name, protocol, got)
 			}
 		}
 	}
 }
 
-// A collector that comes back gets what waited.
+// TestCollectorReturns checks that a collector that was down gets the queued
+// spans when it is back.
 func TestCollectorReturns(t *testing.T) {
 	c := &otlptest.Collector{}
 	var mu sync.Mutex
@@ -207,7 +209,8 @@ func TestCollectorReturns(t *testing.T) {
 	}
 }
 
-// What a collector refuses of a batch is dropped, and the rest is not.
+// TestPartialSuccess checks that the rejected items of a batch are counted as
+// dropped, and only those.
 func TestPartialSuccess(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		collector := otlptest.Start(t)
@@ -225,7 +228,7 @@ func TestPartialSuccess(t *testing.T) {
 	}
 }
 
-// A refusal is not tried again and not lost sight of.
+// TestRefusal checks that a refused batch is counted as dropped without a retry.
 func TestRefusal(t *testing.T) {
 	collector := otlptest.Start(t)
 	collector.Refuse = func(context.Context) error { return errors.New("no") }
@@ -291,6 +294,6 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	if len(collector.Spans()) != 0 {
-		t.Error("spans, with the sampler off")
+		t.Error("spans were exported with the sampler off")
 	}
 }

@@ -1,4 +1,4 @@
-package grpcwire
+package grpcclient
 
 import (
 	"encoding/binary"
@@ -15,8 +15,8 @@ const (
 
 var errMessage = errors.New("not a protobuf message")
 
-// AppendString appends a string field to an encoded message. As proto3 does,
-// it leaves out an empty one.
+// AppendString appends a string field to an encoded message. It omits an empty
+// string, as proto3 does.
 func AppendString(message []byte, field int, s string) []byte {
 	if s == "" {
 		return message
@@ -26,8 +26,8 @@ func AppendString(message []byte, field int, s string) []byte {
 	return append(message, s...)
 }
 
-// Varint is the value of an integer or enum field of an encoded message: the
-// last one, or 0 when it is absent.
+// Varint returns the value of an integer or enum field in an encoded message: the
+// last one when there are several, 0 when there is none.
 func Varint(message []byte, field int) (value uint64, err error) {
 	for len(message) > 0 {
 		key, n := binary.Uvarint(message)

@@ -1,14 +1,14 @@
-package grpcwire
+package grpcclient
 
 import "strconv"
 
-// Status is how a call ended, when it did not end well.
+// Status is the error of a call whose status is not OK.
 type Status struct {
 	Code    int // 0 to 16, see CodeName
 	Message string
 }
 
-// Error is the name of the code, and the message.
+// Error returns the name of the code and the message.
 func (s *Status) Error() string {
 	if s.Message == "" {
 		return CodeName(s.Code)
@@ -16,7 +16,7 @@ func (s *Status) Error() string {
 	return CodeName(s.Code) + ": " + s.Message
 }
 
-// CodeName is the name of a gRPC status code
+// CodeName returns the name of a gRPC status code
 // (https://github.com/grpc/grpc/blob/master/doc/statuscodes.md).
 func CodeName(code int) string {
 	names := [...]string{"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",

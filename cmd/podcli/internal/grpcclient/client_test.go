@@ -1,4 +1,4 @@
-package grpcwire
+package grpcclient
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// serve runs a real server of test.Service/Call, which answers with f.
+// serve runs a grpc-go server whose method test.Service/Call responds with f.
 func serve(t *testing.T, f func(ctx context.Context, in string) (string, error)) *Client {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,11 +56,11 @@ func call(ctx context.Context, c *Client, in string) (string, error) {
 		return "", err
 	}
 	var m wrapperspb.StringValue
-	return m.Value, errors.Join(proto.Unmarshal(out, &m), errIf(m.Value != in, "another message"))
+	return m.Value, errors.Join(proto.Unmarshal(out, &m), errIf(m.Value != in, "unexpected message"))
 }
 
-func errIf(bad bool, text string) error {
-	if bad {
+func errIf(failed bool, text string) error {
+	if failed {
 		return errors.New(text)
 	}
 	return nil
@@ -82,7 +82,7 @@ func TestCall(t *testing.T) {
 			t.Errorf("%d bytes: %v", len(in), err)
 		}
 	}
-	if _, err := call(ctx, c, strings.Repeat("x", MaxMessage)); err == nil || !strings.Contains(err.Error(), "above") {
+	if _, err := call(ctx, c, strings.Repeat("x", MaxMessage)); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("too long: %v", err)
 	}
 }
@@ -110,7 +110,7 @@ func TestDeadline(t *testing.T) {
 	done := make(chan struct{})
 	defer close(done)
 	c := serve(t, func(context.Context, string) (string, error) {
-		<-done // to be sure that it is not the server that gives up first
+		<-done // the client must time out, not the server
 		return "", nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -120,20 +120,20 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// Servers that are no gRPC servers get a clear word.
+// TestNotGRPC checks the errors for servers that do not speak gRPC.
 func TestNotGRPC(t *testing.T) {
 	for name, c := range map[string]struct {
 		serve http.HandlerFunc
 		want  string
 	}{
-		"status":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, "not a gRPC answer: HTTP 404 Not Found"},
+		"status":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, "not a gRPC response: HTTP 404 Not Found"},
 		"type":    {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") }, `content type "text/html"`},
 		"trailer": {reply("", ""), "no status"},
 		"number":  {reply("", "-1"), "no status"},
-		"empty":   {reply("", "0"), "not one whole message"},
-		"half":    {reply("\x00\x00\x00\x00\x05abc", "0"), "not one whole message"},
-		"two":     {reply("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "0"), "not one whole message"},
-		"zipped":  {reply("\x01\x00\x00\x00\x00", "0"), "a compressed answer"},
+		"empty":   {reply("", "0"), "not exactly one message"},
+		"half":    {reply("\x00\x00\x00\x00\x05abc", "0"), "not exactly one message"},
+		"two":     {reply("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "0"), "not exactly one message"},
+		"zipped":  {reply("\x01\x00\x00\x00\x00", "0"), "compressed response"},
 	} {
 		s := httptest.NewUnstartedServer(c.serve)
 		s.Config.Protocols = new(http.Protocols)
@@ -150,7 +150,7 @@ func TestNotGRPC(t *testing.T) {
 		s.Close()
 	}
 	if _, err := New("host", nil); err == nil {
-		t.Error("an address without a port")
+		t.Error("an address without a port was accepted")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestVarint(t *testing.T) {
 		}
 	}
 	if _, err := Varint([]byte{0x0f}, 1); err == nil {
-		t.Error("an unknown wire type")
+		t.Error("an unknown wire type was accepted")
 	}
 }
 

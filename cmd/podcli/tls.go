@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// tlsFlags say whom to trust, and who the client is.
+// tlsFlags are the flags for the TLS configuration of a client.
 type tlsFlags struct {
 	cacert, cert, key, serverName string
 	insecure                      bool
@@ -17,18 +17,18 @@ type tlsFlags struct {
 
 func addTLS(f *pflag.FlagSet) *tlsFlags {
 	t := new(tlsFlags)
-	f.StringVar(&t.cacert, "cacert", "", "PEM `file` of the authorities to trust, instead of the system's")
+	f.StringVar(&t.cacert, "cacert", "", "PEM `file` of trusted certificate authorities (default: the system's)")
 	f.BoolVar(&t.insecure, "insecure", false, "do not verify the server's certificate")
-	f.StringVar(&t.serverName, "server-name", "", "`name` to verify, instead of the address's")
-	f.StringVar(&t.cert, "cert", "", "PEM `file` of the client's certificate")
-	f.StringVar(&t.key, "key", "", "PEM `file` of its key")
+	f.StringVar(&t.serverName, "server-name", "", "`name` to verify in the server's certificate (default: the host of the address)")
+	f.StringVar(&t.cert, "cert", "", "PEM `file` of the client certificate")
+	f.StringVar(&t.key, "key", "", "PEM `file` of the client certificate's key")
 	return t
 }
 
-// given says whether any of the flags is set.
+// given reports whether any of the flags is set.
 func (t *tlsFlags) given() bool { return *t != tlsFlags{} }
 
-// config reads the files.
+// config returns the TLS configuration and reads the files for it.
 func (t *tlsFlags) config() (*tls.Config, error) {
 	conf := &tls.Config{ServerName: t.serverName, InsecureSkipVerify: t.insecure}
 	if t.cacert != "" {
@@ -38,11 +38,11 @@ func (t *tlsFlags) config() (*tls.Config, error) {
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--cacert: no certificate in %s", t.cacert)
+			return nil, fmt.Errorf("--cacert: %s contains no PEM certificate", t.cacert)
 		}
 	}
 	if (t.cert == "") != (t.key == "") {
-		return nil, fmt.Errorf("--cert and --key go together")
+		return nil, fmt.Errorf("--cert and --key must be given together")
 	}
 	if t.cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.cert, t.key)

@@ -18,24 +18,24 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// scripted is a connection whose client sends what there is to read, and whose
-// reads end at a deadline in the past.
+// scripted is a connection whose client sends toRead in random pieces. Reads fail
+// while a deadline is set.
 type scripted struct {
 	net.Conn
-	rnd     *rand.Rand
-	toRead  []byte
-	written bytes.Buffer
-	late    bool
+	rnd      *rand.Rand
+	toRead   []byte
+	written  bytes.Buffer
+	deadline bool
 }
 
 func (c *scripted) Write(b []byte) (int, error) { return c.written.Write(b) }
 func (c *scripted) SetReadDeadline(t time.Time) error {
-	c.late = !t.IsZero()
+	c.deadline = !t.IsZero()
 	return nil
 }
 
 func (c *scripted) Read(b []byte) (int, error) {
-	if c.late {
+	if c.deadline {
 		return 0, os.ErrDeadlineExceeded
 	}
 	if len(c.toRead) == 0 {
@@ -46,7 +46,8 @@ func (c *scripted) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// traffic is n frames of all kinds, some with a header block in parts.
+// traffic returns n frames of several types, some with a header block in several
+// frames.
 func traffic(rnd *rand.Rand, n int) []byte {
 	var b bytes.Buffer
 	fr := http2.NewFramer(&b, nil)
@@ -71,9 +72,9 @@ func traffic(rnd *rand.Rand, n int) []byte {
 	return b.Bytes()
 }
 
-// list is the frames in b, without and with those that were put between. The
-// framer refuses any that is within a header block.
-func list(t *testing.T, b []byte, added http2.FrameType, n int) (others []string) {
+// list returns the frames in b, without the n frames that were inserted. The framer
+// rejects a frame that was inserted into a header block.
+func list(t *testing.T, b []byte, inserted http2.FrameType, n int) (others []string) {
 	t.Helper()
 	fr := http2.NewFramer(nil, bytes.NewReader(b))
 	for {
@@ -81,11 +82,10 @@ func list(t *testing.T, b []byte, added http2.FrameType, n int) (others []string
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		stream, bad := err, http2.StreamError{}
-		if err != nil && !errors.As(stream, &bad) {
+		if _, ok := errors.AsType[http2.StreamError](err); err != nil && !ok {
 			t.Fatal(err)
 		}
-		if err != nil || f.Header().Type == added {
+		if err != nil || f.Header().Type == inserted {
 			n--
 			continue
 		}
@@ -97,14 +97,14 @@ func list(t *testing.T, b []byte, added http2.FrameType, n int) (others []string
 	return others
 }
 
-// However the bytes come, what is put between frames is put between frames,
-// and at once when it can be.
-func TestFramesArePutBetweenOthers(t *testing.T) {
+// TestFramesAreInsertedBetweenOthers checks, for random traffic in random pieces,
+// that frames are inserted only between other frames and that all frames arrive.
+func TestFramesAreInsertedBetweenOthers(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		sent := traffic(rnd, 20)
 		conn := &scripted{rnd: rnd}
-		c := &wire{Conn: conn}
+		c := &frameConn{Conn: conn}
 		at := rnd.IntN(len(sent))
 		for rest := sent; len(rest) > 0; {
 			if len(sent)-len(rest) >= at {
@@ -116,14 +116,14 @@ func TestFramesArePutBetweenOthers(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		c.goAway("because") // the others told already, or there was no time
+		c.goAway("because") // has no effect unless none was sent yet
 		if !slices.Equal(list(t, conn.written.Bytes(), http2.FrameGoAway, 1), list(t, sent, http2.FrameGoAway, 0)) {
-			t.Errorf("%d: other frames were sent", seed)
+			t.Errorf("seed %d: the frames that were written have changed", seed)
 		}
 
 		got := readAll(t, rnd, sent)
 		if !slices.Equal(list(t, got, http2.FrameWindowUpdate, 3), list(t, sent, http2.FrameWindowUpdate, 0)) {
-			t.Errorf("%d: other frames were read", seed)
+			t.Errorf("seed %d: the frames that were read have changed", seed)
 		}
 	}
 }
@@ -134,10 +134,11 @@ type breaks struct{}
 func (breaks) Info() registry.Info { return registry.Info{Name: "breaks"} }
 func (breaks) BreaksConnections()  {}
 
-// A connection that ended is forgotten, however little of it there was.
+// TestConnectionsAreForgotten checks that a connection that has ended is removed,
+// also when it ended before or during the handshake.
 func TestConnectionsAreForgotten(t *testing.T) {
 	port := ""
-	for port == "" { // below those that outgoing connections are given
+	for port == "" { // below the ports that the kernel gives to outgoing connections
 		try := fmt.Sprint(20000 + rand.IntN(10000))
 		if l, err := net.Listen("tcp", "127.0.0.1:"+try); err == nil {
 			l.Close()
@@ -158,7 +159,7 @@ func TestConnectionsAreForgotten(t *testing.T) {
 		}
 		defer conn.Close()
 		io.WriteString(conn, hello)
-		io.ReadFull(conn, make([]byte, 9)) // the server's settings: it was taken
+		io.ReadFull(conn, make([]byte, 9)) // the server's SETTINGS show that it has accepted the connection
 		conns = append(conns, conn)
 	}
 	if open() < 3 {
@@ -174,14 +175,14 @@ func TestConnectionsAreForgotten(t *testing.T) {
 	}
 }
 
-// readAll reads what a client sends, with three mistakes put between.
+// readAll reads what a client sends, with three inserted frames.
 func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
-	c := &wire{in: frames{left: preface}, Conn: &scripted{rnd: rnd, toRead: append([]byte(http2.ClientPreface), sent...)}}
-	mistakes := 3
+	c := &frameConn{in: frames{left: preface}, Conn: &scripted{rnd: rnd, toRead: append([]byte(http2.ClientPreface), sent...)}}
+	inserts := 3
 	for {
-		if mistakes > 0 && (len(got) > preface && rnd.IntN(8) == 0) {
-			c.receive(mistake(1))
-			mistakes--
+		if inserts > 0 && (len(got) > preface && rnd.IntN(8) == 0) {
+			c.receive(zeroWindowUpdate(1))
+			inserts--
 		}
 		b := make([]byte, 1+rnd.IntN(50))
 		n, err := c.Read(b)
@@ -193,8 +194,8 @@ func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
 			t.Fatal(err)
 		}
 	}
-	for ; mistakes > 0; mistakes-- { // it ended before
-		got = append(got, mistake(1)...)
+	for ; inserts > 0; inserts-- { // the traffic ended before they were inserted
+		got = append(got, zeroWindowUpdate(1)...)
 	}
 	if string(got[:preface]) != http2.ClientPreface {
 		t.Fatalf("%q", got[:preface])
