@@ -8,9 +8,9 @@ import (
 
 var inBubble = regexp.MustCompile(`^goroutine \d+ \[[^\]]*, synctest bubble (\d+)`)
 
-// bubble names the bubble of testing/synctest that the caller is in, "" for
-// none. There is no other way to ask: synctest.Wait would wait, and all else
-// that knows ends the process.
+// bubble returns the number of the testing/synctest bubble that the caller is in,
+// "" for none. It reads the stack trace because the package has no function for
+// it: synctest.Wait would block, and other misuse of a bubble ends the process.
 func bubble() string {
 	head := make([]byte, 128)
 	if m := inBubble.FindSubmatch(head[:runtime.Stack(head, false)]); m != nil {
@@ -19,5 +19,5 @@ func bubble() string {
 	return ""
 }
 
-// errBubble is the error of what would end the process, or hang.
-var errBubble = errors.New("not in the bubble of testing/synctest that the server was started in: start it inside the bubble")
+// errBubble is returned where the runtime would end the process or hang.
+var errBubble = errors.New("not in the testing/synctest bubble of the server: start the server inside the bubble that uses it")

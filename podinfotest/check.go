@@ -13,24 +13,33 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// Check tests that a module keeps to the contract of package registry, beside
-// the stock modules:
+// Check tests that a module keeps the contract of package registry when it is
+// assembled with the stock modules:
 //
-//   - Info and Routes are pure: on a zero value, and the same each time;
-//   - its name, its description and its settings are as they should be, and no
-//     method has a capability's name and another signature;
-//   - its routes are clean and those of no other module;
-//   - it starts, stops and starts again, lets its App stop without having been
-//     started, and returns when it is to start or stop and the time is over;
-//   - two of it with different settings do not know of each other;
-//   - when it has stopped, no goroutine of it is left.
+//   - Info and Routes are pure: they work on a zero value and return the same
+//     each time.
+//   - The name, the description and the settings are well formed, and no method
+//     has the name of a capability and another signature.
+//   - The routes are clean, and no other module serves them.
+//   - The module starts, stops, and starts again in another App. It can be
+//     stopped without having been started, and Start and Stop return when their
+//     context has ended.
+//   - Two instances with different settings do not affect each other.
+//   - No goroutine is left after Stop.
+//   - No request makes the module panic: the recovery module is replaced.
+//   - A response with status 204 or 304 has no body, Content-Length is the
+//     length of the body, and Content-Encoding is how the body is encoded. A
+//     response that is encoded already is not encoded again.
 //
-// While it runs it is asked for its plain GET routes, and a middleware for some
-// of the stock ones: whoever panics then is found, as if there were no recovery.
+// The requests are for the module's own GET routes without wildcards. For
+// middleware Check adds some stock routes, a path without a route, and routes
+// of its own whose responses are hard to change correctly.
 //
-// m is a pointer to a struct as the module's users would give it; Check works
-// on shallow copies. env are variables that the module needs, each as
-// NAME=value. Every violation is an error of the test.
+// m is a pointer to a struct, as the module's users would give it. Check works
+// on shallow copies of it. env are the variables that the module needs, each as
+// NAME=value. Each violation is an error of the test. Check also logs each
+// setting for which a zero in a literal means something else than zero; see
+// [registry.With].
 func Check(t testing.TB, m registry.Module, env ...string) {
 	t.Helper()
 	if v := reflect.ValueOf(m); v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
@@ -45,7 +54,7 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 	if _, ok := vars["PODINFO_SEED"]; !ok {
 		vars["PODINFO_SEED"] = "1"
 	}
-	c := &checker{t: t, module: m, vars: vars, said: map[string]bool{}, skip: map[question]bool{}}
+	c := &checker{t: t, module: m, vars: vars, said: map[string]bool{}, skip: map[request]bool{}}
 	if !c.info() {
 		return
 	}
@@ -61,16 +70,17 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 	}
 	for _, s := range app.Modules() {
 		if s.Info.Name == c.name && s.State != registry.On {
-			c.errorf("it is %s by %s: there is nothing to check", s.State, s.Why)
+			c.errorf("it is %s by %s, so there is nothing to check: turn it on", s.State, s.Why)
 			return
 		}
 	}
+	c.zeros()
 	if c.lifecycle() {
 		c.isolation()
 	}
 }
 
-// patience is how long a module has for what is to be done at once.
+// patience is how long a call of a module's method may take.
 const patience = 10 * time.Second
 
 type checker struct {
@@ -78,8 +88,8 @@ type checker struct {
 	module registry.Module
 	name   string
 	vars   map[string]string
-	said   map[string]bool   // what is wrong, each said once
-	skip   map[question]bool // what is not to be asked again
+	said   map[string]bool  // the problems reported so far
+	skip   map[request]bool // the requests that are not repeated
 }
 
 func (c *checker) errorf(format string, args ...any) {
@@ -91,19 +101,19 @@ func (c *checker) errorf(format string, args ...any) {
 	}
 }
 
-// zero is a new value of the module's type.
+// zero returns a new zero value of the module's type.
 func (c *checker) zero() registry.Module {
 	return reflect.New(reflect.TypeOf(c.module).Elem()).Interface().(registry.Module)
 }
 
-// copy is a module as it was given.
+// copy returns a shallow copy of the module.
 func (c *checker) copy() registry.Module {
 	v := reflect.New(reflect.TypeOf(c.module).Elem())
 	v.Elem().Set(reflect.ValueOf(c.module).Elem())
 	return v.Interface().(registry.Module)
 }
 
-// safely calls f and reports a panic, or that it does not return.
+// safely calls f, and reports a panic or that f does not return.
 func (c *checker) safely(what string, f func()) (ok bool) {
 	c.t.Helper()
 	done := make(chan any, 1)
@@ -140,20 +150,20 @@ func (c *checker) info() bool {
 	}
 	c.name = given.Name
 	if given != again {
-		c.errorf("Info is not the same each time: %+v, then %+v", given, again)
+		c.errorf("Info returns %+v and then %+v: return the same each time", given, again)
 	}
 	if given != zero {
-		c.errorf("Info depends on the module's fields: %+v, and %+v of a zero value", given, zero)
+		c.errorf("Info returns %+v, and %+v on a zero value: do not use the module's fields", given, zero)
 	}
 	if !properName.MatchString(given.Name) {
 		c.errorf("name %q: want lower case words joined by hyphens", given.Name)
 	}
 	if !sentence.MatchString(given.Doc) {
-		c.errorf("Doc %q: want one sentence, with a capital letter and a full stop", given.Doc)
+		c.errorf("Doc %q: want one sentence that begins with a capital letter and ends with a full stop", given.Doc)
 	}
 	for _, stock := range podinfo.Modules() {
 		if stock.Info().Name == given.Name && reflect.TypeOf(stock) != reflect.TypeOf(c.module) {
-			c.t.Logf("module %s: it takes the place of a stock module", c.name)
+			c.t.Logf("module %s: it replaces a stock module", c.name)
 		}
 	}
 	return true
@@ -164,7 +174,7 @@ func (c *checker) settings() {
 	for f := range t.Fields() {
 		_, tagged := f.Tag.Lookup("env")
 		if f.IsExported() && !tagged && f.Type.Kind() != reflect.Struct {
-			c.errorf(`field %s: want an env tag that names its variable, or env:"-" for what only code can set`, f.Name)
+			c.errorf(`field %s: want an env tag that names its variable, or env:"-" if only code can set it`, f.Name)
 		}
 	}
 	for _, s := range registry.Settings([]registry.Module{c.module}) {
@@ -173,12 +183,12 @@ func (c *checker) settings() {
 		case s.Doc == "":
 			c.errorf("setting %s: want a doc tag that says what it means", s.Key)
 		case strings.HasSuffix(s.Doc, "."):
-			c.errorf("setting %s: doc %q: want no full stop", s.Key, s.Doc)
+			c.errorf("setting %s: doc %q: remove the full stop", s.Key, s.Doc)
 		}
 	}
 }
 
-// shape is what of routes can be compared: all but functions.
+// shape returns routes without their functions, which cannot be compared.
 func shape(routes []registry.Route) []registry.Route {
 	out := slices.Clone(routes)
 	for i := range out {
@@ -198,15 +208,15 @@ func (c *checker) routes() {
 		return
 	}
 	if !reflect.DeepEqual(shape(first), shape(again)) {
-		c.errorf("Routes are not the same each time: %+v, then %+v", shape(first), shape(again))
+		c.errorf("Routes returns %+v and then %+v: return the same each time", shape(first), shape(again))
 	}
 	for _, rt := range first {
 		if rt.Summary != "" && strings.HasSuffix(rt.Summary, ".") {
-			c.errorf("route %s: summary %q: want no full stop", rt.Path, rt.Summary)
+			c.errorf("route %s: summary %q: remove the full stop", rt.Path, rt.Summary)
 		}
 		for name := range rt.Params {
 			if !strings.Contains(rt.Path, "{"+name+"}") && !strings.Contains(rt.Path, "{"+name+"...}") {
-				c.errorf("route %s: it documents a wildcard %q that it does not have", rt.Path, name)
+				c.errorf("route %s: Params documents a wildcard %q that the path does not have", rt.Path, name)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package podinfotest_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,18 +14,22 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	. "github.com/seed-4591fe7d/podinfo/podinfotest"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 func TestStockModulesKeepTheContract(t *testing.T) {
 	needs := map[string][]string{"jwt": {"PODINFO_JWT_PATHS=/cache/*", "PODINFO_JWT_SECRET=" + strings.Repeat("k", 32)}}
 	for _, m := range podinfo.Modules() {
 		name := m.Info().Name
-		if name == "tracing" { // there is no collector
+		if name == "tracing" { // no collector runs
 			m = &tracing.Module{Environ: map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}}
 		}
 		t.Run(name, func(t *testing.T) {
@@ -36,23 +41,28 @@ func TestStockModulesKeepTheContract(t *testing.T) {
 
 func TestCheckOfWhatIsOff(t *testing.T) {
 	got := listen(t, func(tb testing.TB) { Check(tb, new(good), "PODINFO_GOOD_ENABLED=false") })
-	if want := "module good: it is off by PODINFO_GOOD_ENABLED: there is nothing to check"; got != want {
+	if want := "module good: it is off by PODINFO_GOOD_ENABLED, so there is nothing to check: turn it on"; got != want {
 		t.Error(got)
 	}
 }
 
-// heard is a testing.TB that keeps what it is told.
+// heard is a testing.TB that keeps its failures and its log.
 type heard struct {
 	testing.TB
 	out      io.Writer
 	cleanups []func()
 	mu       sync.Mutex
 	said     []string
+	logged   []string
 }
 
-func (h *heard) Helper()                      {}
-func (h *heard) Log(...any)                   {}
-func (h *heard) Logf(string, ...any)          {}
+func (h *heard) Helper()    {}
+func (h *heard) Log(...any) {}
+func (h *heard) Logf(f string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.logged = append(h.logged, fmt.Sprintf(f, args...))
+}
 func (h *heard) Error(args ...any)            { h.say(fmt.Sprint(args...)) }
 func (h *heard) Fatal(args ...any)            { h.say(fmt.Sprint(args...)); runtime.Goexit() }
 func (h *heard) Errorf(f string, args ...any) { h.say(fmt.Sprintf(f, args...)) }
@@ -61,7 +71,7 @@ func (h *heard) Fatalf(f string, args ...any) { h.say(fmt.Sprintf(f, args...)); 
 func (h *heard) Cleanup(f func())  { h.cleanups = append(h.cleanups, f) }
 func (h *heard) Output() io.Writer { return h.out }
 
-// end is the end of the test.
+// end calls the cleanups, as at the end of a test.
 func (h *heard) end() {
 	for _, f := range slices.Backward(h.cleanups) {
 		f()
@@ -74,8 +84,11 @@ func (h *heard) say(s string) {
 	h.said = append(h.said, s)
 }
 
-// listen is what f tells a testing.TB, in one text.
-func listen(t testing.TB, f func(testing.TB)) string {
+// listen returns the failures that f reports, one a line.
+func listen(t testing.TB, f func(testing.TB)) string { return strings.Join(hear(t, f).said, "\n") }
+
+// hear runs f as a test.
+func hear(t testing.TB, f func(testing.TB)) *heard {
 	h := &heard{TB: t}
 	done := make(chan struct{})
 	go func() {
@@ -84,10 +97,10 @@ func listen(t testing.TB, f func(testing.TB)) string {
 		f(h)
 	}()
 	<-done
-	return strings.Join(h.said, "\n")
+	return h
 }
 
-// good is a module that bad ones are made of.
+// good is a module without a mistake. The others embed it.
 type good struct{}
 
 func (*good) Info() registry.Info { return registry.Info{Name: "good", Doc: "Do nothing."} }
@@ -129,7 +142,7 @@ type (
 	}
 	global struct {
 		good
-		Word string `env:"WORD" envDefault:"a" doc:"what is said"`
+		Word string `env:"WORD" envDefault:"a" doc:"the word to say"`
 		last *atomic.Pointer[string]
 	}
 	panics  struct{ filter }
@@ -140,7 +153,7 @@ type (
 	}
 	shared struct {
 		filter
-		Word string `env:"WORD" envDefault:"a" doc:"what is said"`
+		Word string `env:"WORD" envDefault:"a" doc:"the word to say"`
 		last *atomic.Pointer[string]
 	}
 	cuts   struct{ filter }
@@ -148,7 +161,112 @@ type (
 		filter
 		host *registry.Host
 	}
+	zeroed struct {
+		good
+		Rate   float64       `env:"RATE" envDefault:"0.33" doc:"share of requests"`
+		Wait   time.Duration `env:"WAIT" envDefault:"2s" doc:"wait"`
+		On     bool          `env:"ON" envDefault:"true" doc:"switch"`
+		Limit  int           `env:"LIMIT" envDefault:"10" doc:"a limit above zero"`
+		None   int           `env:"NONE" envDefault:"0" doc:"number"`
+		Said   *int          `env:"SAID" envDefault:"3" doc:"number"`
+		Text   string        `env:"TEXT" envDefault:"0.5" doc:"text"`
+		Shared struct {
+			Size int `env:"SIZE" envDefault:"4096" doc:"size in bytes"`
+		} `envPrefix:"BODY_"`
+	}
+	wordy struct{ good }
+
+	// Middleware that changes bodies.
+	zips struct { // all of them
+		filter
+		add bool // to the Content-Encoding that the handler set
+	}
+	silent    struct{ filter } // about its compression
+	strips    struct{ filter }
+	mislabels struct{ filter }
+	proper    struct{ filter }
 )
+
+func (z *zeroed) Validate() error {
+	if z.Limit < 1 {
+		return registry.Invalid("Limit", "a number above zero")
+	}
+	return nil
+}
+
+func (*wordy) Routes() []registry.Route {
+	return []registry.Route{{Method: "GET", Path: "/wordy", Handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		io.WriteString(w, "nothing")
+	}}}
+}
+
+// zipping is a response writer that compresses whatever is written.
+type zipping struct {
+	http.ResponseWriter
+	to *gzip.Writer
+}
+
+func (z zipping) Write(b []byte) (int, error) { return z.to.Write(b) }
+
+// labelling sets Content-Encoding when the header is written.
+type labelling struct {
+	http.ResponseWriter
+	label func(http.Header)
+	begun bool
+}
+
+func (l *labelling) WriteHeader(code int) {
+	if !l.begun {
+		l.begun = true
+		l.label(l.Header())
+	}
+	l.ResponseWriter.WriteHeader(code)
+}
+
+func (l *labelling) Write(b []byte) (int, error) {
+	if !l.begun {
+		l.WriteHeader(http.StatusOK)
+	}
+	return l.ResponseWriter.Write(b)
+}
+
+func (m *zips) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	label := http.Header.Set
+	if m.add {
+		label = http.Header.Add
+	}
+	w = &labelling{ResponseWriter: w, label: func(h http.Header) { label(h, "Content-Encoding", "gzip") }}
+	z := zipping{w, gzip.NewWriter(w)}
+	defer z.to.Close()
+	next(z, r)
+}
+
+func (*silent) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	rw := reply.NewWriter(w, r, func(_ int, _ http.Header, to io.Writer) io.WriteCloser { return gzip.NewWriter(to) })
+	next(rw, r)
+	rw.Close()
+}
+
+func (*strips) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(&labelling{ResponseWriter: w, label: func(h http.Header) { h.Del("Content-Encoding") }}, r)
+}
+
+func (*mislabels) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(&labelling{ResponseWriter: w, label: func(h http.Header) { h.Set("Content-Encoding", "gzip") }}, r)
+}
+
+func (*proper) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	rw := reply.NewWriter(w, r, func(_ int, h http.Header, to io.Writer) io.WriteCloser {
+		if r.Header.Get("Accept-Encoding") != "gzip" || h.Get("Content-Encoding") != "" {
+			return nil
+		}
+		h.Set("Content-Encoding", "gzip")
+		return gzip.NewWriter(to)
+	})
+	next(rw, r)
+	rw.Close()
+}
 
 // filter is a middleware.
 type filter struct{}
@@ -235,23 +353,23 @@ func TestCheckFindsEachViolation(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		module made
-		want   []string // none for a good one
+		want   []string // part of the failures; empty for no failure
 	}{
 		{"good", is(new(good)), nil},
 		{"value", is(value{}), []string{"podinfotest_test.value: want a pointer to a struct"}},
 		{"name", is(new(misnamed)), []string{`name "Mis_named": want lower case words`, `Doc "nothing": want one sentence`}},
-		{"fickle info", is(new(fickle)), []string{"Info is not the same each time"}},
-		{"configured info", is(&configured{"figured"}), []string{"Info depends on the module's fields"}},
+		{"fickle info", is(new(fickle)), []string{"and then {Name:n2 ", "return the same each time"}},
+		{"configured info", is(&configured{"figured"}), []string{"on a zero value: do not use the module's fields"}},
 		{"panic", is(new(explosive)), []string{"podinfotest_test.explosive: Info panics: boom"}},
 		{"settings", is(new(undocumented)), []string{"setting PODINFO_GOOD_SECRET: want a doc tag", "field Loose: want an env tag"}},
-		{"route of another", is(new(conflicting)), []string{"both serve GET /version", `route /own: it documents a wildcard "id" that it does not have`}},
-		{"fickle routes", is(&moving{n: new(atomic.Int64)}), []string{"Routes are not the same each time"}},
+		{"route of another", is(new(conflicting)), []string{"both serve GET /version", `route /own: Params documents a wildcard "id" that the path does not have`}},
+		{"fickle routes", is(&moving{n: new(atomic.Int64)}), []string{"Routes returns [", "return the same each time"}},
 		{"signature", is(new(misspelt)), []string{"method Stop is func(*podinfotest_test.misspelt) error"}},
 		{"early goroutine", func(end context.Context) registry.Module { return &early{end: end} }, []string{"a stop without a start leaves goroutines", "check_test.go:"}},
 		{"late goroutine", func(end context.Context) registry.Module { return &leaking{end: end} }, []string{"a start and a stop leaves goroutines", "check_test.go:"}},
 		{"hangs", func(end context.Context) registry.Module { return &deaf{end: end} }, []string{"a start and a stop has not returned after 10s"}},
 		{"starts once", is(&once{started: new(atomic.Bool)}), []string{"another start and stop: module good: already started"}},
-		{"global", is(&global{last: new(atomic.Pointer[string])}), []string{"GET /global is answered as another App with map[PODINFO_GOOD_WORD:a1] does: 200 a1, before that 200 a"}},
+		{"global", is(&global{last: new(atomic.Pointer[string])}), []string{"another App with map[PODINFO_GOOD_WORD:a1] changes GET /global from 200 a to 200 a1: keep no state outside the module"}},
 		{"good middleware", is(new(filter)), nil},
 		{"panicking middleware", is(new(panics)), []string{"module filter: GET /version panics: boom", "POST /echo panics: boom", "GET /podinfotest/none panics: boom"}},
 		{"panicking handler", is(new(crashes)), []string{"module good: GET /crashes panics: boom"}},
@@ -259,20 +377,45 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"random middleware", is(new(random)), nil},
 		{"goroutine of a request", func(end context.Context) registry.Module { return &drips{end: end} }, []string{"a start and a stop leaves goroutines", "check_test.go:"}},
 		{"global of middleware", is(&shared{last: new(atomic.Pointer[string])}), []string{
-			"GET /version, header X-Word, is answered as another App with map[PODINFO_FILTER_WORD:a1] does: a1, before that a", "POST /echo, header X-Word,"}},
+			"another App with map[PODINFO_FILTER_WORD:a1] changes GET /version, header X-Word from a to a1", "POST /echo, header X-Word"}},
+		{"body of 204", is(new(wordy)), []string{"module good: GET /wordy: a response with status 204 and a body of 7 bytes: write no body"}},
+		{"compresses everything", is(new(zips)), []string{
+			`GET /podinfotest/encoded: a response that is encoded already is encoded again, with Content-Encoding "gzip"`,
+			"GET /podinfotest/plain: Content-Length 6000 and a body of ", "remove Content-Length when you change the body",
+			"GET /podinfotest/no-content: a response with status 204 and a body of ", "GET /podinfotest/not-modified: a response with status 304 and a body of "}},
+		{"compresses again", is(&zips{add: true}), []string{`encoded again, with Content-Encoding "gzip, gzip"`}},
+		{"removes an encoding", is(new(strips)), []string{"GET /podinfotest/encoded: the body is encoded with gzip, and Content-Encoding does not say so"}},
+		{"encodes nothing", is(new(mislabels)), []string{`GET /version: the body does not match Content-Encoding "gzip": gzip: invalid header`}},
+		{"says nothing", is(new(silent)), []string{"GET /podinfotest/plain: the body is encoded with gzip, and Content-Encoding does not say so"}},
+		{"good compression", is(new(proper)), nil},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			end, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			got := listen(t, func(tb testing.TB) { Check(tb, c.module(end)) })
-			for _, want := range c.want {
-				if !strings.Contains(got, want) {
-					t.Errorf("%s: %q is not in\n%s", c.what, want, got)
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				got := listen(t, func(tb testing.TB) { Check(tb, c.module(end)) })
+				for _, want := range c.want {
+					if !strings.Contains(got, want) {
+						t.Errorf("%q is not in\n%s", want, got)
+					}
 				}
-			}
-			if c.want == nil && got != "" {
-				t.Errorf("%s: %s", c.what, got)
-			}
+				if c.want == nil && got != "" {
+					t.Error(got)
+				}
+			})
 		})
+	}
+}
+
+// Check logs the settings whose zero in a literal means something else, and
+// fails for none of them.
+func TestCheckLogsAmbiguousZeros(t *testing.T) {
+	h := hear(t, func(tb testing.TB) { Check(tb, new(zeroed)) })
+	field := func(name, value, set string) string {
+		return "module good: field " + name + ": zero in a literal means the default " + value + "; set PODINFO_GOOD_" + set + " to say zero, or make the field a pointer"
+	}
+	want := []string{field("Rate", "0.33", "RATE=0"), field("Wait", "2s", "WAIT=0s"), field("On", "true", "ON=false"), field("Size", "4096", "BODY_SIZE=0")}
+	if diff := cmp.Diff(want, h.logged); diff != "" || len(h.said) > 0 {
+		t.Errorf("%s%v", diff, h.said)
 	}
 }

@@ -1,11 +1,11 @@
-// Package podinfotest breaks an HTTP or gRPC client in a Go test: fast, the
-// same each time, and in parallel with other tests.
+// Package podinfotest breaks an HTTP or gRPC client in a Go test: fast,
+// repeatably, and in parallel with other tests.
 //
-// [Start] serves podinfo, with all its modules, on a loopback port until the
-// test ends. [StartInMemory] serves the same over connections in memory. Called
-// in a bubble of [testing/synctest] it lives on the bubble's clock: a client with
-// timeouts of half a minute and a backoff of ten is tested in milliseconds, and
-// its waits are exact to the nanosecond.
+// [Start] serves podinfo, with all its modules, on loopback ports until the test
+// ends. [StartInMemory] serves the same modules over in-memory connections. Inside
+// a [testing/synctest] bubble it uses the bubble's fake clock, so that a test of a
+// client with a timeout of 30 seconds and a backoff of 10 minutes takes
+// milliseconds, and the waits are exact to the nanosecond.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := podinfotest.StartInMemory(t)
@@ -14,46 +14,47 @@
 //		srv.Requests("POST /api/pay").WantBackoff(t, 0, time.Second, 2*time.Second, 4*time.Second)
 //	})
 //
-// [Server.Script] says what happens attempt by attempt, to a path, a route or an
-// RPC, by the engine that runs fault scenarios; [Server.Scenario] loads one of
-// those. Faults of the wire are real: over TCP a [Reset] is a RST, and the client
-// meets syscall.ECONNRESET. A connection in memory behaves likewise, with the
-// same errors. Beware that net/http itself tries an idempotent request once more
-// when a connection it had used before breaks.
+// [Server.Script] says what happens to each attempt to request a path or a route,
+// or to call an RPC. The engine of fault scenarios runs it, and [Server.Scenario]
+// loads such a scenario. Broken connections are real: over TCP a [Reset] sends RST,
+// and the client gets syscall.ECONNRESET. In-memory connections return the same
+// errors. Note that net/http sends an idempotent request again by itself when a
+// connection that it had used before breaks.
 //
-// [Server.Requests] is what arrived, with assertions whose failures show it as a
-// table:
+// [Server.Requests] returns what has arrived. Its assertions show the requests as a
+// table when they fail:
 //
 //	3 requests, want 4
-//	  #  at    gap  request        conn  answer  took  rules
-//	  1  0s         POST /api/pay  1     503     0s    script1.1.503
-//	  2  1s    1s   POST /api/pay  1     cut     0s    script1.2.reset
-//	  3  3s    2s   POST /api/pay  2     200     0s
+//	  #  at    gap  request        conn  response  took  rules
+//	  1  0s         POST /api/pay  1     503       0s    script1.1.503
+//	  2  1s    1s   POST /api/pay  1     cut       0s    script1.2.reset
+//	  3  3s    2s   POST /api/pay  2     200       0s
 //
-// A body of a length that is known and at most 64 KiB is read before the request
-// is handled, so that it is recorded whatever happens to the request; what it
-// costs a test is that a handler cannot answer before such a body has arrived. Of
-// others that is recorded which handlers read, and BodyCut tells of the rest.
+// A request body with a known length of at most 64 KiB is read before the request
+// is handled, so that it is recorded whatever happens to the request. A handler
+// therefore cannot respond before such a body has arrived. Of other bodies the
+// part that handlers read is recorded, and BodyCut reports that a part is missing.
 //
-// Waits are exact in a bubble alone: over real time a busy machine is late, and
+// Waits are exact only inside a bubble. Over real time a busy machine is late, and
 // [Requests.WantBackoff] needs some slack.
 //
-// Each server in memory has a name of its own, podinfo1.test or another, and no
-// server answers for another one. [Server.Reach] is for a client of several, which
-// fails over or balances its load.
+// Each in-memory server has its own host name, such as podinfo1.test, and is not
+// reached by the name of another one. Use [Server.Reach] for a client that fails
+// over or balances its load between servers.
 //
-// A server ends with its test and leaves no goroutine. Who looks for some with
-// goleak has to look later: deferred it would be too early.
+// A server ends with its test and leaves no goroutine. With goleak, register the
+// check with t.Cleanup before calling Start, because a deferred check runs too
+// early.
 //
-//	t.Cleanup(func() { goleak.VerifyNone(t) }) // before Start, and so called after its end
+//	t.Cleanup(func() { goleak.VerifyNone(t) }) // before Start, and so called after the server has ended
 //	srv := podinfotest.Start(t)
 //
-// /panic, its RPC and stress are recorded ([Server.Exits], [Server.Stress]) and not
-// done. In a bubble everything has to be in memory and to start inside: no Start
-// over TCP, no server from outside, and no settings that open another port, name a
-// server or watch a file.
+// The panic and stress modules do not act: [Server.Exits] and [Server.Stress] return
+// what they were asked to do. Inside a bubble everything must be in memory and be
+// started in the same bubble. This excludes Start, a server that was started
+// outside, and settings that open another port, name a server or watch a file.
 //
-// [Check] is the conformance test of someone's own module.
+// [Check] tests that a module keeps the contract of package registry.
 //
 // # What an import costs
 //

@@ -10,10 +10,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// needed are the modules that the package works with.
+// needed are the modules that the package cannot do without.
 var needed = []string{recorderName, repliesName, "faults", "http-server", "grpc-server"}
 
-// entries reads NAME=value entries.
+// entries parses NAME=value entries.
 func entries(env []string) (map[string]string, error) {
 	vars := map[string]string{}
 	for _, kv := range env {
@@ -26,15 +26,16 @@ func entries(env []string) (map[string]string, error) {
 	return vars, nil
 }
 
-// variables reads the entries for a server.
+// variables parses the entries for a server, and adds what it needs.
 func variables(env []string) (map[string]string, error) {
 	vars, err := entries(env)
 	if err != nil {
 		return nil, err
 	}
 	for name, instead := range map[string]string{
-		"PODINFO_PORT": "the port is a free one, see Server.URL", "PODINFO_GRPC_PORT": "the port is a free one, see Server.GRPCAddr",
-		"PODINFO_FAULTS_FILE": "use Server.ScenarioFile",
+		"PODINFO_PORT":        "podinfotest chooses a free port: remove the variable and use Server.URL",
+		"PODINFO_GRPC_PORT":   "podinfotest chooses a free port: remove the variable and use Server.GRPCAddr",
+		"PODINFO_FAULTS_FILE": "remove the variable and use Server.ScenarioFile",
 	} {
 		if value, ok := vars[name]; ok {
 			return nil, badEntry(name+"="+value, instead)
@@ -49,7 +50,7 @@ func variables(env []string) (map[string]string, error) {
 	return vars, nil
 }
 
-// known refuses entries that configure nothing.
+// known returns an error for an entry that sets no setting.
 func known(app *registry.App, vars map[string]string) error {
 	var keys []string
 	for _, s := range app.Settings() {
@@ -57,13 +58,13 @@ func known(app *registry.App, vars map[string]string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if !slices.Contains(keys, name) {
-			return badEntry(name+"="+vars[name], "there is no such variable"+meant(name, keys))
+			return badEntry(name+"="+vars[name], "unknown variable"+meant(name, keys))
 		}
 	}
 	return nil
 }
 
-// meant is the key that somebody meant, who may have forgotten the prefix.
+// meant suggests a key for a misspelt name, or for one without the prefix.
 func meant(name string, keys []string) string {
 	if whole := registry.EnvPrefix + name; slices.Contains(keys, whole) {
 		name = whole

@@ -25,7 +25,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// printed is the t of an example: failures are printed.
+// printed is the testing.TB of an example. It prints failures.
 type printed struct {
 	testing.TB
 	cleanups []func()
@@ -67,7 +67,7 @@ func test(f func(t testing.TB)) {
 }
 
 func ExampleStart() {
-	test(func(t testing.TB) { // in your test it is func TestX(t *testing.T)
+	test(func(t testing.TB) { // your test is func TestX(t *testing.T)
 		srv := podinfotest.Start(t, "PODINFO_RANDOM_ERROR=true", "PODINFO_SEED=7")
 		for range 5 {
 			res, err := srv.Client().Get(srv.URL + "/version")
@@ -86,8 +86,7 @@ func ExampleStart() {
 	// 200 OK
 }
 
-// Any client works over the connections in memory that can be told how to
-// connect.
+// Any client with a configurable dial function works over in-memory connections.
 func ExampleStartInMemory() {
 	test(func(t testing.TB) {
 		srv := podinfotest.StartInMemory(t)
@@ -162,7 +161,7 @@ func ExampleServer_GRPC() {
 	// OK "hello"
 }
 
-// Services of one's own, to be broken before they are called.
+// A test can register gRPC services and script their calls.
 func ExampleConfig() {
 	test(func(t testing.TB) {
 		srv := podinfotest.Config{Services: func(r grpc.ServiceRegistrar) {
@@ -210,7 +209,7 @@ func ExampleServer_Requests() {
 	// POST /api/pay 42 200 1
 }
 
-// send is a client that sends an order n times.
+// send sends an order n times.
 func send(t testing.TB, srv *podinfotest.Server, order string, n int) (statuses []int) {
 	for range n {
 		req, err := http.NewRequest(http.MethodPost, srv.URL+"/api/pay", nil)
@@ -228,7 +227,7 @@ func send(t testing.TB, srv *podinfotest.Server, order string, n int) (statuses 
 	return statuses
 }
 
-// Two failures and a success, over and over.
+// Two failures and a success, repeated.
 func ExampleRepeat() {
 	test(func(t testing.TB) {
 		srv := podinfotest.StartInMemory(t)
@@ -248,8 +247,7 @@ func ExamplePer() {
 	// Output: [503 200] [503 200] [200]
 }
 
-// pay is a client that tries again after one second and after two, unless it is
-// told when.
+// pay tries again after one second and after two, or when Retry-After says.
 func pay(srv *podinfotest.Server) {
 	for wait := range 3 {
 		res, err := srv.Client().Post(srv.URL+"/api/pay", "text/plain", strings.NewReader("42"))
@@ -260,17 +258,17 @@ func pay(srv *podinfotest.Server) {
 		if res.StatusCode == http.StatusOK {
 			return
 		}
-		if told, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
-			time.Sleep(time.Duration(told) * time.Second)
+		if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+			time.Sleep(time.Duration(seconds) * time.Second)
 		} else {
 			time.Sleep(time.Duration(wait+1) * time.Second)
 		}
 	}
 }
 
-// In a bubble the waits are exact, and cost no time.
+// Inside a bubble the waits are exact and take no time.
 func ExampleRequests_WantBackoff() {
-	var t *testing.T // of your test
+	var t *testing.T // from your test function
 	synctest.Test(t, func(t *testing.T) {
 		srv := podinfotest.StartInMemory(t)
 		srv.Script("POST /api/pay", podinfotest.Fail(503, 2), podinfotest.OK())
@@ -279,9 +277,9 @@ func ExampleRequests_WantBackoff() {
 	})
 }
 
-// A wait with jitter is between two bounds.
+// The gap of a client with jitter is within two bounds.
 func ExampleRequests_WantGaps() {
-	var t *testing.T // of your test
+	var t *testing.T // from your test function
 	synctest.Test(t, func(t *testing.T) {
 		srv := podinfotest.StartInMemory(t)
 		srv.Script("POST /api/pay", podinfotest.Fail(503, 2), podinfotest.OK())
@@ -291,7 +289,7 @@ func ExampleRequests_WantGaps() {
 }
 
 func ExampleRequests_WantRetryAfter() {
-	var t *testing.T // of your test
+	var t *testing.T // from your test function
 	synctest.Test(t, func(t *testing.T) {
 		srv := podinfotest.StartInMemory(t)
 		srv.Script("POST /api/pay", podinfotest.Fail(429, 1).Header("Retry-After", "90"), podinfotest.OK())
@@ -300,7 +298,7 @@ func ExampleRequests_WantRetryAfter() {
 	})
 }
 
-// The examples of what is said in a bubble hold.
+// The examples without output are tested here.
 func TestExamplesInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := podinfotest.StartInMemory(t)
@@ -314,7 +312,7 @@ func TestExamplesInABubble(t *testing.T) {
 	})
 }
 
-// One client of two servers, which goes to the second when the first fails.
+// A client of two servers uses the second one when the first fails.
 func ExampleServer_Reach() {
 	test(func(t testing.TB) {
 		first, second := podinfotest.StartInMemory(t), podinfotest.StartInMemory(t)
@@ -338,7 +336,7 @@ func ExampleServer_Reach() {
 	// 200
 }
 
-// What another goroutine sends is waited for, and not slept for.
+// A test waits for the requests of another goroutine without sleeping.
 func ExampleServer_WaitAnswered() {
 	test(func(t testing.TB) {
 		srv := podinfotest.StartInMemory(t)
@@ -363,18 +361,18 @@ func ExampleServer_Exits() {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		fmt.Println("still here, asked to exit with", srv.Exits()[0].Code)
+		fmt.Println("still running after an exit with code", srv.Exits()[0].Code)
 	})
-	// Output: still here, asked to exit with 255
+	// Output: still running after an exit with code 255
 }
 
-// greeter is someone's module, with two mistakes.
+// greeter is a module with two mistakes.
 type greeter struct {
 	Name string `env:"NAME" envDefault:"world"`
 }
 
 func (*greeter) Info() registry.Info {
-	return registry.Info{Name: "greeter", Doc: "Greet someone."}
+	return registry.Info{Name: "greeter", Doc: "Greet by name."}
 }
 
 func (g *greeter) Routes() []registry.Route {

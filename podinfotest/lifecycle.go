@@ -19,14 +19,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// build puts a module beside the stock ones. more are variables that beat the
-// others.
+// build assembles a module with the stock ones. more are variables that take
+// precedence over c.vars.
 func (c *checker) build(m registry.Module, more map[string]string) (*registry.App, error) {
-	beside := []registry.Module{new(transparent), new(stressed), &grpcserver.Module{Listener: newMemory(9999)}}
-	return podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(beside, m)...))
+	own := []registry.Module{new(transparent), new(stressed), new(bodyRoutes), &grpcserver.Module{Listener: newMemory(9999)}}
+	return podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(own, m)...))
 }
 
-// assemble is build that complains.
+// assemble is build that reports an error. It returns nil then.
 func (c *checker) assemble(m registry.Module) (app *registry.App) {
 	c.t.Helper()
 	c.safely("assembling", func() {
@@ -38,7 +38,8 @@ func (c *checker) assemble(m registry.Module) (app *registry.App) {
 	return app
 }
 
-// lifecycle starts and stops the module in every order.
+// lifecycle starts and stops the module in every order. It returns false if
+// the module hangs or leaks.
 func (c *checker) lifecycle() bool {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -46,16 +47,16 @@ func (c *checker) lifecycle() bool {
 	defer cancel()
 	for _, run := range []struct {
 		what        string
-		start, stop context.Context // nil for not at all
+		start, stop context.Context // nil: not called
 	}{
 		{"a stop without a start", nil, enough},
 		{"a start and a stop", enough, enough},
 		{"another start and stop", enough, enough},
-		{"a start whose time is over", ended, enough},
-		{"a stop whose time is over", enough, ended},
+		{"a start whose context has ended", ended, enough},
+		{"a stop whose context has ended", enough, ended},
 	} {
 		if !c.watched(run.what, func() { c.once(run.what, run.start, run.stop) }) {
-			return false // what hangs or leaks once does so again
+			return false // it would hang or leak each time
 		}
 	}
 	return true
@@ -79,7 +80,8 @@ func (c *checker) once(what string, start, stop context.Context) {
 			ch.Ready(stop)
 		}
 		if start.Err() == nil && stop.Err() == nil {
-			c.answers(app)
+			c.responses(app)
+			c.bodies(app)
 		}
 	}
 	if err := app.Stop(stop); err != nil && stop.Err() == nil {
@@ -87,8 +89,8 @@ func (c *checker) once(what string, start, stop context.Context) {
 	}
 }
 
-// watched calls f and looks for goroutines that it leaves. Those that f starts
-// inherit its label, so the goroutines of other tests do not matter.
+// watched calls f and reports the goroutines that are left. The goroutines that
+// f starts inherit its label, which tells them from those of other tests.
 func (c *checker) watched(what string, f func()) (clean bool) {
 	label := fmt.Sprintf("%s %s %p", c.name, what, c)
 	ok := c.safely(what, func() {
@@ -102,13 +104,13 @@ func (c *checker) watched(what string, f func()) (clean bool) {
 		if left = labelled(label); left == "" {
 			return true
 		}
-		time.Sleep(wait) // what was told to end is given the time to
+		time.Sleep(wait) // goroutines that are cancelled need a moment to end
 	}
 	c.errorf("%s leaves goroutines:\n%s", what, left)
 	return false
 }
 
-// labelled is the stacks of the goroutines with a label.
+// labelled returns the stacks of the goroutines with a label.
 func labelled(label string) string {
 	var all strings.Builder
 	pprof.Lookup("goroutine").WriteTo(&all, 1)
@@ -121,8 +123,8 @@ func labelled(label string) string {
 	return strings.Join(out, "\n\n")
 }
 
-// isolation has two of the module side by side, with different settings. The
-// first must not change when there is the second.
+// isolation runs two instances of the module with different settings. The
+// second must not change the first.
 func (c *checker) isolation() {
 	other := c.different()
 	c.watched("two at once", func() {
@@ -135,50 +137,50 @@ func (c *checker) isolation() {
 		}
 		defer a.Stop(ctx)
 		values, before := fields(first), c.steady(a)
-		b, err := c.beside(ctx, other)
-		if err != nil { // with another value for the name of a file, say
-			b, err = c.beside(ctx, nil)
+		b, err := c.startAnother(ctx, other)
+		if err != nil { // the other settings may name a file that does not exist
+			b, err = c.startAnother(ctx, nil)
 		}
 		if err != nil {
-			c.errorf("a second one does not start beside the first: %v", err)
+			c.errorf("a second instance does not start while the first runs: %v", err)
 			return
 		}
 		defer b.Stop(ctx)
 		if now := fields(first); !reflect.DeepEqual(values, now) {
-			c.errorf("another App changed its settings: %v, then %v", values, now)
+			c.errorf("another App changes its settings from %v to %v", values, now)
 		}
-		theirs := c.answers(b)
+		theirs := c.responses(b)
 		suspects := map[string]string{}
-		for what, now := range c.answers(a) {
+		for what, now := range c.responses(a) {
 			if was, ok := before[what]; ok && now != was && now == theirs[what] {
 				suspects[what] = now
 			}
 		}
-		for _, what := range c.turned(ctx, a, before, suspects) {
-			c.errorf("%s is answered as another App with %v does: %s, before that %s", what, other, suspects[what], before[what])
+		for _, what := range c.changedBack(ctx, a, before, suspects) {
+			c.errorf("another App with %v changes %s from %s to %s: keep no state outside the module", other, what, before[what], suspects[what])
 		}
 	})
 }
 
-// repetitions are how often what shall not change by itself is asked for. It
-// finds out those that are random.
+// repetitions is how often a request is repeated to find out whether its
+// response is random.
 const repetitions = 8
 
-// steady is what app answers each time.
+// steady returns what is the same in each response of app.
 func (c *checker) steady(app *registry.App) map[string]string {
-	first := c.answers(app)
+	first := c.responses(app)
 	for range repetitions {
 		if len(first) == 0 {
 			break
 		}
-		again := c.answers(app)
-		maps.DeleteFunc(first, func(what, answer string) bool { return again[what] != answer })
+		again := c.responses(app)
+		maps.DeleteFunc(first, func(what, response string) bool { return again[what] != response })
 	}
 	return first
 }
 
-// beside starts another of the module.
-func (c *checker) beside(ctx context.Context, more map[string]string) (*registry.App, error) {
+// startAnother starts another instance of the module in its own App.
+func (c *checker) startAnother(ctx context.Context, more map[string]string) (*registry.App, error) {
 	app, err := c.build(c.copy(), more)
 	if err == nil {
 		err = app.Start(ctx)
@@ -186,28 +188,28 @@ func (c *checker) beside(ctx context.Context, more map[string]string) (*registry
 	return app, err
 }
 
-// turned are those of the suspects whose answers come back when there is an App
-// with a's own settings. What does not come back changes by itself, such as a
-// count of goroutines.
-func (c *checker) turned(ctx context.Context, a *registry.App, before, suspects map[string]string) (turned []string) {
+// changedBack returns the suspects that change back while a third App with a's
+// settings runs. The others change for another reason, such as a count of
+// goroutines.
+func (c *checker) changedBack(ctx context.Context, a *registry.App, before, suspects map[string]string) (out []string) {
 	if len(suspects) == 0 {
 		return nil
 	}
-	twin, err := c.beside(ctx, nil)
+	twin, err := c.startAnother(ctx, nil)
 	if err != nil {
 		return nil
 	}
 	defer twin.Stop(ctx)
-	for what, again := range c.answers(a) {
+	for what, again := range c.responses(a) {
 		if _, suspect := suspects[what]; suspect && again == before[what] {
-			turned = append(turned, what)
+			out = append(out, what)
 		}
 	}
-	slices.Sort(turned)
-	return turned
+	slices.Sort(out)
+	return out
 }
 
-// fields are the values of the module's settings.
+// fields returns the values of the module's settings.
 func fields(m registry.Module) map[string]string {
 	out := map[string]string{}
 	v := reflect.ValueOf(m).Elem()
@@ -219,7 +221,8 @@ func fields(m registry.Module) map[string]string {
 	return out
 }
 
-// different are other values for the module's settings, where it accepts any.
+// different returns other values for the module's settings, where it accepts
+// any.
 func (c *checker) different() map[string]string {
 	out := map[string]string{}
 	for _, s := range registry.Settings([]registry.Module{c.module}) {
@@ -241,70 +244,92 @@ func (c *checker) different() map[string]string {
 	return out
 }
 
-// accepts reports whether the module takes settings. It is by itself, so its
-// peers may be missing.
+// accepts reports whether the module accepts settings. Errors about modules
+// that it needs do not count.
 func (c *checker) accepts(settings map[string]string) bool {
-	_, err := registry.New([]registry.Module{c.copy()}, registry.Env(c.vars), registry.Flags(settings))
+	_, err := registry.New(nil, registry.Env(c.vars), registry.Flags(settings), registry.With(c.copy()))
 	_, refused := errors.AsType[*registry.SettingError](err)
 	return !refused
 }
 
-// glance is how long a route has to answer. One that goes on is a stream, of
-// which no two are alike.
+// glance is how long a request may take. A response that takes longer is a
+// stream, whose parts differ each time.
 const glance = 250 * time.Millisecond
 
-// question is a request that Check sends.
-type question struct{ method, path, body string }
+// request is a request that Check sends.
+type request struct{ method, path, body string }
 
-func (q question) String() string { return q.method + " " + q.path }
+func (q request) String() string { return q.method + " " + q.path }
 
-// stock are what middleware is asked: to let pass, to read a body, and what no
-// route is for.
-var stock = []question{{http.MethodGet, "/version", ""}, {http.MethodGet, "/headers", ""}, {http.MethodPost, "/echo", "hello"}, {http.MethodGet, "/podinfotest/none", ""}}
+// stock are the requests to middleware: two that read nothing, one that reads
+// a body and one without a route.
+var stock = []request{{http.MethodGet, "/version", ""}, {http.MethodGet, "/headers", ""}, {http.MethodPost, "/echo", "hello"}, {http.MethodGet, "/podinfotest/none", ""}}
 
-// questions are the module's plain routes, and those that it is middleware of.
-func (c *checker) questions(app *registry.App) (out []question) {
+// requests returns the requests for the module's own routes, and for
+// middleware also the stock ones.
+func (c *checker) requests(app *registry.App) (out []request) {
 	for _, rt := range app.Mounted() {
 		if rt.Module == c.name && rt.Method == http.MethodGet && !strings.Contains(rt.Pattern, "{") {
-			out = append(out, question{rt.Method, rt.Pattern, ""})
+			out = append(out, request{rt.Method, rt.Pattern, ""})
 		}
 	}
-	_, middleware := c.module.(registry.Middleware)
-	_, binder := c.module.(registry.Binder)
-	if middleware || binder {
+	if c.wraps() {
 		out = append(out, stock...)
 	}
 	return out
 }
 
-// answers are what app answers, each header by itself: one that changes with
-// each request says nothing of the others.
-func (c *checker) answers(app *registry.App) map[string]string {
+// wraps reports whether the module is middleware for HTTP.
+func (c *checker) wraps() bool {
+	_, middleware := c.module.(registry.Middleware)
+	_, binder := c.module.(registry.Binder)
+	return middleware || binder
+}
+
+// responses sends all requests to app. It returns each header by itself,
+// because one that differs each time says nothing about the others.
+func (c *checker) responses(app *registry.App) map[string]string {
 	out := map[string]string{}
-	for _, q := range c.questions(app) {
-		if c.skip[q] {
+	for _, q := range c.requests(app) {
+		rec := c.send(app, q, "")
+		if rec == nil {
 			continue
 		}
-		inTime := false
-		returned := c.safely(q.String(), func() {
-			ctx, cancel := context.WithTimeout(context.Background(), glance)
-			defer cancel()
-			rec := httptest.NewRecorder()
-			cut := serve(app, rec, httptest.NewRequest(q.method, q.path, strings.NewReader(q.body)).WithContext(ctx))
-			if inTime = ctx.Err() == nil; cut || !inTime {
-				return
-			}
-			out[q.String()] = fmt.Sprint(rec.Code, " ", rec.Body)
-			for name, values := range rec.Header() {
-				out[q.String()+", header "+name+","] = strings.Join(values, ", ")
-			}
-		})
-		c.skip[q] = !returned || !inTime
+		out[q.String()] = fmt.Sprint(rec.Code, " ", rec.Body)
+		for name, values := range rec.Header() {
+			out[q.String()+", header "+name] = strings.Join(values, ", ")
+		}
 	}
 	return out
 }
 
-// serve reports whether the reply was cut, which is a panic and no mistake.
+// send sends a request to app. It returns nil if the response was cut or did
+// not end in time.
+func (c *checker) send(app *registry.App, q request, accept string) (rec *httptest.ResponseRecorder) {
+	if c.skip[q] {
+		return nil
+	}
+	inTime := false
+	returned := c.safely(q.String(), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), glance)
+		defer cancel()
+		w, r := httptest.NewRecorder(), httptest.NewRequest(q.method, q.path, strings.NewReader(q.body))
+		if accept != "" {
+			r.Header.Set("Accept-Encoding", accept)
+		}
+		cut := serve(app, w, r.WithContext(ctx))
+		if inTime = ctx.Err() == nil; inTime && !cut {
+			rec = w
+		}
+	})
+	if c.skip[q] = !returned || !inTime; c.skip[q] {
+		return nil
+	}
+	return rec
+}
+
+// serve reports whether the handler cut the response by a panic that net/http
+// expects. It passes any other panic on.
 func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (cut bool) {
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler {
@@ -317,10 +342,11 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (cut bool) {
 	return false
 }
 
-// transparent is recovery that lets panics through.
+// transparent is the recovery module without its effect, so that Check sees
+// panics.
 type transparent struct{ recovery.Module }
 
-// ServeHTTP does nothing.
+// ServeHTTP calls the next handler.
 func (*transparent) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	next(w, r)
 }

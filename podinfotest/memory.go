@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// window is how many bytes may be under way in one direction, as in the buffers
-// of a TCP connection.
+// window is how many bytes may be in flight in one direction, like the buffers of
+// a TCP connection.
 const window = 64 << 10
 
-// memory is a listener whose connections are in memory. Everything that waits
-// on one waits for a sync.Cond, which in a bubble of testing/synctest lets the
-// time go on. The errors are those of TCP.
+// memory is a listener for in-memory connections. All waits use a sync.Cond, so
+// that the fake clock of a testing/synctest bubble advances during them. The
+// errors are those of TCP.
 type memory struct {
 	addr *net.TCPAddr
 
 	mu      sync.Mutex
 	arrived *sync.Cond
 	backlog []*conn
-	port    int // of the next client
+	port    int // port of the next client
 	closed  bool
 }
 
-// Clients and servers in memory have addresses that nobody has (TEST-NET-1,
-// RFC 5737).
+// The addresses of in-memory connections are reserved for documentation
+// (TEST-NET-1, RFC 5737).
 var (
 	serverIP = net.IPv4(192, 0, 2, 1)
 	clientIP = net.IPv4(192, 0, 2, 2)
@@ -46,7 +46,7 @@ func newMemory(port int) *memory {
 	return l
 }
 
-// dial connects to the listener. Each connection has an address of its own.
+// dial connects to the listener. Each connection has a different client address.
 func (l *memory) dial(ctx context.Context) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: l.addr, Err: err}
@@ -80,7 +80,7 @@ func (l *memory) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close resets the connections that nobody has accepted.
+// Close closes the listener and resets the connections in its backlog.
 func (l *memory) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,26 +96,26 @@ func (l *memory) Close() error {
 // Addr implements net.Listener.
 func (l *memory) Addr() net.Addr { return l.addr }
 
-// conn is one end of a connection in memory. It behaves like a TCP connection
-// on Linux: close with SetLinger(0), or over bytes that were not read, is a
-// reset, which the peer meets after what had arrived before.
+// conn is one end of an in-memory connection. It behaves like a TCP connection on
+// Linux: Close after SetLinger(0), or with unread bytes, is a reset. The peer can
+// still read the bytes that had arrived before the reset.
 type conn struct {
-	both          *sync.Cond // of both ends: something moved
+	both          *sync.Cond // shared by both ends; signals every change
 	peer          *conn
 	local, remote *net.TCPAddr
 
-	// All below is guarded by both.L.
-	in       []byte // arrived, not yet read
-	eof      bool   // nothing comes after in
-	reset    bool   // by the peer
-	shut     bool   // this end sends no more
+	// both.L guards the fields below.
+	in       []byte // arrived and not yet read
+	eof      bool   // no bytes follow in
+	reset    bool   // the peer has reset the connection
+	shut     bool   // this end sends no more bytes
 	closed   bool
-	abortive bool // close is a reset
+	abortive bool // Close is a reset
 
 	reading, writing deadline
 }
 
-// deadline is when one kind of operation is to fail.
+// deadline is the time after which reads, or writes, fail.
 type deadline struct {
 	timer  *time.Timer
 	passed bool
@@ -207,7 +207,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// CloseWrite tells the peer that nothing more comes.
+// CloseWrite ends this end's direction: the peer reads EOF.
 func (c *conn) CloseWrite() error {
 	c.both.L.Lock()
 	defer c.both.L.Unlock()
@@ -219,7 +219,7 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// SetLinger makes Close a reset, for 0 seconds.
+// SetLinger makes Close a reset if seconds is 0.
 func (c *conn) SetLinger(seconds int) error {
 	c.both.L.Lock()
 	defer c.both.L.Unlock()
@@ -260,7 +260,7 @@ func (c *conn) limit(d *deadline, t time.Time) error {
 	timer = time.AfterFunc(left, func() {
 		c.both.L.Lock()
 		defer c.both.L.Unlock()
-		if d.timer == timer { // and not a later one
+		if d.timer == timer { // no later deadline was set
 			d.passed = true
 			c.both.Broadcast()
 		}

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair is a connection through a listener.
+// pair returns both ends of a connection.
 func pair(t testing.TB) (client, server net.Conn) {
 	t.Helper()
 	l := newMemory(80)
@@ -41,7 +41,7 @@ func TestConn(t *testing.T) {
 	})
 }
 
-// What a peer meets is what it would meet over TCP on loopback.
+// A connection ends with the same errors as over TCP on loopback.
 func TestEndsLikeTCP(t *testing.T) {
 	over := map[string]func(t *testing.T) (client, server net.Conn){
 		"memory": func(t *testing.T) (net.Conn, net.Conn) { return pair(t) },
@@ -65,9 +65,9 @@ func TestEndsLikeTCP(t *testing.T) {
 	}
 	linger := func(c net.Conn) { c.(interface{ SetLinger(int) error }).SetLinger(0) }
 	for name, c := range map[string]struct {
-		sent string // by the client, and not read
+		sent string // by the client, before end
 		end  func(server net.Conn)
-		read string // by the client then
+		read string // by the client, after end
 		err  error
 	}{
 		"close":                 {"", func(s net.Conn) { io.WriteString(s, "bye"); s.Close() }, "bye", nil},
@@ -122,7 +122,7 @@ func TestListener(t *testing.T) {
 	}
 }
 
-// Time goes on in a bubble while a reader, a writer and a listener wait.
+// The clock of a bubble advances while a reader, a writer and a listener wait.
 func TestWaitsAreDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := pair(t)
@@ -137,7 +137,7 @@ func TestWaitsAreDurable(t *testing.T) {
 			t.Error(err, time.Since(began))
 		}
 		if n > 2*window {
-			t.Errorf("%d bytes under way", n)
+			t.Errorf("%d bytes in flight", n)
 		}
 		client.SetReadDeadline(time.Time{})
 		l := newMemory(80)

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// What cannot be done ends the test with a line that says why.
+// Misuse ends the test with one line that says what is wrong and what to do.
 func TestMisuse(t *testing.T) {
 	for _, c := range []struct {
 		what string
@@ -26,34 +26,34 @@ func TestMisuse(t *testing.T) {
 	}{
 		{"entry", "PODINFO_SEED", nil, "PODINFO_SEED: want NAME=value"},
 		{"value", "PODINFO_SEED=x", nil, `PODINFO_SEED="x": want a whole number`},
-		{"port", "PODINFO_PORT=9898", nil, "PODINFO_PORT=9898: the port is a free one, see Server.URL"},
-		{"misspelt", "PODINFO_RANDOM_EROR=true", nil, `PODINFO_RANDOM_EROR=true: there is no such variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
-		{"no prefix", "RANDOM_ERROR=true", nil, `RANDOM_ERROR=true: there is no such variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
-		{"no HTTP", "PODINFO_HTTP_SERVER_ENABLED=false", nil, "module http-server is needed, and it is off by PODINFO_HTTP_SERVER_ENABLED"},
+		{"port", "PODINFO_PORT=9898", nil, "PODINFO_PORT=9898: podinfotest chooses a free port: remove the variable and use Server.URL"},
+		{"misspelt", "PODINFO_RANDOM_EROR=true", nil, `PODINFO_RANDOM_EROR=true: unknown variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
+		{"no prefix", "RANDOM_ERROR=true", nil, `RANDOM_ERROR=true: unknown variable (did you mean "PODINFO_RANDOM_ERROR"?)`},
+		{"no HTTP", "PODINFO_HTTP_SERVER_ENABLED=false", nil, "module http-server is off by PODINFO_HTTP_SERVER_ENABLED, and podinfotest needs it: turn it on"},
 		{"no record", "PODINFO_PODINFOTEST_ENABLED=false", nil, "set PODINFO_PODINFOTEST_ENABLED=true"},
-		{"no gRPC", "PODINFO_GRPC_SERVER_ENABLED=false", func(s *Server) { s.GRPC() }, "module grpc-server is needed, and it is off by PODINFO_GRPC_SERVER_ENABLED"},
-		{"file", "PODINFO_FAULTS_FILE=x", nil, "use Server.ScenarioFile"},
-		{"no steps", "", func(s *Server) { s.Script("/a") }, "script of /a: no steps"},
+		{"no gRPC", "PODINFO_GRPC_SERVER_ENABLED=false", func(s *Server) { s.GRPC() }, "module grpc-server is off by PODINFO_GRPC_SERVER_ENABLED"},
+		{"file", "PODINFO_FAULTS_FILE=x", nil, "remove the variable and use Server.ScenarioFile"},
+		{"no steps", "", func(s *Server) { s.Script("/a") }, "script of /a: no steps: add at least one attempt"},
 		{"status", "", func(s *Server) { s.Script("/a", Fail(200, 1)) }, "fault.status"},
-		{"times", "", func(s *Server) { s.Script("/a", OK(), Fail(503, 0)) }, "step 2: 0 times, want at least 1"},
-		{"repeat", "", func(s *Server) { s.Script("/a", Repeat(), OK()) }, "step 1: Repeat has to be the last"},
+		{"times", "", func(s *Server) { s.Script("/a", OK(), Fail(503, 0)) }, "step 2: 0 times: want at least 1"},
+		{"repeat", "", func(s *Server) { s.Script("/a", Repeat(), OK()) }, "step 1: Repeat must be the last step"},
 		{"only repeat", "", func(s *Server) { s.Script("/a", Repeat()) }, "no steps"},
-		{"call", "", func(s *Server) { s.Script("/a", FailGRPC(codes.Aborted, 1)) }, "Aborted is for calls, and the server has no such RPC"},
+		{"call", "", func(s *Server) { s.Script("/a", FailGRPC(codes.Aborted, 1)) }, "Aborted applies only to calls, and the server has no such RPC: check the path"},
 		{"OK call", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.OK, 1)) }, "OK is not an error"},
-		{"status of a call", "", func(s *Server) { s.Script(echoMethod, Fail(503, 1)) }, "503 is not for calls"},
-		{"details", "", func(s *Server) { s.Script("/a", Fail(503, 1).Message("x")) }, "step 1: Message and Details are for FailGRPC"},
-		{"body", "", func(s *Server) { s.Script("/a", Reset().Body("x")) }, "step 1: reset has no header and no body"},
-		{"reply", "", func(s *Server) { s.Script("/a", OK(), Reply(101, "")) }, "step 2: a reply of status 101, want 200 to 599"},
-		{"body of none", "", func(s *Server) { s.Script("/a", Reply(204, "x")) }, "step 1: a reply of status 204 has no body"},
-		{"header", "", func(s *Server) { s.Script("/a", OK().Header("X y", "a")) }, `step 1: header "X y": want the name of a header`},
-		{"header's value", "", func(s *Server) { s.Script("/a", Reply(200, "").Header("X", "a\r\nb")) }, `step 1: header "X": want the name of a header`},
-		{"bandwidth", "", func(s *Server) { s.Script("/a", Bandwidth(0)) }, "step 1: a bandwidth of 0 bytes a second, want at least 1"},
-		{"per", "", func(s *Server) { s.Script("/a", OK(), Per("")) }, "step 2: Per of no key, want header:NAME"},
-		{"fault of nothing", "", func(s *Server) { s.Script("/a", Fault(scenario.Fault{})) }, "step 1: fault breaks nothing"},
+		{"status of a call", "", func(s *Server) { s.Script(echoMethod, Fail(503, 1)) }, "503 does not apply to calls: use FailGRPC"},
+		{"details", "", func(s *Server) { s.Script("/a", Fail(503, 1).Message("x")) }, "step 1: Message and Details apply only to FailGRPC"},
+		{"body", "", func(s *Server) { s.Script("/a", Reset().Body("x")) }, "step 1: reset sends no response: remove Header and Body"},
+		{"reply", "", func(s *Server) { s.Script("/a", OK(), Reply(101, "")) }, "step 2: Reply with status 101: want 200 to 599"},
+		{"body of 204", "", func(s *Server) { s.Script("/a", Reply(204, "x")) }, "step 1: a response with status 204 cannot have a body"},
+		{"header", "", func(s *Server) { s.Script("/a", OK().Header("X y", "a")) }, `step 1: header "X y": want a valid header name`},
+		{"header's value", "", func(s *Server) { s.Script("/a", Reply(200, "").Header("X", "a\r\nb")) }, `step 1: header "X": want a valid header name and a value on one line`},
+		{"bandwidth", "", func(s *Server) { s.Script("/a", Bandwidth(0)) }, "step 1: a bandwidth of 0 bytes per second: want at least 1"},
+		{"per", "", func(s *Server) { s.Script("/a", OK(), Per("")) }, "step 2: Per without a key: want header:NAME"},
+		{"empty fault", "", func(s *Server) { s.Script("/a", Fault(scenario.Fault{})) }, "step 1: fault has no effect"},
 		{"path", "", func(s *Server) { s.Script("pay", OK()) }, `path "pay" is not clean and absolute`},
 		{"conflict", "", func(s *Server) { s.Script("POST /{id}/token", OK()) }, "conflict"},
-		{"nothing there", "", func(s *Server) { s.Script("/nothing/*", OK()) }, "no route matches"},
-		{"delay", "PODINFO_FAULTS_MAX_DELAY=1s", func(s *Server) { s.Script("/a", Delay(time.Minute)) }, "a delay of 1m0s is more than PODINFO_FAULTS_MAX_DELAY=1s"},
+		{"no route", "", func(s *Server) { s.Script("/nothing/*", OK()) }, "no route matches"},
+		{"delay", "PODINFO_FAULTS_MAX_DELAY=1s", func(s *Server) { s.Script("/a", Delay(time.Minute)) }, "a delay of 1m0s is above PODINFO_FAULTS_MAX_DELAY=1s: raise the limit"},
 		{"no header", "PODINFO_FAULTS_RESPONSE_HEADER=-", func(s *Server) { s.Script("/a", Reply(200, "")) }, "PODINFO_FAULTS_RESPONSE_HEADER"},
 		{"off", "PODINFO_FAULTS_ENABLED=false", func(s *Server) { s.Script("/a", OK()) }, "off by PODINFO_FAULTS_ENABLED"},
 		{"scenario", "", func(s *Server) { s.Scenario("rules: [{name: x, fault: {status: 200}}]") }, "scenario:1:"},
@@ -70,13 +70,13 @@ func TestMisuse(t *testing.T) {
 			}
 		})
 		if !strings.Contains(got, c.want) {
-			t.Errorf("%s: %q without %q", c.what, got, c.want)
+			t.Errorf("%s: %q, want it to contain %q", c.what, got, c.want)
 		}
 	}
 }
 
-// What no request matches is refused alike wherever a path is written, with what
-// was meant.
+// A path that no request can match is refused wherever a path is given, with a
+// suggestion.
 func TestPaths(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       `no path: use "*" for all`,
@@ -99,26 +99,26 @@ func TestPaths(t *testing.T) {
 			"wait":     func(s *Server) { s.WaitRequests(t.Context(), text, 0) },
 		} {
 			if got := listen(t, func(tb testing.TB) { f(StartInMemory(tb)) }); !strings.Contains(got, want) || strings.Contains(got, "\n") {
-				t.Errorf("%s of %q: %q without %q", what, text, got, want)
+				t.Errorf("%s of %q: %q, want it to contain %q", what, text, got, want)
 			}
 		}
 	}
 }
 
-// Code can take away what the package needs, as the environment can.
+// A Config cannot remove or replace the modules that the package needs.
 func TestConfigMisuse(t *testing.T) {
 	for want, c := range map[string]Config{
-		"module http-server is needed, and it is off by PODINFO_MODULES": {Options: []registry.Option{registry.Env(map[string]string{"PODINFO_MODULES": "none,podinfotest,podinfotest-replies"})}},
-		"module http-server has to be the package's own":                 {Modules: []registry.Module{new(httpserver.Module)}},
+		"module http-server is off by PODINFO_MODULES":                            {Options: []registry.Option{registry.Env(map[string]string{"PODINFO_MODULES": "none,podinfotest,podinfotest-replies"})}},
+		"module http-server cannot be replaced in podinfotest: set its variables": {Modules: []registry.Module{new(httpserver.Module)}},
 		"of With is nil": {Modules: []registry.Module{nil}},
 	} {
 		if got := listen(t, func(tb testing.TB) { c.StartInMemory(tb) }); !strings.Contains(got, want) {
-			t.Errorf("%q without %q", got, want)
+			t.Errorf("%q, want it to contain %q", got, want)
 		}
 	}
 }
 
-// Without its module nobody answers on the gRPC port, and nobody waits there.
+// Without the grpc-server module, connections to the gRPC port are refused.
 func TestNoGRPC(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t, "PODINFO_GRPC_SERVER_ENABLED=false")
@@ -128,9 +128,10 @@ func TestNoGRPC(t *testing.T) {
 	})
 }
 
-// What would hang or end the process is an error that says what to do.
+// Use of a server outside its bubble, which would hang or end the process, is an
+// error that says what to do.
 func TestBubbles(t *testing.T) {
-	const want = "start it inside the bubble"
+	const want = "start the server inside the bubble that uses it"
 	for _, start := range []func(testing.TB, ...string) *Server{Start, StartInMemory} {
 		outside := start(t)
 		synctest.Test(t, func(t *testing.T) {
@@ -160,23 +161,23 @@ func TestBubbles(t *testing.T) {
 			t.Errorf("gRPC: %q", got)
 		}
 	}
-	asked, answers := make(chan *Server), make(chan error)
+	servers, errs := make(chan *Server), make(chan error)
 	go func() {
-		_, err := (<-asked).DialContext(t.Context(), "tcp", "")
-		answers <- err
+		_, err := (<-servers).DialContext(t.Context(), "tcp", "")
+		errs <- err
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		if got := listen(t, func(tb testing.TB) { Start(tb) }); !strings.Contains(got, "use StartInMemory") {
 			t.Errorf("Start: %q", got)
 		}
-		asked <- StartInMemory(t)
-		if err := <-answers; err == nil || !strings.Contains(err.Error(), want) {
+		servers <- StartInMemory(t)
+		if err := <-errs; err == nil || !strings.Contains(err.Error(), want) {
 			t.Error(err)
 		}
 	})
 }
 
-// A script that could not be leaves the server as it was.
+// An invalid script does not change the server.
 func TestBadScriptChangesNothing(t *testing.T) {
 	listen(t, func(tb testing.TB) {
 		srv := StartInMemory(tb)
@@ -193,8 +194,8 @@ func TestBadScriptChangesNothing(t *testing.T) {
 	})
 }
 
-// A prefix is not part of a script's path, and a short list of modules does not
-// take away what the package needs.
+// A script's path is below the prefix, and PODINFO_MODULES does not turn off the
+// modules that the package needs.
 func TestPrefixAndModules(t *testing.T) {
 	srv := Config{Modules: []registry.Module{new(good)}}.StartInMemory(t, "PODINFO_PREFIX=/shop", "PODINFO_MODULES=none,version,good")
 	srv.Script("/version", Fail(503, 1))

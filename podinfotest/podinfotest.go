@@ -30,29 +30,29 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// Config is what a server is made of beside its environment. The zero value is
-// what [Start] and [StartInMemory] use.
+// Config adds modules, gRPC services and options to a server. [Start] and
+// [StartInMemory] use the zero value.
 type Config struct {
-	// Modules are served beside the stock ones and turned on. One with a stock
-	// module's name takes its place. An instance belongs to one server.
+	// Modules are added to the stock modules and turned on. A module with the
+	// name of a stock one replaces it. An instance belongs to one server.
 	Modules []registry.Module
 
-	// Services, when it is not nil, registers gRPC services to be called and
-	// scripted. It is called more than once.
+	// Services registers gRPC services, which can be called and scripted. It
+	// may be nil, and is called more than once.
 	Services func(grpc.ServiceRegistrar)
 
-	// Options come after those of the package.
+	// Options are applied after those of this package.
 	Options []registry.Option
 }
 
-// Server is a podinfo server that lives as long as a test.
+// Server is a podinfo server that runs until its test ends.
 type Server struct {
 	URL      string        // "http://127.0.0.1:40001", without a path
 	GRPCAddr string        // address of the gRPC port
-	App      *registry.App // what is served
+	App      *registry.App // the modules that are served
 
 	t         testing.TB
-	bubble    string      // that it was started in
+	bubble    string      // the synctest bubble that it was started in, "" for none
 	entrances [2]entrance // HTTP, gRPC
 	transport *http.Transport
 	faults    *faults.Module
@@ -65,13 +65,13 @@ type Server struct {
 	conns   []*grpc.ClientConn
 	exits   []Exit
 	scripts []script
-	given   []*scenario.Rule // of a scenario, behind the scripts
+	given   []*scenario.Rule // the scenario's rules, which come after the scripts
 	seed    *uint64
-	made    int // scripts, ever
+	made    int // number of scripts made so far
 	others  []*Server
 }
 
-// entrance is a port, or what stands for one.
+// entrance is a port, or the in-memory listener that replaces it.
 type entrance struct {
 	net.Listener
 	addr string
@@ -83,27 +83,27 @@ const (
 	rpcs
 )
 
-// Start serves on loopback ports until the test ends: HTTP/1.1 and, for clients
-// that know, HTTP/2 without TLS on one, gRPC on the other. env are the variables to
-// configure from, each as NAME=value; the process's own environment is not
-// looked at. PODINFO_SEED is 1 when it is not given. It is not for a bubble of
-// testing/synctest, where who waits for a network stops the clock.
+// Start serves on two loopback ports until the test ends: HTTP/1.1 and HTTP/2
+// without TLS (with prior knowledge) on one, gRPC on the other. env configures the
+// server, each entry as NAME=value. The environment of the process is not read,
+// and PODINFO_SEED is 1 unless it is given. Start fails inside a testing/synctest
+// bubble, because a goroutine that waits for the network stops the fake clock.
 func Start(t testing.TB, env ...string) *Server { t.Helper(); return Config{}.Start(t, env...) }
 
-// StartInMemory is Start over connections in memory. Called in a bubble of
-// testing/synctest, the server lives on the bubble's clock; its clients have to be
-// in the same bubble. Its address means something to [Server.DialContext] and to
-// what is made with it, such as [Server.Client] and [Server.GRPC], alone.
+// StartInMemory is like Start, and serves over in-memory connections. Inside a
+// testing/synctest bubble the server uses the bubble's fake clock, and its clients
+// must be in the same bubble. Only [Server.DialContext] and the clients that use
+// it, such as [Server.Client] and [Server.GRPC], can connect to its address.
 func StartInMemory(t testing.TB, env ...string) *Server {
 	t.Helper()
 	return Config{}.StartInMemory(t, env...)
 }
 
-// Start is the function Start for a Config.
+// Start starts a server like the function [Start].
 func (c Config) Start(t testing.TB, env ...string) *Server {
 	t.Helper()
 	if bubble() != "" {
-		t.Fatal("podinfotest: Start in a bubble of testing/synctest, where a network stops the clock: use StartInMemory")
+		t.Fatal("podinfotest: Start inside a testing/synctest bubble, where the network stops the clock: use StartInMemory")
 	}
 	var open [2]entrance
 	for i := range open {
@@ -117,7 +117,7 @@ func (c Config) Start(t testing.TB, env ...string) *Server {
 	return c.start(t, open, env)
 }
 
-// StartInMemory is the function StartInMemory for a Config.
+// StartInMemory starts a server like the function [StartInMemory].
 func (c Config) StartInMemory(t testing.TB, env ...string) *Server {
 	t.Helper()
 	host := fmt.Sprintf("podinfo%d.test", servers.Add(1))
@@ -125,18 +125,17 @@ func (c Config) StartInMemory(t testing.TB, env ...string) *Server {
 	return c.start(t, [2]entrance{{l, host + ":9898", l.dial}, {r, host + ":9999", r.dial}}, env)
 }
 
-// servers counts those in memory, so that each has a name of its own. Nobody
-// else has such a name (RFC 6761, 6.2): a client that does not use DialContext
-// fails at once.
+// servers counts the in-memory servers, to number their host names. Such a name
+// never resolves (RFC 6761, 6.2), so a client that does not use DialContext fails
+// immediately.
 var servers atomic.Uint64
 
 var inMemory = regexp.MustCompile(`^podinfo\d+\.test$`)
 
-// longest is the longest time a fault may hold a request, and most how many it
-// may hold: scripts are to be taken at their word.
+// The limits of the faults module, so high that they never shorten a script.
 const (
-	longest = 30 * 24 * time.Hour
-	most    = 1 << 20
+	maxDelay = 30 * 24 * time.Hour
+	maxHeld  = 1 << 20
 )
 
 func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
@@ -169,7 +168,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	s.grpc = &grpcserver.Module{Listener: s.record.number(s.entrances[rpcs])}
 	front := &httpserver.Module{Listener: s.record.number(s.entrances[web]), H2C: true}
 	given := []registry.Module{
-		&faults.Module{MaxDelay: longest, MaxHeld: most},
+		&faults.Module{MaxDelay: maxDelay, MaxHeld: maxHeld},
 		&store.Module{Path: s.t.TempDir()},
 		s.record,
 		s.stress,
@@ -197,34 +196,34 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		s.replies.header = s.faults.Header
 	}
 	if s.faults != nil && s.faults.Inline != "" {
-		if sc, err := scenario.Parse("PODINFO_FAULTS", []byte(s.faults.Inline)); err == nil { // not a mere true
+		if sc, err := scenario.Parse("PODINFO_FAULTS", []byte(s.faults.Inline)); err == nil { // a scenario, not just true
 			s.given, s.seed = sc.Rules, sc.Seed
 		}
 	}
 	return nil
 }
 
-// own refuses modules that take the place of the package's.
+// own returns an error if one of the package's modules was replaced.
 func (s *Server) own(mods ...registry.Module) error {
 	for _, m := range mods {
 		if name := m.Info().Name; s.App.Get(name) != m {
-			return fmt.Errorf("module %s has to be the package's own: set its variables", name)
+			return fmt.Errorf("module %s cannot be replaced in podinfotest: set its variables instead", name)
 		}
 	}
 	return nil
 }
 
-// on says which of the modules is not, and why.
+// on returns an error if one of the modules is not on.
 func (s *Server) on(names ...string) error {
 	for _, m := range s.App.Modules() {
 		if slices.Contains(names, m.Info.Name) && m.State != registry.On {
-			return fmt.Errorf("module %s is needed, and it is %s by %s", m.Info.Name, m.State, m.Why)
+			return fmt.Errorf("module %s is %s by %s, and podinfotest needs it: turn it on", m.Info.Name, m.State, m.Why)
 		}
 	}
 	return nil
 }
 
-// logger logs to the test when a level is asked for.
+// logger logs to the test if PODINFO_LEVEL is set.
 func (s *Server) logger(vars map[string]string) *logrus.Logger {
 	l := logrus.New()
 	l.SetFormatter(jsonlog.Formatter{})
@@ -235,22 +234,21 @@ func (s *Server) logger(vars map[string]string) *logrus.Logger {
 	return l
 }
 
-// services is a module of nothing but gRPC services.
+// services is a module that only registers gRPC services.
 type services struct {
 	register func(grpc.ServiceRegistrar)
 }
 
 func (services) Info() registry.Info {
-	return registry.Info{Name: "podinfotest-services", Doc: "Serve the test's own gRPC services."}
+	return registry.Info{Name: "podinfotest-services", Doc: "Serve the test's gRPC services."}
 }
 
 func (m services) RegisterGRPC(r grpc.ServiceRegistrar) { m.register(r) }
 
-// DialContext connects to the server's HTTP port, whatever the address, or to
-// the gRPC port when the address is [Server.GRPCAddr]. It is for clients of
-// other packages. The address of another server is of that one: it is an error
-// before [Server.Reach], but for an address on loopback when the server is on
-// loopback itself.
+// DialContext connects to the server's gRPC port if addr is [Server.GRPCAddr],
+// and otherwise to its HTTP port, whatever addr is. Use it to connect clients of
+// other packages. The address of another server is an error before [Server.Reach],
+// unless both servers listen on loopback.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if bubble() != s.bubble {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: s.entrances[web].Addr(), Err: errBubble}
@@ -273,21 +271,21 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	case loopback && !memory:
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	case loopback, inMemory.MatchString(host) && !strings.HasPrefix(s.entrances[web].addr, host+":"):
-		return nil, fmt.Errorf("podinfotest: %s is another server than %s: see Server.Reach", addr, s.URL)
+		return nil, fmt.Errorf("podinfotest: %s is not the server %s: call Server.Reach to connect to other servers", addr, s.URL)
 	}
 	return s.entrances[web].dial(ctx)
 }
 
-// reached are the servers that the clients of this one reach.
+// reached returns the servers that clients of this one can connect to.
 func (s *Server) reached() []*Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*Server{s}, s.others...)
 }
 
-// Reach lets the server's clients, and whoever uses its DialContext, connect to
-// other servers too, each by its own address: it is for clients that fail over
-// or balance a load.
+// Reach lets the server's clients, and all other users of its DialContext, also
+// connect to other servers by their addresses. Use it for a client that fails
+// over or balances its load.
 func (s *Server) Reach(others ...*Server) {
 	s.t.Helper()
 	for _, o := range others {
@@ -300,13 +298,13 @@ func (s *Server) Reach(others ...*Server) {
 	s.others = append(s.others, others...)
 }
 
-// Client returns an HTTP client for the server. Its connections are pooled
-// with those of the server's other clients and closed at the end of the test;
-// the rest of it is the caller's to change.
+// Client returns an HTTP client for the server. All clients of the server share
+// one connection pool, which is closed when the test ends. The caller may change
+// the client's other fields.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
 
-// GRPC returns a connection to the server's gRPC port, which the end of the
-// test closes. opts come after those that make it connect.
+// GRPC returns a connection to the server's gRPC port, which is closed when the
+// test ends. opts are applied after the options that make it connect.
 func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 	s.t.Helper()
 	err := s.on("grpc-server")
@@ -328,15 +326,15 @@ func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 	return conn
 }
 
-// Connections is how many connections were made to the server, on both of its
-// ports, those without a request too.
+// Connections returns how many connections were made to both ports of the
+// server, with or without a request.
 func (s *Server) Connections() int {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	return s.record.opened
 }
 
-// Exit is an end of the process that was asked for.
+// Exit is a request of a module to end the process.
 type Exit struct {
 	At   time.Time
 	Code int
@@ -348,24 +346,24 @@ func (s *Server) exit(code int) {
 	s.exits = append(s.exits, Exit{time.Now(), code})
 }
 
-// Exits are the times that a module, such as panic, asked for the end of the
-// process. It did not end: the request is answered 500, the call Internal.
+// Exits returns the requests of modules, such as panic, to end the process. The
+// process did not end. The HTTP response has status 500, and the call fails with
+// Internal.
 func (s *Server) Exits() []Exit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.exits)
 }
 
-// Stress is what PODINFO_STRESS_CPU and PODINFO_STRESS_MEMORY asked for:
-// processors to keep busy, and MB to take. Neither is done.
+// Stress returns the values of PODINFO_STRESS_CPU, in processors, and
+// PODINFO_STRESS_MEMORY, in MB. The server neither uses the processors nor
+// allocates the memory.
 func (s *Server) Stress() (cpu, memory int) { return s.stress.CPU, s.stress.Memory }
 
-// stopping is how long the end of the test waits for what does not end by
-// itself.
+// stopping is how long the end of the test waits for handlers and goroutines.
 const stopping = 10 * time.Second
 
-// close ends everything at once: who still waits for the server does so in
-// vain.
+// close stops the server without a grace period: it cuts the requests in flight.
 func (s *Server) close() {
 	s.mu.Lock()
 	for _, c := range s.conns {
@@ -375,14 +373,14 @@ func (s *Server) close() {
 	s.transport.CloseIdleConnections()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.App.Drain(now) // its error is about the requests it cuts
+	s.App.Drain(now) // the error counts the requests that were cut
 	ctx, cancel := context.WithTimeout(context.Background(), stopping)
 	defer cancel()
 	if err := s.App.Stop(ctx); err != nil {
 		s.t.Errorf("podinfotest: stop: %v", err)
 	}
 	if left := s.record.wait(ctx); len(left) > 0 {
-		s.t.Errorf("podinfotest: these are still being handled %v after the server was closed:\n%v", stopping, left)
+		s.t.Errorf("podinfotest: handlers have not returned %v after the server was closed:\n%v", stopping, left)
 	}
 	s.transport.CloseIdleConnections()
 }

@@ -27,31 +27,31 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// What is kept of the requests.
+// Limits of the record.
 const (
-	maxRequests = 10_000   // the last ones
-	maxBody     = 64 << 10 // bytes of one
-	maxBodies   = 32 << 20 // bytes of all
+	maxRequests = 10_000   // the latest are kept
+	maxBody     = 64 << 10 // bytes of one body
+	maxBodies   = 32 << 20 // bytes of all bodies
 )
 
 const recorderName = "podinfotest"
 
-// recorder writes down every request and call. It is the outermost middleware,
-// so that what it sees is what goes over the wire.
+// recorder records every request and call. It is the outermost middleware, so
+// that it sees what the client sends and receives.
 type recorder struct {
 	prefix  string
 	replies *replies
-	exact   bool // the clock is a bubble's
+	exact   bool // the clock is that of a bubble
 
 	mu      sync.Mutex
 	all     []*Request
-	dropped int
-	bodies  int           // bytes kept
-	pending int           // requests and calls being handled
-	changed chan struct{} // closed when something of the above changes
+	dropped int           // number of requests that are no longer kept
+	bodies  int           // bytes of all bodies that are kept
+	pending int           // number of requests and calls being handled
+	changed chan struct{} // closed when a field above changes
 	waiters map[*waiter]struct{}
-	numbers map[string]int // of connections, by the client's address
-	opened  int            // connections
+	numbers map[string]int // number of the latest connection from a client's address
+	opened  int            // number of connections
 }
 
 func newRecorder() *recorder {
@@ -60,14 +60,13 @@ func newRecorder() *recorder {
 
 // Info describes the module.
 func (*recorder) Info() registry.Info {
-	return registry.Info{Name: recorderName, Doc: "Record what arrives.", Phase: registry.Edge, Before: "recovery"}
+	return registry.Info{Name: recorderName, Doc: "Record requests and calls.", Phase: registry.Edge, Before: "recovery"}
 }
 
-// Provision keeps the prefix.
+// Provision stores the prefix.
 func (m *recorder) Provision(h *registry.Host) error { m.prefix = h.Prefix(); return nil }
 
-// number makes l number its connections. A client's address means the latest
-// connection from it.
+// number returns l, with its connections numbered.
 func (m *recorder) number(l net.Listener) net.Listener { return &numbering{l, m} }
 
 type numbering struct {
@@ -86,7 +85,7 @@ func (l *numbering) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// change calls f and wakes who waits for a change.
+// change calls f and wakes the goroutines that wait for a change.
 func (m *recorder) change(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +94,7 @@ func (m *recorder) change(f func()) {
 	m.changed = make(chan struct{})
 }
 
-// begin enters a request.
+// begin adds a request to the record.
 func (m *recorder) begin(r *Request, remote string) {
 	m.change(func() {
 		r.Conn, r.At, r.exact = m.numbers[remote], time.Now(), m.exact
@@ -115,7 +114,7 @@ func (m *recorder) begin(r *Request, remote string) {
 	})
 }
 
-// end enters how a request ended.
+// end marks a request as done, after f has set its result.
 func (m *recorder) end(r *Request, f func()) {
 	m.change(func() {
 		f()
@@ -128,16 +127,16 @@ func (m *recorder) end(r *Request, f func()) {
 	})
 }
 
-// waiter waits for n requests that a pattern is about to arrive, or to be
+// waiter waits until n requests that match a pattern have arrived, or have been
 // answered.
 type waiter struct {
 	pattern
 	answered bool
 	n, have  int
-	enough   chan struct{} // closed when there are as many
+	enough   chan struct{} // closed when have reaches n
 }
 
-// count tells the waiters of a request. It is for those who hold mu.
+// count adds by to the waiters that r matches. The caller must hold m.mu.
 func (m *recorder) count(r *Request, answered bool, by int) {
 	for w := range m.waiters {
 		if w.answered != answered || !w.matches(r.Method, r.Path) {
@@ -150,7 +149,7 @@ func (m *recorder) count(r *Request, answered bool, by int) {
 	}
 }
 
-// await makes a waiter, who counts what there is already.
+// await returns a new waiter, which has counted the requests in the record.
 func (m *recorder) await(p pattern, answered bool, n int) *waiter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,7 +167,7 @@ func (m *recorder) await(p pattern, answered bool, n int) *waiter {
 	return w
 }
 
-// leave is for a waiter who waits no more, and says how many there were.
+// leave removes a waiter and returns its count.
 func (m *recorder) leave(w *waiter) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -176,12 +175,13 @@ func (m *recorder) leave(w *waiter) int {
 	return w.have
 }
 
-// keep appends to a body what there is room for. whole is that it ends there.
+// keep appends b to a request's body, as far as the limits allow. whole says that
+// the body ends with b.
 func (m *recorder) keep(r *Request, b []byte, whole bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := max(0, min(len(b), maxBody-len(r.Body), maxBodies-m.bodies))
-	if r.dropped { // nobody will look at it
+	if r.dropped {
 		n = 0
 	}
 	r.Body = append(r.Body, b[:n]...)
@@ -190,7 +190,7 @@ func (m *recorder) keep(r *Request, b []byte, whole bool) {
 	r.BodyCut = r.lost
 }
 
-// find returns copies of those that a pattern is about.
+// find returns copies of the requests that match a pattern.
 func (m *recorder) find(p pattern) Requests {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -205,15 +205,15 @@ func (m *recorder) find(p pattern) Requests {
 	return out
 }
 
-// lost is how many requests are not kept any more.
+// lost returns how many requests are no longer kept.
 func (m *recorder) lost() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.dropped
 }
 
-// wait waits until nothing is being handled, and returns what still is when
-// ctx is done.
+// wait waits until no request is being handled. If ctx ends first, it returns the
+// requests that still are.
 func (m *recorder) wait(ctx context.Context) (left Requests) {
 	for {
 		m.mu.Lock()
@@ -230,7 +230,7 @@ func (m *recorder) wait(ctx context.Context) (left Requests) {
 	}
 }
 
-// below is a path without the server's prefix.
+// below returns a path without the server's prefix.
 func (m *recorder) below(path string) string {
 	rest, ok := strings.CutPrefix(path, m.prefix)
 	if !ok || m.prefix == "" {
@@ -241,7 +241,7 @@ func (m *recorder) below(path string) string {
 
 type requestKey struct{}
 
-// FaultInjected notes which rule hit a request.
+// FaultInjected records the rule that hit a request.
 func (m *recorder) FaultInjected(ctx context.Context, fault string) {
 	m.hit(ctx, strings.TrimPrefix(fault, "faults/"))
 }
@@ -263,7 +263,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 	m.begin(rec, r.RemoteAddr)
 	w := &writer{ResponseWriter: rw.(negroni.ResponseWriter), m: m, rec: rec, r: r}
 	w.Before(func(negroni.ResponseWriter) {
-		if status := w.Status(); status >= 200 { // those before it only announce it
+		if status := w.Status(); status >= 200 { // 1xx precedes the final status
 			w.note(status)
 		}
 	})
@@ -274,7 +274,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 				return
 			}
 			rec.settle()
-			if rec.late { // the end of the context is not the client's then
+			if rec.late { // the server ended the context, not the client
 				r = r.WithContext(context.WithoutCancel(r.Context()))
 			}
 			rec.Status = record.Outcome(w, r, returned)
@@ -290,9 +290,9 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 	returned = true
 }
 
-// read records the body of r. One whose length is known and not large is read
-// at once, so that it is seen even if no handler reads it. Of others, which a
-// client may send for as long as it likes, that is seen which handlers read.
+// read records the body of r. A body with a known, small length is read
+// immediately, so that it is recorded even if no handler reads it. Other bodies
+// may never end, so only the part that handlers read is recorded.
 func (m *recorder) read(rec *Request, r *http.Request) {
 	body, length := r.Body, r.ContentLength
 	if length == 0 {
@@ -307,8 +307,8 @@ func (m *recorder) read(rec *Request, r *http.Request) {
 	m.keep(rec, b[:n], err == nil)
 	m.expire(rec, err)
 	again := io.Reader(bytes.NewReader(b[:n]))
-	if err != nil { // the client broke off: so it does for who reads
-		again = io.MultiReader(again, broken{err})
+	if err != nil { // the handler gets the error that ended the body
+		again = io.MultiReader(again, failing{err})
 	}
 	r.Body = struct {
 		io.Reader
@@ -316,23 +316,24 @@ func (m *recorder) read(rec *Request, r *http.Request) {
 	}{again, body}
 }
 
-// expire notes that the server waits no longer for a body.
+// expire records that the server's read timeout ended the body.
 func (m *recorder) expire(rec *Request, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		m.change(func() { rec.late = true })
 	}
 }
 
-type broken struct{ err error }
+// failing is a reader that fails.
+type failing struct{ err error }
 
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// tee records what is read.
+// tee records what is read from a body.
 type tee struct {
 	io.ReadCloser
 	m    *recorder
 	rec  *Request
-	left int64 // to be read, negative when that is not known
+	left int64 // bytes that remain to be read; negative if the length is unknown
 }
 
 func (t *tee) Read(b []byte) (int, error) {
@@ -343,22 +344,22 @@ func (t *tee) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// writer notes the answer before the client can see it.
+// writer records the response's status and header before the client can see them.
 type writer struct {
 	negroni.ResponseWriter
 	m     *recorder
 	rec   *Request
 	r     *http.Request
-	taken bool // over by a handler that speaks something else
+	taken bool // a handler has taken over the connection to speak another protocol
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the convention of http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush sends what was written.
+// Flush implements http.Flusher.
 func (w *writer) Flush() { http.NewResponseController(w.ResponseWriter).Flush() }
 
-// note enters the status and the header that are about to be sent.
+// note records the status and the header that are about to be sent.
 func (w *writer) note(status int) {
 	w.m.change(func() {
 		w.rec.Status, w.rec.Reply = status, w.Header().Clone()
@@ -367,7 +368,8 @@ func (w *writer) note(status int) {
 	})
 }
 
-// Hijack is what a WebSocket does, and a fault that cuts the connection.
+// Hijack implements http.Hijacker. WebSockets use it, and faults that cut the
+// connection.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
@@ -378,7 +380,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		status = http.StatusSwitchingProtocols
 	}
 	w.note(status)
-	w.m.change(w.rec.finish) // the handler may wait until the client has closed too
+	w.m.change(w.rec.finish) // the handler itself may return much later
 	return conn, rw, nil
 }
 
@@ -390,7 +392,7 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 		rec.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	if msg, ok := call.Request.(proto.Message); ok {
-		rec.Message = proto.Clone(msg) // handlers may change it
+		rec.Message = proto.Clone(msg) // a handler may change the original
 	}
 	m.begin(rec, call.Peer())
 	defer func() {
@@ -400,13 +402,13 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 		})
 	}()
 	ctx = context.WithValue(ctx, requestKey{}, rec)
-	if w, ok := call.Client.(wire); ok {
+	if w, ok := call.Client.(breaker); ok {
 		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies}
 	}
 	return next(ctx)
 }
 
-// retryInfo is when an error tells to come back, nil when it does not.
+// retryInfo returns the delay of an error's RetryInfo, nil if it has none.
 func retryInfo(err error) *time.Duration {
 	if e, ok := errors.AsType[*rpc.Error](err); ok && e.Details != nil && e.Details.RetryDelay != nil {
 		return e.Details.RetryDelay
@@ -420,27 +422,29 @@ func retryInfo(err error) *time.Duration {
 	return nil
 }
 
-// wire is what package faults wants of a call's Client.
-type wire interface {
+// breaker is the interface of a call's Client that the faults module uses.
+type breaker interface {
 	SetTrailer(name, value string)
 	GoAway(why string)
 	Reset()
 	Close()
 }
 
-// naming notes the steps that are no fault, of which nobody else tells.
+// naming records the steps that are not faults. The faults module reports only
+// faults.
 type naming struct {
 	rpc.Client
-	wire
+	breaker
 	hit     func(rule string)
 	replies *replies
 }
 
-// SetTrailer names the rules that hit.
+// SetTrailer records the rule of a step that lets the call pass, and sets any
+// other trailer.
 func (n *naming) SetTrailer(name, value string) {
 	if s, rule, ok := n.replies.hit(value); ok && rule == value && s.passes() {
 		n.hit(rule)
 		return
 	}
-	n.wire.SetTrailer(name, value)
+	n.breaker.SetTrailer(name, value)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
-// However much arrives, only so much of it is kept.
+// The record keeps a limited number of requests and bytes.
 func TestRecordIsBounded(t *testing.T) {
 	m := newRecorder()
 	body := bytes.Repeat([]byte("x"), 2*maxBody)
@@ -38,22 +38,22 @@ func TestRecordIsBounded(t *testing.T) {
 	}
 }
 
-// Requests that overlap are no gap apart.
+// The gap between requests that overlap is 0.
 func TestOverlap(t *testing.T) {
 	rs := Requests{{At: time.Unix(0, 0), ended: time.Unix(9, 0), Done: true, exact: true}, {At: time.Unix(5, 0)}}
 	if rs.early(1, 0) || !rs.early(1, 1) {
-		t.Error("not 0")
+		t.Error("the gap is not 0")
 	}
 }
 
-// Over real time a request is too early only when nothing that the server may
-// have seen late explains it. In a bubble nothing is late.
+// Over real time a request is too early only if no delay of the server explains
+// it. In a bubble the server has no delay.
 func TestEarly(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	next := Request{At: at(10)}
 	for what, c := range map[string]struct {
 		before Request
-		wait   int // that the client may have kept to, over real time
+		wait   int // the longest time that the client may have waited, over real time
 	}{
 		"answered":            {Request{At: at(0), answered: at(6), ended: at(8), Status: 503, Done: true}, 4},
 		"cut":                 {Request{At: at(0), ended: at(8), Status: 444, Done: true}, 2},
@@ -68,7 +68,7 @@ func TestEarly(t *testing.T) {
 				c.wait = 2
 			}
 			if exact && !c.before.Done {
-				continue // its end is now
+				continue // its end is the time now
 			}
 			rs := Requests{c.before, next}
 			if wait := time.Duration(c.wait) * time.Second; rs.early(1, wait) || !rs.early(1, wait+1) {
@@ -78,7 +78,7 @@ func TestEarly(t *testing.T) {
 	}
 }
 
-// Waiters count what is kept, as it comes and goes.
+// Waiters count the requests in the record, which come and go.
 func TestWaiters(t *testing.T) {
 	m := newRecorder()
 	enough := func(w *waiter) bool {
@@ -100,28 +100,28 @@ func TestWaiters(t *testing.T) {
 	first := send("/a")
 	end(send("/b"))
 	end(first)
-	for range maxRequests { // these push it out
+	for range maxRequests { // these push the first one out
 		end(send("/b"))
 	}
 	second := send("/a")
 	if enough(arrived) || enough(answered) {
-		t.Error("what is not kept counts")
+		t.Error("a request that is no longer kept counts")
 	}
 	third := send("/a")
 	end(second)
 	if !enough(arrived) || enough(answered) {
-		t.Error("two have arrived, and one is answered")
+		t.Error("two have arrived, and one has been answered")
 	}
 	end(third)
 	if !enough(answered) || !enough(m.await(p, true, 2)) || !enough(m.await(p, false, 0)) || len(m.waiters) != 0 {
-		t.Error("two are answered")
+		t.Error("two have been answered")
 	}
 	if w := m.await(p, true, 3); m.leave(w) != 2 || len(m.waiters) != 0 {
-		t.Error("who has left is still counted for")
+		t.Error("a waiter that has left still counts")
 	}
 }
 
-// BenchmarkWait is a wait for all requests that are kept.
+// BenchmarkWait waits for as many requests as are kept.
 func BenchmarkWait(b *testing.B) {
 	for b.Loop() {
 		m := newRecorder()

@@ -14,12 +14,12 @@ import (
 
 const repliesName = "podinfotest-replies"
 
-// replies is the innermost middleware, behind faults: it gives the answers
-// that scripts have of their own, and serves the paths that only scripts know.
+// replies is the innermost middleware, inside the faults module. It sends the
+// responses that scripts define, and serves the paths that only scripts use.
 type replies struct {
 	host   *registry.Host
 	record *recorder
-	header string // that names the rules that hit
+	header string // response header that names the rules that hit
 
 	mu     sync.Mutex
 	steps  map[string]Step // by the rule's name
@@ -28,7 +28,7 @@ type replies struct {
 
 // Info describes the module.
 func (*replies) Info() registry.Info {
-	return registry.Info{Name: repliesName, Doc: "Answer as scripts say.", Phase: registry.Fault}
+	return registry.Info{Name: repliesName, Doc: "Send the responses that scripts define.", Phase: registry.Fault}
 }
 
 // Provision finds the recorder.
@@ -38,14 +38,14 @@ func (m *replies) Provision(h *registry.Host) (err error) {
 	return err
 }
 
-// Routes are the paths of scripts that nobody else serves.
+// Routes declares the paths of scripts that no other module serves.
 func (m *replies) Routes() []registry.Route {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.routes)
 }
 
-// replace takes the steps of a script in place of those of the one before it.
+// replace replaces the steps of a script.
 func (m *replies) replace(old, steps map[string]Step) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,7 +61,7 @@ func (m *replies) replace(old, steps map[string]Step) {
 	m.steps = all
 }
 
-// hit is the step of the rules that hit a request, if one has.
+// hit returns the step that one of the rules belongs to, and that rule.
 func (m *replies) hit(rules string) (Step, string, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,14 +73,14 @@ func (m *replies) hit(rules string) (Step, string, bool) {
 	return Step{}, "", false
 }
 
-// ServeHTTP answers for the handler if the step says so.
+// ServeHTTP responds in place of the handler if the step has a response.
 func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	s, rule, ok := m.hit(w.Header().Get(m.header))
 	if !ok {
 		next(w, r)
 		return
 	}
-	if s.passes() { // nobody else tells, as it is no fault
+	if s.passes() { // the faults module reports only faults
 		m.record.hit(r.Context(), rule)
 		w.Header().Del(m.header)
 	}
@@ -95,14 +95,14 @@ func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 	w.Write([]byte(s.reply.body))
 }
 
-// answer is the handler of the paths that only scripts know.
-func answer(w http.ResponseWriter, _ *http.Request) {
+// respond is the handler of the paths that only scripts use.
+func respond(w http.ResponseWriter, _ *http.Request) {
 	reply.JSON(w, http.StatusOK, map[string]string{"status": "OK"})
 }
 
-// route serves a path for the methods that nothing else does. It is for those
-// who hold mu.
-func (s *Server) route(p pattern) error {
+// routeLocked serves a path for the methods that no module serves. The caller
+// must hold s.mu.
+func (s *Server) routeLocked(p pattern) error {
 	path, some := p.path.String(), false
 	loose := strings.Contains(path, "*")
 	for _, rt := range s.App.Mounted() {
@@ -120,16 +120,16 @@ func (s *Server) route(p pattern) error {
 	case loose && some:
 		return nil
 	case loose:
-		return fmt.Errorf("no route matches")
+		return fmt.Errorf("no route matches: remove the wildcard to add a route")
 	}
-	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: answer})
+	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: respond})
 	if some {
-		return nil // the script has something to be about, also without the other methods
+		return nil // the script matches requests even without the other methods
 	}
 	return err
 }
 
-// add serves one more path.
+// add adds a route.
 func (m *replies) add(rt registry.Route) error {
 	m.mu.Lock()
 	m.routes = append(m.routes, rt)

@@ -16,10 +16,10 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// Request is a request or call as it arrived, and how it was answered.
+// Request is a request or call as it arrived, and its response.
 type Request struct {
 	At    time.Time // when its header had been read
-	Conn  int       // which connection it came on, counted from 1
+	Conn  int       // number of its connection, from 1
 	Proto string    // HTTP/1.1, HTTP/2.0 or gRPC
 	RPC   bool
 
@@ -27,38 +27,39 @@ type Request struct {
 	Path    string // below the server's prefix, or "/service/method"
 	Query   string // without the question mark
 	Host    string
-	Header  http.Header   // of a call its metadata, with names as HTTP writes them
+	Header  http.Header   // of a call its metadata, with the names in HTTP's spelling
 	Body    []byte        // of a request, at most 64 KiB
-	BodyCut bool          // Body is not all of it: it was longer, or the handler left some of it unread
-	Message proto.Message // of a unary call, as it came
+	BodyCut bool          // Body is incomplete: it was longer, or handlers did not read all of it
+	Message proto.Message // of a unary call, as it arrived
 
-	// Status is what the client saw: 444 (record.StatusCut) when the
-	// connection broke before the whole reply, 499 (record.StatusClientLeft)
-	// when the client left before it, 101 for a WebSocket, and 0 while there is
-	// none yet. What the server answers when it has waited for a body as long as
-	// it does may not reach the client: its time to answer is over too.
+	// Status is the status that the client received: 444 (record.StatusCut) if
+	// the connection broke before the end of the response, 499
+	// (record.StatusClientLeft) if the client left before the response, 101 for
+	// a WebSocket, and 0 while there is no response. A response that the server
+	// sends after it has waited for a body until its timeout may not reach the
+	// client.
 	Status int
-	Code   codes.Code    // of a call, once it is Done
-	Reply  http.Header   // of the answer, as the handlers set it
-	Left   bool          // the client left before the end of the answer
-	Took   time.Duration // from At to the end of the handler, or to when the connection was cut
-	Done   bool          // it has ended
-	Rules  []string      // which hit it, also those of steps that let it pass
+	Code   codes.Code    // of a call; valid when Done is true
+	Reply  http.Header   // the response's header, as handlers set it
+	Left   bool          // the client left before the end of the response
+	Took   time.Duration // from At until the handler returned or the connection was cut
+	Done   bool          // the request has ended
+	Rules  []string      // rules that hit it, including steps that let it pass
 
-	ended    time.Time      // what Took counts to
-	answered time.Time      // before the client could see anything of the answer
-	exact    bool           // the times are a bubble's, in which nobody is late
-	retry    *time.Duration // when to come back, as a call was told
-	dropped  bool           // it is not kept any more
-	late     bool           // the server waited for the body as long as it does
-	lost     bool           // not all that was read of the body is in Body
+	ended    time.Time      // the end of Took
+	answered time.Time      // before the client could see a part of the response
+	exact    bool           // the times are those of a bubble, where nothing is late
+	retry    *time.Duration // the delay of the RetryInfo that a call received
+	dropped  bool           // it is no longer in the record
+	late     bool           // the server's timeout ended the body
+	lost     bool           // Body lacks a part that was read
 	whole    bool           // the body was read to its end
 }
 
-// settle notes how much of the body there is.
+// settle sets BodyCut.
 func (r *Request) settle() { r.BodyCut = r.lost || !r.whole }
 
-// end is when the request was over; now, while it is not.
+// end returns when the request ended, or the time now if it has not.
 func (r *Request) end() time.Time {
 	if r.ended.IsZero() {
 		return time.Now()
@@ -66,8 +67,9 @@ func (r *Request) end() time.Time {
 	return r.ended
 }
 
-// waiting is when the client can first have begun to wait. Over real time a busy
-// server may see late that a client had its answer, or has left.
+// waiting returns the earliest time at which the client can have begun to wait.
+// Over real time a busy server may notice late that a client had the response or
+// has left.
 func (r *Request) waiting() time.Time {
 	switch {
 	case r.exact:
@@ -80,7 +82,7 @@ func (r *Request) waiting() time.Time {
 	return r.end()
 }
 
-// finish notes that the request is over, once.
+// finish sets the end of the request, unless it is set.
 func (r *Request) finish() {
 	if r.ended.IsZero() {
 		r.ended = time.Now()
@@ -88,8 +90,8 @@ func (r *Request) finish() {
 	}
 }
 
-// answer says how the request was answered.
-func (r *Request) answer() string {
+// result describes the response, as WantAnswers writes it.
+func (r *Request) result() string {
 	var s string
 	switch {
 	case r.RPC && r.Done:
@@ -109,32 +111,33 @@ func (r *Request) answer() string {
 	return s
 }
 
-// Requests are requests in the order of their arrival, such as the attempts of
-// a client that retries.
+// Requests are requests in the order in which they arrived, such as the attempts
+// of a client that retries.
 type Requests []Request
 
-// Requests returns what has arrived for a path: "/api/pay", "POST /api/pay",
-// "/orders/{id}", "/api/*", "/echo.EchoService/Echo", or "*" for all. The last
-// 10,000 are kept. Calls of an RPC that the server does not have are not among
-// them: it answers Unimplemented and does not hand them on.
+// Requests returns the requests and calls that have arrived for a path:
+// "/api/pay", "POST /api/pay", "/orders/{id}", "/api/*",
+// "/echo.EchoService/Echo", or "*" for all. The server keeps the latest 10,000.
+// Calls of an RPC that the server does not have fail with Unimplemented and are
+// not recorded.
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
 	out := s.record.find(s.pattern(path))
 	if n := s.record.lost(); n > 0 {
-		s.t.Logf("podinfotest: the first %d requests to the server are not kept any more", n)
+		s.t.Logf("podinfotest: the first %d requests to the server are no longer kept", n)
 	}
 	return out
 }
 
-// WaitRequests waits until at least n requests have arrived for a path, as of
-// Requests, and returns them. It is woken by the n-th, and ends the test when
-// ctx ends first, or when n is more than are kept.
+// WaitRequests waits until at least n requests have arrived for a path, and
+// returns them like [Server.Requests]. It ends the test if ctx ends first, or if
+// n is above the number of requests that are kept.
 func (s *Server) WaitRequests(ctx context.Context, path string, n int) Requests {
 	s.t.Helper()
 	return s.waitFor(ctx, path, n, false)
 }
 
-// WaitAnswered is WaitRequests for requests that are answered: their handlers
+// WaitAnswered is like WaitRequests, and waits until the handlers of n requests
 // have returned.
 func (s *Server) WaitAnswered(ctx context.Context, path string, n int) Requests {
 	s.t.Helper()
@@ -148,7 +151,7 @@ func (s *Server) waitFor(ctx context.Context, path string, n int, answered bool)
 		what = "answered"
 	}
 	if n > maxRequests {
-		s.t.Fatalf("podinfotest: %s: a wait for %d requests, and the last %d are kept", path, n, maxRequests)
+		s.t.Fatalf("podinfotest: %s: cannot wait for %d requests, because only the latest %d are kept", path, n, maxRequests)
 	}
 	w := s.record.await(p, answered, n)
 	select {
@@ -160,8 +163,9 @@ func (s *Server) waitFor(ctx context.Context, path string, n int, answered bool)
 	return s.record.find(p)
 }
 
-// Gaps are the times between the end of each request and the arrival of the
-// next: what a client that retries waits. Those of requests that overlap are 0.
+// Gaps returns the times between the end of each request and the arrival of the
+// next, which is how long a client waits before a retry. The gap of requests that
+// overlap is 0.
 func (rs Requests) Gaps() []time.Duration {
 	var out []time.Duration
 	for i := 1; i < len(rs); i++ {
@@ -170,7 +174,7 @@ func (rs Requests) Gaps() []time.Duration {
 	return out
 }
 
-// Peak is the largest number of requests that were handled at once.
+// Peak returns the largest number of requests that were handled at the same time.
 func (rs Requests) Peak() int {
 	type change struct {
 		at time.Time
@@ -184,7 +188,7 @@ func (rs Requests) Peak() int {
 		if c := x.at.Compare(y.at); c != 0 {
 			return c
 		}
-		return x.by - y.by // one that ends makes room for one that begins
+		return x.by - y.by // a request that ends precedes one that begins at the same time
 	})
 	now, peak := 0, 0
 	for _, c := range changes {
@@ -194,7 +198,7 @@ func (rs Requests) Peak() int {
 	return peak
 }
 
-// Connections is the number of connections that the requests came on.
+// Connections returns how many connections the requests used.
 func (rs Requests) Connections() int {
 	seen := map[int]bool{}
 	for _, r := range rs {
@@ -203,7 +207,7 @@ func (rs Requests) Connections() int {
 	return len(seen)
 }
 
-// Values are the values of a header, one of each request, "" for none.
+// Values returns the value of a header for each request, "" if it is not set.
 func (rs Requests) Values(header string) []string {
 	var out []string
 	for _, r := range rs {
@@ -212,29 +216,29 @@ func (rs Requests) Values(header string) []string {
 	return out
 }
 
-// String is a table, with times that count from the first request.
+// String returns a table of the requests. Times count from the first request.
 func (rs Requests) String() string { return rs.table(0, len(rs)) }
 
-// Of a long table a failure shows some rows about the one that matters.
+// A failure shows only some rows of a long table.
 const (
 	rowsShown  = 20
 	rowsBefore = rowsShown / 2
 )
 
-// around is the table about a place.
+// around returns the rows of the table around one of them.
 func (rs Requests) around(at int) string {
 	from := max(0, min(at-rowsBefore, len(rs)-rowsShown))
 	return rs.table(from, min(len(rs), from+rowsShown))
 }
 
-// table is the rows of some of the requests.
+// table returns the rows of some of the requests.
 func (rs Requests) table(from, to int) string {
 	if len(rs) == 0 {
 		return "  no requests"
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  #\tat\tgap\trequest\tconn\tanswer\ttook\trules")
+	fmt.Fprintln(w, "  #\tat\tgap\trequest\tconn\tresponse\ttook\trules")
 	gaps := rs.Gaps()
 	for i := from; i < to; i++ {
 		r, gap, took := &rs[i], "", "…"
@@ -245,7 +249,7 @@ func (rs Requests) table(from, to int) string {
 			took = brief(r.Took)
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", i+1, brief(r.At.Sub(rs[0].At)), gap,
-			strings.TrimSpace(r.Method+" "+r.Path), r.Conn, r.answer(), took, strings.Join(r.Rules, " "))
+			strings.TrimSpace(r.Method+" "+r.Path), r.Conn, r.result(), took, strings.Join(r.Rules, " "))
 	}
 	w.Flush()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
@@ -261,7 +265,7 @@ func (rs Requests) table(from, to int) string {
 	return strings.Join(lines, "\n")
 }
 
-// brief is a duration to three digits or so.
+// brief formats a duration with about three digits.
 func brief(d time.Duration) string {
 	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
 		if d.Abs() >= unit {

@@ -27,7 +27,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// attempts sends a request each so long after the one before.
+// attempts sends requests with these gaps between them.
 func attempts(t *testing.T, srv *Server, gaps []time.Duration, edit func(i int, r *http.Request)) Requests {
 	t.Helper()
 	for i, gap := range append([]time.Duration{0}, gaps...) {
@@ -54,11 +54,11 @@ func TestTable(t *testing.T) {
 		srv.Script("/api/pay", Fail(503, 1), Delay(1500*time.Millisecond), Reset())
 		got := attempts(t, srv, []time.Duration{time.Second, 2 * time.Second, 10 * time.Minute}, nil).String()
 		want := strings.Join([]string{
-			"  #  at       gap    request        conn  answer  took  rules",
-			"  1  0s              POST /api/pay  1     503     0s    script1.1.503",
-			"  2  1s       1s     POST /api/pay  1     200     1.5s  script1.2.delay",
-			"  3  4.5s     2s     POST /api/pay  1     cut     0s    script1.3.reset",
-			"  4  10m4.5s  10m0s  POST /api/pay  2     200     0s",
+			"  #  at       gap    request        conn  response  took  rules",
+			"  1  0s              POST /api/pay  1     503       0s    script1.1.503",
+			"  2  1s       1s     POST /api/pay  1     200       1.5s  script1.2.delay",
+			"  3  4.5s     2s     POST /api/pay  1     cut       0s    script1.3.reset",
+			"  4  10m4.5s  10m0s  POST /api/pay  2     200       0s",
 		}, "\n")
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -66,7 +66,7 @@ func TestTable(t *testing.T) {
 	})
 }
 
-// Each assertion passes what it should and says what is wrong with the rest.
+// Each assertion accepts what it should, and says what is wrong otherwise.
 func TestAssertions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -77,22 +77,22 @@ func TestAssertions(t *testing.T) {
 		})
 		for what, c := range map[string]struct {
 			f    func(testing.TB)
-			want string // "" for no complaint
+			want string // "" for no failure
 		}{
 			"count":          {func(t testing.TB) { rs.WantCount(t, 3) }, ""},
 			"count off":      {func(t testing.TB) { rs.WantCount(t, 4) }, "3 requests, want 4"},
 			"answers":        {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200") }, ""},
-			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, "request 1 was answered 429, want 200"},
+			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, "request 1: got 429, want 200"},
 			"answers fewer":  {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200", "200") }, "3 requests, want 4"},
 			"answers more":   {func(t testing.TB) { rs.WantAnswers(t, "429", "503") }, "3 requests, want 2"},
 			"gaps":           {func(t testing.TB) { rs.WantGaps(t, 2*time.Second, 4*time.Second) }, ""},
-			"gaps short":     {func(t testing.TB) { rs.WantGaps(t, 3*time.Second, time.Minute) }, "request 2 came 2s after the one before, want 3s to 1m0s"},
-			"gaps long":      {func(t testing.TB) { rs.WantGaps(t, 0, 3*time.Second) }, "request 3 came 4s after the one before, want 0s to 3s"},
+			"gaps short":     {func(t testing.TB) { rs.WantGaps(t, 3*time.Second, time.Minute) }, "request 2 came 2s after the previous one, want 3s to 1m0s"},
+			"gaps long":      {func(t testing.TB) { rs.WantGaps(t, 0, 3*time.Second) }, "request 3 came 4s after the previous one, want 0s to 3s"},
 			"backoff":        {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second, 4*time.Second) }, ""},
-			"backoff off":    {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second, 3*time.Second) }, "request 3 came 4s after the one before, want 3s and at most 0s more"},
+			"backoff off":    {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second, 3*time.Second) }, "request 3 came 4s after the previous one, want 3s and at most 0s more"},
 			"backoff number": {func(t testing.TB) { rs.WantBackoff(t, 0, 2*time.Second) }, "2 gaps between requests, want 1"},
 			"retry after":    {func(t testing.TB) { rs.WantRetryAfter(t, 0) }, ""},
-			"none":           {func(t testing.TB) { rs[1:].WantRetryAfter(t, 0) }, "no request follows an answer with Retry-After"},
+			"none":           {func(t testing.TB) { rs[1:].WantRetryAfter(t, 0) }, "no request follows a response with Retry-After"},
 			"same":           {func(t testing.TB) { rs.WantSame(t, "Idempotency-Key") }, ""},
 			"not the same":   {func(t testing.TB) { rs.WantSame(t, "X-Attempt") }, `request 2 has X-Attempt "2", the first has "1"`},
 			"not there":      {func(t testing.TB) { rs.WantSame(t, "X-Other") }, "request 1 has no X-Other"},
@@ -111,13 +111,13 @@ func TestAssertions(t *testing.T) {
 			case c.want == "" && got != "":
 				t.Errorf("%s: %s", what, got)
 			case c.want != "" && (!strings.Contains(got, c.want) || !strings.Contains(got, "POST /api/pay") && !strings.HasSuffix(what, "none")):
-				t.Errorf("%s: %q without %q and the table", what, got, c.want)
+				t.Errorf("%s: %q, want it to contain %q and the table", what, got, c.want)
 			}
 		}
 	})
 }
 
-// A Retry-After that is a date, and one that the client did not keep to.
+// A Retry-After that is a date, and one that the client did not obey.
 func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -125,13 +125,13 @@ func TestRetryAfter(t *testing.T) {
 		srv.Script("/api/pay", Fail(503, 1).Header("Retry-After", at), Fail(503, 1).Header("Retry-After", "60"))
 		rs := attempts(t, srv, []time.Duration{30 * time.Second, 59 * time.Second}, nil)
 		rs[:2].WantRetryAfter(t, 0)
-		if got := listen(t, func(tb testing.TB) { rs.WantRetryAfter(tb, 0) }); !strings.Contains(got, "request 3 came 59s after an answer with Retry-After: 60, want 1m0s") {
+		if got := listen(t, func(tb testing.TB) { rs.WantRetryAfter(tb, 0) }); !strings.Contains(got, "request 3 came 59s after a response with Retry-After: 60, want 1m0s") {
 			t.Error(got)
 		}
 	})
 }
 
-// told is a service that says itself when to come back.
+// told is a service whose error has RetryInfo.
 type told struct {
 	pb.UnimplementedTestServiceServer
 }
@@ -144,8 +144,8 @@ func (told) EmptyCall(context.Context, *pb.Empty) (*pb.Empty, error) {
 	return nil, s.Err()
 }
 
-// A call is told by RetryInfo, by a script or by its handler. grpc-go keeps to
-// the first, which comes as its pushback too.
+// RetryInfo may come from a script or from the handler. grpc-go obeys that of the
+// script, which is also sent as pushback.
 func TestRetryInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := Config{Services: func(r grpc.ServiceRegistrar) { pb.RegisterTestServiceServer(r, told{}) }}.StartInMemory(t)
@@ -160,7 +160,7 @@ func TestRetryInfo(t *testing.T) {
 			pb.NewTestServiceClient(conn).EmptyCall(t.Context(), new(pb.Empty))
 		}
 		got := listen(t, func(tb testing.TB) { srv.Requests("/grpc.testing.TestService/*").WantRetryAfter(tb, 0) })
-		if !strings.Contains(got, "request 2 came 0s after an answer with RetryInfo: 1m0s, want 1m0s") {
+		if !strings.Contains(got, "request 2 came 0s after a response with RetryInfo: 1m0s, want 1m0s") {
 			t.Error(got)
 		}
 	})
@@ -179,7 +179,7 @@ func TestPeak(t *testing.T) {
 		if rs.Peak() != 3 || rs.Connections() != 3 {
 			t.Errorf("%d at once, %d connections\n%v", rs.Peak(), rs.Connections(), rs)
 		}
-		if got := listen(t, func(tb testing.TB) { rs.WantPeak(tb, 2) }); !strings.Contains(got, "3 requests at once, want at most 2") {
+		if got := listen(t, func(tb testing.TB) { rs.WantPeak(tb, 2) }); !strings.Contains(got, "3 requests at the same time, want at most 2") {
 			t.Error(got)
 		}
 	})
@@ -207,7 +207,7 @@ func TestWaiting(t *testing.T) {
 	})
 }
 
-// A failure about one of many requests shows those about it.
+// A failure shows the requests around the one that it is about.
 func TestLongTable(t *testing.T) {
 	rs := make(Requests, 1000)
 	for i := range rs {
@@ -215,15 +215,15 @@ func TestLongTable(t *testing.T) {
 	}
 	rs[499].Status = 503
 	for want, f := range map[string]func(testing.TB){
-		"request 500 was answered 503, want 200\n": func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
-		"\n  … 489 more\n  490":                    func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
-		"\n  … 491 more":                           func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
-		"1000 requests, want 999\n":                func(t testing.TB) { rs.WantCount(t, 999) },
-		"\n  … 980 more\n  981":                    func(t testing.TB) { rs.WantCount(t, 2000) },
-		"\n  20 ":                                  func(t testing.TB) { rs.WantConnections(t, 7) },
+		"request 500: got 503, want 200\n": func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"\n  … 489 more\n  490":            func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"\n  … 491 more":                   func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
+		"1000 requests, want 999\n":        func(t testing.TB) { rs.WantCount(t, 999) },
+		"\n  … 980 more\n  981":            func(t testing.TB) { rs.WantCount(t, 2000) },
+		"\n  20 ":                          func(t testing.TB) { rs.WantConnections(t, 7) },
 	} {
 		if got := listen(t, f); !strings.Contains(got, want) || strings.Count(got, "\n") > 25 {
-			t.Errorf("%q without %q", got, want)
+			t.Errorf("%q, want it to contain %q", got, want)
 		}
 	}
 	if n := strings.Count(rs.String(), "\n"); n != 1000 {
@@ -233,7 +233,7 @@ func TestLongTable(t *testing.T) {
 
 func TestWaitForMoreThanIsKept(t *testing.T) {
 	got := listen(t, func(tb testing.TB) { StartInMemory(tb).WaitAnswered(t.Context(), "/a", 10_001) })
-	if !strings.Contains(got, "/a: a wait for 10001 requests, and the last 10000 are kept") {
+	if !strings.Contains(got, "/a: cannot wait for 10001 requests, because only the latest 10000 are kept") {
 		t.Error(got)
 	}
 }

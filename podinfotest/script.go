@@ -11,27 +11,26 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// script is the rules of one Script.
+// script is the compiled form of one Script.
 type script struct {
 	pattern string
 	rules   []*scenario.Rule
 	steps   map[string]Step // by the rule's name
 }
 
-// Script says what happens to the requests for a path, attempt by attempt.
-// After the last step they are answered as usual, unless that is [Repeat].
-// path is below the server's prefix and may be of a route or an RPC that the
-// server has, or of none: then the script's OK is a small JSON body. It may
-// have a method ("POST /api/pay") and wildcards ("/orders/{id}", "/api/*",
-// "/echo.EchoService/*"). Without a method it is about every method, also those
-// that nothing serves yet, unless there is a * in it. A later script for the same
-// path takes the place of the one before; of two that are about the same request
-// the first wins.
+// Script says what happens to each attempt to request a path. After the last step
+// requests are handled normally, unless that step is [Repeat].
 //
-// Scripts are rules of the faults module, named script1.2.reset for the second
-// step of the first script, and come before those of a scenario. As with those,
-// the header X-Podinfo-Fault of an answer, or the trailer of a call, names the
-// rule.
+// path is below the server's prefix. It may name a route or an RPC of the server,
+// or no route: then the script adds one, which responds with a small JSON body.
+// It may have a method ("POST /api/pay") and wildcards ("/orders/{id}", "/api/*",
+// "/echo.EchoService/*"). Without a method and without * it matches every method,
+// including those that no module serves. A later script for the same path
+// replaces the earlier one. If two scripts match a request, the first applies.
+//
+// Scripts are rules of the faults module and precede those of a scenario. The
+// second step of the first script is a rule such as script1.2.reset. The response
+// header X-Podinfo-Fault, or the trailer of a call, names the rule.
 func (s *Server) Script(path string, steps ...Step) {
 	s.t.Helper()
 	s.needsFaults()
@@ -45,7 +44,7 @@ func (s *Server) Script(path string, steps ...Step) {
 		err = s.possible(sc)
 	}
 	if err == nil && !call {
-		err = s.route(p)
+		err = s.routeLocked(p)
 	}
 	if err == nil {
 		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == p.String() })
@@ -54,22 +53,21 @@ func (s *Server) Script(path string, steps ...Step) {
 		}
 		s.replies.replace(s.scripts[at].steps, sc.steps)
 		s.scripts[at] = sc
-		err = s.apply()
+		err = s.applyLocked()
 	}
 	if err != nil {
 		s.t.Fatalf("podinfotest: script of %s: %v", path, err)
 	}
 }
 
-// Scenario loads a scenario of faults, as text in YAML or JSON, in place of
-// the one before. Its rules come after the scripts. With another seed than
-// before it also begins the scripts again.
+// Scenario replaces the fault scenario, given as YAML or JSON. Its rules follow
+// those of the scripts. A different seed also restarts the scripts.
 func (s *Server) Scenario(text string) {
 	s.t.Helper()
 	s.load("scenario", []byte(text))
 }
 
-// ScenarioFile is Scenario for a file.
+// ScenarioFile is like Scenario, and reads a file.
 func (s *Server) ScenarioFile(name string) {
 	s.t.Helper()
 	b, err := os.ReadFile(name)
@@ -87,14 +85,14 @@ func (s *Server) load(name string, text []byte) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.given, s.seed = sc.Rules, sc.Seed
-		err = s.apply()
+		err = s.applyLocked()
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// needsFaults ends the test when there is no engine.
+// needsFaults ends the test if the faults module is not on.
 func (s *Server) needsFaults() {
 	s.t.Helper()
 	for _, m := range s.App.Modules() {
@@ -102,13 +100,13 @@ func (s *Server) needsFaults() {
 			return
 		}
 		if m.Info.Name == "faults" {
-			s.t.Fatalf("podinfotest: scripts need the stock module faults, which is %s by %s", m.State, m.Why)
+			s.t.Fatalf("podinfotest: scripts need the stock module faults, which is %s by %s: turn it on", m.State, m.Why)
 		}
 	}
 }
 
-// apply gives the engine all rules. It is for those who hold mu.
-func (s *Server) apply() error {
+// applyLocked replaces the rules of the faults module. The caller must hold s.mu.
+func (s *Server) applyLocked() error {
 	all := &scenario.Scenario{Seed: s.seed}
 	for _, sc := range s.scripts {
 		all.Rules = append(all.Rules, sc.rules...)
@@ -117,27 +115,27 @@ func (s *Server) apply() error {
 	return s.faults.Apply(all)
 }
 
-// isRPC reports whether a path is one of the server's RPCs.
+// isRPC reports whether a path matches an RPC of the server.
 func (s *Server) isRPC(p pattern) bool {
 	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && s.on("grpc-server") == nil &&
 		slices.ContainsFunc(s.grpc.ListRPCs(), func(rpc string) bool { return p.path.Match(rpc) })
 }
 
-// possible refuses what the settings would take from a script.
+// possible returns an error if the settings prevent a step of a script.
 func (s *Server) possible(sc script) error {
 	for _, step := range sc.steps {
 		switch {
 		case step.delay > s.faults.MaxDelay:
-			return fmt.Errorf("a delay of %v is more than PODINFO_FAULTS_MAX_DELAY=%v", step.delay, s.faults.MaxDelay)
+			return fmt.Errorf("a delay of %v is above PODINFO_FAULTS_MAX_DELAY=%v: raise the limit", step.delay, s.faults.MaxDelay)
 		case step.reply != nil && s.faults.Header == "-":
-			return fmt.Errorf("replies of its own need PODINFO_FAULTS_RESPONSE_HEADER")
+			return fmt.Errorf("Reply, Body and Header need PODINFO_FAULTS_RESPONSE_HEADER: do not set it to -")
 		}
 	}
 	return nil
 }
 
-// compile makes rules of steps. The first rule that hits wins, so each counts
-// only those attempts that the ones before it have let pass.
+// compile makes rules of steps. The first rule that hits applies, so each rule
+// counts only the attempts that the earlier rules have let pass.
 func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 	out := script{pattern: p.String(), steps: map[string]Step{}}
 	attempts, per, repeat, err := attemptsOf(steps, call)
@@ -153,7 +151,7 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 	if p.method != "" {
 		match.Methods = []string{p.method}
 	}
-	left := 0 // of a round
+	left := 0 // attempts in the rest of a round
 	for _, s := range attempts {
 		left += s.times
 	}
@@ -167,7 +165,7 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 		case repeat:
 			r.When = scenario.When{Cycle: true, Outcomes: slices.Concat(
 				slices.Repeat([]scenario.Outcome{scenario.Hit}, s.times), slices.Repeat([]scenario.Outcome{scenario.Pass}, left-s.times))}
-		case last && s.name == "ok" && s.delay == 0: // stays
+		case last && s.name == "ok" && s.delay == 0: // applies to all further attempts
 		default:
 			r.When.First = uint64(s.times)
 		}
@@ -178,7 +176,7 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 	return out, nil
 }
 
-// attemptsOf are the steps that are attempts, and what the others say of them.
+// attemptsOf separates the steps that are attempts from Per and Repeat.
 func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bool, err error) {
 	for i, s := range steps {
 		problem := ""
@@ -190,17 +188,17 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 			repeat = true
 			continue
 		case s.repeat:
-			problem = "Repeat has to be the last"
+			problem = "Repeat must be the last step"
 		case s.wrong != "":
 			problem = s.wrong
 		case s.times < 1:
-			problem = fmt.Sprintf("%d times, want at least 1", s.times)
+			problem = fmt.Sprintf("%d times: want at least 1", s.times)
 		case s.fault != nil && len(s.fault.Kinds()) == 0:
-			problem = s.name + " breaks nothing"
+			problem = s.name + " has no effect: set a field of the fault"
 		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(scenario.GRPCCalls) == nil):
-			problem = s.name + " is not for calls, want FailGRPC, Delay, Reset, Empty, GoAway or OK"
+			problem = s.name + " does not apply to calls: use FailGRPC, Delay, Reset, Empty, GoAway or OK"
 		case !call && s.fault != nil && s.fault.Kind(scenario.GRPCCalls) != nil && s.fault.Kind(scenario.HTTPRequests) == nil && s.fault.Kind(scenario.WebSockets) == nil:
-			problem = s.name + " is for calls, and the server has no such RPC"
+			problem = s.name + " applies only to calls, and the server has no such RPC: check the path"
 		case s.reply != nil:
 			problem = s.reply.problem()
 		}
@@ -210,7 +208,7 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 		attempts = append(attempts, s)
 	}
 	if len(attempts) == 0 {
-		return nil, "", false, errors.New("no steps")
+		return nil, "", false, errors.New("no steps: add at least one attempt")
 	}
 	return attempts, per, repeat, nil
 }

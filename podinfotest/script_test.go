@@ -26,7 +26,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// The steps of a script, in order, and what a client makes of each.
+// The steps of a script in order, and what a client gets for each.
 func TestScript(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t)
@@ -39,7 +39,7 @@ func TestScript(t *testing.T) {
 		for i, want := range []struct {
 			code  int
 			body  string
-			fails error // nil for none, errAny for one of no matter which kind
+			fails error // nil for no error, errAny for any error
 			least time.Duration
 		}{
 			{503, "later", nil, 0},
@@ -147,7 +147,7 @@ func TestScriptOfACall(t *testing.T) {
 		}
 		var trailer metadata.MD
 		if _, err := echopb.NewEchoServiceClient(conn).Echo(t.Context(), new(echopb.Message), grpc.Trailer(&trailer)); err != nil || len(trailer) > 0 {
-			t.Errorf("%v, %v: a step that lets pass is no fault", trailer, err)
+			t.Errorf("%v, %v: a step that lets the call pass must not be reported as a fault", trailer, err)
 		}
 	})
 }
@@ -184,14 +184,14 @@ func TestRepeatAndPer(t *testing.T) {
 			t.Error(c.path, diff)
 		}
 	}
-	srv.Script("GET /version", Fail(500, 1)) // from the beginning, in place of the one before
+	srv.Script("GET /version", Fail(500, 1)) // replaces the first script and starts again
 	if diff := cmp.Diff([]int{500, 200, 200}, codes(3, "/version", "")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// A script without a method is about all methods: those of the route, those
-// that it lacks, and those that an earlier script with a method left.
+// A script without a method matches all methods: those of the route, those that
+// the route lacks, and those that an earlier script with a method does not match.
 func TestMethods(t *testing.T) {
 	srv := StartInMemory(t)
 	srv.Script("/version", Fail(503, 3), OK())
@@ -249,7 +249,7 @@ func TestScenarioBehindScripts(t *testing.T) {
 	}
 }
 
-// What a call is told beside its code.
+// A failed call carries the details of its step.
 func TestDetails(t *testing.T) {
 	srv := StartInMemory(t)
 	srv.Script(echoMethod, FailGRPC(codes.ResourceExhausted, 1).Details(scenario.Details{RetryInfo: &scenario.RetryInfo{Delay: scenario.Duration(time.Second)}}))
@@ -291,7 +291,7 @@ func TestScriptOfAWebSocket(t *testing.T) {
 	})
 }
 
-// Over HTTP/2 one stream is broken, and the others on the connection are not.
+// Over HTTP/2 a step breaks one stream, and not the others of the connection.
 func TestScriptOverHTTP2(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t)
@@ -321,7 +321,7 @@ func TestScriptOverHTTP2(t *testing.T) {
 	})
 }
 
-// The attempts of many clients at once are, together, those of the script.
+// The attempts of many concurrent clients together follow the script.
 func TestScriptUnderManyClients(t *testing.T) {
 	srv := StartInMemory(t)
 	srv.Script("/api/pay", Fail(503, 100), Fail(500, 50), OK())

@@ -28,7 +28,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// both runs a test over TCP, and in memory in a bubble.
+// both runs a test over TCP, and over in-memory connections inside a bubble.
 func both(t *testing.T, f func(t *testing.T, start func(testing.TB, ...string) *Server)) {
 	t.Run("tcp", func(t *testing.T) { f(t, Start) })
 	t.Run("memory", func(t *testing.T) {
@@ -36,7 +36,7 @@ func both(t *testing.T, f func(t *testing.T, start func(testing.TB, ...string) *
 	})
 }
 
-// get is the status and body of a reply, or the error.
+// get returns the status and the body of the response to a GET.
 func get(c *http.Client, url string) (int, string, error) {
 	res, err := c.Get(url)
 	if err != nil {
@@ -106,7 +106,7 @@ func TestServesEachProtocol(t *testing.T) {
 	})
 }
 
-// Two servers, side by side, each as it was told.
+// Two servers run at the same time, each with its own settings and script.
 func TestIsolated(t *testing.T) {
 	for _, color := range []string{"#111111", "#222222"} {
 		t.Run(color, func(t *testing.T) {
@@ -124,8 +124,7 @@ func TestIsolated(t *testing.T) {
 	}
 }
 
-// A client of one server does not come to it for another, unless it is told
-// how: then it comes to the other.
+// A client of one server can connect to another one only after Reach.
 func TestSeveralServers(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		a, b, c := start(t), start(t), start(t)
@@ -134,7 +133,7 @@ func TestSeveralServers(t *testing.T) {
 		}
 		memory := strings.Contains(a.URL, ".test")
 		_, _, err := get(a.Client(), b.URL+"/version")
-		if refused := err != nil && strings.Contains(err.Error(), "is another server than "+a.URL+": see Server.Reach"); refused != memory {
+		if refused := err != nil && strings.Contains(err.Error(), "is not the server "+a.URL+": call Server.Reach"); refused != memory {
 			t.Error(err)
 		}
 		a.Requests("*").WantCount(t, 0)
@@ -149,14 +148,14 @@ func TestSeveralServers(t *testing.T) {
 		b.Requests("/pay").WantAnswers(t, "503")
 		c.Requests("/pay").WantAnswers(t, "404")
 		a.Requests("*").WantCount(t, 0)
-		if code, _, err := get(client, "http://shop.example/version"); code != 200 { // whatever the address
+		if code, _, err := get(client, "http://shop.example/version"); code != 200 { // any other host name
 			t.Error(err)
 		}
 		a.Requests("/version").WantCount(t, 1)
 	})
 }
 
-// The load of a gRPC client is balanced over three servers.
+// A gRPC client can balance its load over three servers.
 func TestBalancing(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		all := []*Server{start(t), start(t), start(t)}
@@ -179,7 +178,7 @@ func TestBalancing(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		waiting := func(srv *Server) bool { return len(srv.Requests(echoMethod)) == 0 }
-		for slices.ContainsFunc(all, waiting) { // the first connection is used before there are others
+		for slices.ContainsFunc(all, waiting) { // the first connection is used until the others are ready
 			if _, err := echo(ctx, conn, "x"); err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +202,7 @@ func TestRandomFaultsRepeat(t *testing.T) {
 		t.Errorf("%v, then %v", a, b)
 	}
 	if a, b := run("PODINFO_RANDOM_ERROR=true"), run("PODINFO_RANDOM_ERROR=true", "PODINFO_SEED=7"); cmp.Equal(a, b) {
-		t.Errorf("another seed gave the same: %v", a)
+		t.Errorf("two seeds give the same responses: %v", a)
 	}
 }
 
@@ -222,7 +221,7 @@ func TestExitsAreRecorded(t *testing.T) {
 	})
 }
 
-// A server's timeouts, and those of a client, on the bubble's clock.
+// The timeouts of the server and of a client use the bubble's clock.
 func TestTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -236,7 +235,7 @@ func TestTimeouts(t *testing.T) {
 				t.Error(err, time.Since(began))
 			}
 		}
-		synctest.Wait() // until the server has seen it leave
+		synctest.Wait() // until the server has noticed that the client has left
 		srv.Requests("/slow").WantAnswers(t, "client left", "200, client left")
 		client.Timeout = 0
 		conn, err := srv.DialContext(t.Context(), "tcp", "")
@@ -244,7 +243,7 @@ func TestTimeouts(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		io.Copy(io.Discard, conn) // without a request: the server's own timeout
+		io.Copy(io.Discard, conn) // no request is sent, so the server's timeout closes it
 		if d := time.Since(began); d != 10*time.Second {
 			t.Errorf("closed after %v", d)
 		}
@@ -252,7 +251,7 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
-// What is under way when a test ends does not outlive it.
+// Requests and calls in flight end with the test.
 func TestNothingIsLeft(t *testing.T) {
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t)
@@ -267,7 +266,7 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// A request that is cut is over then, also when its client does not close.
+// A request ends when it is cut, even if its client keeps the connection open.
 func TestCutEndsTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -288,10 +287,11 @@ func TestCutEndsTheRequest(t *testing.T) {
 	})
 }
 
-// endless makes the test binary wait for what never comes.
+// endless makes the test binary wait for a request that never arrives.
 const endless = "PODINFOTEST_ENDLESS"
 
-// An idle server does not move a bubble's clock on: who waits in vain is told.
+// An idle server does not advance a bubble's clock, so that the runtime reports a
+// test that waits forever.
 func TestDeadlockIsSeen(t *testing.T) {
 	if os.Getenv(endless) != "" {
 		synctest.Test(t, func(t *testing.T) { StartInMemory(t).WaitRequests(t.Context(), "/never", 1) })
@@ -306,7 +306,7 @@ func TestDeadlockIsSeen(t *testing.T) {
 	}
 }
 
-// stuck is a module whose handler goes by nothing but its own channel.
+// stuck is a module whose handler waits for a channel and ignores its context.
 type stuck struct {
 	good
 	quit chan struct{}
@@ -316,7 +316,7 @@ func (m *stuck) Routes() []registry.Route {
 	return []registry.Route{{Method: "GET", Path: "/stuck", Handler: func(http.ResponseWriter, *http.Request) { <-m.quit }}}
 }
 
-// A handler that does not end fails the test, by name.
+// A handler that does not return fails the test, which names the request.
 func TestStuckHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &stuck{quit: make(chan struct{})}
@@ -325,14 +325,14 @@ func TestStuckHandler(t *testing.T) {
 			go get(srv.Client(), srv.URL+"/stuck")
 			srv.WaitRequests(t.Context(), "/stuck", 1)
 		})
-		if !strings.Contains(got, "still being handled 10s after the server was closed") || !strings.Contains(got, "GET /stuck") {
+		if !strings.Contains(got, "handlers have not returned 10s after the server was closed") || !strings.Contains(got, "GET /stuck") {
 			t.Error(got)
 		}
 		close(m.quit)
 	})
 }
 
-// A body that nobody reads is recorded, one that is too long in part.
+// A body that no handler reads is recorded, up to a limit.
 func TestBodies(t *testing.T) {
 	srv := StartInMemory(t)
 	srv.Script("/refused", Fail(503, 5))
@@ -346,7 +346,7 @@ func TestBodies(t *testing.T) {
 	}{
 		{"/refused", strings.NewReader("small"), 5, false},
 		{"/refused", nil, 0, false},
-		{"/refused", bytes.NewReader(long), 0, true}, // it was not read
+		{"/refused", bytes.NewReader(long), 0, true}, // not read
 		{"/refused", stream([]byte("small")), 0, true},
 		{"/refused", stream(long), 0, true},
 		{"/echo", stream(long[:64<<10]), 64 << 10, false},
@@ -367,12 +367,13 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A client that still sends a body of unknown length has its answer at once.
+// A client that is still sending a body of unknown length gets its response
+// immediately.
 func TestAnswersBeforeTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
 		srv.Script("/upload", Fail(503, 1), Reset())
-		h2c := &http.Transport{DialContext: srv.DialContext, Protocols: new(http.Protocols)} // over HTTP/1.1 net/http reads on
+		h2c := &http.Transport{DialContext: srv.DialContext, Protocols: new(http.Protocols)} // over HTTP/1.1 net/http reads the rest first
 		h2c.Protocols.SetUnencryptedHTTP2(true)
 		defer h2c.CloseIdleConnections()
 		began := time.Now()
@@ -392,7 +393,7 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 	})
 }
 
-// "localhost" is another server's name too.
+// The host name localhost reaches each server by its port.
 func TestLocalhost(t *testing.T) {
 	a, b := Start(t), Start(t)
 	for _, s := range []*Server{a, b} {
@@ -406,7 +407,7 @@ func TestLocalhost(t *testing.T) {
 	b.Requests("*").WantCount(t, 1)
 }
 
-// A client whose body does not come in time has not left.
+// A client whose body does not arrive in time has not left.
 func TestSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -420,7 +421,7 @@ func TestSlowBody(t *testing.T) {
 			req.ContentLength = length
 			go io.WriteString(end, "slow")
 			time.AfterFunc(time.Hour, func() { end.Close() })
-			if res, err := srv.Client().Do(req); err == nil { // it is the same moment in which the server stops writing
+			if res, err := srv.Client().Do(req); err == nil { // the write timeout ends at the same time
 				res.Body.Close()
 			}
 			end.Close()
@@ -429,7 +430,7 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
-// The log goes to the test when a level is asked for, and nowhere else.
+// The log goes to the test if PODINFO_LEVEL is set, and nowhere otherwise.
 func TestLog(t *testing.T) {
 	for level, want := range map[string]bool{"PODINFO_LEVEL=info": true, "PODINFO_UI_MESSAGE=x": false} {
 		var b bytes.Buffer
@@ -442,7 +443,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// What a server costs a test, from its start to its end.
+// BenchmarkServer starts a server, sends one request and ends the test.
 func BenchmarkServer(b *testing.B) {
 	for name, start := range map[string]func(testing.TB, ...string) *Server{"tcp": Start, "memory": StartInMemory} {
 		b.Run(name, func(b *testing.B) {
@@ -459,8 +460,8 @@ func BenchmarkServer(b *testing.B) {
 	}
 }
 
-// Every stock route that needs no peer answers in a bubble, and what waits
-// does so on its clock.
+// Every stock route that needs no other server works inside a bubble, and waits
+// use the bubble's clock.
 func TestStockRoutesInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t, "PODINFO_CACHE_TTL=1h", "PODINFO_ACCESS_LOG_LEVEL=info")

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
 )
 
-// stressed is the stress module with its settings and without its stress.
+// stressed is the stress module, with its settings and without its effect.
 type stressed struct{ stress.Module }
 
 // Start does nothing.

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// complain shows the requests about request i.
+// complain fails the test and shows the requests around request i.
 func (rs Requests) complain(t testing.TB, i int, format string, args ...any) {
 	t.Helper()
 	t.Errorf("%s\n%s", fmt.Sprintf(format, args...), rs.around(i))
 }
 
-// some fails the test unless there are at least n requests: an assertion about
-// none would always hold.
+// some fails the test unless there are at least n requests, because an assertion
+// about no requests would always hold.
 func (rs Requests) some(t testing.TB, n int) bool {
 	t.Helper()
 	if len(rs) < n {
@@ -33,13 +33,13 @@ func (rs Requests) WantCount(t testing.TB, n int) {
 	}
 }
 
-// WantAnswers fails the test unless the answers are these, each a status as
-// "503", a code as "Unavailable", "cut", "client left" or "none yet".
+// WantAnswers fails the test unless the responses are these. Each is a status such
+// as "503", a code such as "Unavailable", "cut", "client left" or "none yet".
 func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	t.Helper()
 	for i := range min(len(rs), len(answers)) {
-		if got := rs[i].answer(); got != answers[i] {
-			rs.complain(t, i, "request %d was answered %s, want %s", i+1, got, answers[i])
+		if got := rs[i].result(); got != answers[i] {
+			rs.complain(t, i, "request %d: got %s, want %s", i+1, got, answers[i])
 			return
 		}
 	}
@@ -48,15 +48,16 @@ func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	}
 }
 
-// early reports that the client did not wait that long before request i: over
-// real time, that it cannot have.
+// early reports whether the client waited for a shorter time before request i.
+// Over real time it reports only what is certain.
 func (rs Requests) early(i int, wait time.Duration) bool {
 	return max(0, rs[i].At.Sub(rs[i-1].waiting())) < wait
 }
 
-// WantGaps fails the test unless there are gaps between requests, and every one
-// is at least least and at most most. Over real time, where the server may see
-// late that an attempt is over, a request is too early when it is certain to be.
+// WantGaps fails the test unless there are at least two requests and each gap
+// between them is from least to most. Over real time, where the server may notice
+// late that an attempt has ended, a request counts as too early only if it
+// certainly is.
 func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
 	t.Helper()
 	if !rs.some(t, 2) {
@@ -64,16 +65,16 @@ func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
 	}
 	for i, gap := range rs.Gaps() {
 		if rs.early(i+1, least) || gap > most {
-			rs.complain(t, i+1, "request %d came %v after the one before, want %v to %v", i+2, gap, least, most)
+			rs.complain(t, i+1, "request %d came %v after the previous one, want %v to %v", i+2, gap, least, most)
 			return
 		}
 	}
 }
 
-// WantBackoff fails the test unless the gaps between the requests are these,
-// each at most slack longer. Exact times are those of a bubble of
-// testing/synctest, where slack may be 0. Over real time the slack has to be what
-// a busy machine may need, and too early is as for [Requests.WantGaps].
+// WantBackoff fails the test unless the gaps between the requests are these, each
+// at most slack longer. Inside a testing/synctest bubble times are exact, and
+// slack may be 0. Over real time slack must allow for a busy machine, and a
+// request counts as too early only if it certainly is.
 func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.Duration) {
 	t.Helper()
 	got := rs.Gaps()
@@ -83,16 +84,16 @@ func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.D
 	}
 	for i, gap := range got {
 		if rs.early(i+1, gaps[i]) || gap > gaps[i]+slack {
-			rs.complain(t, i+1, "request %d came %v after the one before, want %v and at most %v more", i+2, gap, gaps[i], slack)
+			rs.complain(t, i+1, "request %d came %v after the previous one, want %v and at most %v more", i+2, gap, gaps[i], slack)
 			return
 		}
 	}
 }
 
-// WantRetryAfter fails the test unless each request after an answer with a
-// Retry-After header (RFC 9110, 10.2.3), or a call's with RetryInfo among its
-// details (google/rpc/error_details.proto), kept to it and came at most slack
-// later, as for [Requests.WantBackoff], or if there is no such answer.
+// WantRetryAfter fails the test unless a response has a Retry-After header (RFC
+// 9110, 10.2.3) or a call's error has RetryInfo (google/rpc/error_details.proto),
+// and each request after such a response came when it said, or at most slack
+// later. See [Requests.WantBackoff] for slack.
 func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 	t.Helper()
 	told := 0
@@ -103,17 +104,18 @@ func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 		}
 		told++
 		if rs.early(i+1, wait) || gap > wait+slack {
-			rs.complain(t, i+1, "request %d came %v after an answer with %s, want %v and at most %v more",
+			rs.complain(t, i+1, "request %d came %v after a response with %s, want %v and at most %v more",
 				i+2, gap, by, wait, slack)
 			return
 		}
 	}
 	if told == 0 {
-		rs.complain(t, 0, "no request follows an answer with Retry-After or RetryInfo")
+		rs.complain(t, 0, "no request follows a response with Retry-After or RetryInfo")
 	}
 }
 
-// retryAfter is how long the answer tells to wait, and by what: "" for nothing.
+// retryAfter returns how long the client was told to wait, and by which header or
+// detail, "" for none.
 func retryAfter(r *Request) (wait time.Duration, by string) {
 	if r.retry != nil {
 		return *r.retry, fmt.Sprintf("RetryInfo: %v", *r.retry)
@@ -129,8 +131,8 @@ func retryAfter(r *Request) (wait time.Duration, by string) {
 	return 0, ""
 }
 
-// WantSame fails the test unless there are requests and every one has the
-// header, with the same value: an Idempotency-Key, say, that is to outlive a retry.
+// WantSame fails the test unless there are requests and all have the header with
+// the same value, such as an Idempotency-Key that must not change in a retry.
 func (rs Requests) WantSame(t testing.TB, header string) {
 	t.Helper()
 	if !rs.some(t, 1) {
@@ -148,8 +150,8 @@ func (rs Requests) WantSame(t testing.TB, header string) {
 	}
 }
 
-// WantHeader fails the test unless there are requests and every one has the
-// header with this value.
+// WantHeader fails the test unless there are requests and all have the header with
+// this value.
 func (rs Requests) WantHeader(t testing.TB, header, value string) {
 	t.Helper()
 	if !rs.some(t, 1) {
@@ -163,19 +165,19 @@ func (rs Requests) WantHeader(t testing.TB, header, value string) {
 	}
 }
 
-// WantPeak fails the test when more than most requests were handled at once, or
-// none at all.
+// WantPeak fails the test if more than most requests were handled at the same
+// time, or if there are no requests.
 func (rs Requests) WantPeak(t testing.TB, most int) {
 	t.Helper()
 	if !rs.some(t, 1) {
 		return
 	}
 	if peak := rs.Peak(); peak > most {
-		rs.complain(t, 0, "%d requests at once, want at most %d", peak, most)
+		rs.complain(t, 0, "%d requests at the same time, want at most %d", peak, most)
 	}
 }
 
-// WantConnections fails the test unless the requests came on n connections.
+// WantConnections fails the test unless the requests used n connections.
 func (rs Requests) WantConnections(t testing.TB, n int) {
 	t.Helper()
 	if got := rs.Connections(); got != n {

@@ -1,5 +1,4 @@
-// Package breaker asks a server for prices, and leaves it alone while it is
-// down.
+// Package breaker is a client that sends no requests while its server is down.
 package breaker
 
 import (
@@ -26,7 +25,7 @@ func NewPrices(url string, c *http.Client) *Prices {
 	})}
 }
 
-// Get asks once.
+// Get sends one request, unless the circuit is open.
 func (p *Prices) Get() error {
 	_, err := p.breaker.Execute(func() (int, error) {
 		res, err := p.Client.Get(p.URL)

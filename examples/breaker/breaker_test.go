@@ -16,30 +16,30 @@ func TestCircuitOpensAndCloses(t *testing.T) {
 		srv := StartInMemory(t)
 		srv.Script("/prices",
 			Fail(500, 4),
-			Reset().Times(2), // one failure: net/http tries once more by itself when a connection in use breaks
+			Reset().Times(2), // one failure, because net/http sends a GET again when a connection in use breaks
 			Fail(503, 1), OK())
 		prices := NewPrices(srv.URL+"/prices", srv.Client())
 
-		for range 5 { // these open it
+		for range 5 { // these open the circuit
 			if err := prices.Get(); err == nil || errors.Is(err, gobreaker.ErrOpenState) {
 				t.Error(err)
 			}
 		}
-		for range 100 { // and now the server has peace
+		for range 100 { // these do not reach the server
 			if err := prices.Get(); !errors.Is(err, gobreaker.ErrOpenState) {
 				t.Error(err)
 			}
 		}
 		srv.Requests("/prices").WantCount(t, 6)
 
-		time.Sleep(time.Minute + time.Second) // one may try, and fails: open for another minute
+		time.Sleep(time.Minute + time.Second) // the next request is let through and fails, so the circuit opens again
 		if err := prices.Get(); err == nil || errors.Is(err, gobreaker.ErrOpenState) {
 			t.Error(err)
 		}
 		if err := prices.Get(); !errors.Is(err, gobreaker.ErrOpenState) {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute + time.Second) // the next one succeeds, and closes it
+		time.Sleep(time.Minute + time.Second) // the next request succeeds and closes the circuit
 		for range 3 {
 			if err := prices.Get(); err != nil {
 				t.Error(err)

@@ -1,4 +1,4 @@
-// Command embed is a server of its own that has podinfo below /podinfo.
+// Command embed is a server that serves podinfo below /podinfo.
 package main
 
 import (
@@ -11,11 +11,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// handler is the server's routes. stop ends what podinfo has started.
+// handler returns the server's routes. stop stops podinfo.
 func handler(ctx context.Context) (h http.Handler, stop func(context.Context) error, err error) {
 	app, err := podinfo.New(registry.Env(map[string]string{
 		"PODINFO_PREFIX":  "/podinfo",
-		"PODINFO_MODULES": "none,health,status,delay", // of all modules, these
+		"PODINFO_MODULES": "none,health,status,delay", // only these modules
 	}))
 	if err != nil {
 		return nil, nil, err

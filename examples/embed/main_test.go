@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestBothAnswer(t *testing.T) {
+func TestServesBoth(t *testing.T) {
 	h, stop, err := handler(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestBothAnswer(t *testing.T) {
 		"/":                   "200 the server's own page",
 		"/podinfo/status/503": `503 {`,
 		"/podinfo/readyz":     `200 {`,
-		"/podinfo/env":        "404", // a module that is not on
+		"/podinfo/env":        "404", // its module is off
 		"/status/503":         "404",
 	} {
 		res, err := http.Get(srv.URL + path)

@@ -1,10 +1,10 @@
-// Package grpcretry is a gRPC client whose service config has a retry policy.
+// Package grpcretry configures a gRPC client with a retry policy.
 package grpcretry
 
 import "google.golang.org/grpc"
 
-// ServiceConfig tries a call that fails with UNAVAILABLE up to five times, and waits
-// from a second up to ten minutes before it does
+// ServiceConfig makes up to five attempts of a call that fails with UNAVAILABLE, with
+// waits from one second to ten minutes between them
 // (https://github.com/grpc/grpc-proto/blob/master/grpc/service_config/service_config.proto).
 const ServiceConfig = `{"methodConfig": [{
 	"name": [{"service": "echo.EchoService"}],
@@ -18,7 +18,7 @@ const ServiceConfig = `{"methodConfig": [{
 	}
 }]}`
 
-// DialOptions are what the client connects with.
+// DialOptions returns the options to connect with.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{grpc.WithDefaultServiceConfig(ServiceConfig)}
 }

@@ -14,7 +14,7 @@ import (
 
 const method = "/echo.EchoService/Echo"
 
-func TestRetriesWhatIsUnavailable(t *testing.T) {
+func TestRetriesUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
 		srv.Script(method, FailGRPC(codes.Unavailable, 4), OK())
@@ -25,12 +25,12 @@ func TestRetriesWhatIsUnavailable(t *testing.T) {
 		calls := srv.Requests(method)
 		calls.WantAnswers(t, "Unavailable", "Unavailable", "Unavailable", "Unavailable", "OK")
 		for i, want := range []time.Duration{time.Second, 10 * time.Second, 100 * time.Second, 10 * time.Minute} {
-			calls[i:i+2].WantGaps(t, want*8/10, want*12/10) // grpc-go adds or takes up to a fifth
+			calls[i:i+2].WantGaps(t, want*8/10, want*12/10) // grpc-go adds a jitter of 20 %
 		}
 	})
 }
 
-// Other codes are not tried again, and no call is after the fifth attempt.
+// Other codes are not retried, and the fifth attempt is the last.
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)

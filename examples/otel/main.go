@@ -1,15 +1,15 @@
-// Command otel runs two podinfo servers in one process, a frontend that calls a
-// backend that keeps what it is sent in its cache. Each has telemetry of its
-// own, and a request to the frontend is one trace:
+// Command otel runs two podinfo servers in one process: a frontend, and a backend
+// that the frontend calls and that stores request bodies in its cache. Each server
+// exports its own telemetry, and a request to the frontend is one trace:
 //
 //	go run ./examples/otel
 //	curl -d hello http://localhost:9898/echo
 //
-// The spans and lines go to standard output, or to a collector:
+// Spans and log lines go to standard output, or to a collector:
 //
 //	OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 go run ./examples/otel
 //
-// PODINFO_CACHE_SERVER=redis://localhost:6379 makes Redis the cache.
+// Set PODINFO_CACHE_SERVER=redis://localhost:6379 to use Redis as the cache.
 package main
 
 import (
@@ -56,8 +56,8 @@ func fail(err error) {
 	os.Exit(2)
 }
 
-// server is podinfo under a name. vars are the process's variables, over which
-// own are laid.
+// server returns a podinfo server with a service name. vars are the variables of
+// the process. own takes precedence over them.
 func server(name string, vars, own map[string]string, mods ...registry.Module) (*registry.App, error) {
 	environ := map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
 	if vars["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" {

@@ -41,12 +41,12 @@ func redis(t *testing.T) string {
 			return "redis://127.0.0.1:" + port
 		}
 	}
-	t.Fatal("redis-server does not start")
+	t.Fatal("redis-server did not start")
 	return ""
 }
 
-// A request to the frontend is one trace: its own span, its call of the
-// backend, the backend's span and its call of Redis, each below the one before.
+// A request to the frontend is one trace: the frontend's span, its request to the
+// backend, the backend's span and its command to Redis, each the parent of the next.
 func TestOneTrace(t *testing.T) {
 	collector := otlptest.Start(t)
 	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC, "PODINFO_CACHE_SERVER": redis(t)}
@@ -90,19 +90,19 @@ func TestOneTrace(t *testing.T) {
 	} {
 		span, ok := find(collector.Spans(), want.service, want.name, want.kind)
 		if !ok {
-			t.Fatalf("no %v among %+v", want, collector.Spans())
+			t.Fatalf("no span %v in %+v", want, collector.Spans())
 		}
 		if trace == "" {
 			trace = span.Trace
 		}
 		if span.Parent != parent || span.Trace != trace {
-			t.Errorf("%s %s is %s below %q, want %s below %q", want.service, want.name, span.Trace, span.Parent, trace, parent)
+			t.Errorf("%s %s: trace %s and parent %q, want %s and %q", want.service, want.name, span.Trace, span.Parent, trace, parent)
 		}
 		parent = span.ID
 	}
 	for _, span := range collector.Spans() {
 		if span.Trace != trace {
-			t.Errorf("another trace: %+v", span)
+			t.Errorf("a span of another trace: %+v", span)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func find(spans []otlptest.Span, service, name string, kind tracepb.Span_SpanKin
 	return otlptest.Span{}, false
 }
 
-// serve starts an App behind a listener.
+// serve starts an App and returns its URL.
 func serve(t *testing.T, app *registry.App) string {
 	t.Helper()
 	if err := app.Start(t.Context()); err != nil {

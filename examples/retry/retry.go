@@ -1,4 +1,4 @@
-// Package retry pays over HTTP, and does not give up easily.
+// Package retry is a payment client that retries.
 package retry
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// NewClient returns a client that waits 30 seconds for each attempt and from
-// one second up to ten minutes between attempts.
+// NewClient returns a client that gives each attempt 30 seconds and waits from one
+// second to ten minutes between attempts.
 func NewClient(c *http.Client) *retryablehttp.Client {
 	client := retryablehttp.NewClient()
 	client.HTTPClient = c
@@ -23,8 +23,8 @@ func NewClient(c *http.Client) *retryablehttp.Client {
 	return client
 }
 
-// Pay pays once, however many attempts it takes: the server knows them by
-// their key.
+// Pay makes one payment, in as many attempts as it takes. The key tells the server
+// that the attempts are for the same payment.
 func Pay(ctx context.Context, client *retryablehttp.Client, url, key string) error {
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"amount": 42}`))
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 )
 
 func TestPayKeepsTrying(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // on a clock that goes on by itself
+	synctest.Test(t, func(t *testing.T) { // with a fake clock that advances by itself
 		srv := StartInMemory(t)
 		srv.Script("POST /api/pay",
-			Fail(503, 2),         // twice unavailable
+			Fail(503, 2),         // two attempts fail with 503
 			Delay(2*time.Minute), // longer than the client's timeout
-			Reset(),              // as TCP resets
+			Reset(),              // TCP RST
 			OK())
 
 		if err := Pay(t.Context(), NewClient(srv.Client()), srv.URL+"/api/pay", "order-1"); err != nil {
@@ -28,7 +28,7 @@ func TestPayKeepsTrying(t *testing.T) {
 	})
 }
 
-// An outage of more than an hour, in milliseconds.
+// The test of an outage of more than an hour takes milliseconds.
 func TestPayOutlastsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
@@ -42,8 +42,8 @@ func TestPayOutlastsAnOutage(t *testing.T) {
 	})
 }
 
-// The server says when to come back, and the client does.
-func TestPayWaitsAsItIsTold(t *testing.T) {
+// The client obeys Retry-After.
+func TestPayObeysRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := StartInMemory(t)
 		srv.Script("POST /api/pay", Fail(429, 1).Header("Retry-After", "90"), OK())
@@ -54,7 +54,7 @@ func TestPayWaitsAsItIsTold(t *testing.T) {
 	})
 }
 
-// What is no use to try again is not tried again.
+// The client does not retry a status that will not change.
 func TestPayGivesUp(t *testing.T) {
 	srv := StartInMemory(t)
 	srv.Script("POST /api/pay", Fail(402, 1))

@@ -28,16 +28,16 @@ import (
 
 var update = flag.Bool("update", false, "write schema.json")
 
-// site is a server with a scenario, on the bubble's clock.
+// site is a server with a scenario, inside a synctest bubble.
 type site struct {
 	t       *testing.T
 	app     *registry.App
 	faults  *faults.Module
 	headers []string // of the requests
-	told    int      // calls whose client was told to go away
+	goaways int      // calls that ended with GOAWAY
 }
 
-// anything answers every path.
+// anything serves every path.
 type anything struct{}
 
 func (anything) Info() registry.Info { return registry.Info{Name: "anything"} }
@@ -51,8 +51,8 @@ func (anything) Routes() []registry.Route {
 	}
 }
 
-// recorder cannot be hijacked, as if it were HTTP/2: a connection that breaks
-// is a panic that net/http knows.
+// send returns the status of a response, or cut. A ResponseRecorder cannot be
+// hijacked, so a broken connection is a panic with http.ErrAbortHandler.
 func (s *site) send(method, path string) (out string, took time.Duration, h http.Header) {
 	began, rec := time.Now(), httptest.NewRecorder()
 	defer func() {
@@ -72,13 +72,13 @@ func (s *site) send(method, path string) (out string, took time.Duration, h http
 	return fmt.Sprint(rec.Code), 0, rec.Header()
 }
 
-// get says how a GET ends: its status, or cut.
+// get returns the status of the response to a GET, or cut.
 func (s *site) get(path string) string {
 	out, _, _ := s.send("GET", path)
 	return out
 }
 
-// many counts how n GETs end, a second apart, and averages the time they take.
+// many sends n requests. It counts the results and averages the time.
 func (s *site) many(n int, method, path string) (map[string]int, time.Duration) {
 	counts, sum := map[string]int{}, time.Duration(0)
 	for range n {
@@ -96,7 +96,7 @@ func (s *site) call(method string, headers ...string) rpc.Code {
 	return code
 }
 
-// detailed is call with what the client is told beside the code.
+// detailed is like call, and also returns the error details.
 func (s *site) detailed(method string, headers ...string) (rpc.Code, *rpc.Details) {
 	c := &client{site: s, headers: headers}
 	err := s.faults.ServeRPC(s.t.Context(), &rpc.Call{FullMethod: method, Client: c}, func(context.Context) error { return nil })
@@ -106,7 +106,7 @@ func (s *site) detailed(method string, headers ...string) (rpc.Code, *rpc.Detail
 	return rpc.CodeOf(err), nil
 }
 
-// client is a caller, and notes what would be done to its connection.
+// client is the client of a call. It counts GOAWAY.
 type client struct {
 	site    *site
 	headers []string
@@ -122,7 +122,7 @@ func (c *client) Metadata(key string) []string {
 	return nil
 }
 func (*client) SetTrailer(_, _ string) {}
-func (c *client) GoAway(string)        { c.site.told++ }
+func (c *client) GoAway(string)        { c.site.goaways++ }
 func (c *client) Reset()               {}
 func (c *client) Close()               {}
 
@@ -140,8 +140,8 @@ func (s *site) is(what string, got, want any) {
 	}
 }
 
-// runs has what each scenario is to do. Bounds on counts are those of the
-// binomial distribution at 1 %; the seeds are fixed.
+// runs tests the effect of each scenario. The bounds of counts are those of the
+// binomial distribution at 1 %, and the seeds are fixed.
 var runs = map[string]func(*site){
 	"brown-out": func(s *site) {
 		early, quick := s.many(50, "GET", "/")
@@ -163,7 +163,7 @@ var runs = map[string]func(*site){
 		s.is("warm", took, time.Duration(0))
 	},
 	"flaky-dependency": func(s *site) {
-		on, _ := s.many(20, "GET", "/api/info") // none of which hangs, with this seed
+		on, _ := s.many(20, "GET", "/api/info") // with this seed none of them hangs
 		time.Sleep(20 * time.Second)
 		off, _ := s.many(100, "GET", "/api/info")
 		s.between("in a burst", on["502"], 4, 16)
@@ -215,7 +215,7 @@ var runs = map[string]func(*site){
 			s.is("leave", h.Get("Connection"), "close")
 			s.is("ready", s.ready(), false)
 			time.Sleep(25 * time.Second)
-			s.is("stayed", s.get("/"), "cut")
+			s.is("on an old connection", s.get("/"), "cut")
 			s.is("a call", s.call("/a.B/C"), rpc.Unavailable)
 			time.Sleep(10 * time.Second)
 			s.is("after", s.get("/"), "200")
@@ -291,18 +291,18 @@ var runs = map[string]func(*site){
 		s.is("a phone", h.Get("X-Podinfo-Fault"), "phones")
 	},
 	"quota": func(s *site) {
-		code, told := s.detailed("/echo.EchoService/Echo")
+		code, details := s.detailed("/echo.EchoService/Echo")
 		s.is("without a key", code, rpc.Unauthenticated)
-		s.is("the reason", told.Info.Reason, "API_KEY_MISSING")
+		s.is("the reason", details.Info.Reason, "API_KEY_MISSING")
 		for _, key := range []string{"a", "b"} {
 			for i := range 7 {
-				code, told = s.detailed("/echo.EchoService/Echo", "x-api-key", key)
+				code, details = s.detailed("/echo.EchoService/Echo", "x-api-key", key)
 				s.is(fmt.Sprint("refused ", i), code == rpc.ResourceExhausted, i >= 5)
 			}
 		}
-		s.is("when to come back", *told.RetryDelay, 500*time.Millisecond)
-		s.is("the reason", told.Info.Reason, "RATE_LIMIT_EXCEEDED")
-		time.Sleep(*told.RetryDelay)
+		s.is("RetryInfo", *details.RetryDelay, 500*time.Millisecond)
+		s.is("the reason", details.Info.Reason, "RATE_LIMIT_EXCEEDED")
+		time.Sleep(*details.RetryDelay)
 		s.is("then", s.call("/echo.EchoService/Echo", "x-api-key", "b"), rpc.OK)
 	},
 	"rebalancing": func(s *site) {
@@ -315,7 +315,7 @@ var runs = map[string]func(*site){
 			}
 			s.is("a call", s.call("/a.B/C"), rpc.OK)
 		}
-		s.is("told to leave", left+s.told, 5)
+		s.is("connections told to close", left+s.goaways, 5)
 	},
 	"maintenance": func(s *site) { // a bubble begins at midnight UTC
 		s.headers = []string{"x-user", "beta"}
@@ -348,10 +348,10 @@ func TestScenarios(t *testing.T) {
 			}
 			run := runs[strings.TrimSuffix(file, ".yaml")]
 			if run == nil {
-				t.Fatal("nothing runs it")
+				t.Fatal("no entry in runs: add one")
 			}
 			if n := len(regexp.MustCompile(`(?m)^# `).FindAll(b, -1)); n < 3 {
-				t.Errorf("%d lines of comment", n)
+				t.Errorf("%d lines of comment, want at least 3", n)
 			}
 			synctest.Test(t, func(t *testing.T) {
 				m := new(faults.Module)
@@ -362,7 +362,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// Editors complete the files with the schema beside them.
+// schema.json is the schema that editors use to complete the files.
 func TestSchema(t *testing.T) {
 	if *update {
 		if err := os.WriteFile("schema.json", scenario.Schema(), 0o644); err != nil {

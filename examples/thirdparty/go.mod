@@ -2,7 +2,11 @@ module example.com/thirdparty
 
 go 1.26.0
 
-require github.com/seed-4591fe7d/podinfo v0.0.0
+require (
+	github.com/seed-4591fe7d/podinfo v0.0.0
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+)
 
 require (
 	github.com/VictoriaMetrics/metrics v1.44.0 // indirect
@@ -58,8 +62,6 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
-	google.golang.org/grpc v1.85.0 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace github.com/seed-4591fe7d/podinfo => ../..

@@ -1,4 +1,4 @@
-// Package hello serves a greeting.
+// Package hello greets over HTTP and gRPC.
 package hello
 
 import (
@@ -9,14 +9,14 @@ import (
 )
 
 // Module is hello. PODINFO_HELLO_NAME, --hello-name and the key hello-name of
-// the config file say whom it greets.
+// the config file set its field.
 type Module struct {
-	Name string `env:"NAME" envDefault:"world" doc:"whom to greet"`
+	Name string `env:"NAME" envDefault:"world" doc:"name in the greeting"`
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "hello", Doc: "Greet someone."}
+	return registry.Info{Name: "hello", Doc: "Greet over HTTP and gRPC."}
 }
 
 // Routes declares /hello.

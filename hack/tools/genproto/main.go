@@ -1,11 +1,12 @@
-// Command genproto generates the Go code of all .proto files below endpoints/, with
-// the plugins that go.mod pins. Run it with `go -C hack/tools run ./genproto`. It
-// needs no protoc: it compiles the files in Go.
+// Command genproto generates the Go code of all .proto files below endpoints/ and
+// examples/, with the plugins that go.mod pins. Run it with
+// `go -C hack/tools run ./genproto`. It needs no protoc: it compiles the files in Go.
 package main
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,7 +22,7 @@ import (
 )
 
 func main() {
-	if err := run("../../endpoints"); err != nil {
+	if err := errors.Join(run("../../endpoints"), run("../../examples")); err != nil {
 		fmt.Fprintln(os.Stderr, "genproto:", err)
 		os.Exit(1)
 	}

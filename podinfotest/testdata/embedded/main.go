@@ -1,4 +1,4 @@
-// Command embedded is every stock module as a handler.
+// Command embedded serves all stock modules as a handler.
 package main
 
 import (

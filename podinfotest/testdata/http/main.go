@@ -1,4 +1,4 @@
-// Command http is the modules that speak nothing but HTTP, on a port.
+// Command http serves the modules that need only HTTP.
 package main
 
 import (

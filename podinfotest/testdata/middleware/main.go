@@ -1,4 +1,4 @@
-// Command middleware is the registry and one middleware around a handler.
+// Command middleware serves a handler behind one middleware.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command whole is the program.
+// Command whole is the complete program.
 package main
 
 import "github.com/seed-4591fe7d/podinfo"
