@@ -19,7 +19,7 @@ import (
 // public are the packages that other modules may import, as docs/go.md lists
 // them.
 var public = []string{
-	".", "registry", "registry/rpc", "registry/fault", "registry/fault/scenario", "registry/reply", "registry/record", "registry/capability",
+	".", "registry", "registry/rpc", "registry/fault", "registry/fault/scenario", "registry/reply", "registry/record", "registry/capability", "registry/setting",
 	"podinfotest", "middleware/*", "endpoints/*",
 }
 

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
@@ -123,18 +122,6 @@ func Build() registry.Build {
 	return b
 }
 
-// withEnviron returns the modules that show the process's environment or go by
-// variables that are not podinfo's own.
-func withEnviron(environ []string) []registry.Module {
-	otel := map[string]string{}
-	for _, kv := range environ {
-		if k, v, _ := strings.Cut(kv, "="); strings.HasPrefix(k, "OTEL_") {
-			otel[k] = v
-		}
-	}
-	return []registry.Module{&env.Module{Environ: environ}, &tracing.Module{Environ: otel}}
-}
-
 // Main is the whole program: it reads the command line, the environment and
 // the config file, serves the stock modules and mods until a signal comes, and
 // exits. As with [registry.With], mods are on unless a variable says otherwise,
@@ -143,7 +130,7 @@ func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &cli.Program{
 		Name:    "podinfo",
-		Modules: slices.Concat(Modules(), Listeners(), withEnviron(os.Environ())),
+		Modules: slices.Concat(Modules(), Listeners()),
 		Given:   mods,
 		Build:   Build(),
 		Args:    os.Args[1:],

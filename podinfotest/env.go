@@ -57,11 +57,25 @@ func known(app *registry.App, vars map[string]string) error {
 		keys = append(keys, s.Key)
 	}
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		if !slices.Contains(keys, name) {
+		if !slices.Contains(keys, name) && !strings.HasPrefix(name, standard) {
 			return badEntry(name+"="+vars[name], "unknown variable"+meant(name, keys))
 		}
 	}
 	return nil
+}
+
+// standard begins the variables that are not settings of podinfo and that
+// modules follow nevertheless.
+const standard = "OTEL_"
+
+// environ returns the standard variables among vars in the form of os.Environ.
+func environ(vars map[string]string) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if strings.HasPrefix(name, standard) {
+			out = append(out, name+"="+vars[name])
+		}
+	}
+	return out
 }
 
 // meant suggests a key for a misspelt name, or for one without the prefix.

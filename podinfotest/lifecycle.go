@@ -23,7 +23,7 @@ import (
 // precedence over c.vars.
 func (c *checker) build(m registry.Module, more map[string]string) (*registry.App, error) {
 	own := []registry.Module{new(transparent), new(stressed), new(bodyRoutes), &grpcserver.Module{Listener: newMemory(9999)}}
-	return podinfo.New(registry.Env(c.vars), registry.Flags(more), registry.With(append(own, m)...))
+	return podinfo.New(registry.Env(c.vars), registry.Environ(environ(c.vars)), registry.Flags(more), registry.With(append(own, m)...))
 }
 
 // assemble is build that reports an error. It returns nil then.
@@ -247,7 +247,7 @@ func (c *checker) different() map[string]string {
 // accepts reports whether the module accepts settings. Errors about modules
 // that it needs do not count.
 func (c *checker) accepts(settings map[string]string) bool {
-	_, err := registry.New(nil, registry.Env(c.vars), registry.Flags(settings), registry.With(c.copy()))
+	_, err := registry.New(nil, registry.Env(c.vars), registry.Environ(environ(c.vars)), registry.Flags(settings), registry.With(c.copy()))
 	_, refused := errors.AsType[*registry.SettingError](err)
 	return !refused
 }

@@ -180,7 +180,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		given = append(given, services{c.Services})
 	}
 	opts := []registry.Option{
-		registry.Env(vars), registry.Exit(s.exit),
+		registry.Env(vars), registry.Environ(environ(vars)), registry.Exit(s.exit),
 		registry.Logger(s.logger(vars)), registry.With(append(given, c.Modules...)...),
 	}
 	app, err := podinfo.New(append(opts, c.Options...)...)

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // minRandom is the shortest random wait, if the server's timeout allows it.
@@ -19,8 +20,8 @@ const minRandom = 10 * time.Second
 
 // Module is the chunked module.
 type Module struct {
-	Max     time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked accept" accepts:"a duration of 0 or more"`
-	Timeout time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice this time" accepts:"a duration above zero"`
+	setting.DelayLimit
+	setting.ServerTimeout
 
 	random *registry.Random
 }

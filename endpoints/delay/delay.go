@@ -3,16 +3,16 @@ package delay
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the delay module.
 type Module struct {
-	Max time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked accept" accepts:"a duration of 0 or more"`
+	setting.DelayLimit
 }
 
 // Info describes the module.

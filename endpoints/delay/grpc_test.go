@@ -21,6 +21,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 func TestDelayRPC(t *testing.T) {
@@ -100,7 +101,7 @@ func TestClientCancels(t *testing.T) {
 func TestDelayTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, server := bufconn.Listen(1<<16), grpc.NewServer()
-		(&delay.Module{Max: time.Hour}).RegisterGRPC(server)
+		(&delay.Module{DelayLimit: setting.DelayLimit{Max: time.Hour}}).RegisterGRPC(server)
 		go server.Serve(l)
 		defer server.Stop()
 		conn, err := grpc.NewClient("passthrough:mem", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -17,13 +16,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the echo module.
 type Module struct {
+	setting.UIColor
 	Backends []string      `env:"BACKEND_URL" doc:"URLs of the backends that /echo calls in parallel instead of echoing" accepts:"a comma-separated list of http and https URLs"`
 	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time limit of each call of a backend, including its response body" accepts:"a duration above zero"`
-	Color    string        `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
 	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's response, in bytes" accepts:"a number of bytes, at least 1"`
 
 	colorHeader []string
@@ -39,8 +39,6 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "echo", Doc: "Return the request's body, or send it to backends and return their responses.", Unprefixed: true}
 }
 
-var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
-
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
@@ -55,8 +53,8 @@ func (m *Module) Validate() error {
 	if m.Timeout <= 0 {
 		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
 	}
-	if !color.MatchString(m.Color) {
-		errs = append(errs, registry.Invalid("Color", "a CSS colour: #rgb, #rrggbb or a name"))
+	if !setting.ValidColor(m.Color) {
+		errs = append(errs, registry.Invalid("Color", setting.ColorFormat))
 	}
 	if m.MaxBytes < 1 {
 		errs = append(errs, registry.Invalid("MaxBytes", "a number of bytes, at least 1"))

@@ -13,8 +13,8 @@ import (
 
 // Module is the env module.
 type Module struct {
-	// Environ is the environment to show, in the format of os.Environ. The
-	// module does not read the environment of the process itself.
+	// Environ is the environment to show, in the form of os.Environ. If it is nil,
+	// the module shows the one that New was given.
 	Environ []string `env:"-"`
 
 	Redact []string `env:"REDACT" envDefault:"*_SECRET,*_TOKEN,*_PASSWORD,*_PASS,*_KEY,*_CREDENTIALS" doc:"patterns of the variables whose values are redacted" accepts:"a comma-separated list of glob patterns; case does not matter; *_TOKEN also matches TOKEN"`
@@ -45,8 +45,12 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	for _, s := range h.Settings() {
 		secret[s.Key] = s.Secret
 	}
-	m.redacted = make([]string, 0, len(m.Environ))
-	for _, kv := range m.Environ {
+	environ := m.Environ
+	if environ == nil {
+		environ = h.Environ()
+	}
+	m.redacted = make([]string, 0, len(environ))
+	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
 		case m.Reveal || value == "":
@@ -74,7 +78,7 @@ func (m *Module) matchesRedact(name string) bool {
 }
 
 // Redacted returns the environment with secrets redacted, each variable as K=V,
-// in the order of Environ.
+// in the order of the environment.
 func (m *Module) Redacted() []string { return slices.Clone(m.redacted) }
 
 // Routes declares /env.

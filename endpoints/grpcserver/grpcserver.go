@@ -23,6 +23,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the grpc-server module.
@@ -32,11 +33,12 @@ type Module struct {
 	// closes it.
 	Listener net.Listener `env:"-"`
 
-	Host        string `env:"HOST" doc:"address to listen on; empty means all addresses"`
+	setting.ListenHost
+	setting.TLSFiles
+
 	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port; 0 turns it off" accepts:"a port number, 0 to 65535"`
 	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"service name in gRPC health checks that stands for the whole server"`
 	TLS         bool   `env:"GRPC_TLS" doc:"serve gRPC over TLS with the certificate in the cert-path directory"`
-	CertPath    string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change"`
 	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)"`
 	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
 

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the http-server module.
@@ -22,13 +23,15 @@ type Module struct {
 	// closes it.
 	Listener net.Listener `env:"-"`
 
-	Host       string        `env:"HOST" doc:"address to listen on; empty means all addresses"`
-	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	CertPath   string        `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change"`
-	H2C        bool          `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
-	Timeout    time.Duration `env:"HTTP_SERVER_TIMEOUT" envDefault:"30s" doc:"time limit for reading a request and for writing its response; idle connections are closed after twice this time" accepts:"a duration above zero"`
-	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
+	setting.ListenHost
+	setting.TLSFiles
+	setting.ServerTimeout
+
+	// A zero in a literal means the default. Set PODINFO_PORT=0 to say zero.
+	Port       int  `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	SecurePort int  `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	H2C        bool `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
+	MaxHeader  int  `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
 
 	host    *registry.Host
 	servers []*serve.Server

@@ -7,18 +7,18 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"regexp"
 	"runtime"
 	"strconv"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the info module.
 type Module struct {
+	setting.UIColor
 	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; if unset, the page shows a built-in image"`
-	Color   string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
 	Message string `env:"UI_MESSAGE" doc:"greeting on the page; empty means \"greetings from podinfo v\" and the version"`
 
 	host       *registry.Host
@@ -46,12 +46,10 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "info", Doc: "Describe the running instance as JSON.", Unprefixed: true}
 }
 
-var color = regexp.MustCompile(`^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})|[a-zA-Z]+)$`)
-
 // Validate checks the settings.
 func (m *Module) Validate() error {
-	if !color.MatchString(m.Color) {
-		return registry.Invalid("Color", "a CSS colour: #rgb, #rrggbb or a name")
+	if !setting.ValidColor(m.Color) {
+		return registry.Invalid("Color", setting.ColorFormat)
 	}
 	return nil
 }

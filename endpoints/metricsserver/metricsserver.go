@@ -14,12 +14,13 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the metrics-server module.
 type Module struct {
-	Host string `env:"HOST" doc:"address to listen on; empty means all addresses"`
-	Port int    `env:"PORT_METRICS" envDefault:"0" doc:"port for metrics, health and profiles; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	setting.ListenHost
+	Port int `env:"PORT_METRICS" envDefault:"0" doc:"port for metrics, health and profiles; 0 turns it off" accepts:"a port number, 0 to 65535"`
 
 	host    *registry.Host
 	metrics capability.MetricsPage

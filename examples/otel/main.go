@@ -25,17 +25,19 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	backend, err := server("backend", environ(), nil, &httpserver.Module{Host: "127.0.0.1", Port: 9899})
+	loopback := setting.ListenHost{Host: "127.0.0.1"}
+	backend, err := server("backend", environ(), nil, &httpserver.Module{ListenHost: loopback, Port: 9899})
 	if err != nil {
 		fail(err)
 	}
 	frontend, err := server("frontend", environ(), map[string]string{"PODINFO_BACKEND_URL": "http://127.0.0.1:9899/cache/greeting"},
-		&httpserver.Module{Host: "127.0.0.1", Port: 9898})
+		&httpserver.Module{ListenHost: loopback, Port: 9898})
 	if err != nil {
 		fail(err)
 	}
@@ -59,22 +61,18 @@ func fail(err error) {
 // server returns a podinfo server with a service name. vars are the variables of
 // the process. own takes precedence over them.
 func server(name string, vars, own map[string]string, mods ...registry.Module) (*registry.App, error) {
-	environ := map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
-	if vars["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" {
-		clear(environ)
+	var environ []string
+	if vars["OTEL_EXPORTER_OTLP_ENDPOINT"] == "" {
+		environ = []string{"OTEL_TRACES_EXPORTER=console", "OTEL_LOGS_EXPORTER=console"}
 	}
 	settings := map[string]string{}
 	for k, v := range vars {
-		switch {
-		case strings.HasPrefix(k, "OTEL_"):
-			environ[k] = v
-		case strings.HasPrefix(k, registry.EnvPrefix):
-			settings[k] = v
-		}
+		environ = append(environ, k+"="+v)
+		settings[k] = v
 	}
 	maps.Copy(settings, own)
-	mods = append(mods, &tracing.Module{ServiceName: name, Environ: environ})
-	return podinfo.New(registry.Env(settings), registry.With(mods...))
+	mods = append(mods, &tracing.Module{ServiceName: name})
+	return podinfo.New(registry.Env(settings), registry.Environ(environ), registry.With(mods...))
 }
 
 func environ() map[string]string {

@@ -94,6 +94,18 @@ func defaults() Settings {
 	}
 }
 
+// Variables returns the OTEL_* variables of an environment in the form of
+// os.Environ.
+func Variables(environ []string) map[string]string {
+	out := map[string]string{}
+	for _, kv := range environ {
+		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, "OTEL_") {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // Parse reads the OTEL_* variables in vars. An empty variable counts as not
 // set. Its error joins one [registry.SettingError] for each invalid variable.
 func Parse(vars map[string]string) (Settings, error) {

@@ -3,9 +3,11 @@ package registrytest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +21,17 @@ func Vars(s string) map[string]string {
 	for _, kv := range strings.Fields(strings.ReplaceAll(s, ", ", ",")) {
 		k, v, _ := strings.Cut(kv, "=")
 		out[k] = v
+	}
+	return out
+}
+
+// Environ returns the variables that are not settings, in the form of os.Environ.
+func Environ(vars map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if !strings.HasPrefix(name, registry.EnvPrefix) {
+			out = append(out, name+"="+vars[name])
+		}
 	}
 	return out
 }

@@ -52,7 +52,7 @@ func New(t testing.TB, env map[string]string, mods ...registry.Module) (*registr
 	logger.SetFormatter(jsonlog.Formatter{})
 	logger.SetOutput(log)
 	logger.SetLevel(logrus.DebugLevel)
-	app, err := registry.New(mods, registry.Env(env), registry.Logger(logger), registry.Version(registry.Build{Version: "1.2.3", Revision: "abc"}))
+	app, err := registry.New(mods, registry.Env(env), registry.Environ(Environ(env)), registry.Logger(logger), registry.Version(registry.Build{Version: "1.2.3", Revision: "abc"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,9 +51,9 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 	}
 	collector := otlptest.Start(t)
 	counts := new(metrics.Module)
-	s := grpctest.Serve(t, rules(text),
-		&tracing.Module{ServiceName: "svc", Environ: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC, "OTEL_LOGS_EXPORTER": "none"}},
-		counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
+	env := rules(text)
+	env["OTEL_EXPORTER_OTLP_ENDPOINT"], env["OTEL_LOGS_EXPORTER"] = "http://"+collector.GRPC, "none"
+	s := grpctest.Serve(t, env, &tracing.Module{ServiceName: "svc"}, counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
 	srv := httptest.NewServer(s.App)
 	defer srv.Close()
 	sizes := map[string]int{} // of the bodies that clients received, by rule

@@ -18,7 +18,8 @@ const name = "random-delay"
 type Module struct {
 	Unit string `env:"UNIT" envDefault:"s" doc:"unit of the delay" accepts:"s or ms"`
 	Min  int    `env:"MIN" envDefault:"0" doc:"shortest delay" accepts:"a whole number, not negative"`
-	Max  int    `env:"MAX" envDefault:"5" doc:"longest delay" accepts:"a whole number, not below the shortest delay"`
+	// A zero in a literal means the default. Set PODINFO_RANDOM_DELAY_MAX=0 to say zero.
+	Max int `env:"MAX" envDefault:"5" doc:"longest delay" accepts:"a whole number, not below the shortest delay"`
 
 	shortest, span time.Duration
 	random         *registry.Random

@@ -49,8 +49,8 @@ func servers(b *testing.B) []struct {
 	http.Handler
 } {
 	b.Helper()
-	start := func(mods ...registry.Module) http.Handler {
-		a, err := registry.New(append(mods, page{}))
+	start := func(environ []string, mods ...registry.Module) http.Handler {
+		a, err := registry.New(append(mods, page{}), registry.Environ(environ))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -61,9 +61,9 @@ func servers(b *testing.B) []struct {
 		return a
 	}
 	ours := func(sampler string) http.Handler {
-		return start(&tracing.Module{ServiceName: "b", Environ: map[string]string{
-			"OTEL_EXPORTER_OTLP_ENDPOINT": sink(b), "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_TRACES_SAMPLER": sampler, "OTEL_LOGS_EXPORTER": "none",
-		}})
+		return start([]string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT=" + sink(b), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_TRACES_SAMPLER=" + sampler, "OTEL_LOGS_EXPORTER=none",
+		}, &tracing.Module{ServiceName: "b"})
 	}
 	theirs := func(sampler sdk.Sampler) http.Handler {
 		e, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(sink(b)+"/v1/traces"), otlptracehttp.WithHTTPClient(&http.Client{}))
@@ -72,14 +72,14 @@ func servers(b *testing.B) []struct {
 		}
 		p := sdk.NewTracerProvider(sdk.WithBatcher(e), sdk.WithSampler(sampler))
 		b.Cleanup(func() { p.Shutdown(context.Background()) })
-		return otelhttp.NewHandler(start(), "b", otelhttp.WithTracerProvider(p), otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
+		return otelhttp.NewHandler(start(nil), "b", otelhttp.WithTracerProvider(p), otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
 			otelhttp.WithPropagators(propagation.TraceContext{}))
 	}
 	return []struct {
 		name string
 		http.Handler
 	}{
-		{"off", start()},
+		{"off", start(nil)},
 		{"unsampled", ours("always_off")},
 		{"sampled", ours("always_on")},
 		{"otelhttp-unsampled", theirs(sdk.NeverSample())},

@@ -104,7 +104,7 @@ func TestHooksAreRestored(t *testing.T) {
 	logger.SetOutput(io.Discard)
 	before, during := new(counter), new(counter)
 	logger.AddHook(before)
-	a, err := registry.New([]registry.Module{&tracing.Module{Environ: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC}}}, registry.Logger(logger))
+	a, err := registry.New([]registry.Module{new(tracing.Module)}, registry.Environ([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector.GRPC}), registry.Logger(logger))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,8 @@ func TestRPCSpans(t *testing.T) {
 		{func(context.Context) error { panic("on purpose") }, "INTERNAL", true},
 	} {
 		collector := otlptest.Start(t)
-		m := &tracing.Module{ServiceName: "svc", Environ: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC}}
-		s := grpctest.Serve(t, nil, new(recovery.Module), m, &grpctest.Service{Do: c.do})
+		m := &tracing.Module{ServiceName: "svc"}
+		s := grpctest.Serve(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.GRPC}, new(recovery.Module), m, &grpctest.Service{Do: c.do})
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", incoming["tracecontext"][1])
 		_, _ = pb.NewTestServiceClient(s.Conn).UnaryCall(ctx, &pb.SimpleRequest{})
 		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)

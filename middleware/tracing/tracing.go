@@ -18,13 +18,11 @@ import (
 )
 
 // Module is the tracing module.
+//
+// The standard OTEL_* variables of the environment that New was given configure
+// it too (see internal/otlp).
 type Module struct {
 	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"service name in exported traces, logs and metrics; turns tracing on" accepts:"text"`
-
-	// Environ holds the standard OTEL_* variables that configure the module (see
-	// internal/otlp). The module does not read the process's environment. It is
-	// on by default when Environ names an endpoint or an exporter.
-	Environ map[string]string `env:"-"`
 
 	settings    otlp.Settings
 	host        *registry.Host
@@ -39,25 +37,27 @@ type Module struct {
 }
 
 // Info describes the module.
-func (m *Module) Info() registry.Info {
+func (*Module) Info() registry.Info {
 	return registry.Info{
 		Name: "tracing", Doc: "Export spans, logs and metrics over OTLP and propagate traces.",
-		Phase: registry.Observe, OptIn: !otlp.Wanted(m.Environ), EnableVar: "OTEL_SERVICE_NAME", Unprefixed: true,
+		Phase: registry.Observe, OptIn: true, EnableVar: "OTEL_SERVICE_NAME", Unprefixed: true,
 	}
 }
 
-// Validate checks the OTEL_* variables.
-func (m *Module) Validate() (err error) {
-	m.settings, err = otlp.Parse(m.Environ)
-	return err
-}
+// EnabledBy turns the module on when the standard OTEL_* variables name an
+// endpoint or an exporter.
+func (*Module) EnabledBy(environ []string) bool { return otlp.Wanted(otlp.Variables(environ)) }
 
 // scope is the instrumentation scope of the spans, records and metrics.
 const scope = "github.com/seed-4591fe7d/podinfo"
 
-// Provision creates the tracer. Its spans are not exported before Start.
-func (m *Module) Provision(h *registry.Host) error {
+// Provision reads the OTEL_* variables and creates the tracer. Its spans are not
+// exported before Start.
+func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
+	if m.settings, err = otlp.Parse(otlp.Variables(h.Environ())); err != nil {
+		return err
+	}
 	m.propagators = newPropagators(m.settings.Propagators)
 	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource()), sdk.WithSampler(sampler(&m.settings)), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
 	m.tracer = m.provider.Tracer(scope, trace.WithInstrumentationVersion(h.Build().Version))

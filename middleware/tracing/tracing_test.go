@@ -109,18 +109,12 @@ func (a *app) call(w http.ResponseWriter, r *http.Request) {
 // OTEL_* variables and variables of the App.
 func serve(t testing.TB, collector *otlptest.Collector, env map[string]string, mods ...registry.Module) *registrytest.Server {
 	t.Helper()
-	vars, environ := map[string]string{"PODINFO_OTEL_SERVICE_NAME": "svc"}, map[string]string{}
+	vars := map[string]string{"PODINFO_OTEL_SERVICE_NAME": "svc"}
 	if collector != nil {
-		environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://" + collector.GRPC
+		vars["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://" + collector.GRPC
 	}
-	for k, v := range env {
-		if strings.HasPrefix(k, "OTEL_") {
-			environ[k] = v
-		} else {
-			vars[k] = v
-		}
-	}
-	return registrytest.Serve(t, vars, append([]registry.Module{new(recovery.Module), &tracing.Module{Environ: environ}}, mods...)...)
+	maps.Copy(vars, env)
+	return registrytest.Serve(t, vars, append([]registry.Module{new(recovery.Module), new(tracing.Module)}, mods...)...)
 }
 
 // stop stops the server, which exports everything that is queued.
@@ -335,7 +329,7 @@ func TestSwitch(t *testing.T) {
 		{"PODINFO_TRACING_ENABLED=false", "OTEL_TRACES_EXPORTER=otlp", registry.Off},
 		{"", "OTEL_TRACES_EXPORTER=otlp OTEL_SDK_DISABLED=true", registry.Off},
 	} {
-		a, err := registry.New([]registry.Module{&tracing.Module{Environ: registrytest.Vars(c.environ)}}, registry.Env(registrytest.Vars(c.vars)))
+		a, err := registry.New([]registry.Module{new(tracing.Module)}, registry.Env(registrytest.Vars(c.vars)), registry.Environ(registrytest.Environ(registrytest.Vars(c.environ))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,8 +381,8 @@ func TestDisabled(t *testing.T) {
 }
 
 func TestBadVariables(t *testing.T) {
-	m := &tracing.Module{Environ: map[string]string{"OTEL_TRACES_SAMPLER": "often", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}}
-	_, err := registry.New([]registry.Module{m}, registry.Env(map[string]string{"PODINFO_OTEL_SERVICE_NAME": "a"}))
+	bad := registry.Environ([]string{"OTEL_TRACES_SAMPLER=often", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"})
+	_, err := registry.New([]registry.Module{new(tracing.Module)}, bad, registry.Env(map[string]string{"PODINFO_OTEL_SERVICE_NAME": "a"}))
 	want := `OTEL_EXPORTER_OTLP_PROTOCOL="http/json": want grpc or http/protobuf
 OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio`
 	if err == nil || err.Error() != want {
@@ -397,12 +391,12 @@ OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbas
 	if _, ok := errors.AsType[*registry.SettingError](err); !ok {
 		t.Errorf("%T", err)
 	}
-	if _, err := registry.New([]registry.Module{m}); err != nil {
+	if _, err := registry.New([]registry.Module{new(tracing.Module)}, bad); err != nil {
 		t.Errorf("refused although the module is off: %v", err)
 	}
-	app, err := registry.New([]registry.Module{&tracing.Module{Environ: map[string]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT": "https://x:1", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/none",
-	}}})
+	app, err := registry.New([]registry.Module{new(tracing.Module)}, registry.Environ([]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://x:1", "OTEL_EXPORTER_OTLP_CERTIFICATE=/none",
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
