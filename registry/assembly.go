@@ -15,7 +15,7 @@ import (
 // An Assembly is everything that depends on which modules are linked: the
 // routes, the HTTP chains and the gRPC chain. It never changes. A Switch
 // builds another one aside and replaces this one with a single atomic store,
-// so whoever holds an Assembly has a consistent snapshot, and two snapshots
+// so an Assembly is a consistent snapshot, and two snapshots
 // are the same assembly if the pointers are equal.
 type Assembly struct {
 	modules   []Status // in list order

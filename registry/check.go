@@ -46,9 +46,9 @@ func checkModule(m Module, info Info) error {
 	_, calls := m.(rpc.Middleware)
 	switch inChain := middleware || binder || calls; {
 	case inChain && info.Phase.String() == "":
-		return errors.New("middleware needs a Phase")
+		return errors.New("middleware needs a Phase: set Info.Phase")
 	case !inChain && (info.Before != "" || info.After != ""):
-		return errors.New("Before and After are for middleware")
+		return errors.New("info has Before or After, which are for middleware: remove them")
 	}
 	return nil
 }

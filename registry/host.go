@@ -11,8 +11,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Host is what a module may reach of the App it belongs to. It is given to
-// Provision and is good until the module has stopped.
+// Host is a module's view of its App. Provision receives it, and the module may
+// use it until it has stopped.
 type Host struct {
 	Log *logrus.Entry // carries the field "module"
 
@@ -23,16 +23,16 @@ type Host struct {
 	tasks  sync.WaitGroup
 }
 
-// Handler is the App, for modules that serve it on a port.
+// Handler returns the App, for modules that serve it on a port.
 func (h *Host) Handler() http.Handler { return h.app }
 
-// Build names what was built.
+// Build returns the version and the revision of the program.
 func (h *Host) Build() Build { return h.app.build }
 
-// Prefix is the path the App's routes are mounted under, "" for none.
+// Prefix returns the path that the App's routes are mounted under, "" for none.
 func (h *Host) Prefix() string { return h.app.core.Prefix }
 
-// Random is the module's reproducible randomness.
+// Random returns the module's reproducible randomness.
 func (h *Host) Random() *Random { return h.random }
 
 // Settings lists what can be set of the App, with the values in effect.
@@ -80,17 +80,17 @@ func (h *Host) Switch(name string, on bool) error { return h.app.Switch(name, on
 // After an error the old routes are still served.
 func (h *Host) Reload() error { return h.app.reload() }
 
-// Ready says why the App cannot serve now, or nil.
+// Ready returns nil, or why the App cannot serve now.
 func (h *Host) Ready(ctx context.Context) error { return h.app.Ready(ctx) }
 
 // Draining reports whether the App has been told to stop.
 func (h *Host) Draining() bool { return h.app.draining.Load() }
 
-// Go runs f beside the module. When the App stops, ctx is cancelled, the
-// module's Stop is called, and then f has to return.
+// Go runs f in a goroutine. When the App stops, it cancels ctx, calls the
+// module's Stop and waits for f to return.
 func (h *Host) Go(f func(ctx context.Context)) { h.tasks.Go(func() { f(h.ctx) }) }
 
-// Context ends when the module has to stop.
+// Context returns a context that is cancelled when the module has to stop.
 func (h *Host) Context() context.Context { return h.ctx }
 
 // Fail makes Run stop the App and return err.
@@ -101,17 +101,18 @@ func (h *Host) Fail(err error) {
 	}
 }
 
-// Exit ends the process, where there is one of the App's own to end.
+// Exit ends the process if the App was given a function for it, see [Exit], and
+// logs an error otherwise.
 func (h *Host) Exit(code int) {
 	if h.app.exit == nil {
-		h.Log.WithField("code", code).Error("exit asked for and refused")
+		h.Log.WithField("code", code).Error("a module asked to end the process, which this program does not allow")
 		return
 	}
 	h.app.exit(code)
 }
 
-// afterDeadline is the time goroutines have to see that they are cancelled,
-// when the work before that used the deadline up.
+// afterDeadline is the time that goroutines have to return after they were
+// cancelled, if the deadline has passed.
 const afterDeadline = 250 * time.Millisecond
 
 // wait waits for the module's goroutines, or for ctx.

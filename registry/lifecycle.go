@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// ErrStarted is what Start returns when the App was started or stopped before.
+// ErrStarted is the error of Start if the App was started or stopped before.
 var ErrStarted = errors.New("already started or stopped: an App starts once")
 
 // Start starts the modules that are on or on standby, in list order. If one
-// fails, those before it are stopped. An App starts once: to start again,
-// also after Stop, assemble a new one of new modules.
+// fails, those before it are stopped. An App starts only once. To start again,
+// make a new App of new module instances.
 func (a *App) Start(ctx context.Context) error {
 	a.mu.Lock()
 	again := a.started || a.drained
@@ -45,8 +45,8 @@ func (a *App) Start(ctx context.Context) error {
 	return nil
 }
 
-// Drain fails readiness and has every running module end its outstanding work,
-// all at once, before ctx is done. Its error says what was cut.
+// Drain fails readiness and drains all running modules at the same time, until
+// ctx is done. The error says what was cut.
 func (a *App) Drain(ctx context.Context) error {
 	a.draining.Store(true)
 	a.mu.Lock()
@@ -71,8 +71,9 @@ func (a *App) Drain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Stop drains and then stops the modules in reverse order: it cancels each
-// one's goroutines, calls its Stop and waits for them until ctx is done.
+// Stop drains the modules and then stops them in reverse order: it cancels the
+// goroutines of each, calls its Stop and waits for the goroutines until ctx is
+// done.
 func (a *App) Stop(ctx context.Context) error {
 	errs := []error{a.Drain(ctx)}
 	a.serving.Store(false)
@@ -94,8 +95,8 @@ func (a *App) Stop(ctx context.Context) error {
 }
 
 // Run starts the App and serves until ctx is done or a module fails. Then it
-// fails readiness, goes on serving for the grace time, and stops within the
-// shutdown timeout. The error is nil when nothing was cut.
+// fails readiness, serves for the grace time, and stops within the shutdown
+// timeout. The error is nil if nothing was cut.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.Start(ctx); err != nil {
 		return err
@@ -104,7 +105,7 @@ func (a *App) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		a.draining.Store(true)
-		a.log.WithField("grace", a.core.Grace.String()).WithField("timeout", a.core.Timeout.String()).Info("Shutting down.")
+		a.log.WithField("grace", a.core.Grace.String()).WithField("timeout", a.core.Timeout.String()).Info("shutting down")
 		select {
 		case <-time.After(a.core.Grace):
 		case err = <-a.failed:
@@ -116,15 +117,15 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, a.Stop(ctx))
 }
 
-// ErrNotStarted and ErrDraining are why an App is not ready although every
-// module is.
+// ErrNotStarted and ErrDraining are the reasons why an App is not ready although
+// all of its modules are.
 var (
 	ErrNotStarted = errors.New("not started")
 	ErrDraining   = errors.New("shutting down")
 )
 
-// Ready says why the App cannot serve now, or nil: it asks every Checker that
-// is linked.
+// Ready returns nil if every linked Checker is ready, or why the App cannot serve
+// now.
 func (a *App) Ready(ctx context.Context) error {
 	switch {
 	case a.draining.Load():

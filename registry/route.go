@@ -14,28 +14,28 @@ type Route struct {
 	Path     string // in net/http syntax: "/delay/{seconds}", "/echo/{rest...}"
 	Handler  http.HandlerFunc
 	When     func(*http.Request) bool // nil accepts; the first route that accepts wins
-	Internal bool                     // probes, metrics, switches: no fault touches it
-	Probe    bool                     // asked by an orchestrator that cannot log in: no guard covers it by a wildcard
-	Stream   bool                     // replies go on until the client leaves: they are counted, and their time says nothing
-	Label    string                   // metrics label; the default is made from Pattern
+	Internal bool                     // a probe, metrics or a switch, which no fault may hit
+	Probe    bool                     // called by an orchestrator that cannot log in: a wildcard of a guard leaves it open
+	Stream   bool                     // responds until the client leaves: requests are counted and not timed
+	Label    string                   // metrics label; empty means one made from Pattern
 
 	Summary string            // one line; a route without one is not in the API documents
 	Tag     string            // group in the API documents
 	Params  map[string]string // what each wildcard of Path means
-	Body    string            // what the request's body is, "" when none is read
-	Returns map[int]any       // a sample reply for each status; nil is an empty body
+	Body    string            // what the request's body is, "" if the handler reads none
+	Returns map[int]any       // a sample response body for each status; nil means an empty body
 
 	// Set at assembly.
 	Pattern string // prefix and Path, as in http.Request.Pattern
 	Module  string // name of the module that declared it
 }
 
-// Unmatched stands for the requests that match no route: their chain ends in
-// 301, 404, 405 or the answer to OPTIONS.
+// unmatched represents the requests that match no route. Their chain ends in
+// 301, 404, 405 or the response to OPTIONS.
 var unmatched = Route{Label: "unmatched"}
 
-// Mounted is a route as it is served now, and the middleware it is served
-// through, outermost first.
+// Mounted is a route that is served, with the names of the middleware in its
+// chain, outermost first.
 type Mounted struct {
 	Route
 	Chain []string
@@ -47,8 +47,8 @@ var (
 	segment  = regexp.MustCompile(`^(\{[A-Za-z_][A-Za-z0-9_]*(\.\.\.)?\}|[^{}:*]*)$`)
 )
 
-// label is upstream's path label: runs of anything but letters and digits
-// become one underscore, and what lies below a subtree counts as the subtree.
+// label returns upstream's path label: each run of characters other than letters
+// and digits becomes one underscore, and {rest...} is left out.
 func label(pattern string) string {
 	s := strings.Trim(nonAlnum.ReplaceAllString(strings.ToLower(tail.ReplaceAllString(pattern, "")), "_"), "_")
 	if s == "" {

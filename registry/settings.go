@@ -12,7 +12,8 @@ import (
 // EnvPrefix starts the name of every variable.
 const EnvPrefix = "PODINFO_"
 
-// A Source says where the value of a setting came from.
+// A Source says where the value of a setting came from. A default that was
+// derived says what from.
 type Source string
 
 // The sources, weakest first.

@@ -46,7 +46,7 @@ func (c *core) Validate() error {
 	return errors.Join(errs...)
 }
 
-// merge lays the sources over each other, weakest first.
+// merge merges the sources, weakest first.
 func merge(file, environment, flags map[string]string) values {
 	out := values{}
 	for _, layer := range []struct {
@@ -57,7 +57,7 @@ func merge(file, environment, flags map[string]string) values {
 			switch {
 			case v != "":
 				out[k] = given{v, layer.source}
-			case layer.source == FromFlag: // --backend-url= takes a variable back
+			case layer.source == FromFlag: // --backend-url= unsets the variable
 				delete(out, k)
 			}
 		}
@@ -84,8 +84,8 @@ func scrub(vars map[string]string) map[string]string {
 	return out
 }
 
-// unknown separates what nothing declares: keys of the config file are errors,
-// variables are one warning (others may own some of the namespace).
+// unknown looks for names that no module declares. Keys of the config file are
+// errors. Variables are one warning, because other programs may use the prefix.
 func unknown(vals values, settings []Setting) (errs []error, warning string) {
 	var keys []string
 	for _, s := range settings {

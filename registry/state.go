@@ -9,16 +9,16 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 )
 
-// State is what was decided about a module.
+// State is whether a module is on.
 type State int
 
 const (
 	Off     State = iota // not configured, built, started or linked
-	Standby              // started, linked nowhere, ready for App.Switch
+	Standby              // started and not linked, ready for App.Switch
 	On                   // started and linked
 )
 
-// String is "off", "standby" or "on".
+// String returns "off", "standby" or "on".
 func (s State) String() string { return [...]string{"off", "standby", "on"}[s] }
 
 // decide returns whether a module is on, and what decided it. Weakest first:
@@ -70,7 +70,7 @@ func decide(e *entry, vals values, environ []string) (State, string, error) {
 		}
 	}
 	if _, port := e.Module.(Listener); port && state == Standby {
-		return Off, "", fmt.Errorf("%s=standby: %s opens a port, it can only be on or off", why, i.Name)
+		return Off, "", fmt.Errorf("%s=standby: module %s opens a port, which can only be on or off", why, i.Name)
 	}
 	return state, why, nil
 }
@@ -86,7 +86,7 @@ func enables(value string, fields []field, key string) (bool, error) {
 	return on, err
 }
 
-// terms yields the words of PODINFO_MODULES, without leading "+" and spaces.
+// terms yields the words of PODINFO_MODULES without spaces and leading "+".
 func terms(vals values) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, t := range strings.Split(vals[EnvPrefix+"MODULES"].value, ",") {

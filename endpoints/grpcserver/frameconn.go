@@ -13,10 +13,6 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// breaker is a module that breaks calls below gRPC, with the methods that the
-// Client of a call has in addition to those of rpc.Client.
-type breaker interface{ BreaksConnections() }
-
 // breakable wraps each connection in a frameConn. conns holds them by the
 // client's address: the net.Addr value itself, which is unique to a connection.
 type breakable struct {

@@ -1,5 +1,5 @@
-// Package rpc is what middleware sees of a gRPC call. It does not import gRPC:
-// a middleware that acts on both wires costs an HTTP-only program nothing. The
+// Package rpc is what middleware sees of a gRPC call. It does not import gRPC, so
+// a middleware that acts on HTTP and gRPC costs an HTTP-only program nothing. The
 // grpc-server module translates.
 package rpc
 
@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// Middleware is the gRPC half of a module in the chain. It stands where the
-// module's phase puts it and is called for unary and streaming calls alike.
+// Middleware is the gRPC half of a module in the chain. The module's phase decides
+// its place. It is called for unary and streaming calls.
 type Middleware interface {
-	// ServeRPC handles the call by calling next, or ends it by returning an
-	// error without. Errors that are an *[Error] reach the client as they
-	// are.
+	// ServeRPC calls next to handle the call, or returns an error without
+	// calling it to end the call. An *[Error] reaches the client unchanged.
 	ServeRPC(ctx context.Context, call *Call, next func(context.Context) error) error
 }
 
-// Kind is how many messages go each way, by the names of go-grpc-prometheus.
+// Kind says which side sends a stream of messages, in the terms of
+// go-grpc-prometheus.
 type Kind string
 
 // The kinds of calls.
@@ -34,19 +34,19 @@ const (
 type Call struct {
 	FullMethod string // "/echo.EchoService/Echo"
 	Kind       Kind
-	Internal   bool // health and reflection: no fault and no guard touches them
-	Request    any  // the message of a unary call; nil for others, whose messages come later
+	Internal   bool // health and reflection, which no fault and no guard may touch
+	Request    any  // the message of a unary call, nil for streams
 	Client
 }
 
-// Client is who called, and what came beside the messages. Its answers are
-// looked up when they are asked for, as most calls need none.
+// Client describes the caller and the metadata of the call. It looks values up
+// when they are needed, because most calls need none.
 type Client interface {
-	Peer() string                 // the address, "" when it is not known
+	Peer() string                 // the address, "" if it is not known
 	Metadata(key string) []string // by lower-case key
 }
 
-// UserAgent is what the client calls itself.
+// UserAgent returns the client's name for itself.
 func (c *Call) UserAgent() string {
 	if agents := c.Metadata("user-agent"); len(agents) > 0 {
 		return agents[0]
@@ -54,13 +54,13 @@ func (c *Call) UserAgent() string {
 	return ""
 }
 
-// Service is "echo.EchoService".
+// Service returns the name of the service, such as "echo.EchoService".
 func (c *Call) Service() string {
 	service, _, _ := strings.Cut(strings.TrimPrefix(c.FullMethod, "/"), "/")
 	return service
 }
 
-// Method is "Echo".
+// Method returns the name of the method, such as "Echo".
 func (c *Call) Method() string {
 	return c.FullMethod[strings.LastIndexByte(c.FullMethod, '/')+1:]
 }
@@ -70,7 +70,7 @@ type Error struct {
 	Code    Code
 	Message string
 	Details *Details // nil for none
-	Cause   error    // the handler's own error, given on untouched
+	Cause   error    // the handler's error, passed on unchanged
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
@@ -78,7 +78,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message)
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// CodeOf is the status that err reaches the client with: OK for nil.
+// CodeOf returns the status with which err reaches the client, OK for nil.
 func CodeOf(err error) Code {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -115,7 +115,7 @@ var names = [...]string{
 	"FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated",
 }
 
-// String is the code's name as grpc-go and its metrics write it.
+// String returns the code's name as grpc-go and its metrics write it.
 func (c Code) String() string {
 	if int(c) < len(names) {
 		return names[c]
@@ -123,10 +123,11 @@ func (c Code) String() string {
 	return fmt.Sprintf("Code(%d)", uint32(c))
 }
 
-// MarshalText is String.
+// MarshalText implements [encoding.TextMarshaler].
 func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText takes a name in any case, with or without underscores.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It accepts names in any
+// case, with or without underscores.
 func (c *Code) UnmarshalText(text []byte) error {
 	want := strings.ReplaceAll(string(text), "_", "")
 	for i, n := range names {
@@ -135,13 +136,13 @@ func (c *Code) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no gRPC status code", text)
+	return fmt.Errorf("%q is not a gRPC status code", text)
 }
 
-// Codes are the names of all codes, in order.
+// Codes returns the names of all codes, in order.
 func Codes() []string { return append([]string(nil), names[:]...) }
 
-// FromContext is the error for a context that ended: DeadlineExceeded or
+// FromContext returns the error for a context that ended: DeadlineExceeded or
 // Canceled.
 func FromContext(ctx context.Context) *Error {
 	if ctx.Err() == context.DeadlineExceeded {
