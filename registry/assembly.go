@@ -97,6 +97,7 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	for _, rt := range routes {
 		handlers, names := link(chain, rt)
 		s.mounted = append(s.mounted, Mounted{rt, names})
+		recorded := slices.ContainsFunc(names, func(name string) bool { return cuts(a.entry(name).Module) })
 		n := negroni.New(handlers...)
 		n.UseHandlerFunc(rt.Handler)
 		for _, pattern := range spellings(rt.Pattern, a.core.Prefix) {
@@ -107,10 +108,16 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 				byPath[key] = m
 				mounts = append(mounts, m)
 			}
-			m.routes = append(m.routes, linkedRoute{rt.When, n})
+			m.routes = append(m.routes, linkedRoute{rt.When, n, recorded})
 		}
 	}
 	return s.router.mountAll(mounts)
+}
+
+// cuts reports whether a module may cut responses.
+func cuts(m Module) bool {
+	_, ok := m.(record.Cutter)
+	return ok
 }
 
 // status describes the module, given whether it is linked.
@@ -200,7 +207,6 @@ func link(chain []*entry, rt Route) (handlers []negroni.Handler, names []string)
 
 // ServeHTTP serves a request with the routes and chains of this assembly.
 func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w = record.Wrap(w)
 	if isClean(r.URL.Path) {
 		if h, ps := s.router.find(r.Method, r.URL.Path); h != nil {
 			h(w, r, ps)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -19,6 +20,7 @@ func contract() []interface{ Check(Module) error } {
 		NewCapability[Binder](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }),
 		NewCapability[Selective](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Covers") }),
 		NewCapability[Endpoint](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }),
+		NewCapability[record.Cutter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("CutsResponses") }),
 		NewCapability[Enabler](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("EnabledBy") }),
 		NewCapability[Validator](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }),
 		NewCapability[Provisioner](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Provision") }),

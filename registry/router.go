@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/urfave/negroni/v3"
 )
 
@@ -47,8 +48,9 @@ type mount struct {
 }
 
 type linkedRoute struct {
-	when  func(*http.Request) bool
-	chain *negroni.Negroni
+	when     func(*http.Request) bool
+	chain    *negroni.Negroni
+	recorded bool // the response needs a record, which costs an allocation
 }
 
 func newRouter() *router { return &router{layers: []*layer{newLayer()}} }
@@ -236,8 +238,11 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 		r.SetPathValue(p.Key, p.Value)
 	}
 	for i := range m.routes {
-		if when := m.routes[i].when; when == nil || when(r) {
-			m.routes[i].chain.ServeHTTP(w, r)
+		if rt := &m.routes[i]; rt.when == nil || rt.when(r) {
+			if rt.recorded {
+				w = record.Wrap(w)
+			}
+			rt.chain.ServeHTTP(w, r)
 			return
 		}
 	}

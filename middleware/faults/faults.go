@@ -245,3 +245,6 @@ func (m *Module) label(rule string) string {
 
 // FaultRules implements [capability.FaultRuler].
 func (m *Module) FaultRules() capability.FaultRules { return m }
+
+// CutsResponses implements [record.Cutter].
+func (m *Module) CutsResponses() {}

@@ -1,8 +1,8 @@
 // Package record is the outcome of an HTTP request, shared by the modules that
 // end requests and the modules that record them.
 //
-// The registry wraps every response in a value that [Cut] writes to and
-// [Outcome] and [Sent] read. It is found through the Unwrap method of response
+// Where a module in the chain is a [Cutter], the registry wraps the response in a
+// value that [Cut] writes to and [Outcome] and [Sent] read. It is found through the Unwrap method of response
 // writers, like the features of [http.ResponseController], so a middleware
 // that wraps the writer must have that method.
 package record
@@ -52,6 +52,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.ResponseWriter.(http.Hijacker).Hijack()
 }
 
+// Cutter is implemented by modules that call Cut. Other routes have no record.
+type Cutter interface {
+	CutsResponses()
+}
+
 // Wrap returns w with a record of its own. The registry calls it once per
 // request.
 func Wrap(w http.ResponseWriter) http.ResponseWriter {
@@ -83,11 +88,14 @@ func of(w http.ResponseWriter) *response {
 
 // Cut records that the client did not get the whole response, and at most sent
 // bytes of its body, whatever was written. Call it when the header is sent or
-// never will be. The last call counts.
+// never will be. The last call counts. It panics if w has no record, because the
+// request would be recorded as a success.
 func Cut(w http.ResponseWriter, sent int) {
-	if r := of(w); r != nil {
-		r.cut, r.sent = true, sent
+	r := of(w)
+	if r == nil {
+		panic("record: Cut of a response without a record: add a method CutsResponses() to the module, and Unwrap to writers that wrap others")
 	}
+	r.cut, r.sent = true, sent
 }
 
 // Sent returns how many bytes of the response's body were sent.
