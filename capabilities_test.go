@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-4591fe7d/podinfo"
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
@@ -103,4 +105,32 @@ func askers(t *testing.T, plural string) (out []string) {
 		}
 	}
 	return out
+}
+
+// Modules with a method of each capability's name and another signature. None of
+// the listed modules asks for some of them.
+type (
+	badMetrics struct{ extra }
+	badAdmin   struct{ extra }
+	badTokens  struct{ extra }
+	badRPCs    struct{ extra }
+	badGRPC    struct{ extra }
+	extra      struct{}
+)
+
+func (extra) Info() registry.Info          { return registry.Info{Name: "extra"} }
+func (badMetrics) MetricsPageHandler() int { return 0 }
+func (badAdmin) AdminRoutes() int          { return 0 }
+func (badTokens) IssuedTokens() int        { return 0 }
+func (badRPCs) ListRPCs() int              { return 0 }
+func (badGRPC) RegisterGRPC()              {}
+
+func TestEveryCapabilityIsChecked(t *testing.T) {
+	for method, m := range map[string]registry.Module{
+		"MetricsPageHandler": badMetrics{}, "AdminRoutes": badAdmin{}, "IssuedTokens": badTokens{}, "ListRPCs": badRPCs{}, "RegisterGRPC": badGRPC{},
+	} {
+		if _, err := podinfo.New(registry.With(m)); err == nil || !strings.Contains(err.Error(), "module extra: method "+method) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
 }

@@ -46,6 +46,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/middleware/versionheaders"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Modules returns a new instance of every stock module that opens no port.
@@ -96,7 +97,16 @@ func Listeners() []registry.Module {
 // New assembles the stock modules, without the listeners, into an
 // http.Handler. Start it before the first request and stop it after the last.
 func New(opts ...registry.Option) (*registry.App, error) {
-	return registry.New(Modules(), slices.Concat([]registry.Option{registry.Version(Build())}, opts)...)
+	return registry.New(Modules(), slices.Concat([]registry.Option{registry.Version(Build()), checks()}, opts)...)
+}
+
+// checks refuses modules that miss a capability by a mistake.
+func checks() registry.Option {
+	all := []registry.Check{grpcserver.Services}
+	for _, c := range capability.All() {
+		all = append(all, c)
+	}
+	return registry.Checks(all...)
 }
 
 // Set by the linker: -X github.com/seed-4591fe7d/podinfo.release=6.15.0.
@@ -132,6 +142,7 @@ func Main(mods ...registry.Module) {
 		Name:    "podinfo",
 		Modules: slices.Concat(Modules(), Listeners()),
 		Given:   mods,
+		Options: []registry.Option{checks()},
 		Build:   Build(),
 		Args:    os.Args[1:],
 		Env:     os.Environ(),

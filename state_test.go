@@ -46,7 +46,7 @@ func TestNoProcessWideState(t *testing.T) {
 }
 
 // exceptions are the allowed findings: "FOLDER FINDING", or "FOLDER:FUNCTION
-// FINDING" for one function only. A * ends the start of a finding.
+// FINDING" for one function only. A * at the end stands for the rest of a finding.
 var exceptions = []string{
 	".:Main use of os.*",
 	".:Main use of os/signal.*",

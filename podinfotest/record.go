@@ -402,7 +402,7 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 		})
 	}()
 	ctx = context.WithValue(ctx, requestKey{}, rec)
-	if w, ok := call.Client.(breaker); ok {
+	if w, ok := call.Client.(rpc.Connection); ok {
 		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies}
 	}
 	return next(ctx)
@@ -422,19 +422,11 @@ func retryInfo(err error) *time.Duration {
 	return nil
 }
 
-// breaker is the interface of a call's Client that the faults module uses.
-type breaker interface {
-	SetTrailer(name, value string)
-	GoAway(why string)
-	Reset()
-	Close()
-}
-
 // naming records the steps that are not faults. The faults module reports only
 // faults.
 type naming struct {
 	rpc.Client
-	breaker
+	rpc.Connection
 	hit     func(rule string)
 	replies *replies
 }
@@ -446,5 +438,5 @@ func (n *naming) SetTrailer(name, value string) {
 		n.hit(rule)
 		return
 	}
-	n.breaker.SetTrailer(name, value)
+	n.Connection.SetTrailer(name, value)
 }

@@ -47,7 +47,7 @@ type entry struct {
 	state    State
 	why      string // what decided state
 	fields   []field
-	wired    wiring
+	progress progress
 	host     *Host
 }
 
@@ -64,6 +64,7 @@ type options struct {
 	file, env, flags map[string]string
 	environ          []string
 	given            []Module
+	checks           []Check
 	log              *logrus.Logger
 	build            Build
 	exit             func(int)
@@ -80,7 +81,7 @@ func Flags(vars map[string]string) Option { return func(o *options) { o.flags = 
 func File(vars map[string]string) Option { return func(o *options) { o.file = vars } }
 
 // Environ sets the environment of the process, in the form of os.Environ, for
-// modules that show it or that follow somebody else's variables, such as
+// modules that show it or that follow variables of other programs, such as
 // OTEL_*. Settings are not read from it: that is [Env].
 func Environ(environ []string) Option { return func(o *options) { o.environ = environ } }
 
@@ -96,6 +97,17 @@ func Environ(environ []string) Option { return func(o *options) { o.environ = en
 //	registry.Env(map[string]string{"PODINFO_RANDOM_ERROR_RATE": "0"})
 func With(mods ...Module) Option {
 	return func(o *options) { o.given = append(o.given, mods...) }
+}
+
+// A Check refuses a module that has a mistake, as [Capability.Check] does.
+type Check interface{ Check(Module) error }
+
+// Checks adds checks that every listed module has to pass, also those that are
+// off. podinfo.New passes the capabilities of registry/capability, so that a method
+// with the name of one and another signature is an error even if no listed module
+// asks for it.
+func Checks(checks ...Check) Option {
+	return func(o *options) { o.checks = append(o.checks, checks...) }
 }
 
 // Logger sets where the App logs. Without it the App is silent. The level is
@@ -122,7 +134,7 @@ func New(mods []Module, opts ...Option) (*App, error) {
 	}
 	a := &App{log: o.log, build: o.build, environ: o.environ, exit: o.exit, failed: make(chan error, 1)}
 	vals := merge(o.file, o.env, o.flags)
-	if err := a.list(mods, o.given); err != nil {
+	if err := a.list(mods, o.given, o.checks); err != nil {
 		return nil, err
 	}
 	err := a.claim()
@@ -147,13 +159,16 @@ func (a *App) make(vals values) error {
 	if err := a.provisionAll(vals); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.replaceLocked(func(e *entry) bool { return e.state == On })
+	first, err := a.assemble(func(e *entry) bool { return e.state == On })
+	if err != nil {
+		return err
+	}
+	a.current.Store(first)
+	return nil
 }
 
 // list registers mods and given, listeners last.
-func (a *App) list(mods, given []Module) error {
+func (a *App) list(mods, given []Module, checks []Check) error {
 	var errs []error
 	for i, m := range slices.Concat(mods, given) {
 		if isNil(m) {
@@ -168,6 +183,9 @@ func (a *App) list(mods, given []Module) error {
 		var err error
 		if e.fields, err = fieldsOf(m, e.info.prefix(), e.info.Name); err == nil {
 			err = checkModule(m, e.info)
+		}
+		for _, c := range checks {
+			err = errors.Join(err, c.Check(m))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("module %s: %w", e.info.Name, err))
@@ -228,7 +246,7 @@ func (a *App) configure(vals values) error {
 		return err
 	}
 	errs, warning := unknown(vals, declared)
-	errs = append(errs, a.checkTerms(vals), fill(&a.core, own, vals))
+	errs = append(errs, a.checkTerms(vals), fill(&a.core, EnvPrefix, own, vals))
 	for _, e := range a.entries {
 		var err error
 		if e.state, e.why, err = decide(e, vals, a.environ); err != nil {
@@ -236,7 +254,7 @@ func (a *App) configure(vals values) error {
 			continue
 		}
 		if e.state != Off {
-			errs = append(errs, fill(e.Module, e.fields, vals))
+			errs = append(errs, e.blame(fill(e.Module, e.info.prefix(), e.fields, vals)))
 		}
 	}
 	if err := joinOnce(errs); err != nil {
@@ -244,6 +262,15 @@ func (a *App) configure(vals values) error {
 	}
 	a.settings = a.valued(declared, own, vals)
 	return a.begin(vals, warning)
+}
+
+// blame adds the module's name to an error that is not about a setting, which
+// names itself.
+func (e *entry) blame(err error) error {
+	if _, setting := errors.AsType[*SettingError](err); err == nil || setting {
+		return err
+	}
+	return fmt.Errorf("module %s: %w", e.info.Name, err)
 }
 
 // joinOnce joins errors and drops repetitions: modules that share a setting

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -231,8 +232,7 @@ func (a *App) Switch(name string, on bool) error {
 	case target.listens():
 		return fmt.Errorf("module %s opens a port and cannot be switched", name)
 	}
-	now := a.Assembly()
-	return a.replaceLocked(func(e *entry) bool {
+	return a.replaceLocked(func(now *Assembly, e *entry) bool {
 		if e == target {
 			return on
 		}
@@ -244,14 +244,20 @@ func (a *App) Switch(name string, on bool) error {
 func (a *App) reload() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.Assembly()
-	return a.replaceLocked(func(e *entry) bool { return now.Linked(e.info.Name) })
+	return a.replaceLocked(func(now *Assembly, e *entry) bool { return now.Linked(e.info.Name) })
 }
 
-// replaceLocked assembles anew and publishes the result. The caller must hold
-// a.mu.
-func (a *App) replaceLocked(linked func(*entry) bool) error {
-	next, err := a.assemble(linked)
+// errNotAssembled is the error of a Switch or Reload during Provision.
+var errNotAssembled = errors.New("the App is not assembled yet: call Switch and Reload after Provision")
+
+// replaceLocked assembles anew what linked accepts, given the current assembly,
+// and publishes the result. The caller must hold a.mu.
+func (a *App) replaceLocked(linked func(now *Assembly, e *entry) bool) error {
+	now := a.Assembly()
+	if now == nil {
+		return errNotAssembled
+	}
+	next, err := a.assemble(func(e *entry) bool { return linked(now, e) })
 	if err != nil {
 		return err
 	}

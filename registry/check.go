@@ -13,8 +13,8 @@ import (
 var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // contract returns the interfaces of this package that modules implement.
-func contract() []interface{ Check(Module) error } {
-	return []interface{ Check(Module) error }{
+func contract() []Check {
+	return []Check{
 		NewCapability[Middleware](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeHTTP") }),
 		NewCapability[rpc.Middleware](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeRPC") }),
 		NewCapability[Binder](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }),

@@ -48,8 +48,40 @@ type (
 		plain
 		Max int `env:"MAX"`
 	}
+	deep struct {
+		plain
+		Group *struct {
+			Inner struct {
+				Max int `env:"MAX"`
+			}
+		}
+	}
+	listed struct {
+		plain
+		Groups []struct {
+			Max int `env:"MAX"`
+		} `envPrefix:"G"`
+	}
+	hidden struct {
+		plain
+		//lint:ignore U1000 the tag is the mistake
+		max int `env:"MAX"`
+	}
+	sharedDoc struct {
+		plain
+		Max int `env:"SHARED" envDefault:"5" doc:"something else"`
+	}
+	impatient struct {
+		plain
+		err error
+	}
 	rpcTypo struct{ plain }
 )
+
+func (i *impatient) Provision(h *registry.Host) error {
+	i.err = errors.Join(h.Reload(), h.Switch("m", true))
+	return nil
+}
 
 func (*nameless) Validate() error { return registry.Invalid("Min", "less") }
 func (*rpcTypo) ServeRPC() error  { return nil }
@@ -62,6 +94,10 @@ func TestSettingsNewRefuses(t *testing.T) {
 	}{
 		{mods(&required{plain: info("m")}), []string{"module m", "field Max", `option "required" is not supported`}},
 		{mods(&pointed{plain: info("m")}), []string{"module m", "field Group", "embed the struct itself"}},
+		{mods(&deep{plain: info("m")}), []string{"module m", "field Group", "embed the struct itself"}},
+		{mods(&listed{plain: info("m")}), []string{"module m", "field Groups", "embed the struct itself"}},
+		{mods(&hidden{plain: info("m")}), []string{"module m", "field max", "export it"}},
+		{mods(&shared5{plain: info("a")}, &sharedDoc{plain: info("b")}), []string{"modules a and b declare PODINFO_SHARED differently", "something else"}},
 		{mods(&twice{plain: info("m")}), []string{"module m", "field Max", "use *int"}},
 		{mods(&shared5{plain: info("a")}, &shared6{plain: info("b")}), []string{"modules a and b declare PODINFO_SHARED differently", `default "6"`}},
 		{mods(&shared5{plain: info("a")}, &sharedText{plain: info("b")}), []string{"modules a and b declare PODINFO_SHARED differently", "int", "string"}},
@@ -77,6 +113,14 @@ func TestSettingsNewRefuses(t *testing.T) {
 	}
 	if _, err := registry.New(mods(&shared5{plain: info("a")}, &shared5{plain: info("b")})); err != nil {
 		t.Errorf("two modules that agree: %v", err)
+	}
+}
+
+// Switch and Reload before there is an assembly are errors.
+func TestTooEarly(t *testing.T) {
+	m := &impatient{plain: plain{info: registry.Info{Name: "m"}}}
+	if _, err := registry.New(mods(m)); err != nil || m.err == nil || strings.Count(m.err.Error(), "not assembled yet") != 2 {
+		t.Errorf("%v, %v", err, m.err)
 	}
 }
 

@@ -35,11 +35,15 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 			tag := f.Tag.Get("env")
 			key, options, _ := strings.Cut(tag, ",")
 			switch {
-			case !f.IsExported() && !f.Anonymous, key == "-":
+			case key == "-":
+			case !f.IsExported() && !f.Anonymous:
+				if tag != "" {
+					errs = append(errs, fmt.Errorf("field %s: an unexported field cannot be a setting: export it", f.Name))
+				}
 			case options != "":
 				errs = append(errs, fmt.Errorf("field %s: env tag option %q is not supported: use envDefault or Validate", f.Name, options))
-			case key == "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct && declares(f.Type.Elem()):
-				errs = append(errs, fmt.Errorf("field %s: settings behind a pointer are not supported: embed the struct itself", f.Name))
+			case (f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Slice) && declares(f.Type.Elem()):
+				errs = append(errs, fmt.Errorf("field %s: settings behind a pointer or in a list are not supported: embed the struct itself", f.Name))
 			case key != "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Pointer:
 				errs = append(errs, fmt.Errorf("field %s: a pointer to a pointer is not supported: use %v", f.Name, f.Type.Elem()))
 			case key != "":
@@ -59,10 +63,13 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 	return out, errors.Join(errs...)
 }
 
-// declares reports whether a struct has fields with env tags.
+// declares reports whether t is a struct with settings in it, at any depth.
 func declares(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
 	for f := range t.Fields() {
-		if f.Tag.Get("env") != "" {
+		if tag := f.Tag.Get("env"); tag != "" && tag != "-" || tag == "" && f.Type != t && declares(f.Type) {
 			return true
 		}
 	}
@@ -72,15 +79,15 @@ func declares(t reflect.Type) bool {
 // fill configures target, whose fields these are, and validates the result. It
 // sets the value and the source of each field. A variable takes precedence
 // over a literal, and a literal over the default.
-func fill(target any, fields []field, vals values) error {
-	err := parse(target, fields, vals)
+func fill(target any, prefix string, fields []field, vals values) error {
+	err := parse(target, prefix, fields, vals)
 	if v, ok := target.(Validator); ok && err == nil {
 		err = explain(v.Validate(), fields, vals)
 	}
 	return err
 }
 
-func parse(target any, fields []field, vals values) error {
+func parse(target any, prefix string, fields []field, vals values) error {
 	if len(fields) == 0 {
 		return nil
 	}
@@ -97,10 +104,6 @@ func parse(target any, fields []field, vals values) error {
 			vars[f.Key] = f.Default
 			fields[i].Source = FromDefault
 		}
-	}
-	prefix := EnvPrefix
-	if m, ok := target.(Module); ok {
-		prefix = m.Info().prefix()
 	}
 	err := env.ParseWithOptions(target, env.Options{Environment: vars, Prefix: prefix, DefaultValueTagName: "-"})
 	for i, f := range fields {

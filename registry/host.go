@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -132,12 +131,12 @@ func (h *Host) wait(ctx context.Context) error {
 	}
 }
 
-type wiring int
+type progress int
 
 const (
-	unwired wiring = iota
-	wiringNow
-	wired
+	unprovisioned progress = iota
+	provisioning
+	provisioned
 )
 
 func (a *App) provisionAll(vals values) error {
@@ -146,31 +145,27 @@ func (a *App) provisionAll(vals values) error {
 		if e.state == Off {
 			continue
 		}
-		err := explain(a.provision(e), e.fields, vals)
-		if _, setting := errors.AsType[*SettingError](err); err != nil && !setting {
-			err = fmt.Errorf("module %s: %w", e.info.Name, err)
-		}
-		errs = append(errs, err)
+		errs = append(errs, e.blame(explain(a.provision(e), e.fields, vals)))
 	}
 	return joinOnce(append(errs, a.problems...))
 }
 
 func (a *App) provision(e *entry) error {
-	switch e.wired {
-	case wired:
+	switch e.progress {
+	case provisioned:
 		return nil
-	case wiringNow:
+	case provisioning:
 		return fmt.Errorf("%s depends on itself", e.info.Name)
 	}
-	e.wired = wiringNow
+	e.progress = provisioning
 	e.host = &Host{Log: a.log.WithField("module", e.info.Name), app: a, random: newRandom(a.seed, e.info.Name)}
 	e.host.ctx, e.host.cancel = context.WithCancel(context.Background())
 	if p, ok := e.Module.(Provisioner); ok {
 		if err := p.Provision(e.host); err != nil {
-			e.wired = unwired
+			e.progress = unprovisioned
 			return err
 		}
 	}
-	e.wired = wired
+	e.progress = provisioned
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"net/http"
 )
 
-// A Module is one feature. Info must be pure: New calls it once, before
-// anything else, on modules that are off too.
+// A Module is one feature. Info must be pure: New calls it before anything
+// else, on modules that are off too.
 type Module interface{ Info() Info }
 
 // Info describes a module to people and to the registry.
@@ -68,7 +68,7 @@ type (
 	Endpoint interface{ Routes() []Route }
 
 	// Enabler turns the module on when the environment that [Environ] gave to
-	// New says so through somebody else's variables, as OTEL_* do. Like Info it
+	// New says so through variables of other programs, as OTEL_* do. Like Info it
 	// must be pure.
 	Enabler interface {
 		EnabledBy(environ []string) bool

@@ -10,7 +10,7 @@ import (
 
 // A Route is one operation and its documentation.
 type Route struct {
-	Method   string // "" is every method that no other route declares for Path
+	Method   string // "" is every method for which no other route matches the path
 	Path     string // in net/http syntax: "/delay/{seconds}", "/echo/{rest...}"
 	Handler  http.HandlerFunc
 	When     func(*http.Request) bool // nil accepts; the first route that accepts wins

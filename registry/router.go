@@ -2,11 +2,13 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/urfave/negroni/v3"
 )
@@ -21,14 +23,14 @@ const anyMethod = "*/*"
 // router has one layer.
 type router struct {
 	layers  []*layer
-	methods []string // those with a tree, sorted, without anyMethod
+	byFirst map[string][]*mount // by firstSegment
+	methods []string            // those with a tree, sorted, without anyMethod
 }
 
 // layer is a set of patterns that httprouter holds together.
 type layer struct {
 	*httprouter.Router
-	trees  map[string]*segmentNode // by method, to know what fits
-	mounts []*mount
+	trees map[string]*segmentNode // by method, to know what fits
 }
 
 // segmentNode is a place in the tree of segments of a layer's patterns.
@@ -44,6 +46,8 @@ type mount struct {
 	publish         string // what http.Request.Pattern becomes
 	module          string // that declared the first of the routes
 	rest            string // name of the {rest...} wildcard, "" for none
+	glob            glob.Pattern
+	layer           int
 	routes          []linkedRoute
 }
 
@@ -53,7 +57,9 @@ type linkedRoute struct {
 	recorded bool // the response needs a record, which costs an allocation
 }
 
-func newRouter() *router { return &router{layers: []*layer{newLayer()}} }
+func newRouter() *router {
+	return &router{layers: []*layer{newLayer()}, byFirst: map[string][]*mount{}}
+}
 
 func newLayer() *layer {
 	return &layer{Router: httprouter.New(), trees: map[string]*segmentNode{}}
@@ -92,6 +98,9 @@ func specificity(pattern string) []int {
 // pattern that takes precedence over m.
 func (rt *router) mount(m *mount) error {
 	path, err := treePath(m.pattern)
+	if err == nil {
+		m.glob, err = glob.Parse(m.pattern)
+	}
 	if err != nil {
 		return fmt.Errorf("module %s: route %s %s: %w", m.module, m.method, m.pattern, err)
 	}
@@ -105,69 +114,65 @@ func (rt *router) mount(m *mount) error {
 		rt.methods = append(rt.methods, method)
 		slices.Sort(rt.methods)
 	}
-	segs := strings.Split(m.pattern, "/")
-	at := 0
-	for !rt.layers[at].fits(method, segs) {
-		last, err := rt.layerAfter(m)
-		if err != nil {
-			return err
-		}
-		if at = max(at+1, last); at == len(rt.layers) {
-			rt.layers = append(rt.layers, newLayer())
-		}
+	at, err := rt.layerAfter(m)
+	if err != nil {
+		return err
 	}
+	segs := strings.Split(m.pattern, "/")
+	for at < len(rt.layers) && !rt.layers[at].fits(method, segs) {
+		at++
+	}
+	if at == len(rt.layers) {
+		rt.layers = append(rt.layers, newLayer())
+	}
+	m.layer = at
+	first := firstSegment(m.pattern)
+	rt.byFirst[first] = append(rt.byFirst[first], m)
 	return rt.layers[at].add(m, method, path, segs)
 }
 
 // layerAfter returns the layer after the last one with a pattern that takes
-// precedence over m. A pattern that matches some of the same paths and is not
-// more specific is a conflict, as in net/http.
+// precedence over m: patterns that overlap cannot be in one layer. A pattern that
+// matches some of the same paths as another and is neither more nor less specific
+// is a conflict, as in net/http.
 func (rt *router) layerAfter(m *mount) (int, error) {
+	if m.glob.Literal() { // sorted before every pattern with a wildcard
+		return 0, nil
+	}
 	after := 0
-	for i, l := range rt.layers {
-		for _, x := range l.mounts {
-			if x.method != m.method {
-				continue
-			}
-			switch overlaps, precedes := compare(x.pattern, m.pattern); {
-			case overlaps && !precedes:
-				return 0, conflictError(x, m)
-			case overlaps:
-				after = i + 1
-			}
+	for _, x := range rt.neighbours(m) {
+		switch {
+		case x.method != m.method || !x.glob.Meets(m.glob):
+		case !m.glob.Covers(x.glob) || x.glob.Covers(m.glob):
+			return 0, conflictError(x, m)
+		default:
+			after = max(after, x.layer+1)
 		}
 	}
 	return after, nil
 }
 
+// firstSegment returns the key of a mount in rt.byFirst: "" if the first segment of
+// its pattern is a wildcard.
+func firstSegment(pattern string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(pattern, "/"), "/")
+	if strings.HasPrefix(first, "{") {
+		return ""
+	}
+	return "/" + first
+}
+
+// neighbours returns the mounts that may overlap with m.
+func (rt *router) neighbours(m *mount) []*mount {
+	if first := firstSegment(m.pattern); first != "" {
+		return slices.Concat(rt.byFirst[first], rt.byFirst[""])
+	}
+	return slices.Concat(slices.Collect(maps.Values(rt.byFirst))...)
+}
+
 // conflictError names both modules of a conflict.
 func conflictError(x, y *mount) error {
 	return fmt.Errorf("modules %s and %s: routes %q and %q conflict: neither is more specific; rename a path or turn one module off", x.module, y.module, x.pattern, y.pattern)
-}
-
-// compare reports whether a path exists that both patterns match, and whether
-// x is more specific than y.
-func compare(x, y string) (overlaps, precedes bool) {
-	xs, ys := strings.Split(x, "/"), strings.Split(y, "/")
-	narrower, wider := false, false // x is, somewhere
-	for i := 0; ; i++ {
-		switch {
-		case i == len(xs) || i == len(ys):
-			return len(xs) == len(ys), narrower && !wider
-		case strings.HasSuffix(xs[i], "...}") || strings.HasSuffix(ys[i], "...}"):
-			narrower = narrower || !strings.HasSuffix(xs[i], "...}")
-			wider = wider || !strings.HasSuffix(ys[i], "...}")
-			return true, narrower && !wider
-		}
-		switch wildX, wildY := strings.HasPrefix(xs[i], "{"), strings.HasPrefix(ys[i], "{"); {
-		case wildX && !wildY:
-			wider = true
-		case wildY && !wildX:
-			narrower = true
-		case !wildX && xs[i] != ys[i]:
-			return false, false
-		}
-	}
 }
 
 // fits reports whether httprouter can hold a pattern beside those of the
@@ -198,7 +203,6 @@ func (l *layer) add(m *mount, method, path string, segs []string) (err error) {
 		}
 	}()
 	l.Handle(method, path, m.serve)
-	l.mounts = append(l.mounts, m)
 	n := l.trees[method]
 	if n == nil {
 		n = new(segmentNode)

@@ -115,9 +115,9 @@ func declare(own []field, list []declaration) ([]Setting, error) {
 			out = append(out, s)
 			return
 		}
-		if x := out[i]; x.kind != s.kind || x.Default != s.Default || x.Secret != s.Secret {
-			errs = append(errs, fmt.Errorf("modules %s and %s declare %s differently: %v with default %q, %v with default %q; embed one struct in both",
-				x.Module, s.Module, s.Key, x.kind, x.Default, s.kind, s.Default))
+		if x := out[i]; x.kind != s.kind || x.Default != s.Default || x.Secret != s.Secret || x.Doc != s.Doc || x.Accepts != s.Accepts {
+			errs = append(errs, fmt.Errorf("modules %s and %s declare %s differently: %v with default %q (%s), %v with default %q (%s); embed one struct in both",
+				x.Module, s.Module, s.Key, x.kind, x.Default, x.Doc, s.kind, s.Default, s.Doc))
 		}
 	}
 	for _, f := range own {

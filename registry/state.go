@@ -22,7 +22,7 @@ const (
 func (s State) String() string { return [...]string{"off", "standby", "on"}[s] }
 
 // decide returns whether a module is on, and what decided it. Weakest first:
-// its default, somebody else's variables, being given in code, upstream's
+// its default, variables of other programs, being given in code, upstream's
 // variable, PODINFO_MODULES, PODINFO_<NAME>_ENABLED.
 func decide(e *entry, vals values, environ []string) (State, string, error) {
 	i := e.info

@@ -83,7 +83,7 @@ func index(files map[string]file) string {
 	return strings.NewReplacer(names...).Replace(indexHTML)
 }
 
-// serve sends the file. Under the URL with its version it may be cached for ever.
+// serve sends the file. Under the URL with its version it may be cached forever.
 func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.media)

@@ -52,7 +52,7 @@ func readFiles() (files, error) {
 	return out, nil
 }
 
-// serveAsset serves a file under the hash of this release, cacheable for ever.
+// serveAsset serves a file under the hash of this release, cacheable forever.
 // A page of another release, served by another replica, must not get files of
 // this one: it gets 404 and retries until it reaches a replica of its release.
 // Closing the connection helps when a load balancer assigns connections, not

@@ -31,6 +31,7 @@ type Program struct {
 	Name    string
 	Modules []registry.Module
 	Given   []registry.Module // added to Modules, or replacing those of the same name; on unless a variable turns them off
+	Options []registry.Option
 	Build   registry.Build
 	Args    []string // without the program's name
 	Env     []string // in the form of os.Environ
@@ -152,8 +153,10 @@ func (p *Program) newApp(flags map[string]string, log bool) (*registry.App, erro
 	if !log {
 		logger.SetOutput(io.Discard)
 	}
-	return registry.New(p.Modules, registry.With(p.Given...), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
-		registry.Logger(logger), registry.Version(p.Build), registry.Exit(p.Abort))
+	return registry.New(p.Modules, slices.Concat(p.Options, []registry.Option{
+		registry.With(p.Given...), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
+		registry.Logger(logger), registry.Version(p.Build), registry.Exit(p.Abort),
+	})...)
 }
 
 // allModules returns Modules and Given, for [registry.Settings].

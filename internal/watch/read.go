@@ -10,7 +10,7 @@ import (
 var ErrDirectory = errors.New("is a directory")
 
 // ReadFile reads a regular file, or the one that a link points to. It refuses
-// anything else: opening a pipe could block for ever. Of a file larger than limit it
+// anything else: opening a pipe could block forever. Of a file larger than limit it
 // reads one byte more than that, so that the caller can tell.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)

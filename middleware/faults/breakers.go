@@ -29,7 +29,7 @@ type (
 
 	// callBreaker breaks a call below gRPC, or returns the error that ends it
 	// and how many messages are sent before.
-	callBreaker func(t transport, s *scenario.Strike) (broken *rpc.Error, after int)
+	callBreaker func(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int)
 )
 
 // breakers apply the kinds of faults, by name. A test holds them against the

@@ -43,33 +43,19 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	return m.strikeRPC(ctx, call, next, d)
 }
 
-// transport is the HTTP/2 stream and connection of a call. The Client of a call
-// may implement it, as that of the gRPC port does.
-type transport interface {
-	// SetTrailer adds to the metadata that ends the call.
-	SetTrailer(name, value string)
-	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
-	// which calls continue. why is a message for people.
-	GoAway(why string)
-	// Reset ends the call without a status (HTTP/2 RST_STREAM).
-	Reset()
-	// Close closes the connection, which ends every call on it.
-	Close()
-}
+// noConnection is the connection of calls whose Client has none.
+type noConnection struct{}
 
-// noTransport is the transport of calls whose Client implements none.
-type noTransport struct{}
+func (noConnection) SetTrailer(_, _ string) {}
+func (noConnection) GoAway(string)          {}
+func (noConnection) Reset()                 {}
+func (noConnection) Close()                 {}
 
-func (noTransport) SetTrailer(_, _ string) {}
-func (noTransport) GoAway(string)          {}
-func (noTransport) Reset()                 {}
-func (noTransport) Close()                 {}
-
-func transportOf(call *rpc.Call) transport {
-	if t, ok := call.Client.(transport); ok {
+func connectionOf(call *rpc.Call) rpc.Connection {
+	if t, ok := call.Client.(rpc.Connection); ok {
 		return t
 	}
-	return noTransport{}
+	return noConnection{}
 }
 
 // BreaksConnections makes the gRPC port prepare its connections for faults below
@@ -82,7 +68,7 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 	if len(d.Strikes) == 0 { // all were delays, and no slot was free
 		return next(ctx)
 	}
-	t := transportOf(call)
+	t := connectionOf(call)
 	if m.header != "" { // in a trailer, as clients do not retry after a header
 		t.SetTrailer(strings.ToLower(m.header), d.Names())
 	}
@@ -119,7 +105,7 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 func describe(s *scenario.Strike) string { return "fault " + s.Rule }
 
 // endCall applies the kind grpc.
-func endCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+func endCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	g := s.Fault.GRPC
 	broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, describe(s)), Details: details(s)}
 	if wait := broken.Details.RetryDelay; wait != nil {
@@ -130,20 +116,20 @@ func endCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
 
 // resetCall applies the kind reset. Its error has the code that clients derive
 // from the reset, for the records.
-func resetCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+func resetCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	t.Reset()
 	return &rpc.Error{Code: rpc.Internal, Message: describe(s)}, 0
 }
 
 // closeCall applies the kind empty. Its error has the code that clients derive
 // from the closed connection, for the records.
-func closeCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+func closeCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	t.Close()
 	return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, 0
 }
 
 // leaveCall applies the kind goaway.
-func leaveCall(t transport, s *scenario.Strike) (broken *rpc.Error, after int) {
+func leaveCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	t.GoAway(describe(s))
 	return nil, 0
 }

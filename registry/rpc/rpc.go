@@ -46,6 +46,21 @@ type Client interface {
 	Metadata(key string) []string // by lower-case key
 }
 
+// Connection is the HTTP/2 stream and connection of a call. The Client of a call may
+// implement it, as that of the gRPC port does if a module has the capability
+// ConnectionBreaker.
+type Connection interface {
+	// SetTrailer adds to the metadata that ends the call.
+	SetTrailer(name, value string)
+	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
+	// which calls continue. why is a message for people.
+	GoAway(why string)
+	// Reset ends the call without a status (HTTP/2 RST_STREAM).
+	Reset()
+	// Close closes the connection, which ends every call on it.
+	Close()
+}
+
 // UserAgent returns the client's name for itself.
 func (c *Call) UserAgent() string {
 	if agents := c.Metadata("user-agent"); len(agents) > 0 {
