@@ -26,7 +26,8 @@ type App struct {
 	chain    []*entry // the same in the order a request meets them
 	settings []Setting
 	claims   []claim
-	problems []error // that modules have with each other, found while provisioning
+	restore  []func() // of modules, until New has succeeded
+	problems []error  // that modules have with each other, found while provisioning
 
 	current  atomic.Pointer[Assembly]
 	serving  atomic.Bool // started, and not yet told to stop
@@ -142,9 +143,10 @@ func New(mods []Module, opts ...Option) (*App, error) {
 		err = a.make(vals)
 	}
 	if err != nil {
-		a.release()
+		a.undo()
 		return nil, err
 	}
+	a.restore = nil
 	return a, nil
 }
 
@@ -223,7 +225,7 @@ func (a *App) index(name string) int {
 	return slices.IndexFunc(a.entries, func(e *entry) bool { return e.info.Name == name })
 }
 
-// entry returns the listed module of this name, nil if there is none.
+// entry returns the listed module of this name, or nil.
 func (a *App) entry(name string) *entry {
 	if i := a.index(name); i >= 0 {
 		return a.entries[i]
@@ -357,7 +359,7 @@ func (a *App) Seed() uint64 { return a.seed }
 // Log returns the logger of the App.
 func (a *App) Log() *logrus.Logger { return a.log }
 
-// Get returns the listed module of a name, nil if there is none.
+// Get returns the listed module of a name, or nil.
 func (a *App) Get(name string) Module {
 	if e := a.entry(name); e != nil {
 		return e.Module

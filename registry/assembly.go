@@ -19,16 +19,15 @@ import (
 // so an Assembly is a consistent snapshot, and two snapshots
 // are the same assembly if the pointers are equal.
 type Assembly struct {
-	modules   []Status // in list order
-	chain     []Status // in the order a request meets them
-	linked    map[string]bool
-	mounted   []Mounted
-	calls     []rpc.Middleware
-	router    *router
-	unmatched *negroni.Negroni
+	modules []Status // in list order
+	chain   []Status // in the order a request meets them
+	linked  map[string]bool
+	mounted []Mounted
+	calls   []rpc.Middleware
+	router  *router
 }
 
-// Status is what became of a listed module.
+// Status is the state of a listed module, and what decided it.
 type Status struct {
 	Module Module
 	Info   Info
@@ -82,8 +81,8 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 		return nil, err
 	}
 	handlers, _ := link(chain, unmatched)
-	s.unmatched = negroni.New(handlers...)
-	s.unmatched.UseHandlerFunc(s.router.refuse)
+	s.router.unmatched = negroni.New(handlers...)
+	s.router.unmatched.UseHandlerFunc(s.router.refuse)
 	return s, nil
 }
 
@@ -214,7 +213,7 @@ func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.unmatched.ServeHTTP(w, r)
+	s.router.unmatched.ServeHTTP(w, r)
 }
 
 // Switch links or unlinks a module that is on or on standby. Requests in

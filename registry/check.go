@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// reserved are the words of PODINFO_MODULES that are not names of modules.
+var reserved = []string{"none", "all", "default"}
 
 // contract returns the interfaces of this package that modules implement.
 func contract() []Check {
@@ -38,6 +42,9 @@ func checkModule(m Module, info Info) error {
 	if !moduleName.MatchString(info.Name) {
 		return fmt.Errorf("name %q is not lower case words joined by hyphens", info.Name)
 	}
+	if slices.Contains(reserved, info.Name) {
+		return fmt.Errorf("name %q has a meaning in PODINFO_MODULES: choose another one", info.Name)
+	}
 	for _, c := range contract() {
 		if err := c.Check(m); err != nil {
 			return err
@@ -49,6 +56,8 @@ func checkModule(m Module, info Info) error {
 	switch inChain := middleware || binder || calls; {
 	case inChain && info.Phase.String() == "":
 		return errors.New("middleware needs a Phase: set Info.Phase")
+	case !inChain && info.Phase != 0:
+		return errors.New("info has a Phase, which is for middleware: add ServeHTTP, Bind or ServeRPC (check the spelling), or remove it")
 	case !inChain && (info.Before != "" || info.After != ""):
 		return errors.New("info has Before or After, which are for middleware: remove them")
 	}

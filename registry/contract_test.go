@@ -101,7 +101,7 @@ func TestSettingsNewRefuses(t *testing.T) {
 		{mods(&twice{plain: info("m")}), []string{"module m", "field Max", "use *int"}},
 		{mods(&shared5{plain: info("a")}, &shared6{plain: info("b")}), []string{"modules a and b declare PODINFO_SHARED differently", `default "6"`}},
 		{mods(&shared5{plain: info("a")}, &sharedText{plain: info("b")}), []string{"modules a and b declare PODINFO_SHARED differently", "int", "string"}},
-		{mods(&nameless{plain: info("m")}), []string{`no setting with the field name "Min"`, "registry.Invalid"}},
+		{mods(&nameless{plain: info("m")}), []string{`registry.Invalid("Min", …)`, "pass the name of the Go field"}},
 		{mods(&rpcTypo{info("m")}), []string{"module m", "ServeRPC", "rpc.Middleware"}},
 	} {
 		_, err := registry.New(c.mods)
@@ -141,8 +141,10 @@ func TestPlacement(t *testing.T) {
 		{mods(at("a", "", "b"), at("b", "", "c"), at("c", "", "")), "c b a"},
 		{mods(at("a", "", ""), at("b", "", ""), at("c", "b", "a")), "a c b"},
 		{mods(at("a", "nobody", "")), "a"},
-		{mods(at("a", "b", ""), at("b", "a", "")), "contradict"},
-		{mods(at("a", "", "a")), "that is itself"},
+		{mods(at("a", "b", ""), at("b", "a", "")), "contradict each other: b, a"},
+		{mods(at("x", "y", ""), at("y", "", ""), at("a", "b", ""), at("b", "a", "")), "contradict each other: b, a"},
+		{mods(at("a", "", ""), at("b", "a", "c"), at("c", "", "")), "c b a"},
+		{mods(at("a", "", "a")), "names itself"},
 		{mods(other, at("a", "other", "")), `module a cannot be placed before other: other is in phase "edge" and a in phase "guard"`},
 	} {
 		got := ""
@@ -163,6 +165,17 @@ func TestPlacement(t *testing.T) {
 		if got != c.want || strings.Join(listed, " ") != c.want {
 			t.Errorf("chain %q, listed %q, want %q", got, listed, c.want)
 		}
+	}
+}
+
+// A New that fails leaves the instance as it was given.
+func TestAFailedNewUndoesItsSettings(t *testing.T) {
+	k := &knobs{Max: 7}
+	if _, err := registry.New(mods(k), registry.Env(registrytest.Vars("PODINFO_MY_KNOBS_ENABLED=true PODINFO_MY_KNOBS_MAX=9 PODINFO_MY_KNOBS_UNIT=bad"))); err == nil {
+		t.Fatal("no error")
+	}
+	if diff := cmp.Diff(&knobs{Max: 7}, k); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +24,9 @@ type field struct {
 // tags that would be ignored.
 func fieldsOf(target any, prefix, module string) ([]field, error) {
 	t := reflect.TypeOf(target)
+	if declares(t) {
+		return nil, fmt.Errorf("%v has settings, which cannot be filled in: list a pointer to it", t)
+	}
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return nil, nil
 	}
@@ -40,9 +44,13 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 				if tag != "" {
 					errs = append(errs, fmt.Errorf("field %s: an unexported field cannot be a setting: export it", f.Name))
 				}
+			case key != "" && !variable.MatchString(key):
+				errs = append(errs, fmt.Errorf("field %s: env tag %q is not capital letters, digits and underscores", f.Name, key))
+			case f.Tag.Get("envExpand") != "":
+				errs = append(errs, fmt.Errorf("field %s: the tag envExpand is not supported: expand the value in Provision", f.Name))
 			case options != "":
 				errs = append(errs, fmt.Errorf("field %s: env tag option %q is not supported: use envDefault or Validate", f.Name, options))
-			case (f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Slice) && declares(f.Type.Elem()):
+			case slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map}, f.Type.Kind()) && declares(f.Type.Elem()):
 				errs = append(errs, fmt.Errorf("field %s: settings behind a pointer or in a list are not supported: embed the struct itself", f.Name))
 			case key != "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Pointer:
 				errs = append(errs, fmt.Errorf("field %s: a pointer to a pointer is not supported: use %v", f.Name, f.Type.Elem()))
@@ -62,6 +70,8 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 	walk(t.Elem(), prefix, nil)
 	return out, errors.Join(errs...)
 }
+
+var variable = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 
 // declares reports whether t is a struct with settings in it, at any depth.
 func declares(t reflect.Type) bool {
@@ -124,22 +134,26 @@ func explain(err error, fields []field, vals values) error {
 		return explainAll(joined.Unwrap(), fields, vals)
 	}
 	var name, want string
-	switch e := err.(type) {
-	case env.ParseError:
-		name = e.Name
-	case *fieldError:
-		name, want = e.field, e.want
+	parse, parsing := errors.AsType[env.ParseError](err)
+	invalid, validating := errors.AsType[*fieldError](err)
+	switch {
+	case parsing:
+		name = parse.Name
+	case validating:
+		name, want = invalid.field, invalid.want
 	default:
 		return err
 	}
 	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 	if i < 0 {
-		return fmt.Errorf("%w: there is no setting with the field name %q, correct the call of registry.Invalid", err, name)
+		return fmt.Errorf("registry.Invalid(%q, …): the module has no setting with this field name: pass the name of the Go field", name)
 	}
 	f := fields[i]
 	bad := &SettingError{Key: f.Key, Value: f.Value, Source: f.Source, Want: want}
 	if g, ok := vals[f.Key]; ok {
 		bad.Value = g.value
+	} else if parsing { // a mistake in the tag envDefault
+		bad.Value = f.Default
 	}
 	if want == "" {
 		bad.Want = f.Accepts

@@ -45,8 +45,8 @@ func (h *Host) Environ() []string { return h.app.environ }
 // during Provision, before anything is linked; see [Host.Modules].
 func (h *Host) Assembly() *Assembly { return h.app.Assembly() }
 
-// Modules lists every module of the App in list order. During Provision it
-// says what was decided, and later what is linked.
+// Modules lists every module of the App in list order. During Provision the states
+// are those that were configured, later those that are linked.
 func (h *Host) Modules() []Status {
 	if now := h.app.Assembly(); now != nil {
 		return now.Modules()

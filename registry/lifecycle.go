@@ -117,8 +117,7 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, a.Stop(ctx))
 }
 
-// ErrNotStarted and ErrDraining are the reasons why an App is not ready although
-// all of its modules are.
+// ErrNotStarted and ErrDraining report that the App itself is not ready.
 var (
 	ErrNotStarted = errors.New("not started")
 	ErrDraining   = errors.New("shutting down")

@@ -14,8 +14,12 @@ import (
 // Apps of a process share. It keeps no instance alive.
 var owned sync.Map // of claim to struct{}
 
-// claim is a module instance that belongs to an App.
-type claim = weak.Pointer[byte]
+// claim is a module instance that belongs to an App. An embedded first field has
+// the same address and another type.
+type claim struct {
+	at  weak.Pointer[byte]
+	typ reflect.Type
+}
 
 // claim makes the listed modules belong to a.
 func (a *App) claim() error {
@@ -25,11 +29,14 @@ func (a *App) claim() error {
 			continue
 		}
 		at := (*byte)(v.UnsafePointer())
-		key := weak.Make(at)
+		key := claim{weak.Make(at), v.Type()}
 		if _, taken := owned.LoadOrStore(key, struct{}{}); taken {
 			return fmt.Errorf("module %s belongs to another App already: make a new instance for each App", e.info.Name)
 		}
 		a.claims = append(a.claims, key)
+		given := reflect.New(v.Type().Elem()).Elem()
+		given.Set(v.Elem())
+		a.restore = append(a.restore, func() { v.Elem().Set(given) })
 		runtime.AddCleanup(at, func(key claim) { owned.Delete(key) }, key)
 	}
 	return nil
@@ -41,4 +48,12 @@ func (a *App) release() {
 		owned.Delete(key)
 	}
 	a.claims = nil
+}
+
+// undo gives modules back as they were given, after a New that failed.
+func (a *App) undo() {
+	for _, restore := range a.restore {
+		restore()
+	}
+	a.release()
 }

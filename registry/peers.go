@@ -56,7 +56,7 @@ func Use[T any](h *Host, c Capability[T]) (t T, err error) {
 	want := c.Interface()
 	switch {
 	case len(on) > 1:
-		return t, fmt.Errorf("needs one %v, and both %s and %s are: turn one off, such as with %sMODULES=-%s",
+		return t, fmt.Errorf("needs exactly one %v, but both %s and %s provide it: turn one off, such as with %sMODULES=-%s",
 			want, on[0].info.Name, on[1].info.Name, EnvPrefix, on[1].info.Name)
 	case len(on) == 0 && len(off) > 0:
 		return t, fmt.Errorf("needs %v: %s provides it, set %s=true: %w", want, off[0].info.Name, off[0].info.EnabledKey(), ErrAbsent)

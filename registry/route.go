@@ -11,7 +11,7 @@ import (
 // A Route is one operation and its documentation.
 type Route struct {
 	Method   string // "" is every method for which no other route matches the path
-	Path     string // in net/http syntax: "/delay/{seconds}", "/echo/{rest...}"
+	Path     string // in net/http syntax, matched against the decoded path: "/delay/{seconds}", "/echo/{rest...}"
 	Handler  http.HandlerFunc
 	When     func(*http.Request) bool // nil accepts; the first route that accepts wins
 	Internal bool                     // a probe, metrics or a switch, which no fault may hit

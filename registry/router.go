@@ -24,7 +24,9 @@ const anyMethod = "*/*"
 type router struct {
 	layers  []*layer
 	byFirst map[string][]*mount // by firstSegment
-	methods []string            // those with a tree, sorted, without anyMethod
+
+	unmatched *negroni.Negroni // for requests that no route accepts
+	methods   []string         // those with a tree, sorted, without anyMethod
 }
 
 // layer is a set of patterns that httprouter holds together.
@@ -48,6 +50,7 @@ type mount struct {
 	rest            string // name of the {rest...} wildcard, "" for none
 	glob            glob.Pattern
 	layer           int
+	router          *router
 	routes          []linkedRoute
 }
 
@@ -125,7 +128,7 @@ func (rt *router) mount(m *mount) error {
 	if at == len(rt.layers) {
 		rt.layers = append(rt.layers, newLayer())
 	}
-	m.layer = at
+	m.layer, m.router = at, rt
 	first := firstSegment(m.pattern)
 	rt.byFirst[first] = append(rt.byFirst[first], m)
 	return rt.layers[at].add(m, method, path, segs)
@@ -141,15 +144,29 @@ func (rt *router) layerAfter(m *mount) (int, error) {
 	}
 	after := 0
 	for _, x := range rt.neighbours(m) {
+		wider, narrower := m.glob.Covers(x.glob), x.glob.Covers(m.glob)
 		switch {
-		case x.method != m.method || !x.glob.Meets(m.glob):
-		case !m.glob.Covers(x.glob) || x.glob.Covers(m.glob):
+		case !sharesMethods(x.method, m.method) || !x.glob.Meets(m.glob):
+		case wider && narrower && x.method != m.method: // then the method decides
+		case !wider || narrower:
 			return 0, conflictError(x, m)
 		default:
 			after = max(after, x.layer+1)
 		}
 	}
 	return after, nil
+}
+
+// sharesMethods reports whether a request may be for both routes. HEAD is served
+// wherever GET is.
+func sharesMethods(x, y string) bool {
+	get := func(method string) string {
+		if method == http.MethodHead {
+			return http.MethodGet
+		}
+		return method
+	}
+	return x == "" || y == "" || get(x) == get(y)
 }
 
 // firstSegment returns the key of a mount in rt.byFirst: "" if the first segment of
@@ -250,29 +267,34 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 			return
 		}
 	}
-	http.NotFound(w, r)
+	r.Pattern = ""
+	m.router.unmatched.ServeHTTP(w, r)
 }
 
-// lookup finds a path in the tree of one method.
-func (rt *router) lookup(method, path string) (httprouter.Handle, httprouter.Params) {
+// find looks a route up: the most specific path decides, then the method. HEAD is
+// served wherever GET is (RFC 9110, 9.3.2).
+func (rt *router) find(method, path string) (httprouter.Handle, httprouter.Params) {
 	for _, l := range rt.layers {
-		if h, ps, _ := l.Lookup(method, path); h != nil {
+		h, ps, _ := l.Lookup(method, path)
+		if h == nil && method == http.MethodHead {
+			h, ps, _ = l.Lookup(http.MethodGet, path)
+		}
+		if h == nil {
+			h, ps, _ = l.Lookup(anyMethod, path)
+		}
+		if h != nil {
 			return h, ps
 		}
 	}
 	return nil, nil
 }
 
-// find looks a route up. HEAD is served wherever GET is (RFC 9110, 9.3.2).
-func (rt *router) find(method, path string) (httprouter.Handle, httprouter.Params) {
-	h, ps := rt.lookup(method, path)
-	if h == nil && method == http.MethodHead {
-		h, ps = rt.lookup(http.MethodGet, path)
-	}
-	if h == nil {
-		h, ps = rt.lookup(anyMethod, path)
-	}
-	return h, ps
+// serves reports whether a route of this method matches the path.
+func (rt *router) serves(method, path string) bool {
+	return slices.ContainsFunc(rt.layers, func(l *layer) bool {
+		h, _, _ := l.Lookup(method, path)
+		return h != nil
+	})
 }
 
 // refuse replies to a request that matches no route.
@@ -285,7 +307,7 @@ func (rt *router) refuse(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allowed := rt.allowed(r.URL.Path)
-	if allowed == "" {
+	if h, _ := rt.find(r.Method, r.URL.Path); allowed == "" || h != nil { // no When of the route accepts the request
 		http.NotFound(w, r)
 		return
 	}
@@ -302,7 +324,7 @@ func (rt *router) refuse(w http.ResponseWriter, r *http.Request) {
 func (rt *router) allowed(path string) string {
 	var out []string
 	for _, m := range rt.methods {
-		if h, _ := rt.lookup(m, path); h != nil {
+		if rt.serves(m, path) {
 			out = append(out, m)
 			if m == http.MethodGet {
 				out = append(out, http.MethodHead)

@@ -29,6 +29,50 @@ func TestRoutePrecedence(t *testing.T) {
 	}
 }
 
+// A route with a wildcard for one method does not hide a more specific route for every
+// method, and one for HEAD not a more specific one for GET.
+func TestMethodsAndPrecedence(t *testing.T) {
+	say := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Route", text) }
+	}
+	app, err := registry.New(mods(&plain{info: registry.Info{Name: "e"}, routes: []registry.Route{
+		{Method: "GET", Path: "/{rest...}", Handler: say("GET rest")},
+		{Path: "/metrics", Handler: say("any metrics")},
+		{Method: "GET", Path: "/me", Handler: say("GET me")},
+		{Method: "HEAD", Path: "/{id}", Handler: say("HEAD id")},
+		{Path: "/both/{x}", Handler: say("any both")},
+		{Method: "POST", Path: "/both/{y}", Handler: say("POST both")},
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[string]string{
+		"GET /metrics": "any metrics", "POST /metrics": "any metrics", "GET /x": "GET rest", "HEAD /me": "GET me", "HEAD /x": "HEAD id",
+		"GET /both/1": "any both", "POST /both/1": "POST both",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		rec := httptest.NewRecorder()
+		app.ServeHTTP(rec, httptest.NewRequest(method, path, nil))
+		if got := rec.Header().Get("X-Route"); got != want {
+			t.Errorf("%s is served by %q, want %q", request, got, want)
+		}
+	}
+}
+
+// A request that every When refuses passes the chain of unmatched requests.
+func TestRefusedByWhen(t *testing.T) {
+	rt := registry.Route{Method: "GET", Path: "/", Handler: func(http.ResponseWriter, *http.Request) {}, When: func(*http.Request) bool { return false }}
+	app, err := registry.New(mods(newMark("see", registry.Observe, false), newMark("guard", registry.Guard, false), endpoint("e", rt)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	app.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	if got := rec.Header().Values("X-Chain"); rec.Code != http.StatusNotFound || !slices.Equal(got, []string{"see"}) {
+		t.Errorf("%d through %v, want 404 through see", rec.Code, got)
+	}
+}
+
 // TestRoutesLikeNetHTTP compares random sets of routes with net/http.ServeMux.
 func TestRoutesLikeNetHTTP(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

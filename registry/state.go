@@ -102,7 +102,7 @@ func terms(vals values) func(func(string) bool) {
 func (a *App) checkTerms(vals values) error {
 	for t := range terms(vals) {
 		name := strings.TrimPrefix(t, "-")
-		if a.index(name) >= 0 || slices.Contains([]string{"none", "all", "default"}, t) {
+		if a.index(name) >= 0 || slices.Contains(reserved, t) {
 			continue
 		}
 		var names []string

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // linger is how long a client may take to close after the server closed its
@@ -19,8 +18,8 @@ const garbageSize = 64
 
 // takeOver records the request as cut and returns its connection. Over HTTP/2,
 // where one stream must not break the others, it resets the stream instead.
-func takeOver(w http.ResponseWriter) net.Conn {
-	record.Cut(w, 0)
+func takeOver(m *Module, w http.ResponseWriter) net.Conn {
+	m.recordCut(w, 0)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -29,20 +28,20 @@ func takeOver(w http.ResponseWriter) net.Conn {
 }
 
 // closeUnanswered applies the kind empty.
-func closeUnanswered(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	hangUp(takeOver(w))
+func closeUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
+	hangUp(takeOver(m, w))
 	panic(http.ErrAbortHandler)
 }
 
 // resetUnanswered applies the kind reset.
-func resetUnanswered(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	reset(takeOver(w))
+func resetUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
+	reset(takeOver(m, w))
 	panic(http.ErrAbortHandler)
 }
 
 // sendGarbage applies the kind garbage.
-func sendGarbage(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
-	conn := takeOver(w)
+func sendGarbage(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
+	conn := takeOver(m, w)
 	conn.SetWriteDeadline(time.Now().Add(linger))
 	conn.Write(s.Garbage(garbageSize))
 	hangUp(conn)

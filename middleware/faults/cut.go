@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
-	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // badChunkKeep is how many bytes of a body the kind bad-chunk keeps.
@@ -29,6 +28,7 @@ type capture struct {
 	http.ResponseWriter // the client's, whose deadlines the handler may set
 	r                   *http.Request
 	fault               *scenario.Fault
+	module              *Module
 	writeTimeout        time.Duration // of one write
 	stop                func()        // cancels the handler's context
 
@@ -49,7 +49,7 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(m.closing, stop)()
-	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, writeTimeout: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
+	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, module: m, writeTimeout: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
 	if s.Fault.Truncate != nil {
 		c.keep = *s.Fault.Truncate
 	}
@@ -67,7 +67,7 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	case c.streams:
 		c.end()
 	case c.bodiless(): // there is no body to cut
-		c.close(takeOver(w))
+		c.close(takeOver(c.module, w))
 	default:
 		c.sendCut()
 	}
@@ -139,7 +139,7 @@ func (c *capture) begin(length string) {
 		http.NewResponseController(c.ResponseWriter).Flush()
 		return
 	}
-	record.Cut(c.ResponseWriter, c.body.Len())
+	c.module.recordCut(c.ResponseWriter, c.body.Len())
 	conn, _, err := http.NewResponseController(c.ResponseWriter).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -206,7 +206,7 @@ func (c *capture) end() {
 	}
 	c.over = true
 	c.stop()
-	record.Cut(c.ResponseWriter, c.sent)
+	c.module.recordCut(c.ResponseWriter, c.sent)
 	if c.conn == nil {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 const name = "faults"
@@ -43,6 +45,7 @@ type Module struct {
 	labels    sync.Map // names of faults for observers, by rule
 	counts    counts
 	closing   context.Context // canceled when the App stops; ends WebSockets
+	hidden    sync.Once       // the warning about writers without Unwrap
 
 	mu      sync.Mutex         // guards current and version, and their application
 	current *scenario.Scenario // last one given to the engine
@@ -248,3 +251,12 @@ func (m *Module) FaultRules() capability.FaultRules { return m }
 
 // CutsResponses implements [record.Cutter].
 func (m *Module) CutsResponses() {}
+
+// recordCut records a cut, or warns once that a middleware makes that impossible.
+func (m *Module) recordCut(w http.ResponseWriter, sent int) {
+	if !record.Cut(w, sent) {
+		m.hidden.Do(func() {
+			m.host.Log.Warn("a fault cut a response and cannot be recorded: a middleware wraps the response writer without an Unwrap method")
+		})
+	}
+}

@@ -6,7 +6,7 @@
 //
 //	m.issuer, err = registry.Use(h, capability.TokenIssuers)
 //
-// Each interface has one method, with a name that no module has by chance. A
+// Each interface has one method, with a name that no module has for another purpose. A
 // module that has a method of that name with another signature is an error
 // from New. Where there is more to do than one call, the method returns what
 // does it, usually the module itself.
@@ -33,7 +33,7 @@ type (
 	method = reflect.Method
 )
 
-// A MetricsContributor has metrics of its own. ContributeMetrics is called
+// A MetricsContributor exports its own metrics. ContributeMetrics is called
 // once, when the metrics module starts, which may be before the contributor's
 // Start, with the set that /metrics shows. Names need their labels in one
 // fixed order; histograms are made by set.NewPrometheusHistogram, the names of
@@ -42,7 +42,7 @@ type MetricsContributor interface {
 	ContributeMetrics(set *metrics.Set)
 }
 
-// MetricsContributors are asked for by the metrics module.
+// The metrics module uses MetricsContributors.
 var MetricsContributors = registry.NewCapability[MetricsContributor](
 	func(t typ) (method, bool) { return t.MethodByName("ContributeMetrics") })
 
@@ -51,20 +51,20 @@ type MetricsDescriber interface {
 	DescribeMetrics() map[string]string
 }
 
-// MetricsDescribers are asked for by the metrics module.
+// The metrics module uses MetricsDescribers.
 var MetricsDescribers = registry.NewCapability[MetricsDescriber](
 	func(t typ) (method, bool) { return t.MethodByName("DescribeMetrics") })
 
-// A MetricsPage has the page that Prometheus scrapes.
+// A MetricsPage serves the page that Prometheus scrapes.
 type MetricsPage interface {
 	MetricsPageHandler() http.Handler
 }
 
-// MetricsPages are asked for by the metrics-server module.
+// The metrics-server module uses MetricsPages.
 var MetricsPages = registry.NewCapability[MetricsPage](
 	func(t typ) (method, bool) { return t.MethodByName("MetricsPageHandler") })
 
-// A DurationSource has the durations of the requests so far.
+// A DurationSource reports the durations of the requests so far.
 // RequestDurations calls f for each route label and status. bounds are upper
 // bounds in seconds; counts has one element more, and counts[i] is the number
 // of requests that took at most bounds[i], the last one the number of all.
@@ -72,7 +72,7 @@ type DurationSource interface {
 	RequestDurations(f func(label string, status int, bounds []float64, counts []uint64))
 }
 
-// DurationSources are asked for by the ui module.
+// The ui module uses DurationSources.
 var DurationSources = registry.NewCapability[DurationSource](
 	func(t typ) (method, bool) { return t.MethodByName("RequestDurations") })
 
@@ -91,8 +91,7 @@ type HealthProbes interface {
 	SetReady(ready bool)
 }
 
-// HealthProbers are asked for by the metrics-server, grpc-server and ui
-// modules.
+// The metrics-server, grpc-server and ui modules use HealthProbers.
 var HealthProbers = registry.NewCapability[HealthProber](
 	func(t typ) (method, bool) { return t.MethodByName("HealthProbes") })
 
@@ -102,7 +101,7 @@ type AdminAPI interface {
 	AdminRoutes() []registry.Route
 }
 
-// AdminAPIs are asked for by the metrics-server module.
+// The metrics-server module uses AdminAPIs.
 var AdminAPIs = registry.NewCapability[AdminAPI](
 	func(t typ) (method, bool) { return t.MethodByName("AdminRoutes") })
 
@@ -122,7 +121,7 @@ type IssuedTokens interface {
 	SecretLen() int
 }
 
-// TokenIssuers are asked for by the jwt module.
+// The jwt module uses TokenIssuers.
 var TokenIssuers = registry.NewCapability[TokenIssuer](
 	func(t typ) (method, bool) { return t.MethodByName("IssuedTokens") })
 
@@ -132,7 +131,7 @@ type RequestTracer interface {
 	RequestTraceID(ctx context.Context) string
 }
 
-// RequestTracers are asked for by the access-log module.
+// The access-log module uses RequestTracers.
 var RequestTracers = registry.NewCapability[RequestTracer](
 	func(t typ) (method, bool) { return t.MethodByName("RequestTraceID") })
 
@@ -143,7 +142,7 @@ type DatabaseTracer interface {
 	DatabaseSpan(ctx context.Context, system, operation, server string) (_ context.Context, end func(error))
 }
 
-// DatabaseTracers are asked for by the cache module.
+// The cache module uses DatabaseTracers.
 var DatabaseTracers = registry.NewCapability[DatabaseTracer](
 	func(t typ) (method, bool) { return t.MethodByName("DatabaseSpan") })
 
@@ -155,7 +154,7 @@ type TransportTracer interface {
 	TraceTransport(next http.RoundTripper) http.RoundTripper
 }
 
-// TransportTracers are asked for by the echo module.
+// The echo module uses TransportTracers.
 var TransportTracers = registry.NewCapability[TransportTracer](
 	func(t typ) (method, bool) { return t.MethodByName("TraceTransport") })
 
@@ -167,8 +166,7 @@ type FaultObserver interface {
 	FaultInjected(ctx context.Context, fault string)
 }
 
-// FaultObservers are asked for by every module that injects faults, through
-// fault.ObserversOf.
+// Every module that injects faults uses FaultObservers, through fault.ObserversOf.
 var FaultObservers = registry.NewCapability[FaultObserver](
 	func(t typ) (method, bool) { return t.MethodByName("FaultInjected") })
 
@@ -183,7 +181,7 @@ type FaultSwitch interface {
 	Inject(on bool)
 }
 
-// FaultSwitchers are asked for by the ui module.
+// The ui module uses FaultSwitchers.
 var FaultSwitchers = registry.NewCapability[FaultSwitcher](
 	func(t typ) (method, bool) { return t.MethodByName("FaultSwitch") })
 
@@ -203,7 +201,7 @@ type FaultRules interface {
 	Pause(paused bool)
 }
 
-// FaultRulers are asked for by the ui module.
+// The ui module uses FaultRulers.
 var FaultRulers = registry.NewCapability[FaultRuler](
 	func(t typ) (method, bool) { return t.MethodByName("FaultRules") })
 
@@ -213,7 +211,7 @@ type ConnectionBreaker interface {
 	BreaksConnections()
 }
 
-// ConnectionBreakers are asked for by the grpc-server module.
+// The grpc-server module uses ConnectionBreakers.
 var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
 	func(t typ) (method, bool) { return t.MethodByName("BreaksConnections") })
 
@@ -224,7 +222,7 @@ type RPCLister interface {
 	ListRPCs() []string
 }
 
-// RPCListers are asked for by the jwt module.
+// The jwt module uses RPCListers.
 var RPCListers = registry.NewCapability[RPCLister](
 	func(t typ) (method, bool) { return t.MethodByName("ListRPCs") })
 

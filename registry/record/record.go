@@ -1,4 +1,4 @@
-// Package record is the outcome of an HTTP request, shared by the modules that
+// Package record records the outcome of an HTTP request for the modules that
 // end requests and the modules that record them.
 //
 // Where a module in the chain is a [Cutter], the registry wraps the response in a
@@ -57,7 +57,7 @@ type Cutter interface {
 	CutsResponses()
 }
 
-// Wrap returns w with a record of its own. The registry calls it once per
+// Wrap returns w wrapped so that its outcome can be recorded. The registry calls it once per
 // request.
 func Wrap(w http.ResponseWriter) http.ResponseWriter {
 	_, flushes := w.(http.Flusher)
@@ -88,14 +88,14 @@ func of(w http.ResponseWriter) *response {
 
 // Cut records that the client did not get the whole response, and at most sent
 // bytes of its body, whatever was written. Call it when the header is sent or
-// never will be. The last call counts. It panics if w has no record, because the
-// request would be recorded as a success.
-func Cut(w http.ResponseWriter, sent int) {
+// never will be. The last call counts. It returns false if w has no record: the
+// module is no [Cutter], or a middleware wraps the writer without Unwrap.
+func Cut(w http.ResponseWriter, sent int) bool {
 	r := of(w)
-	if r == nil {
-		panic("record: Cut of a response without a record: add a method CutsResponses() to the module, and Unwrap to writers that wrap others")
+	if r != nil {
+		r.cut, r.sent = true, sent
 	}
-	r.cut, r.sent = true, sent
+	return r != nil
 }
 
 // Sent returns how many bytes of the response's body were sent.

@@ -58,13 +58,13 @@ func SetRawHeader(w http.ResponseWriter) {
 	h["Content-Security-Policy"] = inert
 }
 
-// Problem is the body of a reply that refuses.
+// Problem is the body of an error response.
 type Problem struct {
 	Code    int    `json:"code"`    // the reply's status
 	Message string `json:"message"` // why, for a person
 }
 
-// Error refuses with an [Problem].
+// Error replies with a [Problem].
 func Error(w http.ResponseWriter, code int, message string) {
 	JSON(w, code, Problem{Code: code, Message: message})
 }
