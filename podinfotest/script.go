@@ -3,6 +3,7 @@ package podinfotest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -118,7 +119,7 @@ func (s *Server) applyLocked() error {
 // isRPC reports whether a path matches an RPC of the server.
 func (s *Server) isRPC(p pattern) bool {
 	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && s.on("grpc-server") == nil &&
-		slices.ContainsFunc(s.grpc.ListRPCs(), func(rpc string) bool { return p.path.Match(rpc) })
+		slices.ContainsFunc(slices.Collect(maps.Keys(s.grpc.ListRPCs())), func(rpc string) bool { return p.path.Match(rpc) })
 }
 
 // possible returns an error if the settings prevent a step of a script.

@@ -18,6 +18,7 @@ type Route struct {
 	Probe    bool                     // called by an orchestrator that cannot log in: a wildcard of a guard leaves it open
 	Stream   bool                     // responds until the client leaves: requests are counted and not timed
 	Label    string                   // metrics label; empty means one made from Pattern
+	SameAs   []string                 // paths of the module at which a request does the same, its own may be among them: a guard of one guards all
 
 	Summary string            // one line; a route without one is not in the API documents
 	Tag     string            // group in the API documents

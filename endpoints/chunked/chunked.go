@@ -49,14 +49,15 @@ func (m *Module) Provision(h *registry.Host) error { m.random = h.Random(); retu
 // Routes declares /chunked and /chunked/{wait}.
 func (m *Module) Routes() []registry.Route {
 	returns := map[int]any{http.StatusOK: wait.Reply{}}
+	paths := []string{"/chunked", "/chunked/{wait}"}
 	returnsWait := map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}}
 	return []registry.Route{
 		{
-			Path: "/chunked", Handler: m.serveRandom, Label: "chunked",
+			Path: paths[0], Handler: m.serveRandom, SameAs: paths, Label: "chunked",
 			Summary: "Chunked response after a random time", Tag: "HTTP API", Returns: returns,
 		},
 		{
-			Path: "/chunked/{wait}", Handler: m.serveWait, Label: "chunked",
+			Path: paths[1], Handler: m.serveWait, SameAs: paths, Label: "chunked",
 			Summary: "Chunked response after a given time", Tag: "HTTP API", Returns: returnsWait,
 			Params: map[string]string{"wait": "time between the first and the last bytes: whole seconds, or a duration such as 250ms or 1.5s"},
 		},

@@ -98,11 +98,13 @@ func (m *Module) Routes() []registry.Route {
 	}
 	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = reply.Problem{}, reply.Problem{}
 	var out []registry.Route
-	for _, path := range []string{"/echo", "/api/echo"} {
-		out = append(out, registry.Route{
-			Path: path, Handler: handler, Body: "the body to echo or to send to the backends",
-			Summary: "Echo", Tag: "HTTP API", Returns: returns,
-		}, registry.Route{Path: path + "/{rest...}", Handler: handler})
+	paths := []string{"/echo", "/echo/{rest...}", "/api/echo", "/api/echo/{rest...}"}
+	for _, path := range paths {
+		rt := registry.Route{Path: path, Handler: handler, SameAs: paths}
+		if !strings.HasSuffix(path, "}") { // the documents show the others once
+			rt.Summary, rt.Tag, rt.Body, rt.Returns = "Echo", "HTTP API", "the body to echo or to send to the backends", returns
+		}
+		out = append(out, rt)
 	}
 	return out
 }

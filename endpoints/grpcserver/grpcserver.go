@@ -4,11 +4,9 @@ package grpcserver
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -157,25 +155,9 @@ func (m *Module) register() (err error) {
 }
 
 func (m *Module) tlsConfig() (*tls.Config, error) {
-	pair, err := tlscert.Load(m.CertPath, func(err error) {
+	return tlscert.Config(m.CertPath, m.ClientCA, func(err error) {
 		m.host.Log.WithError(err).Warn("certificate not reloaded; keeping the current one")
 	})
-	if err != nil {
-		return nil, err
-	}
-	conf := &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
-	if m.ClientCA == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(m.ClientCA)
-	if err != nil {
-		return nil, err
-	}
-	conf.ClientCAs, conf.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no PEM certificate", m.ClientCA)
-	}
-	return conf, nil
 }
 
 // Addr returns the address of the port, or nil before Start.

@@ -85,10 +85,13 @@ func collect(h *registry.Host) ([]service, error) {
 	return s.services, errors.Join(s.errs...)
 }
 
-// ListRPCs lists the full methods of the modules' services, for a guard.
-func (m *Module) ListRPCs() (out []string) {
+// ListRPCs returns the module of each full method, for a guard.
+func (m *Module) ListRPCs() map[string]string {
+	out := map[string]string{}
 	for _, s := range m.services {
-		out = append(out, s.methods()...)
+		for _, method := range s.methods() {
+			out[method] = s.module
+		}
 	}
 	return out
 }

@@ -28,10 +28,11 @@ type Module struct {
 	setting.ServerTimeout
 
 	// A zero in a literal means the default. Set PODINFO_PORT=0 to say zero.
-	Port       int  `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	SecurePort int  `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	H2C        bool `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
-	MaxHeader  int  `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
+	Port       int    `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	SecurePort int    `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	ClientCA   string `env:"CLIENT_CA" doc:"PEM file of certificate authorities; HTTPS clients, probes included, must then present a certificate that one of them signed (mTLS)"`
+	H2C        bool   `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
+	MaxHeader  int    `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
 
 	host    *registry.Host
 	servers []*serve.Server
@@ -50,6 +51,9 @@ func (m *Module) Validate() error {
 	}
 	if m.SecurePort < 0 || m.SecurePort > 65535 {
 		errs = append(errs, registry.Invalid("SecurePort", "a port number, 0 to 65535"))
+	}
+	if m.ClientCA != "" && m.SecurePort == 0 {
+		errs = append(errs, registry.Invalid("ClientCA", "PODINFO_SECURE_PORT as well"))
 	}
 	if m.Timeout <= 0 {
 		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
@@ -73,13 +77,12 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 	}
 	if m.SecurePort > 0 {
-		pair, err := tlscert.Load(m.CertPath, func(err error) {
+		conf, err := tlscert.Config(m.CertPath, m.ClientCA, func(err error) {
 			m.host.Log.WithError(err).Warn("certificate not reloaded; keeping the current one")
-		})
+		}, "h2", "http/1.1")
 		if err != nil {
 			return errors.Join(err, m.close())
 		}
-		conf := &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
 		if err := m.listen(ctx, m.SecurePort, conf, "Starting HTTPS Server."); err != nil {
 			return errors.Join(err, m.close())
 		}

@@ -88,13 +88,14 @@ func (m *Module) encode() error {
 // Routes declares / and /api/info.
 func (m *Module) Routes() []registry.Route {
 	returns := map[int]any{http.StatusOK: Reply{}}
+	paths := []string{"/", "/api/info"}
 	return []registry.Route{
 		{
-			Method: http.MethodGet, Path: "/", Handler: m.serveRoot,
+			Method: http.MethodGet, Path: paths[0], Handler: m.serveRoot, SameAs: paths,
 			Summary: "Runtime information, or a page for browsers", Tag: "HTTP API", Returns: returns,
 		},
 		{
-			Method: http.MethodGet, Path: "/api/info", Handler: m.serve,
+			Method: http.MethodGet, Path: paths[1], Handler: m.serve, SameAs: paths,
 			Summary: "Runtime information", Tag: "HTTP API", Returns: returns,
 		},
 	}

@@ -29,9 +29,10 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 
 // Routes returns /swagger.json and everything below /swagger/.
 func (m *Module) Routes() []registry.Route {
+	paths := []string{"/swagger.json", "/swagger/{rest...}"} // the document is at /swagger/doc.json too
 	return []registry.Route{
-		{Path: "/swagger.json", Handler: m.serveDocument, Internal: true},
-		{Method: http.MethodGet, Path: "/swagger/{rest...}", Handler: m.serveUI, Internal: true},
+		{Path: paths[0], Handler: m.serveDocument, Internal: true, SameAs: paths},
+		{Method: http.MethodGet, Path: paths[1], Handler: m.serveUI, Internal: true, SameAs: paths},
 	}
 }
 

@@ -39,7 +39,7 @@ func (*Module) Info() registry.Info {
 // Provision creates the verifier.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
-	m.verifier = bearer.NewVerifier(jwt.SigningMethodHS256, []byte(m.Secret), Issuer)
+	m.verifier = bearer.NewVerifier([]bearer.Key{{Method: jwt.SigningMethodHS256, Key: []byte(m.Secret)}}, Issuer)
 	return nil
 }
 

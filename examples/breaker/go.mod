@@ -5,6 +5,11 @@ go 1.26.0
 require github.com/seed-4591fe7d/podinfo v0.0.0
 
 require (
+	github.com/MicahParks/jwkset v0.11.4 // indirect
+	golang.org/x/time v0.9.0 // indirect
+)
+
+require (
 	github.com/VictoriaMetrics/metrics v1.44.0 // indirect
 	github.com/bradfitz/gomemcache v0.0.0-20260422231931-4d751bb6e37c // indirect
 	github.com/caarlos0/env/v11 v11.4.2 // indirect

@@ -133,10 +133,35 @@ func TestVerify(t *testing.T) {
 			{"not yet", sign(t, hs256, fmt.Sprintf(`{"iss":"podinfo","exp":%d,"nbf":%d}`, now+60, now+1)), "token is not valid yet"},
 			{"wrong issuer", sign(t, hs256, `{"iss":"Podinfo","exp":99999999999}`), "invalid issuer"},
 			{"no issuer", sign(t, hs256, `{"exp":99999999999}`), "invalid issuer"},
+			{"exp in capitals", sign(t, hs256, `{"iss":"podinfo","EXP":99999999999}`), "token has no expiry"},
+			{"Exp before exp", sign(t, hs256, `{"iss":"podinfo","exp":1,"Exp":99999999999}`), "token is expired by"},
+			{"NBF and IAT are not nbf and iat", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"NBF":99999999998,"IAT":"x"}`), ""},
+			{"ISS", sign(t, hs256, `{"ISS":"podinfo","exp":99999999999}`), "invalid issuer"},
+			{"Iss after iss", sign(t, hs256, `{"iss":"them","Iss":"podinfo","exp":99999999999}`), "invalid issuer"},
+			{"iss with a long s", sign(t, hs256, `{"iſs":"podinfo","exp":99999999999}`), "invalid issuer"},
+			{"AUD is not aud", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"AUD":"x"}`), ""},
+			{"ALG", sign(t, `{"ALG":"HS256"}`, `{"iss":"podinfo","exp":99999999999}`), "invalid signing method"},
+			{"kid of a key without one", sign(t, `{"alg":"HS256","kid":"x"}`, `{"iss":"podinfo","exp":99999999999}`), ""},
+			{"kid is a number", sign(t, `{"alg":"HS256","kid":1}`, `{"iss":"podinfo","exp":99999999999}`), "token is malformed"},
+			{"nbf overflows", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"nbf":1e300}`), "token has a date out of range"},
+			{"nbf overflows when it is added to", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"nbf":9223372036854775807}`), "token has a date out of range"},
+			{"nbf far below", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"nbf":-1e300}`), "token has a date out of range"},
+			{"exp overflows", sign(t, hs256, `{"iss":"podinfo","exp":1e300}`), "token has a date out of range"},
+			{"exp is no float64", sign(t, hs256, `{"iss":"podinfo","exp":1e999}`), "token has a date out of range"},
+			{"iat overflows", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"iat":1e19}`), "token has a date out of range"},
+			{"the last second of 9999", sign(t, hs256, `{"iss":"podinfo","exp":253402300799}`), ""},
+			{"the first second of 10000", sign(t, hs256, `{"iss":"podinfo","exp":253402300800}`), "token has a date out of range"},
+			{"nbf before 1970", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"nbf":-1}`), ""},
+			{"exp is text", sign(t, hs256, `{"iss":"podinfo","exp":"99999999999"}`), "token is malformed"},
+			{"aud without a setting", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"aud":"x"}`), "token is for an audience, and this server is configured without one"},
+			{"empty aud without a setting", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"aud":""}`), "token is for an audience, and this server is configured without one"},
+			{"aud is an empty list", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"aud":[]}`), "token is malformed"},
+			{"aud is null", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"aud":null}`), ""},
+			{"aud is a number", sign(t, hs256, `{"iss":"podinfo","exp":99999999999,"aud":7}`), "token is malformed"},
 			{"crit", sign(t, `{"alg":"HS256","crit":["b64"],"b64":true}`, `{"iss":"podinfo","exp":99999999999}`), "token needs extensions that are not supported"},
 		} {
-			name, expires, err := bearer.NewVerifier(jwt.SigningMethodHS256, key, "podinfo").Verify(c.token)
-			if c.want != "" && (err == nil || err.Error() != c.want || name != "" || !expires.IsZero()) || c.want == "" && err != nil {
+			name, expires, err := bearer.NewVerifier([]bearer.Key{{Method: jwt.SigningMethodHS256, Key: key}}, "podinfo").Verify(c.token)
+			if c.want != "" && (err == nil || err.Error() != c.want && (!strings.HasSuffix(c.want, "by") || !strings.HasPrefix(err.Error(), c.want)) || name != "" || !expires.IsZero()) || c.want == "" && err != nil {
 				t.Errorf("%s: %q, %v, %v; want %q", c.what, name, expires, err, c.want)
 			}
 			if c.what == "good" && (name != "ann" || expires.Unix() != now+60) {
@@ -144,6 +169,47 @@ func TestVerify(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAudience(t *testing.T) {
+	const refused = "invalid audience"
+	for _, c := range []struct{ aud, want string }{
+		{`"us"`, ""}, {`["us"]`, ""}, {`["them","us"]`, ""}, {`"we"`, ""},
+		{`"them"`, refused}, {`["them"]`, refused}, {`"US"`, refused}, {`"us "`, refused}, {`""`, refused}, {`null`, refused}, {"", refused},
+		{`[]`, "token is malformed"}, {`7`, "token is malformed"}, {`["us",7]`, "token is malformed"}, {`{"us":true}`, "token is malformed"},
+	} {
+		claims := `{"iss":"podinfo","exp":99999999999,"aud":` + c.aud + `}`
+		if c.aud == "" {
+			claims = `{"iss":"podinfo","exp":99999999999,"AUD":"us"}`
+		}
+		_, _, err := bearer.NewVerifier([]bearer.Key{{Method: jwt.SigningMethodHS256, Key: key}}, "podinfo", "us", "we").Verify(sign(t, hs256, claims))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != c.want) {
+			t.Errorf("aud %s: %v, want %q", c.aud, err, c.want)
+		}
+	}
+}
+
+// A token names its key; without a name every key of its algorithm is tried.
+func TestKeys(t *testing.T) {
+	other := []byte("another secret of thirty-two bytes")
+	keys := []bearer.Key{{ID: "other", Method: jwt.SigningMethodHS256, Key: other}, {ID: "ours", Method: jwt.SigningMethodHS256, Key: key}, {ID: "long", Method: jwt.SigningMethodHS512, Key: key}}
+	const claims = `{"iss":"podinfo","exp":99999999999}`
+	for _, c := range []struct{ header, want string }{
+		{`{"alg":"HS256","kid":"ours"}`, ""},
+		{`{"alg":"HS256"}`, ""},
+		{`{"alg":"HS256","kid":""}`, ""},
+		{`{"alg":"HS256","kid":null}`, ""},
+		{`{"alg":"HS256","kid":"other"}`, "signature is invalid"},
+		{`{"alg":"HS256","kid":"Ours"}`, "unknown key (kid)"},
+		{`{"alg":"HS256","kid":"long"}`, "unknown key (kid)"},
+		{`{"alg":"HS256","KID":"other"}`, ""},
+		{`{"alg":"HS384","kid":"ours"}`, "invalid signing method"},
+	} {
+		_, _, err := bearer.NewVerifier(keys, "podinfo").Verify(sign(t, c.header, claims))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != c.want) {
+			t.Errorf("%s: %v, want %q", c.header, err, c.want)
+		}
+	}
 }
 
 // respell changes an unused bit of the last letter: 43 letters encode 258 bits,

@@ -1,84 +1,69 @@
-// Package tlscert loads a TLS certificate from files and reloads it when they
-// change, as cert-manager and the kubelet replace them while the server runs.
+// Package tlscert makes the TLS configuration of a server from files, and reloads
+// the files when they change.
 package tlscert
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/reload"
 )
 
-// A Pair is a certificate and its key on disk. It is safe for concurrent use.
-type Pair struct {
-	certFile, keyFile string
-	report            func(error)
-
-	mu      sync.Mutex
-	checked time.Time // of the last look at the files
-	loaded  [2]stamp  // of the files that cert was read from
-	cert    *tls.Certificate
-}
-
-// stamp identifies a version of a file.
-type stamp struct {
-	size     int64
-	modified time.Time
-}
-
-// CheckEvery is the shortest time between two looks at the files. A handshake
-// looks at them when this time has passed since the last look.
-const CheckEvery = time.Second
-
-// Load reads dir/tls.crt and dir/tls.key, the names of a Kubernetes TLS
-// Secret. When a later version of the files cannot be loaded, the Pair calls
-// report with the error and keeps the certificate that it has.
-func Load(dir string, report func(error)) (*Pair, error) {
-	p := &Pair{certFile: filepath.Join(dir, "tls.crt"), keyFile: filepath.Join(dir, "tls.key"), report: report}
-	if err := p.reloadLocked(); err != nil {
+// Config returns the configuration of a server with the certificate in dir/tls.crt
+// and the key in dir/tls.key, the names of a Kubernetes TLS Secret. With clientCA,
+// a PEM file of certificate authorities, clients must present a certificate that
+// one of them signed. protocols are what the server offers by ALPN in that case.
+//
+// All files are reloaded when they change. When a later version of them cannot be
+// loaded, the configuration calls report with the error and keeps what it has.
+func Config(dir, clientCA string, report func(error), protocols ...string) (*tls.Config, error) {
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	pair, err := reload.Load(func() (*tls.Certificate, error) {
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", certFile, keyFile, err)
+		}
+		return &cert, nil
+	}, report, certFile, keyFile)
+	if err != nil {
 		return nil, err
 	}
-	return p, nil
-}
-
-func (p *Pair) stamps() (out [2]stamp, err error) {
-	for i, name := range []string{p.certFile, p.keyFile} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return out, err
-		}
-		out[i] = stamp{info.Size(), info.ModTime()}
+	conf := &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Get(), nil },
+		MinVersion:     tls.VersionTLS12,
 	}
+	if clientCA == "" {
+		return conf, nil
+	}
+	mutual, err := reload.Load(func() (*tls.Config, error) {
+		pool, err := readPool(clientCA)
+		if err != nil {
+			return nil, err
+		}
+		c := conf.Clone()
+		c.ClientCAs, c.ClientAuth, c.NextProtos = pool, tls.RequireAndVerifyClientCert, protocols
+		return c, nil
+	}, report, clientCA)
+	if err != nil {
+		return nil, err
+	}
+	out := mutual.Get().Clone()
+	out.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return mutual.Get(), nil }
 	return out, nil
 }
 
-// reloadLocked reads the files if they have changed. The caller must hold
-// p.mu, unless no other goroutine knows p yet.
-func (p *Pair) reloadLocked() error {
-	now, err := p.stamps()
-	if err != nil || now == p.loaded {
-		return err
-	}
-	cert, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
+// readPool reads certificate authorities.
+func readPool(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", p.certFile, p.keyFile, err)
+		return nil, err
 	}
-	p.cert, p.loaded = &cert, now
-	return nil
-}
-
-// GetCertificate returns the current certificate. It is a callback for
-// tls.Config and never fails.
-func (p *Pair) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := time.Now(); now.Sub(p.checked) >= CheckEvery {
-		p.checked = now
-		if err := p.reloadLocked(); err != nil {
-			p.report(err)
-		}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
 	}
-	return p.cert, nil
+	return pool, nil
 }

@@ -1,55 +1,86 @@
 package tlscert_test
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/reload"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 )
 
 func TestRotation(t *testing.T) {
-	dir := t.TempDir()
+	dir, clients := t.TempDir(), t.TempDir()
 	registrytest.WriteCert(t, dir, "first")
+	registrytest.WriteCert(t, clients, "client one")
 	synctest.Test(t, func(t *testing.T) {
 		var reported []error
-		p, err := tlscert.Load(dir, func(err error) { reported = append(reported, err) })
+		conf, err := tlscert.Config(dir, filepath.Join(clients, "tls.crt"), func(err error) { reported = append(reported, err) }, "h2")
 		if err != nil {
 			t.Fatal(err)
 		}
-		serial := func() string {
-			time.Sleep(tlscert.CheckEvery)
-			c, err := p.GetCertificate(nil)
+		now := func() (*tls.Config, string) {
+			t.Helper()
+			time.Sleep(reload.CheckEvery)
+			c, err := conf.GetConfigForClient(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return c.Leaf.Subject.CommonName
+			cert, err := c.GetCertificate(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c, cert.Leaf.Subject.CommonName
 		}
-		if got := serial(); got != "first" {
-			t.Errorf("got %q", got)
+		first, name := now()
+		if name != "first" || first.ClientAuth != tls.RequireAndVerifyClientCert || !first.ClientCAs.Equal(conf.ClientCAs) || first.NextProtos[0] != "h2" || first.MinVersion != tls.VersionTLS12 {
+			t.Errorf("%q %+v", name, first)
 		}
 		registrytest.WriteCert(t, dir, "second certificate")
-		if got := serial(); got != "second certificate" {
-			t.Errorf("after rotation: %q", got)
+		if c, name := now(); name != "second certificate" || c != first {
+			t.Errorf("after rotation: %q", name)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "tls.crt"), []byte("garbage"), 0o600); err != nil {
-			t.Fatal(err)
+		pool := registrytest.WriteCert(t, clients, "client two, of another length")
+		second, _ := now()
+		if !second.ClientCAs.Equal(pool) || first.ClientCAs.Equal(pool) {
+			t.Error("the authorities were not reloaded, or the old ones changed")
 		}
-		if got := serial(); got != "second certificate" || len(reported) == 0 {
-			t.Errorf("broken replacement: %q, reported %v", got, reported)
+		for _, file := range []string{filepath.Join(dir, "tls.crt"), filepath.Join(clients, "tls.crt")} {
+			if err := os.WriteFile(file, []byte("garbage"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			if c, name := now(); c != second || name != "second certificate" {
+				t.Errorf("broken replacement: %q", name)
+			}
+		}
+		if len(reported) != 2 {
+			t.Errorf("reported %v, want each file once", reported)
 		}
 		registrytest.WriteCert(t, dir, "the third")
-		if got := serial(); got != "the third" {
-			t.Errorf("after repair: %q", got)
+		registrytest.WriteCert(t, clients, "client three")
+		if c, name := now(); name != "the third" || c == second {
+			t.Errorf("after repair: %q", name)
 		}
 	})
 }
 
-func TestLoadRefuses(t *testing.T) {
-	if _, err := tlscert.Load(t.TempDir(), nil); err == nil {
-		t.Error("an empty directory was accepted")
+func TestRefuses(t *testing.T) {
+	dir := t.TempDir()
+	registrytest.WriteCert(t, dir, "server")
+	for _, c := range []struct{ dir, ca, want string }{
+		{t.TempDir(), "", "tls.crt: no such file"},
+		{dir, filepath.Join(dir, "absent"), "absent: no such file"},
+		{dir, filepath.Join(dir, "tls.key"), "tls.key contains no PEM certificate"},
+	} {
+		if _, err := tlscert.Config(c.dir, c.ca, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package jwt
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
@@ -12,8 +14,8 @@ import (
 const grpc = "gRPC"
 
 // rpcRoute returns the route that represents a gRPC method.
-func rpcRoute(name string) registry.Route {
-	return registry.Route{Method: grpc, Path: name, Pattern: name}
+func rpcRoute(name, module string) registry.Route {
+	return registry.Route{Method: grpc, Path: name, Pattern: name, Module: module}
 }
 
 // declaredRPCs returns the gRPC methods of every enabled module as routes, or nil
@@ -23,8 +25,9 @@ func declaredRPCs(h *registry.Host) (out []registry.Route, err error) {
 	if l == nil || err != nil {
 		return nil, err
 	}
-	for _, name := range l.ListRPCs() {
-		out = append(out, rpcRoute(name))
+	rpcs := l.ListRPCs()
+	for _, name := range slices.Sorted(maps.Keys(rpcs)) {
+		out = append(out, rpcRoute(name, rpcs[name]))
 	}
 	return out, nil
 }
@@ -44,5 +47,5 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 // declared is guarded depends on its name alone.
 func (m *Module) coversRPC(name string) bool {
 	covered, known := m.rpcs[name]
-	return covered || !known && m.guard.covers(rpcRoute(name))
+	return covered || !known && m.guard.covers(rpcRoute(name, ""))
 }

@@ -50,6 +50,8 @@ func TestRPCPatterns(t *testing.T) {
 		{"/foo/*", "/foo", nil},
 		{"/grpc.testing.TestService/*", "", tests},
 		{"/grpc.testing.TestService/*", "/foo", tests},
+		{"/grpc.testing.TestService", "", tests},
+		{"/version.VersionService,/info", "", []string{"Version"}},
 		{"/grpc.testing.TestService/UnaryCall", "", []string{"UnaryCall"}},
 		{"/grpc.testing.TestService/Streaming*", "", []string{"StreamingInputCall", "StreamingOutputCall"}},
 		{"/v*.VersionService/*, /info", "", []string{"Version"}},
@@ -109,7 +111,7 @@ func TestGuardOfCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Log.String(); !strings.Contains(got, "gRPC /grpc.testing.TestService/UnaryCall") || !strings.Contains(got, "GET /info") || strings.Contains(got, "gRPC /version") {
+	if got := s.Log.String(); !strings.Contains(got, "GET /info, gRPC /grpc.testing.TestService/") || !strings.Contains(got, "GET /info") || strings.Contains(got, "gRPC /version") {
 		t.Errorf("log: %s", got)
 	}
 	for _, c := range []struct {
@@ -139,6 +141,20 @@ func TestGuardOfCalls(t *testing.T) {
 			if st.Code() != want || !strings.Contains(st.Message(), c.message) {
 				t.Errorf("%s %.20q: %v, want %v %q", method, c.authorization, st, want, c.message)
 			}
+		}
+	}
+}
+
+// No spelling of a method reaches a guarded one without a token.
+func TestSpellingsOfMethods(t *testing.T) {
+	s := grpctest.Serve(t, env("/version.VersionService"), new(jwt.Module), new(token.Module), new(version.Module))
+	for _, method := range []string{
+		"/version.VersionService/Version", "version.VersionService/Version", "//version.VersionService/Version", "/version.VersionService//Version",
+		"/version.VersionService/Version/", "/version.VersionService/version", "/Version.VersionService/Version", "/version.VersionService/%56ersion",
+		"/version.VersionService%2fVersion", "/version.VersionService/./Version", "/version.VersionService/Version?x=1", "/x/../version.VersionService/Version", "/Version", "",
+	} {
+		if err := s.Conn.Invoke(t.Context(), method, new(versionpb.VersionRequest), new(versionpb.VersionResponse)); err == nil {
+			t.Errorf("%q is served without a token", method)
 		}
 	}
 }

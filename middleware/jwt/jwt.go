@@ -3,7 +3,8 @@
 //
 // It guards whole routes with all their methods, not paths. However a client
 // spells a path, it cannot reach the handler of a guarded route without passing the
-// guard. The metrics port has no routes, and the gRPC services for health and
+// guard, neither below the route nor at another path of the same handler, which the
+// module declares in Route.SameAs. The metrics port has no routes, and the gRPC services for health and
 // reflection are never guarded.
 package jwt
 
@@ -11,11 +12,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -31,12 +33,15 @@ const (
 // Module is the jwt middleware.
 type Module struct {
 	Paths         []string `env:"PATHS" doc:"routes and gRPC methods to guard; * matches any text, a leading ! excludes" accepts:"patterns such as /cache/*, /echo.EchoService/* or /*,!/api/info"`
-	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"PEM public key of the token issuer; empty accepts tokens issued by /token" accepts:"a file with an RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) key"`
+	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" doc:"public keys of the token issuer, reloaded when the file changes; empty accepts tokens issued by /token" accepts:"a PEM file or a JSON Web Key Set with RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) keys"`
 	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"issuer (iss) that tokens must have"`
+	Audience      []string `env:"AUDIENCE" doc:"audiences (aud) of this server, one of which tokens must have; empty accepts only tokens without an audience" accepts:"text, or several separated by commas"`
 
 	host     *registry.Host
 	guard    guard
 	rpcs     map[string]bool // by full method: whether it is guarded
+	guarded  []string        // routes and gRPC methods
+	open     []string        // those that are not guarded, of modules with some that are
 	verifier verifier
 }
 
@@ -58,6 +63,12 @@ func (m *Module) Validate() error {
 	}
 	if m.PublicKeyFile == "" && m.Issuer != ownIssuer {
 		errs = append(errs, registry.Invalid("Issuer", ownIssuer+", unless PODINFO_JWT_PUBLIC_KEY_FILE has the key of another issuer"))
+	}
+	if m.PublicKeyFile == "" && len(m.Audience) > 0 {
+		errs = append(errs, registry.Invalid("Audience", "PODINFO_JWT_PUBLIC_KEY_FILE as well, because tokens of /token have no audience"))
+	}
+	if slices.Contains(m.Audience, "") {
+		errs = append(errs, registry.Invalid("Audience", "audiences that are not empty"))
 	}
 	return errors.Join(errs...)
 }
@@ -82,10 +93,12 @@ func (m *Module) resolve(rules []rule) error {
 		return err
 	}
 	m.rpcs = map[string]bool{}
-	m.guard, err = resolve(rules, append(m.host.Declared(), rpcs...))
+	routes := append(m.host.Declared(), rpcs...)
+	m.guard, err = resolve(rules, routes)
 	for _, rt := range rpcs {
 		m.rpcs[rt.Path] = m.guard.covers(rt)
 	}
+	m.guarded, m.open = m.guard.divide(routes)
 	return err
 }
 
@@ -118,27 +131,20 @@ func weakSecret(h *registry.Host) error {
 	return bad
 }
 
-// Start reads the public key and logs the guarded routes and gRPC methods.
+// Start reads the public key and logs the guarded routes and gRPC methods, and those
+// of the same modules that are open.
 func (m *Module) Start(context.Context) error {
 	if m.PublicKeyFile != "" {
-		v, err := readKey(m.PublicKeyFile, m.Issuer)
+		v, err := m.openKeys()
 		if err != nil {
 			return fmt.Errorf("PODINFO_JWT_PUBLIC_KEY_FILE: %w", err)
 		}
 		m.verifier = v
 	}
-	var guarded []string
-	for _, name := range slices.Sorted(maps.Keys(m.rpcs)) {
-		if m.rpcs[name] {
-			guarded = append(guarded, grpc+" "+name)
-		}
-	}
-	for _, rt := range m.host.Assembly().Mounted() {
-		if slices.Contains(rt.Chain, name) {
-			guarded = append(guarded, strings.TrimSpace(rt.Method+" "+rt.Pattern))
-		}
-	}
-	m.host.Log.WithField("routes", strings.Join(guarded, ", ")).Info("routes guarded")
+	m.host.Log.WithFields(logrus.Fields{
+		"routes": strings.Join(m.guarded, ", "),
+		"open":   strings.Join(m.open, ", "), // logged even when empty, so that a reader can rely on it
+	}).Info("routes guarded")
 	return nil
 }
 

@@ -51,19 +51,27 @@ func (e *endpoint) Routes() []registry.Route {
 	}
 	healthz, readyz := route("GET", "/healthz"), route("GET", "/readyz")
 	healthz.Probe, readyz.Probe = true, true
-	return []registry.Route{
+	same := func(paths ...string) (out []registry.Route) {
+		for _, path := range paths {
+			rt := route("", path)
+			rt.SameAs = paths
+			out = append(out, rt)
+		}
+		return out
+	}
+	return append([]registry.Route{
 		route("GET", "/"), route("GET", "/info"), route("GET", "/api/info"),
 		route("GET", "/cache/{key}"), route("POST", "/cache/{key}"), route("DELETE", "/cache/{key}"),
-		route("GET", "/status/{code}"), route("", "/echo"), route("", "/echo/{rest...}"),
-		route("GET", "/box/{id}"), route("POST", "/box/new"),
+		route("GET", "/status/{code}"), route("GET", "/box/{id}"), route("POST", "/box/new"),
 		healthz, readyz, route("POST", "/readyz/enable"),
-	}
+	}, same("/echo", "/echo/{rest...}", "/say/echo", "/say/echo/{rest...}")...)
 }
 
 // all lists the routes of endpoint.
 var all = []string{
 	"GET /", "GET /info", "GET /api/info", "GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}",
-	"GET /status/{code}", " /echo", " /echo/{rest...}", "GET /box/{id}", "POST /box/new", "GET /healthz", "GET /readyz", "POST /readyz/enable",
+	"GET /status/{code}", "GET /box/{id}", "POST /box/new", "GET /healthz", "GET /readyz", "POST /readyz/enable",
+	" /echo", " /echo/{rest...}", " /say/echo", " /say/echo/{rest...}",
 }
 
 func env(paths string, more ...string) map[string]string {
@@ -84,17 +92,38 @@ func TestPatterns(t *testing.T) {
 		}
 		return out
 	}
+	cache := []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}
+	echo := all[len(all)-4:]
 	for _, c := range []struct {
 		paths, prefix string
 		want          []string
 	}{
+		// A pattern guards what is below it, and the paths of the same handler.
+		{"/echo", "", echo},
+		{"/echo/*", "", echo},
+		{"/echo/{rest...}", "", echo},
+		{"/echo*", "", echo},
+		{"/say/echo", "", echo},
+		{"/say/echo/*", "", echo},
+		{"/say", "", echo},
+		{"/foo/echo", "/foo", echo},
+		{"/foo/say/echo", "/foo", echo},
+		{"/ec*o", "", echo},
+		{"/cache", "", cache},
+		{"/status", "", []string{"GET /status/{code}"}},
+		{"/box", "", []string{"GET /box/{id}", "POST /box/new"}},
+		{"/readyz", "", []string{"GET /readyz", "POST /readyz/enable"}},
+		{"/api", "", []string{"GET /api/info"}},
+		{"/foo/cache", "/foo", cache},
+		{"/foo/bar", "/foo/bar", []string{"GET /"}},
+		// An exclusion opens the routes that it names and no others.
+		{"/*,!/echo", "", without("GET /healthz", "GET /readyz", " /echo")},
+		{"/echo,!/echo/*", "", []string{" /echo", " /say/echo", " /say/echo/{rest...}"}},
+
 		{"/cache/*", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
 		{"/cache/{key}", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
 		{"/cache/{k}, /status/*", "", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}", "GET /status/{code}"}},
 		{"/", "", []string{"GET /"}},
-		{"/echo", "", []string{" /echo"}},
-		{"/echo/*", "", []string{" /echo/{rest...}"}},
-		{"/echo*", "", []string{" /echo", " /echo/{rest...}"}},
 		{"/*", "", without("GET /healthz", "GET /readyz")},
 		{"/*,/healthz", "", without("GET /readyz")},
 		{"/*,!/healthz", "", without("GET /healthz", "GET /readyz")},
@@ -102,7 +131,7 @@ func TestPatterns(t *testing.T) {
 		{"/readyz*", "", []string{"POST /readyz/enable"}},
 		{"/box/*,/box/new", "", []string{"GET /box/{id}", "POST /box/new"}},
 		{"/api/*", "", []string{"GET /api/info"}},
-		{"/*info*,/cache*,/echo*,/status/*,/box*", "", without("GET /", "GET /healthz", "GET /readyz", "POST /readyz/enable")},
+		{"/*info*,/cache*,/echo*,/status/*,/box*,/say/*", "", without("GET /", "GET /healthz", "GET /readyz", "POST /readyz/enable")},
 
 		{"/cache/*", "/foo", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
 		{"/foo/cache/*", "/foo", []string{"GET /cache/{key}", "POST /cache/{key}", "DELETE /cache/{key}"}},
@@ -160,12 +189,15 @@ func TestNewRefuses(t *testing.T) {
 		{env("/CACHE/*"), "/CACHE/* matches none"},
 		{env("/cache/*,!/infos"), "/infos matches none"},
 		{env("/info/"), "/info/ matches none"},
+		{env("/foo/bar/", "PODINFO_PREFIX=/foo/bar"), "/foo/bar/ matches none"},
+		{env("/echo,!/say"), "/say matches none"},
 		{env("/health*"), "want probes by their full paths, such as /healthz: /health* matches only probes"},
 		{env("/info,!/info"), "want patterns that leave something to guard"},
 		{env("/info", "PODINFO_JWT_SECRET="), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes that is not the public default`},
 		{env("/info", "PODINFO_JWT_SECRET="+secret[1:]), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes`},
 		{env("/infos", "PODINFO_JWT_SECRET=short"), "/infos matches none\nPODINFO_JWT_SECRET="},
 		{env("/info", "PODINFO_TOKEN_ENABLED=false"), "set PODINFO_TOKEN_ENABLED=true"},
+		{env("/info", "PODINFO_JWT_AUDIENCE=us"), `PODINFO_JWT_AUDIENCE="us": want PODINFO_JWT_PUBLIC_KEY_FILE as well`},
 		{env("/info", "PODINFO_JWT_ISSUER=them"), `PODINFO_JWT_ISSUER="them": want podinfo, unless PODINFO_JWT_PUBLIC_KEY_FILE`},
 	} {
 		_, err := registry.New([]registry.Module{new(jwt.Module), new(token.Module), new(endpoint)}, registry.Env(c.vars))
@@ -182,7 +214,7 @@ func TestGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Log.String(); !strings.Contains(got, `"routes":"GET /cache/{key}, POST /cache/{key}, DELETE /cache/{key}"`) {
+	if got := s.Log.String(); !strings.Contains(got, `"open":"GET /, GET /info,`) || !strings.Contains(got, `"routes":"GET /cache/{key}, POST /cache/{key}, DELETE /cache/{key}"`) {
 		t.Errorf("log: %s", got)
 	}
 	for _, c := range []struct {
@@ -311,7 +343,7 @@ func sign(t *testing.T, method lib.SigningMethod, key any, claims lib.MapClaims)
 func TestPublicKey(t *testing.T) {
 	pairs := keyPairs(t)
 	soon, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()
-	good := lib.MapClaims{"iss": "them", "exp": soon, "sub": "ann", "aud": []string{"x"}}
+	good := lib.MapClaims{"iss": "them", "exp": soon, "sub": "ann"}
 	for i, p := range pairs {
 		public := publicPEM(t, p.private.Public())
 		e := new(endpoint)
@@ -332,6 +364,9 @@ func TestPublicKey(t *testing.T) {
 			{"expired", sign(t, p.method, p.private, lib.MapClaims{"iss": "them", "exp": past}), "token is expired by 1h"},
 			{"wrong issuer", sign(t, p.method, p.private, lib.MapClaims{"iss": "podinfo", "exp": soon}), "invalid issuer"},
 			{"no issuer", sign(t, p.method, p.private, lib.MapClaims{"exp": soon}), "invalid issuer"},
+			{"for someone", sign(t, p.method, p.private, lib.MapClaims{"iss": "them", "exp": soon, "aud": "x"}), "token is for an audience, and this server is configured without one"},
+			{"date that overflows", sign(t, p.method, p.private, lib.MapClaims{"iss": "them", "exp": soon, "nbf": 1e300}), "token has a date out of range"},
+			{"claim in capitals", sign(t, p.method, p.private, lib.MapClaims{"iss": "them", "EXP": soon}), "token has no expiry"},
 			{"other claims", swapClaims(signed), "signature is invalid"},
 			{"signature spelt otherwise", respell(signed), "illegal base64 data"},
 		} {

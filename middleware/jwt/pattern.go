@@ -77,6 +77,52 @@ func (r rule) names(rt registry.Route) bool {
 	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return r.shape.Match(compile(path).Shape()) })
 }
 
+// spans reports whether the rule is for the whole route. An exclusion is for the
+// routes that it names. An inclusion is also for every path below one that it
+// names, and for the paths at which the module does the same.
+func (r rule) spans(rt registry.Route) bool {
+	if r.exclude {
+		return r.names(rt)
+	}
+	prefix := prefixOf(rt)
+	return slices.ContainsFunc(append([]string{rt.Path}, rt.SameAs...), func(path string) bool { return r.reaches(prefix, path) })
+}
+
+// reaches reports whether the inclusion names the path or one above it, with or
+// without the server's prefix. The root is not above other paths: / means the root
+// alone and /* means everything.
+func (r rule) reaches(prefix, path string) bool {
+	names := func(path string) bool { return r.shape.Match(compile(path).Shape()) }
+	if names(path) || names(placed(prefix, path)) {
+		return true
+	}
+	for above := parent(path); above != ""; above = parent(above) {
+		if names(above) || names(prefix+above) {
+			return true
+		}
+	}
+	return false
+}
+
+// parent returns the path without its last segment.
+func parent(path string) string { return path[:strings.LastIndexByte(path, '/')] }
+
+// prefixOf returns the server's prefix, which the pattern of a route begins with.
+func prefixOf(rt registry.Route) string {
+	if rt.Path == "/" && rt.Pattern != "/" { // the root of the prefix has no slash at the end
+		return rt.Pattern
+	}
+	return strings.TrimSuffix(rt.Pattern, rt.Path)
+}
+
+// placed returns the pattern of a path below the server's prefix.
+func placed(prefix, path string) string {
+	if prefix != "" && path == "/" {
+		return prefix
+	}
+	return prefix + path
+}
+
 // touches reports whether the rule refers to the route or to a part of it.
 func (r rule) touches(rt registry.Route) bool {
 	return slices.ContainsFunc(r.readings(rt), func(path string) bool { return r.paths.Meets(compile(path).AllowEmpty()) })
@@ -85,7 +131,10 @@ func (r rule) touches(rt registry.Route) bool {
 // includes reports whether the rule puts the route under guard. A probe is put
 // there only by its full path.
 func (r rule) includes(rt registry.Route) bool {
-	return !r.exclude && (r.literal || !rt.Probe) && r.names(rt)
+	if rt.Probe {
+		return !r.exclude && r.literal && r.names(rt)
+	}
+	return !r.exclude && r.spans(rt)
 }
 
 // A guard decides which routes need a token.
@@ -95,6 +144,24 @@ type guard []rule
 func (g guard) covers(rt registry.Route) bool {
 	excluded := func(r rule) bool { return r.exclude && r.names(rt) }
 	return !slices.ContainsFunc(g, excluded) && slices.ContainsFunc(g, func(r rule) bool { return r.includes(rt) })
+}
+
+// divide returns the routes that are guarded, and those that are open although the
+// same module has guarded ones.
+func (g guard) divide(routes []registry.Route) (guarded, open []string) {
+	some := map[string]bool{}
+	for _, rt := range routes {
+		some[rt.Module] = some[rt.Module] || g.covers(rt)
+	}
+	for _, rt := range routes {
+		text := strings.TrimSpace(rt.Method + " " + rt.Pattern)
+		if g.covers(rt) {
+			guarded = append(guarded, text)
+		} else if some[rt.Module] {
+			open = append(open, text)
+		}
+	}
+	return guarded, open
 }
 
 // resolve refuses rules that would not do what they appear to do. An exclusion
@@ -120,7 +187,7 @@ func resolve(rules []rule, routes []registry.Route) (guard, error) {
 func check(r rule, rules []rule, routes []registry.Route) error {
 	text := r.paths.String()
 	for _, rt := range routes {
-		whole := func(x rule) bool { return x.exclude == r.exclude && x.names(rt) }
+		whole := func(x rule) bool { return x.exclude == r.exclude && x.spans(rt) }
 		if r.touches(rt) && !slices.ContainsFunc(rules, whole) {
 			return registry.Invalid("Paths", "whole routes: "+text+" does not name all of "+rt.Path+", use "+compile(rt.Path).Stars())
 		}

@@ -217,9 +217,9 @@ var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
 
 // An RPCLister mounts the RPCs of other modules.
 type RPCLister interface {
-	// ListRPCs returns the full methods, without the internal ones, of the
-	// modules that are on or on standby.
-	ListRPCs() []string
+	// ListRPCs returns the module of each full method, without the internal ones,
+	// of the modules that are on or on standby.
+	ListRPCs() map[string]string
 }
 
 // The jwt module uses RPCListers.

@@ -7,6 +7,9 @@
 {{- if and .tls.grpc (not .tls.enabled) }}
 {{- fail "tls.grpc has no effect without tls.enabled: set tls.enabled too" }}
 {{- end }}
+{{- if and .tls.clientCA (not .tls.enabled) }}
+{{- fail "tls.clientCA has no effect without tls.enabled: set tls.enabled too" }}
+{{- end }}
 {{- if and .tls.grpcClientCA (not .tls.grpc) }}
 {{- fail "tls.grpcClientCA has no effect without tls.grpc: set tls.grpc too" }}
 {{- end }}
@@ -54,6 +57,9 @@
 
 {{- /* The key may come from the values of jwt, another variable, a flag or a config file. */ -}}
 {{- define "podinfo.checkJWT" -}}
+{{- if and .Values.jwt.audience (not .Values.jwt.publicKey) (not (include "podinfo.configPath" .)) (not (regexMatch "(?i)jwt.public.key" (print (include "podinfo.envs" .) (include "podinfo.flags" .)))) }}
+{{- fail "jwt.audience needs the keys of another issuer, as tokens of /token have no audience: set jwt.publicKey" }}
+{{- end }}
 {{- $given := print (include "podinfo.envs" .) (include "podinfo.flags" .) | lower | replace "_" "-" }}
 {{- if and .Values.jwt.paths (not (include "podinfo.configPath" .)) (not (regexMatch "jwt-(secret|public-key)" $given)) }}
 {{- fail "jwt.paths needs a key, as the default key is public: set jwt.secret, jwt.secretName or jwt.publicKey" }}

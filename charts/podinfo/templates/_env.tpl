@@ -24,6 +24,7 @@
 {{- include "podinfo.faultEnvs" .Values.faults }}
 {{- include "podinfo.jwtEnvs" . }}
 {{- if .Values.tls.enabled }}
+{{- include "podinfo.env" (list "PODINFO_CLIENT_CA" (ternary (printf "%s/ca.crt" .Values.tls.certPath) "" .Values.tls.clientCA)) }}
 {{- include "podinfo.env" (list "PODINFO_GRPC_TLS" (ternary true "" .Values.tls.grpc)) }}
 {{- include "podinfo.env" (list "PODINFO_GRPC_CLIENT_CA" (ternary (printf "%s/ca.crt" .Values.tls.certPath) "" (and .Values.tls.grpc .Values.tls.grpcClientCA))) }}
 {{- end }}
@@ -61,6 +62,7 @@
 {{- include "podinfo.env" (list "PODINFO_JWT_ENABLED" (ternary "" true (empty .paths))) }}
 {{- include "podinfo.env" (list "PODINFO_JWT_PATHS" (join "," .paths)) }}
 {{- include "podinfo.env" (list "PODINFO_JWT_ISSUER" .issuer) }}
+{{- include "podinfo.env" (list "PODINFO_JWT_AUDIENCE" (join "," .audience)) }}
 {{- include "podinfo.env" (list "PODINFO_JWT_PUBLIC_KEY_FILE" (ternary "" "/etc/podinfo/jwt/key.pem" (empty .publicKey))) }}
 {{- end }}
 {{- end }}

@@ -258,6 +258,20 @@ certificate:
   duration: 24h
   renewBefore: 8h
 `},
+		"tls-client-ca": {values: `
+tls:
+  enabled: true
+  clientCA: true
+`, changes: `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].command[]: "--secure-port=9899"
+  + spec.template.spec.containers[podinfo].env[PODINFO_CLIENT_CA]: {"value":"/data/cert/ca.crt"}
+  + spec.template.spec.containers[podinfo].ports[https]: {"containerPort":9899,"protocol":"TCP"}
+  + spec.template.spec.containers[podinfo].volumeMounts[/data/cert]: {"name":"tls","readOnly":true}
+  + spec.template.spec.volumes[tls]: {"secret":{"secretName":"podinfo-tls"}}
+~ Service podinfo
+  + spec.ports[https]: {"port":9899,"protocol":"TCP","targetPort":"https"}
+`},
 		"backend": {values: `
 backend: http://backend-podinfo:9898/echo
 ui:
@@ -367,6 +381,7 @@ jwt:
   secretKey: key
   paths: ["/*", "!/api/info"]
   issuer: https://issuer.example.com
+  audience: [podinfo, https://podinfo.example.com]
   publicKey: |
     -----BEGIN PUBLIC KEY-----
     MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=

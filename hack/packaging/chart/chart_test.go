@@ -182,6 +182,8 @@ func TestRefused(t *testing.T) {
 		"/ingress/hosts/0/paths":  {"ingress": object{"hosts": []any{object{"host": "a", "paths": "/"}}}},
 
 		"tls.grpc has no effect without tls.enabled":      {"tls": object{"grpc": true}},
+		"tls.clientCA has no effect without tls.enabled":  {"tls": object{"clientCA": true}},
+		"jwt.audience needs the keys of another issuer":   {"jwt": object{"audience": []any{"us"}}},
 		"tls.grpcClientCA has no effect without tls.grpc": {"tls": object{"enabled": true, "grpcClientCA": true}},
 		"jwt.paths needs a key":                           {"jwt": object{"paths": []any{"/cache/*"}}},
 		"grpcRoute.enabled needs a port":                  {"grpcRoute": object{"enabled": true}, "service": object{"grpcPort": 0}},
@@ -348,6 +350,12 @@ func TestTests(t *testing.T) {
 		{object{"jwt": guard("/*", "!/api/info")}, "grpc service", "/api/info"},
 		{object{"jwt": guard("/*", "!/token", "!/token/*")}, "grpc jwt service", "/healthz"},
 		{object{"jwt": guard("/token/validate")}, "grpc service", "/api/info"},
+		{object{"jwt": guard("/token")}, "grpc service", "/api/info"},
+		{object{"jwt": guard("/")}, "grpc jwt service", "/healthz"},
+		{object{"jwt": guard("/api")}, "grpc jwt service", "/healthz"},
+		{object{"jwt": guard("/", "!/api/info")}, "grpc jwt service", "/api/info"},
+		{object{"jwt": guard("/*", "!/token")}, "grpc service", "/healthz"},
+		{object{"tls": object{"enabled": true, "clientCA": true}}, "grpc jwt service", "/api/info"},
 	} {
 		files, err := chart.Render("podinfo", kube, tc.values)
 		if err != nil {

@@ -127,6 +127,11 @@ var changes = map[string]string{
 + Service redis
 + Deployment redis
 `,
+	"component-client-certificates": `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfod].env[PODINFO_CLIENT_CA]: {"value":"/data/cert/ca.crt"}
+  + spec.template.spec.containers[podinfod].env[PODINFO_SECURE_PORT]: {"value":"9899"}
+`,
 	"component-tls": `
 ~ Service podinfo
   + spec.ports[https]: {"port":9899,"protocol":"TCP","targetPort":"https"}

@@ -35,7 +35,8 @@ spec:
 {{- end }}
 
 {{- /*
-Returns "true" if, by modules and jwt.paths, a module is on and its route requires no token:
+Returns "true" if, by modules and jwt.paths, a module is on and its route requires no token. A path to
+guard covers what is below it, and / covers /api/info, which has the same handler:
 (list . "token" "/token").
 */ -}}
 {{- define "podinfo.open" -}}
@@ -53,12 +54,11 @@ Returns "true" if, by modules and jwt.paths, a module is on and its route requir
 {{- end }}
 {{- end }}
 {{- range .jwt.paths }}
-{{- if regexMatch (trimPrefix "!" . | regexQuoteMeta | replace "\\*" ".*" | printf "^%s$") $path }}
+{{- $text := trimPrefix "!" . | regexQuoteMeta | replace "\\*" ".*" }}
 {{- if hasPrefix "!" . }}
-{{- $spared = true }}
-{{- else }}
+{{- $spared = or $spared (regexMatch (printf "^%s$" $text) $path) }}
+{{- else if or (regexMatch (printf "^%s(/.*)?$" $text) $path) (and (eq . "/") (eq $path "/api/info")) }}
 {{- $guarded = true }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
