@@ -107,7 +107,7 @@ func ExampleServer_Script() {
 	test(func(t testing.TB) {
 		srv := podinfotest.Start(t)
 		srv.Script("POST /api/pay",
-			podinfotest.Fail(503, 1).Header("Retry-After", "7"),
+			podinfotest.Fail(503, 1).Header("Retry-After", "7").Body("later"),
 			podinfotest.Reset(),
 			podinfotest.OK().Body("paid"))
 		for range 3 {
@@ -122,7 +122,7 @@ func ExampleServer_Script() {
 		}
 	})
 	// Output:
-	// 503 "7" ""
+	// 503 "7" "later"
 	// reset: true
 	// 200 "" "paid"
 }
@@ -193,6 +193,7 @@ func ExampleServer_Requests() {
 			if err != nil {
 				t.Fatal(err)
 			}
+			io.Copy(io.Discard, res.Body) // a connection is reused once its response is read
 			res.Body.Close()
 		}
 		attempts := srv.Requests("/api/pay")

@@ -54,7 +54,7 @@ func TestScript(t *testing.T) {
 			{200, body, nil, 50 * time.Millisecond},
 			{200, "{\n  \"status\": \"OK\"\n}", nil, 0},
 			{201, "{}", nil, 0},
-			{429, "", nil, 20 * time.Millisecond},
+			{429, "{\n  \"code\": 429,\n  \"message\": \"injected fault of the rule script1.12.429\"\n}", nil, 20 * time.Millisecond},
 			{200, "done", nil, 0},
 			{200, "done", nil, 0},
 		} {

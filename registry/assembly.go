@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/record"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -24,6 +25,7 @@ type Assembly struct {
 	linked  map[string]bool
 	mounted []Mounted
 	calls   []rpc.Middleware
+	pagers  []ErrorPager
 	router  *router
 }
 
@@ -58,7 +60,8 @@ func (s *Assembly) Linked(name string) bool { return s.linked[name] }
 // assemble builds the assembly in which the entries that linked accepts are
 // linked.
 func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
-	s := &Assembly{linked: map[string]bool{}, router: newRouter()}
+	s := &Assembly{linked: map[string]bool{}}
+	s.router = newRouter(s.respondError)
 	var on []*entry
 	for _, e := range a.entries {
 		is := linked(e)
@@ -66,6 +69,9 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 		if is {
 			on = append(on, e)
 			s.linked[e.info.Name] = true
+			if p, ok := e.Module.(ErrorPager); ok {
+				s.pagers = append(s.pagers, p)
+			}
 		}
 	}
 	for _, e := range a.chain {
@@ -214,6 +220,16 @@ func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.router.unmatched.ServeHTTP(w, r)
+}
+
+// respondError responds with an error, see [Host.Error].
+func (s *Assembly) respondError(w http.ResponseWriter, r *http.Request, code int, message string) {
+	for _, p := range s.pagers {
+		if p.ServeErrorPage(w, r, code, message) {
+			return
+		}
+	}
+	reply.Error(w, code, message)
 }
 
 // Switch links or unlinks a module that is on or on standby. Requests in

@@ -24,6 +24,7 @@ func contract() []Check {
 		NewCapability[Binder](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }),
 		NewCapability[Selective](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Covers") }),
 		NewCapability[Endpoint](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }),
+		NewCapability[ErrorPager](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeErrorPage") }),
 		NewCapability[record.Cutter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("CutsResponses") }),
 		NewCapability[Enabler](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("EnabledBy") }),
 		NewCapability[Validator](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }),

@@ -79,6 +79,13 @@ func (h *Host) Switch(name string, on bool) error { return h.app.Switch(name, on
 // After an error the old routes are still served.
 func (h *Host) Reload() error { return h.app.reload() }
 
+// Error responds with the body {"code", "message"}, or with a page if a linked
+// module has one for the request, see [ErrorPager]. The App responds so to
+// requests that match no route. Do not call Error in Provision.
+func (h *Host) Error(w http.ResponseWriter, r *http.Request, code int, message string) {
+	h.app.Assembly().respondError(w, r, code, message)
+}
+
 // Ready returns nil, or why the App cannot serve now.
 func (h *Host) Ready(ctx context.Context) error { return h.app.Ready(ctx) }
 

@@ -67,6 +67,13 @@ type (
 	// [Host.Reload] announces.
 	Endpoint interface{ Routes() []Route }
 
+	// ErrorPager shows errors to people. ServeErrorPage responds to a request
+	// that a browser sent to show a page, and returns false for any other
+	// request. See [Host.Error].
+	ErrorPager interface {
+		ServeErrorPage(w http.ResponseWriter, r *http.Request, code int, message string) bool
+	}
+
 	// Enabler turns the module on when the environment that [Environ] gave to
 	// New says so through variables of other programs, as OTEL_* do. Like Info it
 	// must be pure.

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -58,6 +59,11 @@ func get(method, path string) registry.Route {
 	return registry.Route{Method: method, Path: path, Handler: say(method + path)}
 }
 
+// problem returns the body of an error.
+func problem(code int, message string) string {
+	return fmt.Sprintf("{\n  \"code\": %d,\n  \"message\": %q\n}", code, message)
+}
+
 func orRoot(prefix string) string {
 	if prefix == "" {
 		return "/"
@@ -82,7 +88,7 @@ func TestRouting(t *testing.T) {
 			{"GET", "/a", 200, "GET/a|" + prefix + "/a|", ""},
 			{"HEAD", "/a", 200, "", ""},
 			{"POST", "/a", 200, "POST/a|" + prefix + "/a|", ""},
-			{"PUT", "/a", 405, "", "Allow=GET, HEAD, OPTIONS, POST"},
+			{"PUT", "/a", 405, problem(405, "method not allowed; use one of GET, HEAD, OPTIONS, POST"), "Allow=GET, HEAD, OPTIONS, POST"},
 			{"OPTIONS", "/a", 204, "", "Allow=GET, HEAD, OPTIONS, POST"},
 			{"BREW", "/any", 200, "/any|" + prefix + "/any|", ""},
 			{"OPTIONS", "/any/b/c", 200, "/any/{x...}|" + prefix + "/any/{x...}|b/c", ""},
@@ -92,13 +98,13 @@ func TestRouting(t *testing.T) {
 			{"GET", "/p/you/b", 200, "GET/p/{x}/b|" + prefix + "/p/{x}/b|you", ""},
 			{"GET", "/any/me/b/c", 200, "/any/me/{x...}|" + prefix + "/any/me/{x...}|b/c", ""},
 			{"GET", "/any/", 200, "/any/{x...}|" + prefix + "/any/{x...}|", ""},
-			{"POST", "/p/me", 405, "", "Allow=GET, HEAD, OPTIONS"},
-			{"GET", "/p/", 404, "404 page not found\n", "X-Content-Type-Options=nosniff"},
-			{"GET", "/A", 404, "404 page not found\n", ""},
-			{"GET", "/a/", 404, "404 page not found\n", ""},
+			{"POST", "/p/me", 405, problem(405, "method not allowed; use one of GET, HEAD, OPTIONS"), "Allow=GET, HEAD, OPTIONS"},
+			{"GET", "/p/", 404, problem(404, "page not found"), "X-Content-Type-Options=nosniff"},
+			{"GET", "/A", 404, problem(404, "page not found"), ""},
+			{"GET", "/a/", 404, problem(404, "page not found"), ""},
 			{"GET", "/x//a/..?q=1", 301, "", "Location=" + prefix + "/x?q=1"},
 			{"GET", "/x/..%2fa", 301, "", "Location=" + prefix + "/a"},
-			{"POST", "//a", 301, "", "Location=" + prefix + "/a"},
+			{"POST", "//a", 308, "", "Location=" + prefix + "/a"},
 		} {
 			res, body := s.Call(t, c.method, prefix+c.path, "")
 			name, want, _ := strings.Cut(c.header, "=")

@@ -27,7 +27,11 @@ type router struct {
 
 	unmatched *negroni.Negroni // for requests that no route accepts
 	methods   []string         // those with a tree, sorted, without anyMethod
+	respond   errorResponse    // to requests without a route
 }
+
+// errorResponse responds with an error.
+type errorResponse func(w http.ResponseWriter, r *http.Request, code int, message string)
 
 // layer is a set of patterns that httprouter holds together.
 type layer struct {
@@ -60,8 +64,8 @@ type linkedRoute struct {
 	recorded bool // the response needs a record, which costs an allocation
 }
 
-func newRouter() *router {
-	return &router{layers: []*layer{newLayer()}, byFirst: map[string][]*mount{}}
+func newRouter(respond errorResponse) *router {
+	return &router{layers: []*layer{newLayer()}, byFirst: map[string][]*mount{}, respond: respond}
 }
 
 func newLayer() *layer {
@@ -272,14 +276,15 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 }
 
 // find looks a route up: the most specific path decides, then the method. HEAD is
-// served wherever GET is (RFC 9110, 9.3.2).
+// served wherever GET is (RFC 9110, 9.3.2). CONNECT is served nowhere: clients and
+// proxies take a response of 2xx for a tunnel (RFC 9110, 9.3.6).
 func (rt *router) find(method, path string) (httprouter.Handle, httprouter.Params) {
 	for _, l := range rt.layers {
 		h, ps, _ := l.Lookup(method, path)
 		if h == nil && method == http.MethodHead {
 			h, ps, _ = l.Lookup(http.MethodGet, path)
 		}
-		if h == nil {
+		if h == nil && method != http.MethodConnect {
 			h, ps, _ = l.Lookup(anyMethod, path)
 		}
 		if h != nil {
@@ -297,44 +302,72 @@ func (rt *router) serves(method, path string) bool {
 	})
 }
 
-// refuse replies to a request that matches no route.
+// refuse replies to a request that matches no route. A path that is not clean
+// is corrected by a redirect, which lets clients repeat the method and the body
+// unless they asked to read only (RFC 9110, 15.4.9).
 func (rt *router) refuse(w http.ResponseWriter, r *http.Request) {
-	if !isClean(r.URL.Path) {
+	switch path := r.URL.Path; {
+	case path == "*": // of OPTIONS alone (RFC 9112, 3.2.4), which net/http handles
+		rt.refuseMethod(w, r, http.MethodOptions)
+	case r.Method == http.MethodConnect: // its target is no path
+		rt.refuseMethod(w, r, allow(rt.methods))
+	case !isClean(path):
 		clean := *r.URL
-		clean.Path, clean.RawPath = cleanPath(r.URL.Path), ""
+		clean.Path, clean.RawPath = cleanPath(path), ""
 		w.Header().Set("Location", clean.RequestURI())
-		w.WriteHeader(http.StatusMovedPermanently)
-		return
+		code := http.StatusPermanentRedirect
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			code = http.StatusMovedPermanently
+		}
+		w.WriteHeader(code)
+	default:
+		rt.refuseClean(w, r)
 	}
+}
+
+// refuseClean replies to a request with a clean path.
+func (rt *router) refuseClean(w http.ResponseWriter, r *http.Request) {
 	allowed := rt.allowed(r.URL.Path)
-	if h, _ := rt.find(r.Method, r.URL.Path); allowed == "" || h != nil { // no When of the route accepts the request
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Allow", allowed)
-	if r.Method == http.MethodOptions {
+	route, _ := rt.find(r.Method, r.URL.Path) // that did not accept the request
+	switch {
+	case allowed == "" || route != nil:
+		rt.respond(w, r, http.StatusNotFound, "page not found")
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", allowed)
 		w.WriteHeader(http.StatusNoContent)
-		return
+	default:
+		rt.refuseMethod(w, r, allowed)
 	}
-	w.WriteHeader(http.StatusMethodNotAllowed)
+}
+
+// refuseMethod replies 405. allowed becomes the header Allow.
+func (rt *router) refuseMethod(w http.ResponseWriter, r *http.Request, allowed string) {
+	w.Header().Set("Allow", allowed)
+	rt.respond(w, r, http.StatusMethodNotAllowed, "method not allowed; use one of "+allowed)
 }
 
 // allowed returns the Allow header for a path (RFC 9110, 10.2.1), "" if no
 // method has a route there.
 func (rt *router) allowed(path string) string {
-	var out []string
+	var methods []string
 	for _, m := range rt.methods {
 		if rt.serves(m, path) {
-			out = append(out, m)
-			if m == http.MethodGet {
-				out = append(out, http.MethodHead)
-			}
+			methods = append(methods, m)
 		}
 	}
-	if out == nil {
+	if methods == nil {
 		return ""
 	}
-	out = append(out, http.MethodOptions)
+	return allow(methods)
+}
+
+// allow returns the Allow header for the methods of routes, to which it adds
+// those that need no route.
+func allow(methods []string) string {
+	out := append(slices.Clone(methods), http.MethodOptions)
+	if slices.Contains(out, http.MethodGet) {
+		out = append(out, http.MethodHead)
+	}
 	slices.Sort(out)
 	return strings.Join(slices.Compact(out), ", ")
 }

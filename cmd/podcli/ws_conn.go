@@ -15,6 +15,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/seed-4591fe7d/podinfo/internal/closecode"
 )
 
 // maxFrame is the longest accepted WebSocket message in bytes.
@@ -104,7 +106,7 @@ func (c *wsConn) control(head ws.Header, payload io.Reader) error {
 		code, reason := ws.StatusNoStatusRcvd, ""
 		if len(data) > 0 {
 			code, reason = ws.ParseCloseFrameData(data)
-			if err := ws.CheckCloseFrameData(code, reason); err != nil {
+			if err := closecode.Check(code, reason); err != nil {
 				return err
 			}
 			data = data[:2]

@@ -37,9 +37,9 @@ func TestDelay(t *testing.T) {
 		{"/delay/-1", 400, 0, tooLong},
 		{"/delay/9223372037", 400, 0, tooLong},
 		{"/delay/99999999999999999999", 400, 0, tooLong},
-		{"/delay/soon", 404, 0, "404 page not found\n"},
-		{"/delay/1.5", 404, 0, "404 page not found\n"},
-		{"/delay/", 404, 0, "404 page not found\n"},
+		{"/delay/soon", 404, 0, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{"/delay/1.5", 404, 0, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{"/delay/", 404, 0, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			app, _ := registrytest.New(t, map[string]string{"PODINFO_DELAY_MAX": "1m"}, new(delay.Module))

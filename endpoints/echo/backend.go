@@ -53,6 +53,8 @@ func (m *Module) call(ctx context.Context, backend string, header http.Header, b
 	switch {
 	case err != nil:
 		return registry.RedactURL(fmt.Sprintf("backend %s call failed %v", backend, err))
+	case code >= http.StatusMultipleChoices && code < http.StatusBadRequest:
+		return registry.RedactURL(fmt.Sprintf("backend %s response status code %d, redirects are not followed", backend, code))
 	case code >= http.StatusBadRequest:
 		return registry.RedactURL(fmt.Sprintf("backend %s response status code %d", backend, code))
 	}
@@ -64,13 +66,13 @@ func (m *Module) post(ctx context.Context, backend string, header http.Header, b
 	if err != nil {
 		return nil, 0, err
 	}
-	req.Header = header.Clone() // the client modifies it after a redirect
+	req.Header = header.Clone()
 	res, err := m.client.Do(req)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer res.Body.Close()
-	if res.StatusCode >= http.StatusBadRequest {
+	if res.StatusCode >= http.StatusMultipleChoices {
 		_, _ = io.CopyN(io.Discard, res.Body, 4096) // the client reuses a connection once its body is read
 		return nil, res.StatusCode, nil
 	}

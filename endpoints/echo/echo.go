@@ -78,7 +78,9 @@ func (m *Module) Start(context.Context) error {
 	for _, w := range m.wrappers {
 		rt = w.TraceTransport(rt)
 	}
-	m.client = &http.Client{Transport: rt, Timeout: m.Timeout}
+	m.client = &http.Client{Transport: rt, Timeout: m.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a redirect may turn POST into GET and lose the body, or lead to another host
+	}}
 	return nil
 }
 

@@ -144,7 +144,8 @@ func TestFanOut(t *testing.T) {
 		want := []string{
 			"POST ping", "POST ping", "POST ping", "",
 			"backend " + b.URL + "/code response status code 418",
-			"GET ", "POST ping",
+			"backend " + b.URL + "/see response status code 302, redirects are not followed",
+			"backend " + b.URL + "/keep response status code 307, redirects are not followed",
 			strings.Repeat("x", 100),
 			"backend " + b.URL + "/large call failed response larger than 100 bytes",
 			"backend " + b.URL + "/cut call failed unexpected EOF",
@@ -152,6 +153,22 @@ func TestFanOut(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(method, diff)
 		}
+	}
+}
+
+// TestBackendPaths sends the body to another server, under paths that are clean or
+// not.
+func TestBackendPaths(t *testing.T) {
+	b := registrytest.Serve(t, nil, new(Module))
+	got := fanOut(t, nil, []string{b.URL + "/echo", b.URL + "//echo", b.URL + "/x/../echo", b.URL + "/none"}, "POST")
+	want := []string{
+		"ping",
+		"backend " + b.URL + "//echo response status code 308, redirects are not followed",
+		"backend " + b.URL + "/x/../echo response status code 308, redirects are not followed",
+		"backend " + b.URL + "/none response status code 404",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
@@ -64,7 +65,7 @@ func (m *Module) Start(ctx context.Context) error {
 		return err
 	}
 	m.server = serve.New(&http.Server{
-		Handler:           m.mux(),
+		Handler:           explained{m.mux()},
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second, // a profile extends it by its duration
@@ -103,6 +104,45 @@ func (m *Module) mux() *http.ServeMux {
 	mux.Handle("/healthz", m.health.Healthz())
 	mux.Handle("/readyz", m.health.Readyz())
 	return mux
+}
+
+// explained gives the errors of a mux the body of every other error.
+type explained struct{ *http.ServeMux }
+
+// ServeHTTP serves the request.
+func (e explained) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := e.Handler(r); pattern == "" {
+		w = &explainer{ResponseWriter: w}
+	}
+	e.ServeMux.ServeHTTP(w, r)
+}
+
+// explainer is the writer for a request that no handler was registered for.
+type explainer struct {
+	http.ResponseWriter
+	refused bool
+}
+
+// WriteHeader responds to 404 and 405.
+func (w *explainer) WriteHeader(code int) {
+	switch code {
+	case http.StatusNotFound:
+		reply.Error(w.ResponseWriter, code, "page not found")
+	case http.StatusMethodNotAllowed:
+		reply.Error(w.ResponseWriter, code, "method not allowed; use one of "+w.Header().Get("Allow"))
+	default:
+		w.ResponseWriter.WriteHeader(code)
+		return
+	}
+	w.refused = true
+}
+
+// Write drops the mux's own text.
+func (w *explainer) Write(b []byte) (int, error) {
+	if w.refused {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
 }
 
 // Addr returns the address of the port, or nil before Start.

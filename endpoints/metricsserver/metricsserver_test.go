@@ -108,12 +108,12 @@ func TestServes(t *testing.T) {
 		{full + "/healthz", 200, "alive"},
 		{full + "/readyz", 503, "not yet"},
 		{full + "/debug/pprof/goroutine?debug=1", 200, "goroutine profile: total"},
-		{full + "/debug/pprof/cmdline", 404, "Unknown profile\n"},
-		{full + "/foo/metrics", 404, "404 page not found\n"},
-		{full + "/version", 404, "404 page not found\n"},
-		{bare + "/metrics", 404, "404 page not found\n"},
+		{full + "/debug/pprof/cmdline", 404, "{\n  \"code\": 404,\n  \"message\": \"unknown profile"},
+		{full + "/foo/metrics", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{full + "/version", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{bare + "/metrics", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
 		{bare + "/healthz", 200, "OK"},
-		{bare + "/readyz", 404, "404 page not found\n"},
+		{bare + "/readyz", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
 		{bare + "/debug/pprof/", 200, "<!doctype html>"},
 	} {
 		if res, body := get(t, c.url); res.StatusCode != c.code || !strings.HasPrefix(body, c.body) {
@@ -139,7 +139,7 @@ func TestServesTheFaultsAPI(t *testing.T) {
 		{"PUT", "/faults/rules/q", "s3cret", "delay: 1", 400, "is not a duration"},
 		{"POST", "/faults/pause", "s3cret", "", 200, `"paused": true`},
 		{"DELETE", "/faults/rules/r", "s3cret", "", 200, `"rules": [`},
-		{"PATCH", "/faults", "s3cret", "", 405, "Method Not Allowed"},
+		{"PATCH", "/faults", "s3cret", "", 405, `"message": "method not allowed; use one of `},
 		{"GET", "/foo/faults", "s3cret", "", 404, "not found"},
 	} {
 		req, err := http.NewRequest(c.method, url+c.path, strings.NewReader(c.body))

@@ -22,13 +22,13 @@ func TestProfiles(t *testing.T) {
 			{"GET", "/debug/pprof/heap", 200, "\x1f\x8b"},
 			{"GET", "/debug/pprof/profile?seconds=1", 200, "\x1f\x8b"},
 			{"POST", "/debug/pprof/symbol", 200, "num_symbols: 1"},
-			{"GET", "/debug/pprof/nope", 404, "Unknown profile\n"},
-			{"GET", "/debug/pprof/heap/x", 404, "Unknown profile\n"},
-			{"GET", "/debug/pprof/cmdline", 404, "Unknown profile\n"},
-			{"GET", "/debug/pprof", 404, "404 page not found\n"},
+			{"GET", "/debug/pprof/nope", 404, "{\n  \"code\": 404,\n  \"message\": \"unknown profile; see /debug/pprof/\"\n}"},
+			{"GET", "/debug/pprof/heap/x", 404, "{\n  \"code\": 404,\n  \"message\": \"unknown profile; see /debug/pprof/\"\n}"},
+			{"GET", "/debug/pprof/cmdline", 404, "{\n  \"code\": 404,\n  \"message\": \"unknown profile; see /debug/pprof/\"\n}"},
+			{"GET", "/debug/pprof", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
 		} {
 			res, body := s.Call(t, c.method, prefix+c.path, "")
-			unknown := c.has == "Unknown profile\n"
+			unknown := c.has == "{\n  \"code\": 404,\n  \"message\": \"unknown profile; see /debug/pprof/\"\n}"
 			if res.StatusCode != c.code || !strings.HasPrefix(body, c.has) && (c.path != "/debug/pprof/" || !strings.Contains(body, c.has)) ||
 				unknown != (res.Header.Get("X-Go-Pprof") == "1") {
 				t.Errorf("%s %s%s: %d %q %v", c.method, prefix, c.path, res.StatusCode, body, res.Header)

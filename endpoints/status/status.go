@@ -62,7 +62,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	code, ok := parse(r.PathValue("code"))
 	switch {
 	case !ok:
-		http.NotFound(w, r)
+		reply.Error(w, http.StatusNotFound, "page not found")
 	case code < lowest || code > highest:
 		reply.Error(w, http.StatusBadRequest, fmt.Sprintf("status out of range: want %d to %d", lowest, highest))
 	case code == http.StatusNoContent || code == http.StatusNotModified:

@@ -31,17 +31,17 @@ func TestStatus(t *testing.T) {
 		{"GET", "1000", 400, outOfRange},
 		{"GET", "0", 400, outOfRange},
 		{"GET", "18446744073709551816", 400, outOfRange}, // 2^64 + 200
-		{"GET", "abc", 404, "404 page not found\n"},
-		{"GET", "-200", 404, "404 page not found\n"},
-		{"GET", "+200", 404, "404 page not found\n"},
-		{"DELETE", "200", 405, ""},
+		{"GET", "abc", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{"GET", "-200", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{"GET", "+200", 404, "{\n  \"code\": 404,\n  \"message\": \"page not found\"\n}"},
+		{"DELETE", "200", 405, "{\n  \"code\": 405,\n  \"message\": \"method not allowed; use one of GET, HEAD, OPTIONS, POST, PUT\"\n}"},
 	} {
 		res, body := s.Call(t, c.method, "/status/"+c.code, "")
 		if res.StatusCode != c.status || body != c.body {
 			t.Errorf("%s %s: %d %q, want %d %q", c.method, c.code, res.StatusCode, body, c.status, c.body)
 		}
-		empty := c.status == 204 || c.status == 304 || c.status == 405
-		if json := strings.HasPrefix(res.Header.Get("Content-Type"), "application/json"); json == empty && c.status != 404 {
+		empty := c.status == 204 || c.status == 304
+		if json := strings.HasPrefix(res.Header.Get("Content-Type"), "application/json"); json == empty {
 			t.Errorf("%s %s: content type %q", c.method, c.code, res.Header.Get("Content-Type"))
 		}
 	}

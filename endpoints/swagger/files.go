@@ -13,6 +13,7 @@ import (
 	swagger "github.com/swaggest/swgui/v5/static"
 
 	"github.com/seed-4591fe7d/podinfo/internal/static"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 //go:embed index.html
@@ -116,14 +117,14 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 func (f file) send(w http.ResponseWriter, encoded bool) {
 	content, err := f.open()
 	if err != nil {
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		reply.Error(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	defer content.Close()
 	var from io.Reader = content
 	if f.gzipped && !encoded {
 		if from, err = gzip.NewReader(content); err != nil {
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			reply.Error(w, http.StatusInternalServerError, err.Error())
 			return
 		}
 	}

@@ -55,11 +55,11 @@ func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {
 	}
 	switch path {
 	case "":
-		w.Header().Set("Location", m.host.Prefix()+"/swagger/index.html")
+		w.Header().Set("Location", "index.html") // relative, as a proxy may strip or add a prefix
 		w.WriteHeader(http.StatusMovedPermanently)
 	case "doc.json":
 		m.serveDocument(w, r)
 	default:
-		http.NotFound(w, r)
+		m.host.Error(w, r, http.StatusNotFound, "page not found")
 	}
 }

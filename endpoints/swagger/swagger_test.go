@@ -443,7 +443,7 @@ func TestUI(t *testing.T) {
 			code         int
 			location     string
 		}{
-			{"GET", "/swagger/", 301, prefix + "/swagger/index.html"},
+			{"GET", "/swagger/", 301, "index.html"},
 			{"HEAD", "/swagger/index.html", 200, ""},
 			{"GET", "/swagger", 404, ""},
 			{"GET", "/swagger/nope.js", 404, ""},

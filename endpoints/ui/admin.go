@@ -38,11 +38,15 @@ func (m *Module) adminRoutes() []registry.Route {
 		if params != nil {
 			returns[http.StatusNotFound] = reply.Problem{}
 		}
+		handler := bearer.Require(m.AdminToken, m.handleChange(do))
 		if m.AdminToken != "" {
 			returns[http.StatusUnauthorized] = reply.Problem{}
+		} else {
+			returns[http.StatusMisdirectedRequest] = reply.Problem{}
+			handler = m.hosts.Require("PODINFO_UI_ADMIN_HOSTS", "PODINFO_UI_ADMIN_TOKEN", handler)
 		}
 		return registry.Route{
-			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: bearer.Require(m.AdminToken, m.handleChange(do)),
+			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: handler,
 			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns,
 		}
 	}

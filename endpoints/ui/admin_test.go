@@ -3,11 +3,13 @@ package ui_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 func TestAdmin(t *testing.T) {
@@ -62,7 +64,7 @@ func TestAdmin(t *testing.T) {
 			Message string
 			Modules map[string]string
 		}
-		if err := json.Unmarshal([]byte(body), &reply); c.code != 405 && err != nil || c.code == 200 && len(reply.Modules) == 0 || c.code != 200 && c.code != 405 && (reply.Code != c.code || reply.Message == "") {
+		if err := json.Unmarshal([]byte(body), &reply); err != nil || c.code == 200 && len(reply.Modules) == 0 || c.code != 200 && (reply.Code != c.code || reply.Message == "") {
 			t.Errorf("%d: %s: %v %s", i, c.request, err, body)
 		}
 		if c.after != "" {
@@ -98,6 +100,47 @@ func TestAdminToken(t *testing.T) {
 				t.Errorf("%s with %q: %d %s", request, token, res.StatusCode, body)
 			}
 		}
+	}
+}
+
+// TestAdminHosts checks that a page whose own name resolves to the server cannot
+// change it.
+func TestAdminHosts(t *testing.T) {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		token, host string
+		code        int
+	}{
+		{"", "127.0.0.1", 200},
+		{"", "[::1]:9898", 200},
+		{"", "localhost:9898", 200},
+		{"", own, 200},
+		{"", "podinfo.default.svc:9898", 200},
+		{"", "rebind.evil.example", 421},
+		{"", "rebind.evil.example:9898", 421},
+		{"", "podinfo", 421},
+		{"s3cret", "rebind.evil.example", 200},
+	} {
+		s := registrytest.Serve(t, on("UI_ADMIN", "true", "UI_ADMIN_HOSTS", "podinfo.default.svc", "UI_ADMIN_TOKEN", c.token), everything()...)
+		req, err := http.NewRequest("PUT", s.URL+"/ui/admin/modules/delay", strings.NewReader(`{"on": true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = c.host
+		req.Header.Set("Origin", "http://"+c.host)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		req.Header.Set("Authorization", "Bearer "+c.token)
+		res, body := registrytest.Do(t, req)
+		if res.StatusCode != c.code || (c.code == 421) != strings.Contains(body, "add the name to PODINFO_UI_ADMIN_HOSTS, or set PODINFO_UI_ADMIN_TOKEN") {
+			t.Errorf("%+v: %d %s", c, res.StatusCode, body)
+		}
+	}
+	_, err = registry.New([]registry.Module{new(ui.Module)}, registry.Env(map[string]string{"PODINFO_UI_ADMIN_HOSTS": "http://a"}))
+	if err == nil || !strings.HasPrefix(err.Error(), "PODINFO_UI_ADMIN_HOSTS=") {
+		t.Error(err)
 	}
 }
 

@@ -152,7 +152,7 @@ func serveInMemory(t *testing.T, env map[string]string, mods ...registry.Module)
 	return waittest.Serve(t, app, 30*time.Second)
 }
 
-const pipe = "http://pipe"
+const pipe = "http://localhost"
 
 func get(t *testing.T, client *http.Client, path string) int {
 	t.Helper()

@@ -60,15 +60,15 @@ func (m *Module) builtinPages() pages {
 // policy returns a Content-Security-Policy that allows the page's own files and
 // the configured logo. It forbids inline scripts and styles.
 func policy(logo string) string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:" + origin(logo) +
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:" + logoOrigin(logo) +
 		"; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 }
 
 var hostPort = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
-// origin returns a space and the origin of a logo on another host, or "" when
+// logoOrigin returns a space and the origin of a logo on another host, or "" when
 // the logo needs no permission.
-func origin(logo string) string {
+func logoOrigin(logo string) string {
 	u, err := url.Parse(logo)
 	if err != nil || !hostPort.MatchString(u.Host) {
 		return ""

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -30,7 +31,9 @@ type Module struct {
 	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"maximum number of open pages that receive live metrics; further pages get 503" accepts:"a whole number above zero"`
 	Admin      bool          `env:"ADMIN" doc:"let anyone who can open the page switch modules, readiness and faults; switching guards also requires --ui-admin-token"`
 	AdminToken string        `env:"ADMIN_TOKEN" secret:"true" doc:"bearer token required to change anything from the page; empty requires none"`
+	AdminHosts []string      `env:"ADMIN_HOSTS" doc:"host names under which the page may change the server without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc"`
 
+	hosts    *origin.Hosts
 	host     *registry.Host
 	instance instance
 	files    files
@@ -61,8 +64,11 @@ const (
 )
 
 // Validate checks the settings.
-func (m *Module) Validate() error {
+func (m *Module) Validate() (err error) {
 	var errs []error
+	if m.hosts, err = origin.NewHosts(m.AdminHosts); err != nil {
+		errs = append(errs, registry.Invalid("AdminHosts", origin.HostsFormat))
+	}
 	if m.Interval < minInterval || m.Interval > maxInterval {
 		errs = append(errs, registry.Invalid("Interval", "a duration from 500ms to 1m"))
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/sirupsen/logrus"
+
+	"github.com/seed-4591fe7d/podinfo/internal/closecode"
 )
 
 const (
@@ -21,7 +23,10 @@ const (
 	readBuffer   = 512              // bytes
 )
 
-var errIdle = errors.New("idle timeout")
+var (
+	errIdle   = errors.New("idle timeout")
+	errFailed = errors.New("the client has not closed its side after a protocol error")
+)
 
 // client is a connection. Only its reader may use it, except for pending.
 type client struct {
@@ -33,6 +38,7 @@ type client struct {
 	message  *message      // the message being received
 	received time.Time     // when the last complete frame arrived
 	closeBy  time.Time     // after a close frame was sent: when to stop waiting for the client's
+	failed   bool          // the connection ends without the client's close frame
 	pending  atomic.Uint32 // flags set by other goroutines
 }
 
@@ -41,14 +47,13 @@ type client struct {
 type closing struct {
 	code    ws.StatusCode // 0 for none
 	reason  string
-	isReply bool          // the client sent its close frame first
-	wait    time.Duration // for the client's close frame
+	isReply bool // the client sent its close frame
 }
 
 func (c closing) Error() string { return fmt.Sprintf("closed with %d %s", c.code, c.reason) }
 
 func violation(code ws.StatusCode, reason string) closing {
-	return closing{code: code, reason: reason, wait: closeTimeout}
+	return closing{code: code, reason: reason}
 }
 
 // serve reads until the connection ends.
@@ -60,7 +65,7 @@ func (c *client) serve() {
 		err = c.readFrame()
 	}
 	if cl, ok := errors.AsType[closing](err); ok {
-		c.sendClose(cl)
+		c.fail(cl)
 	}
 	c.end(err)
 }
@@ -113,11 +118,14 @@ func (c *client) handlePending() error {
 		return err
 	}
 	flags := c.pending.Swap(0)
-	if flags == 0 || !c.closeBy.IsZero() {
-		return nil // no frame may follow a close frame
+	if flags == 0 {
+		return nil
 	}
 	if flags&goAway != 0 {
-		return closing{code: ws.StatusGoingAway, reason: "going away", wait: c.m.IdleTimeout}
+		if c.failed {
+			return errFailed
+		}
+		return c.sendClose(closing{code: ws.StatusGoingAway, reason: "going away"}, c.m.IdleTimeout)
 	}
 	var out []byte
 	if flags&sendStatus != 0 {
@@ -129,8 +137,12 @@ func (c *client) handlePending() error {
 	return c.write(out)
 }
 
-// write sends complete frames in one write.
+// write sends complete frames in one write. It sends nothing after a close frame,
+// which no frame may follow (RFC 6455, section 5.5.1).
 func (c *client) write(b []byte) error {
+	if !c.closeBy.IsZero() {
+		return nil
+	}
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
@@ -188,7 +200,7 @@ func closeReply(p []byte) closing {
 		return violation(ws.StatusProtocolError, "incomplete status code")
 	}
 	code, reason := ws.ParseCloseFrameData(p)
-	switch err := ws.CheckCloseFrameData(code, reason); {
+	switch err := closecode.Check(code, reason); {
 	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
 		return violation(ws.StatusInvalidFramePayloadData, err.Error())
 	case err != nil:
@@ -234,23 +246,41 @@ func (c *client) payload(b []byte, h ws.Header) ([]byte, error) {
 	return b, nil
 }
 
-// sendClose sends a close frame. If the client has not sent its own yet,
-// sendClose waits for it: closing the socket while data is unread would reset the
-// connection, and the client could lose the frame.
-func (c *client) sendClose(cl closing) {
+// sendClose sends a close frame and closes the sending side, if the server has not
+// done so already. It sets how long the client may take for its own close frame.
+// After both close frames the connection is closed (RFC 6455, section 7.1.1).
+func (c *client) sendClose(cl closing, wait time.Duration) error {
+	if !c.closeBy.IsZero() {
+		return nil
+	}
 	var body []byte
 	if cl.code != 0 {
 		body = ws.NewCloseFrameBody(cl.code, cl.reason)
 	}
-	if c.write(ws.MustCompileFrame(ws.NewCloseFrame(body))) != nil || cl.isReply {
-		return
+	if err := c.write(ws.MustCompileFrame(ws.NewCloseFrame(body))); err != nil {
+		return err
+	}
+	c.closeBy = time.Now().Add(wait)
+	if cl.isReply {
+		return nil
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	}
-	c.message = nil
-	c.closeBy = time.Now().Add(cl.wait)
-	if c.SetReadDeadline(c.closeBy) == nil {
+	return c.SetReadDeadline(c.closeBy)
+}
+
+// fail sends a close frame, as a reply or because of an error. After an error it
+// waits until the client closes its side, and ignores what else the client sends
+// (RFC 6455, section 7.1.7): closing the socket while data is unread would reset
+// the connection, and the client could lose the frame.
+func (c *client) fail(cl closing) {
+	sent := !c.closeBy.IsZero()
+	if c.sendClose(cl, closeTimeout) != nil || cl.isReply || sent {
+		return
+	}
+	c.message, c.failed = nil, true
+	if c.pending.Load()&goAway == 0 { // a later request interrupts the reader
 		io.Copy(io.Discard, c.in)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 
+	"github.com/seed-4591fe7d/podinfo/internal/closecode"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -174,7 +175,7 @@ func (p *peer) next(t testing.TB) string {
 			return "close"
 		}
 		code, reason := ws.ParseCloseFrameData(payload)
-		if err := ws.CheckCloseFrameData(code, reason); err != nil {
+		if err := closecode.Check(code, reason); err != nil {
 			t.Fatal(code, err)
 		}
 		return strings.TrimSpace(fmt.Sprintf("close %d %s", code, reason))

@@ -12,23 +12,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
 // Module is the ws-echo module.
 type Module struct {
-	MaxConnections int           `env:"MAX_CONNECTIONS" envDefault:"10000" doc:"maximum number of open connections; further ones get 503" accepts:"a whole number above zero"`
-	MaxMessage     int           `env:"MAX_MESSAGE_BYTES" envDefault:"1048576" doc:"size limit of a message; a larger one closes the connection" accepts:"a number of bytes above zero"`
-	StatusInterval time.Duration `env:"STATUS_INTERVAL" envDefault:"5s" doc:"time between two status messages" accepts:"a duration of at least 1ms"`
-	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"30s" doc:"time between two pings from the server" accepts:"a duration of at least 1ms"`
-	IdleTimeout    time.Duration `env:"IDLE_TIMEOUT" envDefault:"60s" doc:"time after which a client that sends nothing, not even pongs, is disconnected" accepts:"a duration longer than the ping interval"`
+	setting.TrustedOrigins
+	MaxConnections int           `env:"WS_ECHO_MAX_CONNECTIONS" envDefault:"10000" doc:"maximum number of open connections; further ones get 503" accepts:"a whole number above zero"`
+	MaxMessage     int           `env:"WS_ECHO_MAX_MESSAGE_BYTES" envDefault:"1048576" doc:"size limit of a message; a larger one closes the connection" accepts:"a number of bytes above zero"`
+	StatusInterval time.Duration `env:"WS_ECHO_STATUS_INTERVAL" envDefault:"5s" doc:"time between two status messages" accepts:"a duration of at least 1ms"`
+	PingInterval   time.Duration `env:"WS_ECHO_PING_INTERVAL" envDefault:"30s" doc:"time between two pings from the server" accepts:"a duration of at least 1ms"`
+	IdleTimeout    time.Duration `env:"WS_ECHO_IDLE_TIMEOUT" envDefault:"60s" doc:"time after which a client that sends nothing, not even pongs, is disconnected" accepts:"a duration longer than the ping interval"`
+	Subprotocols   []string      `env:"WS_ECHO_SUBPROTOCOLS" doc:"subprotocols that clients may ask for; the first one that a client offers is selected" accepts:"a comma-separated list of names, or * for any"`
 
+	origins  *origin.Policy
 	host     *registry.Host
 	hostname string
 	clients  clients
@@ -38,12 +44,21 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "ws-echo", Doc: "Echo WebSocket messages, and send a status message every few seconds."}
+	return registry.Info{Name: "ws-echo", Doc: "Echo WebSocket messages, and send a status message every few seconds.", Unprefixed: true}
 }
 
 // Validate checks the settings.
-func (m *Module) Validate() error {
+func (m *Module) Validate() (err error) {
 	var errs []error
+	if m.origins, err = origin.New(m.Trusted); err != nil {
+		errs = append(errs, registry.Invalid("Trusted", origin.Format))
+	}
+	for i, p := range m.Subprotocols {
+		if m.Subprotocols[i] = strings.TrimSpace(p); !isToken(m.Subprotocols[i]) {
+			errs = append(errs, registry.Invalid("Subprotocols", "a comma-separated list of names, or * for any"))
+			break
+		}
+	}
 	if m.MaxConnections < 1 {
 		errs = append(errs, registry.Invalid("MaxConnections", "a whole number above zero"))
 	}

@@ -1,9 +1,13 @@
 package wsecho
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const mib = 1 << 20
@@ -47,6 +52,9 @@ var conversations = []struct {
 
 	{"close", masked(ws.OpClose, true, ""), []string{"close", "end"}},
 	{"close 1000", closed(1000, "bye"), []string{"close 1000", "end"}},
+	{"close 1012", closed(1012, "service restart"), []string{"close 1012", "end"}},
+	{"close 1013", closed(1013, "try again later"), []string{"close 1013", "end"}},
+	{"close 1014", closed(1014, "bad gateway"), []string{"close 1014", "end"}},
 	{"close 3000", closed(3000, ""), []string{"close 3000", "end"}},
 	{"close 4999", closed(4999, strings.Repeat("x", 123)), []string{"close 4999", "end"}},
 	{"close in a message", start("a") + closed(1001, ""), []string{"close 1001", "end"}},
@@ -100,6 +108,7 @@ func TestReservedBitsAndCodes(t *testing.T) {
 		0: "status code is not in use", 999: "status code is not in use", 1004: "status code has no meaning yet",
 		1005: "status code is only application level", 1006: "status code is only application level",
 		1015: "status code is only application level", 1016: "status code is not defined in spec", 2999: "status code is not defined in spec",
+		5000: "status code is not in use", 65535: "status code is not in use",
 	} {
 		refused(closed(code, ""), reason)
 	}
@@ -111,21 +120,23 @@ func TestHandshake(t *testing.T) {
 	for _, c := range []struct {
 		method, header, value string
 		code                  int
-		body                  string
+		reason                string
 	}{
-		{"POST", "", "", 400, "Bad Request\n"},
-		{"HEAD", "", "", 400, ""},
-		{"BREW", "", "", 400, "Bad Request\n"},
-		{"GET", "Connection", "close", 400, "Bad Request\n"},
-		{"GET", "Upgrade", "h2c", 400, "Bad Request\n"},
-		{"GET", "Sec-WebSocket-Version", "8", 400, "Bad Request\n"},
-		{"GET", "Sec-WebSocket-Key", "", 400, "Bad Request\n"},
-		{"GET", "Sec-WebSocket-Key", "c2hvcnQ=", 400, "Bad Request\n"},
-		{"GET", "Sec-WebSocket-Key", "!" + sampleKey[1:], 400, "Bad Request\n"},
-		{"GET", "Origin", "http://evil.example", 403, "Forbidden\n"},
-		{"GET", "Origin", "null", 403, "Forbidden\n"},
-		{"GET", "Origin", "http://x@evil.example", 403, "Forbidden\n"},
-		{"GET", "Origin", "%", 403, "Forbidden\n"},
+		{"POST", "", "", 400, "have the method GET"},
+		{"BREW", "", "", 400, "have the method GET"},
+		{"GET", "Connection", "close", 426, "Connection: Upgrade and Upgrade: websocket"},
+		{"GET", "Upgrade", "h2c", 426, "Connection: Upgrade and Upgrade: websocket"},
+		{"POST", "Upgrade", "h2c", 426, "Connection: Upgrade and Upgrade: websocket"},
+		{"GET", "Sec-WebSocket-Version", "8", 400, "Sec-WebSocket-Version"},
+		{"GET", "Sec-WebSocket-Key", "", 400, "Sec-WebSocket-Key"},
+		{"GET", "Sec-WebSocket-Key", "c2hvcnQ=", 400, "Sec-WebSocket-Key"},
+		{"GET", "Sec-WebSocket-Key", "!" + sampleKey[1:], 400, "Sec-WebSocket-Key"},
+		{"GET", "Content-Length", "1", 400, "no body"},
+		{"GET", "Origin", "http://evil.example", 403, "PODINFO_CROSS_ORIGIN_TRUSTED"},
+		{"GET", "Origin", "null", 403, "PODINFO_CROSS_ORIGIN_TRUSTED"},
+		{"GET", "Origin", "http://x@evil.example", 403, "PODINFO_CROSS_ORIGIN_TRUSTED"},
+		{"GET", "Origin", "%", 403, "PODINFO_CROSS_ORIGIN_TRUSTED"},
+		{"GET", "Sec-Fetch-Site", "cross-site", 403, "PODINFO_CROSS_ORIGIN_TRUSTED"},
 	} {
 		headers := []string{c.header, c.value}
 		for k, v := range good {
@@ -136,14 +147,31 @@ func TestHandshake(t *testing.T) {
 		if c.header == "" {
 			headers = headers[2:]
 		}
-		res, body := s.Call(t, c.method, "/ws/echo", "", headers...)
-		if res.StatusCode != c.code || body != c.body || res.Header.Get("Sec-Websocket-Version") != "13" {
-			t.Errorf("%s %s: %q: %d %q %v", c.method, c.header, c.value, res.StatusCode, body, res.Header)
+		body := ""
+		if c.header == "Content-Length" {
+			headers, body = headers[2:], "x"
+		}
+		res, got := s.Call(t, c.method, "/ws/echo", body, headers...)
+		var problem reply.Problem
+		if err := json.Unmarshal([]byte(got), &problem); err != nil || res.StatusCode != c.code || problem.Code != c.code ||
+			!strings.Contains(problem.Message, c.reason) || res.Header.Get("Sec-Websocket-Version") != "13" {
+			t.Errorf("%s %s: %q: %d %q %v", c.method, c.header, c.value, res.StatusCode, got, res.Header)
+		}
+		if upgrade := res.Header.Get("Upgrade"); (upgrade == "websocket") != (c.code == 426) {
+			t.Errorf("%s %s: %q: Upgrade: %q", c.method, c.header, c.value, upgrade)
 		}
 	}
-	res, _ := s.Call(t, "GET", "/ws/echo", "") // as from a browser's address bar
-	if res.StatusCode != 400 {
+	if res, _ := s.Call(t, "HEAD", "/ws/echo", ""); res.StatusCode != 426 {
 		t.Error(res.StatusCode)
+	}
+	if res := shake(t, s.URL); res.StatusCode != 426 || res.Header.Get("Connection") != "Upgrade" { // as from a browser's address bar
+		t.Error(res.StatusCode, res.Header)
+	}
+	two := httptest.NewRequest("GET", "/ws/echo", nil)
+	two.Proto, two.ProtoMajor, two.ProtoMinor = "HTTP/2.0", 2, 0
+	over2 := httptest.NewRecorder()
+	if s.App.ServeHTTP(over2, two); over2.Code != 400 || over2.Header().Get("Upgrade") != "" || !strings.Contains(over2.Body.String(), "HTTP/1.1") {
+		t.Errorf("over HTTP/2: %d %v %s", over2.Code, over2.Header(), over2.Body)
 	}
 	rec, req := httptest.NewRecorder(), httptest.NewRequest("GET", "/ws/echo", nil)
 	for k, v := range good {
@@ -208,6 +236,121 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestShutdownDoesNotWaitForSockets checks that the server closes a connection when
+// close frames went both ways, although the client keeps its socket open.
+func TestShutdownDoesNotWaitForSockets(t *testing.T) {
+	for name, client := range map[string]struct {
+		before string   // sent before the shutdown begins
+		heard  []string // before the shutdown begins
+		after  string   // sent after the server's close frame
+	}{
+		"replied":                 {text("a"), []string{"text a"}, closed(1001, "")},
+		"replied without a code":  {ping("x"), []string{"pong x"}, masked(ws.OpClose, true, "")},
+		"in the middle of a ping": {ping("x") + ping("cut")[:4], []string{"pong x"}, ping("cut")[4:] + closed(1001, "")},
+		"in the middle of a message": {ping("x") + start("half") + middle("more")[:7], []string{"pong x"},
+			middle("more")[7:] + last("") + closed(1001, "")},
+		"more messages first":    {text("a"), []string{"text a"}, text("b") + ping("c") + start("d") + last("e") + closed(1000, "")},
+		"an invalid close":       {text("a"), []string{"text a"}, closed(5000, "")},
+		"an error":               {text("a"), []string{"text a"}, last("a")},
+		"an error in its past":   {last("a"), []string{"close 1002 unexpected continuation data frame", "end"}, "ignored"},
+		"closed on its own":      {closed(1000, ""), []string{"close 1000", "end"}, ""},
+		"an error, then a close": {last("a"), []string{"close 1002 unexpected continuation data frame", "end"}, closed(1002, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := registrytest.Serve(t, quiet, new(Module))
+			p := dial(t, s.URL, client.before)
+			p.expect(t, client.heard...)
+			done := make(chan error)
+			go func() { done <- s.App.Stop(context.Background()) }() // without a deadline it waits as long as need be
+			if len(client.heard) == 1 {
+				p.expect(t, "close 1001 going away", "end")
+			}
+			io.WriteString(p, client.after) // may fail: the server may have closed the connection
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSubprotocols(t *testing.T) {
+	for _, c := range []struct {
+		setting string
+		offers  []string // values of headers
+		want    string
+	}{
+		{"", nil, ""},
+		{"", []string{"chat"}, ""},
+		{"chat", nil, ""},
+		{"chat", []string{"chat"}, "chat"},
+		{"chat", []string{"Chat, superchat"}, ""},
+		{"chat,graphql-ws", []string{"mqtt, graphql-ws ,chat"}, "graphql-ws"},
+		{" chat , graphql-ws", []string{"mqtt", "chat"}, "chat"},
+		{"*", []string{"mqtt, chat"}, "mqtt"},
+		{"*", []string{"a b, , chat"}, "chat"},
+		{"*", nil, ""},
+	} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_WS_ECHO_SUBPROTOCOLS": c.setting}, new(Module))
+		headers := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", sampleKey}
+		for _, o := range c.offers {
+			headers = append(headers, "Sec-WebSocket-Protocol", o)
+		}
+		res := shake(t, s.URL, headers...)
+		if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Protocol") != c.want || len(res.Header["Sec-Websocket-Protocol"]) > 1 {
+			t.Errorf("%q, %q: %d %v", c.setting, c.offers, res.StatusCode, res.Header)
+		}
+	}
+}
+
+// TestTrustedOrigins checks that the handshake has the policy of the module
+// cross-origin.
+func TestTrustedOrigins(t *testing.T) {
+	s := registrytest.Serve(t, map[string]string{"PODINFO_CROSS_ORIGIN_TRUSTED": "https://friend.example"}, new(Module))
+	for _, c := range []struct {
+		header, value string
+		code          int
+	}{
+		{"Origin", s.URL, 101},
+		{"Origin", "https://friend.example", 101},
+		{"Origin", "http://friend.example", 403},
+		{"Sec-Fetch-Site", "same-origin", 101},
+		{"Sec-Fetch-Site", "same-site", 403},
+	} {
+		res := shake(t, s.URL, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", sampleKey, c.header, c.value)
+		if res.StatusCode != c.code {
+			t.Errorf("%+v: %d", c, res.StatusCode)
+		}
+	}
+	_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{"PODINFO_CROSS_ORIGIN_TRUSTED": "friend"}))
+	if err == nil || !strings.HasPrefix(err.Error(), "PODINFO_CROSS_ORIGIN_TRUSTED=") {
+		t.Error(err)
+	}
+}
+
+// shake sends a handshake and returns the response to it.
+func shake(t *testing.T, url string, headers ...string) *http.Response {
+	t.Helper()
+	addr := strings.TrimPrefix(url, "http://")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	head := "GET /ws/echo HTTP/1.1\r\nHost: " + addr + "\r\n"
+	for i := 0; i+1 < len(headers); i += 2 {
+		head += headers[i] + ": " + headers[i+1] + "\r\n"
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res
+}
+
 func TestGauge(t *testing.T) {
 	m := new(Module)
 	s := registrytest.Serve(t, quiet, m)
@@ -235,6 +378,8 @@ func TestSettings(t *testing.T) {
 		{"STATUS_INTERVAL", "1us", "at least 1ms"},
 		{"PING_INTERVAL", "0s", "at least 1ms"},
 		{"IDLE_TIMEOUT", "30s", "longer than the ping interval, 30s"},
+		{"SUBPROTOCOLS", "chat,super chat", "a comma-separated list of names"},
+		{"SUBPROTOCOLS", "a/b", "a comma-separated list of names"},
 	} {
 		key := "PODINFO_WS_ECHO_" + c.key
 		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{key: c.value}))

@@ -9,6 +9,8 @@ import (
 	httppprof "net/http/pprof"
 	"net/url"
 	"runtime/pprof"
+
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Path is the path under which go tool pprof expects the profiles.
@@ -32,6 +34,11 @@ func Serve(w http.ResponseWriter, r *http.Request, name string) {
 	case "trace":
 		httppprof.Trace(w, r)
 	default:
+		if pprof.Lookup(name) == nil {
+			w.Header().Set("X-Go-Pprof", "1") // go tool pprof shows the body then
+			reply.Error(w, http.StatusNotFound, "unknown profile; see "+Path)
+			return
+		}
 		httppprof.Handler(name).ServeHTTP(w, r)
 	}
 }

@@ -59,7 +59,7 @@ func FromPath(w http.ResponseWriter, r *http.Request, most time.Duration) (time.
 	d, err := Parse(r.PathValue("wait"), most)
 	switch {
 	case errors.Is(err, ErrSyntax):
-		http.NotFound(w, r)
+		reply.Error(w, http.StatusNotFound, "page not found")
 	case err != nil:
 		reply.Error(w, http.StatusBadRequest, err.Error())
 	}

@@ -102,7 +102,7 @@ func TestLines(t *testing.T) {
 		{"GET", "/abort", nil, `"uri":"/abort","method":"GET","remote":…,"user-agent":"test","route":"/abort","status":500,"bytes":0,"duration":…}`},
 		{"GET", "/cut", nil, `"uri":"/cut","method":"GET","remote":…,"user-agent":"test","route":"/cut","status":206,"bytes":3,"duration":…}`},
 		{"GET", "//ok", nil, `"uri":"//ok","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":301,"bytes":0,"duration":…}`},
-		{"GET", "/nowhere", []string{"traceparent", parent}, `"uri":"/nowhere","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":404,"bytes":19,"duration":…,"trace_id":"` + trace + `"}`},
+		{"GET", "/nowhere", []string{"traceparent", parent}, `"uri":"/nowhere","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":404,"bytes":48,"duration":…,"trace_id":"` + trace + `"}`},
 		{"GET", "/quiet", []string{"traceparent", parent, "traceparent", parent}, `"uri":"/quiet","method":"GET","remote":…,"user-agent":"test","route":"/quiet","status":200,"bytes":0,"duration":…}`},
 		{"GET", "/faults", []string{"traceparent", parent}, `"uri":"/faults","method":"GET","remote":…,"user-agent":"test","route":"/faults","status":200,"bytes":0,"duration":…,"trace_id":"` + trace + `","fault":"delay,er\"ror"}`},
 	} {

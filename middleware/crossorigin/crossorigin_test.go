@@ -2,6 +2,7 @@ package crossorigin_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
@@ -35,9 +36,9 @@ func TestRefuses(t *testing.T) {
 		{"GET", "/any", "Sec-Fetch-Site", "cross-site", 200},
 		{"PUT", "/any", "Sec-Fetch-Site", "cross-site", 403},
 	} {
-		res, _ := s.Call(t, c.method, c.path, "", c.header, c.value)
-		if res.StatusCode != c.code {
-			t.Errorf("%+v: %d", c, res.StatusCode)
+		res, body := s.Call(t, c.method, c.path, "", c.header, c.value)
+		if reason := strings.Contains(body, "PODINFO_CROSS_ORIGIN_TRUSTED"); res.StatusCode != c.code || reason != (c.code == 403) {
+			t.Errorf("%+v: %d %s", c, res.StatusCode, body)
 		}
 	}
 }

@@ -11,10 +11,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-const name = "fault-injection"
+const (
+	name    = "fault-injection"
+	enabled = "fault injection enabled" // upstream's text
+)
 
 // Module is the fault-injection module.
 type Module struct {
+	host      *registry.Host
 	on        atomic.Bool
 	observers fault.Observers
 }
@@ -26,15 +30,13 @@ func (*Module) Info() registry.Info {
 
 // Provision finds the observers of faults.
 func (m *Module) Provision(h *registry.Host) error {
-	m.observers = fault.ObserversOf(h)
+	m.host, m.observers = h, fault.ObserversOf(h)
 	return nil
 }
 
 // Covers reports whether the route is not internal. The module's own routes are
 // internal, so it can always be switched off.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
-
-var body = []byte(`{"status":"fault injection enabled"}` + "\n") // upstream's body, byte for byte
 
 // ServeHTTP fails the request while fault injection is on.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
@@ -43,7 +45,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		return
 	}
 	m.observers.Report(r.Context(), name)
-	reply.Encoded(w, http.StatusInternalServerError, body)
+	m.host.Error(w, r, http.StatusInternalServerError, enabled)
 }
 
 // Routes declares /fault_injection/enable, /disable and /status.

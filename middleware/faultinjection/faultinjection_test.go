@@ -2,6 +2,7 @@ package faultinjection_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -52,7 +53,10 @@ func TestFaultInjection(t *testing.T) {
 		s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": prefix}, new(faultinjection.Module), new(endpoint), o)
 		other := registrytest.Serve(t, nil, new(faultinjection.Module), new(endpoint))
 		const enabled, disabled = "{\n  \"fault_injection\": \"enabled\"\n}", "{\n  \"fault_injection\": \"disabled\"\n}"
-		const failed = "{\"status\":\"fault injection enabled\"}\n"
+		problem := func(code int, message string) string {
+			return fmt.Sprintf("{\n  \"code\": %d,\n  \"message\": %q\n}", code, message)
+		}
+		failed := problem(500, "fault injection enabled")
 		for _, c := range []struct {
 			method, path string
 			code         int
@@ -60,7 +64,7 @@ func TestFaultInjection(t *testing.T) {
 		}{
 			{"GET", "/a", 200, "ok"},
 			{"GET", "/fault_injection/status", 200, disabled},
-			{"GET", "/fault_injection/enable", 405, ""},
+			{"GET", "/fault_injection/enable", 405, problem(405, "method not allowed; use one of OPTIONS, POST")},
 			{"GET", "/a", 200, "ok"},
 			{"POST", "/fault_injection/enable", 202, enabled},
 			{"GET", "/fault_injection/status", 200, enabled},
@@ -68,8 +72,8 @@ func TestFaultInjection(t *testing.T) {
 			{"BREW", "/any/x", 500, failed},
 			{"HEAD", "/a", 500, ""},
 			{"GET", "/internal", 200, "ok"},
-			{"GET", "/nowhere", 404, "404 page not found\n"},
-			{"POST", "/a", 405, ""},
+			{"GET", "/nowhere", 404, problem(404, "page not found")},
+			{"POST", "/a", 405, problem(405, "method not allowed; use one of GET, HEAD, OPTIONS")},
 			{"POST", "/fault_injection/enable", 202, enabled},
 			{"POST", "/fault_injection/disable", 202, disabled},
 			{"GET", "/fault_injection/status", 200, disabled},

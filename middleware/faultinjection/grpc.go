@@ -12,5 +12,5 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 		return next(ctx)
 	}
 	m.observers.Report(ctx, name)
-	return &rpc.Error{Code: rpc.Internal, Message: "fault injection enabled"}
+	return &rpc.Error{Code: rpc.Internal, Message: enabled}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
+	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
@@ -41,15 +42,26 @@ func (m *Module) AdminRoutes() []registry.Route {
 	if !m.Admin {
 		return nil
 	}
-	own := http.NewCrossOriginProtection()
-	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		reply.Error(w, http.StatusForbidden, "cross-origin requests cannot change the rules")
-	}))
 	routes := m.adminRoutes()
 	for i := range routes {
-		routes[i].Handler = own.Handler(bearer.Require(m.AdminToken, routes[i].Handler)).ServeHTTP
+		h := ownPages(bearer.Require(m.AdminToken, routes[i].Handler))
+		if m.AdminToken == "" {
+			h = m.hosts.Require("PODINFO_FAULTS_ADMIN_HOSTS", "PODINFO_FAULTS_ADMIN_TOKEN", h)
+		}
+		routes[i].Handler = h
 	}
 	return routes
+}
+
+// ownPages returns a handler that refuses changes from other sites' pages.
+func ownPages(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if new(origin.Policy).CheckMethod(r) != nil {
+			reply.Error(w, http.StatusForbidden, "cross-origin requests cannot change the rules")
+			return
+		}
+		next(w, r)
+	}
 }
 
 // adminRoutes returns the API without its access control.
@@ -58,7 +70,7 @@ func (m *Module) adminRoutes() []registry.Route {
 		bad, foreign, absent, changed, large = http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge
 	)
 	returns := func(ok any, refusals ...int) map[int]any {
-		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: reply.Problem{}}
+		out := map[int]any{http.StatusOK: ok, http.StatusUnauthorized: reply.Problem{}, http.StatusMisdirectedRequest: reply.Problem{}}
 		for _, code := range refusals {
 			out[code] = reply.Problem{}
 		}

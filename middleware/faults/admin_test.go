@@ -25,7 +25,11 @@ func admin(m *faults.Module) http.Handler {
 
 func ask(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	rec, req := httptest.NewRecorder(), httptest.NewRequest(method, path, strings.NewReader(body))
+	req.Host = "localhost:9797"
 	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	h.ServeHTTP(rec, req)
@@ -99,6 +103,36 @@ func TestIfMatch(t *testing.T) {
 	now := ask(h, "GET", "/faults", "").Header().Get("ETag")
 	if rec := ask(h, "DELETE", "/faults", "", "If-Match", `"x", `+now); rec.Code != 200 {
 		t.Error(rec.Code)
+	}
+}
+
+// TestAdminHosts checks that a page whose own name resolves to the server can
+// neither read nor change the rules.
+func TestAdminHosts(t *testing.T) {
+	for _, c := range []struct {
+		token, host string
+		refused     bool
+	}{
+		{"", "127.0.0.1:9797", false},
+		{"", "localhost", false},
+		{"", "podinfo:9797", false},
+		{"", "rebind.evil.example:9797", true},
+		{"", "podinfo.default.svc:9797", true},
+		{"s3cret", "rebind.evil.example:9797", false},
+	} {
+		m := new(faults.Module)
+		registrytest.New(t, rules("true", "ADMIN", "true", "ADMIN_HOSTS", "podinfo", "ADMIN_TOKEN", c.token), m)
+		h := admin(m)
+		for _, rt := range m.AdminRoutes() {
+			path := strings.Replace(rt.Path, "{name}", "r", 1)
+			rec := ask(h, rt.Method, path, "delay: 1s", "Host", c.host, "Origin", "http://"+c.host, "Authorization", "Bearer "+c.token)
+			if (rec.Code == 421) != c.refused || c.refused != strings.Contains(rec.Body.String(), "add the name to PODINFO_FAULTS_ADMIN_HOSTS, or set PODINFO_FAULTS_ADMIN_TOKEN") {
+				t.Errorf("%+v: %s %s: %d %s", c, rt.Method, path, rec.Code, rec.Body)
+			}
+		}
+	}
+	if _, err := newApp(rules("true", "ADMIN_HOSTS", "*")); err == nil || !strings.HasPrefix(err.Error(), "PODINFO_FAULTS_ADMIN_HOSTS=") {
+		t.Error(err)
 	}
 }
 
@@ -199,7 +233,7 @@ func TestAdminRejectsCrossOriginRequests(t *testing.T) {
 		{"POST", []string{"Origin", "http://evil.example"}, 403},
 		{"POST", []string{"Sec-Fetch-Site", "cross-site"}, 403},
 		{"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
-		{"POST", []string{"Origin", "http://example.com"}, 200}, // the server's own
+		{"POST", []string{"Origin", "http://localhost:9797"}, 200}, // the server's own
 		{"POST", nil, 200},
 	} {
 		rec := ask(admin(m), c.method, "/faults/pause", "", c.headers...)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
@@ -34,10 +35,12 @@ type Module struct {
 	Header   string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -"`
 	ByHeader bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults with the headers x-podinfo-fault and x-envoy-fault-*"`
 	// A zero in a literal means the default. Set PODINFO_FAULTS_BY_HEADER_PERCENT=0 to say zero.
-	MaxPercent float64 `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100"`
-	Admin      bool    `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port"`
-	AdminToken string  `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none"`
+	MaxPercent float64  `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100"`
+	Admin      bool     `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port"`
+	AdminToken string   `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none"`
+	AdminHosts []string `env:"FAULTS_ADMIN_HOSTS" doc:"host names under which the API of fault rules responds without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc"`
 
+	hosts     *origin.Hosts
 	host      *registry.Host
 	engine    *scenario.Engine
 	observers fault.Observers
@@ -63,8 +66,11 @@ func (*Module) Info() registry.Info {
 }
 
 // Validate checks the settings.
-func (m *Module) Validate() error {
+func (m *Module) Validate() (err error) {
 	var errs []error
+	if m.hosts, err = origin.NewHosts(m.AdminHosts); err != nil {
+		errs = append(errs, registry.Invalid("AdminHosts", origin.HostsFormat))
+	}
 	if _, err := m.inline(); err != nil {
 		errs = append(errs, registry.Invalid("Inline", "a valid scenario: "+strings.ReplaceAll(err.Error(), "\n", "; ")))
 	} else if m.File != "" && m.inlined() {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -170,8 +171,9 @@ func wrapped(w http.ResponseWriter) negroni.ResponseWriter {
 	return negroni.NewResponseWriter(w)
 }
 
-// respond applies the kind status.
-func respond(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
+// respond applies the kind status. The rule may set the body or its type; a rule
+// that sets neither gets the body of every other error.
+func respond(m *Module, w http.ResponseWriter, r *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
 	h := w.Header()
 	if s.Retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(s.Retry.Seconds()))))
@@ -179,8 +181,16 @@ func respond(_ *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFu
 	for name, value := range s.Fault.Headers {
 		h.Set(name, value)
 	}
+	if s.Fault.Body == "" && len(h["Content-Type"]) == 0 {
+		message := "injected fault"
+		if m.header != "" { // the response may name the rule
+			message += " of the rule " + s.Rule
+		}
+		m.host.Error(w, r, s.Fault.Status, message)
+		return
+	}
 	w.WriteHeader(s.Fault.Status)
-	w.Write([]byte(s.Fault.Body))
+	io.WriteString(w, s.Fault.Body)
 }
 
 // respondAndLeave applies the kind goaway. Over HTTP/2 net/http translates the

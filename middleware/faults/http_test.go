@@ -366,3 +366,37 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorBodies checks that an injected error has the body of every other error
+// unless the rule sets one.
+func TestErrorBodies(t *testing.T) {
+	problem := func(code int, message string) string {
+		return fmt.Sprintf("{\n  \"code\": %d,\n  \"message\": %q\n}", code, message)
+	}
+	const json = "application/json; charset=utf-8"
+	for _, c := range []struct {
+		rule, header, method string
+		headers              []string // of the request
+		code                 int
+		media, body          string
+	}{
+		{"fault: {status: 503}", "X-Fault", "GET", nil, 503, json, problem(503, "injected fault of the rule r")},
+		{"fault: {status: 503}", "-", "GET", nil, 503, json, problem(503, "injected fault")},
+		{"fault: {status: 503}", "X-Fault", "HEAD", nil, 503, json, ""},
+		{"fault: {status: 404, headers: {X-A: b}}", "X-Fault", "GET", nil, 404, json, problem(404, "injected fault of the rule r")},
+		{"fault: {status: 503, body: gone}", "X-Fault", "GET", nil, 503, "text/plain; charset=utf-8", "gone"},
+		{"fault: {status: 503, headers: {Content-Type: text/html}}", "X-Fault", "GET", nil, 503, "text/html", ""},
+		{"limit: {rate: 0.001}", "X-Fault", "GET", nil, 429, json, problem(429, "injected fault of the rule r")},
+		{"fault: {status: 401}", "X-Fault", "GET", []string{"Connection", "Upgrade", "Upgrade", "websocket"}, 401, json, problem(401, "injected fault of the rule r")},
+		{"match: {path: /none}, delay: 1ms", "X-Fault", "GET", []string{"x-envoy-fault-abort-request", "418"}, 418, json, problem(418, "injected fault of the rule x-envoy-fault-abort-request")},
+	} {
+		s := registrytest.Serve(t, rules("rules: [{name: r, "+c.rule+"}]", "RESPONSE_HEADER", c.header, "BY_HEADER", "true"), new(faults.Module), new(endpoint))
+		if strings.HasPrefix(c.rule, "limit") {
+			s.Call(t, "GET", "/a", "") // the one request that the limit lets through
+		}
+		res, body := s.Call(t, c.method, "/a", "", c.headers...)
+		if res.StatusCode != c.code || body != c.body || res.Header.Get("Content-Type") != c.media {
+			t.Errorf("%s %q: %d %q %q", c.rule, c.headers, res.StatusCode, res.Header.Get("Content-Type"), body)
+		}
+	}
+}

@@ -64,6 +64,8 @@ func TestDocumentedErrors(t *testing.T) {
 				ask(h, "PUT", "/faults", fail(500))
 			case http.StatusUnauthorized:
 				continue // tested with the token
+			case http.StatusMisdirectedRequest:
+				headers = []string{"Host", "rebind.evil.example"}
 			case http.StatusForbidden:
 				headers = []string{"Sec-Fetch-Site", "cross-site"}
 			case http.StatusBadRequest:

@@ -19,6 +19,7 @@ type Module struct {
 	Codes     []int      `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
 	GRPCCodes []rpc.Code `env:"GRPC_CODES" envDefault:"Unavailable,Internal,ResourceExhausted" doc:"gRPC statuses to fail with, equally likely" accepts:"a comma-separated list of gRPC status codes, none of them OK"`
 
+	host      *registry.Host
 	random    *registry.Random
 	observers fault.Observers
 }
@@ -57,14 +58,14 @@ func validCodes(codes []int) bool {
 
 // Provision finds the source of randomness.
 func (m *Module) Provision(h *registry.Host) error {
-	m.random, m.observers = h.Random(), fault.ObserversOf(h)
+	m.host, m.random, m.observers = h, h.Random(), fault.ObserversOf(h)
 	return nil
 }
 
 // Covers reports whether the route is not internal.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 
-// ServeHTTP either fails the request with an empty body or passes it on.
+// ServeHTTP either fails the request or passes it on.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	random := m.random.Next()
 	if random.Float64() >= m.Rate {
@@ -72,5 +73,5 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		return
 	}
 	m.observers.Report(r.Context(), name)
-	w.WriteHeader(m.Codes[random.IntN(len(m.Codes))])
+	m.host.Error(w, r, m.Codes[random.IntN(len(m.Codes))], "random error")
 }

@@ -118,7 +118,7 @@ func TestAlwaysAndNever(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	s := registrytest.Serve(t, env("", "RATE=1", "CODES=409"), new(randomerror.Module), new(endpoint))
-	if res, body := s.Call(t, "POST", "/a", "x"); res.StatusCode != 409 || body != "" || res.Header.Get("Content-Type") != "" {
+	if res, body := s.Call(t, "POST", "/a", "x"); res.StatusCode != 409 || body != "{\n  \"code\": 409,\n  \"message\": \"random error\"\n}" || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
 		t.Errorf("%d %q %v", res.StatusCode, body, res.Header)
 	}
 	for path, want := range map[string]int{"/internal": 200, "/nowhere": 404} {

@@ -32,6 +32,12 @@ type DelayLimit struct {
 	Max time.Duration `env:"DELAY_MAX" envDefault:"1h" doc:"longest wait that /delay and /chunked accept" accepts:"a duration of 0 or more"`
 }
 
+// TrustedOrigins are the sites whose pages may use this server. Package
+// internal/origin has the policy.
+type TrustedOrigins struct {
+	Trusted []string `env:"CROSS_ORIGIN_TRUSTED" doc:"origins whose pages may send state-changing requests and open WebSockets" accepts:"a comma-separated list of origins such as https://demo.example.com"`
+}
+
 // UIColor is the colour that tells versions apart.
 type UIColor struct {
 	Color string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
