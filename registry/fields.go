@@ -55,10 +55,14 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 			case key != "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Pointer:
 				errs = append(errs, fmt.Errorf("field %s: a pointer to a pointer is not supported: use %v", f.Name, f.Type.Elem()))
 			case key != "":
+				secret, part, ok := secrecy(f.Tag.Get("secret"), key, isText(f.Type))
+				if !ok {
+					errs = append(errs, fmt.Errorf("field %s: secret tag %q is not supported: use true, part or false", f.Name, f.Tag.Get("secret")))
+				}
 				out = append(out, field{
 					Setting: Setting{
 						Key: prefix + key, Module: module, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
-						Accepts: accepts(f), Secret: f.Tag.Get("secret") == "true", kind: f.Type,
+						Accepts: accepts(f), Secret: secret, MayHoldSecret: part, kind: f.Type,
 					},
 					name: f.Name, index: index,
 				})
@@ -72,6 +76,14 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 }
 
 var variable = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+
+// isText reports whether a field has the kind of a string or of a list of them.
+func isText(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.String
+}
 
 // declares reports whether t is a struct with settings in it, at any depth.
 func declares(t reflect.Type) bool {
@@ -158,11 +170,18 @@ func explain(err error, fields []field, vals values) error {
 	if want == "" {
 		bad.Want = f.Accepts
 	}
-	if f.Secret {
+	if f.Secret || f.MayHoldSecret {
 		bad.Value = Redacted
+	}
+	if f.MayHoldSecret {
+		bad.Want += percentEncode
 	}
 	return bad
 }
+
+// percentEncode is what to do about a URL that is not accepted because of a
+// password in it.
+const percentEncode = "; percent-encode special characters in a user name or password, such as %23 for #, %2F for /, %3F for ? and %40 for @"
 
 func explainAll(errs []error, fields []field, vals values) error {
 	var out []error

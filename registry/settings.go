@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // EnvPrefix starts the name of every variable.
@@ -30,16 +32,24 @@ const (
 // It is declared by an exported field with an env tag that holds its name (see
 // Info.Unprefixed) and nothing else, and may have the tags envDefault, doc
 // (what it means), accepts (which values, where the type does not say it) and
-// secret:"true". A field with env:"-" is no setting.
+// secret. A field with env:"-" is no setting.
+//
+// The tag secret:"true" declares that the value is a secret, such as a token. It
+// is never shown. secret:"part" declares that the value may contain one, such as a
+// URL with a password. The secret in it is redacted wherever the value is shown,
+// and a value that is not accepted is not shown at all, because it is not known
+// where its secret ends. Without the tag, a field for text is secret if its name
+// says so, like API_KEY; secret:"false" declares that it is not.
 type Setting struct {
-	Key     string // PODINFO_RANDOM_DELAY_MAX
-	Module  string // "" for those of the App itself
-	Default string
-	Doc     string
-	Accepts string // which values it accepts, for a person
-	Secret  bool   // its value must not be shown
-	Value   string // in effect; only in App.Settings
-	Source  Source // only in App.Settings
+	Key           string // PODINFO_RANDOM_DELAY_MAX
+	Module        string // "" for those of the App itself
+	Default       string
+	Doc           string
+	Accepts       string // which values it accepts, for a person
+	Secret        bool   // its value must not be shown
+	MayHoldSecret bool   // its value may contain a secret
+	Value         string // in effect; only in App.Settings
+	Source        Source // only in App.Settings
 
 	kind reflect.Type
 }
@@ -115,7 +125,7 @@ func declare(own []field, list []declaration) ([]Setting, error) {
 			out = append(out, s)
 			return
 		}
-		if x := out[i]; x.kind != s.kind || x.Default != s.Default || x.Secret != s.Secret || x.Doc != s.Doc || x.Accepts != s.Accepts {
+		if x := out[i]; x.kind != s.kind || x.Default != s.Default || x.Secret != s.Secret || x.MayHoldSecret != s.MayHoldSecret || x.Doc != s.Doc || x.Accepts != s.Accepts {
 			errs = append(errs, fmt.Errorf("modules %s and %s declare %s differently: %v with default %q (%s), %v with default %q (%s); embed one struct in both",
 				x.Module, s.Module, s.Key, x.kind, x.Default, x.Doc, s.kind, s.Default, s.Doc))
 		}
@@ -179,7 +189,7 @@ func acceptsType(t reflect.Type) string {
 // A SettingError reports that a setting's value is not accepted.
 type SettingError struct {
 	Key     string // the variable
-	Value   string // as given; redacted when it is secret
+	Value   string // as given; Redacted when it is or may contain a secret
 	Source  Source
 	Want    string // what is accepted, or
 	Problem string // what is wrong and what to do
@@ -193,11 +203,11 @@ func (e *SettingError) Error() string {
 	case FromFile, FromCode:
 		from = " (" + string(e.Source) + ")"
 	}
-	problem := e.Problem
+	problem := redact.Text(e.Problem)
 	if problem == "" {
 		problem = "want " + e.Want
 	}
-	return fmt.Sprintf("%s=%q%s: %s", e.Key, RedactURL(e.Value), from, problem)
+	return fmt.Sprintf("%s=%q%s: %s", e.Key, redact.Setting(e.Value), from, problem)
 }
 
 // Invalid returns the error of Validate and Provision for a setting whose value

@@ -114,7 +114,7 @@ func (a *App) checkTerms(vals values) error {
 			hint = `; run "podinfo modules" for the list`
 		}
 		key := EnvPrefix + "MODULES"
-		return &SettingError{Key: key, Value: vals[key].value, Source: vals[key].source, Problem: fmt.Sprintf("unknown module %q%s", name, hint)}
+		return &SettingError{Key: key, Value: vals[key].value, Source: vals[key].source, Problem: fmt.Sprintf("unknown module %q%s", RedactURL(name), hint)}
 	}
 	return nil
 }

@@ -25,15 +25,21 @@ import (
 // run runs a command to its end.
 func run(t *testing.T, words ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.Command(binary)
-	cmd.Env = []string{}
+	environ, args := []string{}, []string{}
 	for _, w := range words {
 		if strings.HasPrefix(w, "PODINFO_") {
-			cmd.Env = append(cmd.Env, w)
+			environ = append(environ, w)
 		} else {
-			cmd.Args = append(cmd.Args, w)
+			args = append(args, w)
 		}
 	}
+	return runWith(environ, args...)
+}
+
+// runWith runs a command with an environment to its end.
+func runWith(environ []string, args ...string) (stdout, stderr string, code int) {
+	cmd := exec.Command(binary, args...)
+	cmd.Env = environ
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Run()

@@ -69,16 +69,23 @@ func (o *output) String() string {
 // launch starts podinfo. Each word is either VARIABLE=value or an argument.
 func launch(t *testing.T, words ...string) *process {
 	t.Helper()
-	p := &process{log: new(output), done: make(chan struct{})}
-	p.cmd = exec.Command(binary)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PODINFO_SHUTDOWN_GRACE=0s"}
+	var environ, args []string
 	for _, w := range words {
 		if name, _, ok := strings.Cut(w, "="); ok && !strings.HasPrefix(w, "-") && name == strings.ToUpper(name) {
-			p.cmd.Env = append(p.cmd.Env, w)
+			environ = append(environ, w)
 		} else {
-			p.cmd.Args = append(p.cmd.Args, w)
+			args = append(args, w)
 		}
 	}
+	return launchWith(t, environ, args...)
+}
+
+// launchWith starts podinfo with more variables and with arguments.
+func launchWith(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
+	p := &process{log: new(output), done: make(chan struct{})}
+	p.cmd = exec.Command(binary, args...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PODINFO_SHUTDOWN_GRACE=0s"}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -14,13 +14,14 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Module is the cache module.
 type Module struct {
-	Server   string        `env:"SERVER" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
+	Server   string        `env:"SERVER" secret:"part" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
 	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero"`
 	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"lifetime of a value; 0 means until it is deleted or evicted" accepts:"0, or a duration of 1ms or more"`
 	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of the values in memory, in bytes; an entry counts as its key, its value and 128 bytes" accepts:"a number of bytes above zero"`
@@ -160,5 +161,9 @@ func (m *Module) withTimeout(parent context.Context, operation func(context.Cont
 	return err
 }
 
-// address returns the part of Server that follows the user and password.
-func (m *Module) address() string { return m.Server[strings.LastIndexByte(m.Server, '@')+1:] }
+// address returns the part of Server that follows the user and password, with
+// the values of its query redacted.
+func (m *Module) address() string {
+	shown := redact.Setting(m.Server)
+	return shown[strings.LastIndexByte(shown, '@')+1:]
+}

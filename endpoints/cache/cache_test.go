@@ -615,3 +615,24 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedServerIsNotShown gives servers with a password that is not
+// percent-encoded, or not where it belongs.
+func TestRefusedServerIsNotShown(t *testing.T) {
+	const secret = "hush"
+	for _, c := range []struct{ server, want string }{
+		{"redis://:hu#hush@h", "%23 for #"}, {"redis://:12#hush@h:1", "%23 for #"}, {"redis://u:12#hush@h:1", "%23 for #"},
+		{"redis://:hu/hush@h", "%2F for /"}, {"redis://u:12/hush@h", "%2F for /"}, {"redis://u:12/3@hush", "%2F for /"},
+		{"redis://:hu?hush@h", "%3F for ?"}, {"redis://u:12?hush=1@h", "%3F for ?"}, {"redis://u:12?db=1@hush", "%3F for ?"},
+		{"redis://:hu@hush @h", "%40 for @"}, {"redis://:hu hush@h", "percent-encode"}, {"redis://:hu%hush@h", "percent-encode"},
+		{"redis://h:6379?password=hush", "percent-encode"}, {"redis://h/hush", "percent-encode"}, {"redis://h#hush", "percent-encode"},
+		{"h.redis.cache.windows.net:6380,password=hush=,ssl=True,abortConnect=False", "rediss://:password@host:port"},
+		{"tcp://h:6380,password=hush=,ssl=True", "rediss://:password@host:port"}, {"rediss://h:6380,Password=hush", "rediss://:password@host:port"},
+		{"memcached://h:1,password=hush", "memcached://"}, {"memcached://u:hush@h", "memcached://"}, {"hush", "redis://"},
+	} {
+		_, err := registry.New([]registry.Module{new(cache.Module)}, registry.Env(map[string]string{"PODINFO_CACHE_SERVER": c.server}))
+		if err == nil || !strings.Contains(err.Error(), `PODINFO_CACHE_SERVER="REDACTED"`) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", c.server, err)
+		}
+	}
+}

@@ -35,7 +35,7 @@ func memcachedServers(list string) (servers, error) {
 		if err != nil {
 			return nil, err
 		}
-		if host == "" || port == "" || strings.ContainsAny(host+port, "/@? ") {
+		if host == "" || port == "" || strings.ContainsAny(host+port, "/@?#=; ") {
 			return nil, errors.New("invalid address: want host[:port]")
 		}
 		out = append(out, server(net.JoinHostPort(host, port)))

@@ -6,6 +6,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
+// serverFormat says which servers the module accepts.
+const serverFormat = "tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"
+
 // opener parses Server and returns a function that opens the store. The error
 // does not quote Server, which may contain a password.
 func (m *Module) opener() (func() store, error) {
@@ -24,5 +27,9 @@ func (m *Module) opener() (func() store, error) {
 			return func() store { return newMemcached(servers, m.Timeout, m.TTL) }, nil
 		}
 	}
-	return nil, registry.Invalid("Server", "tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…")
+	want := serverFormat
+	if strings.Contains(strings.ToLower(m.Server), "password=") { // the form that Azure's portal shows
+		want += "; write host:port,password=…,ssl=True as rediss://:password@host:port"
+	}
+	return nil, registry.Invalid("Server", want)
 }

@@ -77,8 +77,13 @@ func hosts(scheme, rest string) (u *url.URL, addrs []string, err error) {
 	}
 	for _, host := range strings.Split(rest[from:to], ",") {
 		u, err = url.Parse(scheme + "://" + rest[:from] + strings.TrimSpace(host) + rest[to:])
-		if err != nil || u.Hostname() == "" {
-			return nil, nil, errors.New("missing host")
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case u.Hostname() == "" || strings.ContainsAny(u.Hostname(), "=; "):
+			return nil, nil, errors.New("invalid host")
+		case u.User == nil && from > 0 || strings.Contains(rest, "#"): // a character of the password ended the host
+			return nil, nil, errors.New("invalid user information")
 		}
 		addrs = append(addrs, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379")))
 	}

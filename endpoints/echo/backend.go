@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // newTransport returns a transport with a bounded number of idle connections.
@@ -52,11 +52,11 @@ func (m *Module) call(ctx context.Context, backend string, header http.Header, b
 	response, code, err := m.post(ctx, backend, header, body)
 	switch {
 	case err != nil:
-		return registry.RedactURL(fmt.Sprintf("backend %s call failed %v", backend, err))
+		return fmt.Sprintf("backend %s call failed %s", redact.Setting(backend), redact.Setting(err.Error()))
 	case code >= http.StatusMultipleChoices && code < http.StatusBadRequest:
-		return registry.RedactURL(fmt.Sprintf("backend %s response status code %d, redirects are not followed", backend, code))
+		return fmt.Sprintf("backend %s response status code %d, redirects are not followed", redact.Setting(backend), code)
 	case code >= http.StatusBadRequest:
-		return registry.RedactURL(fmt.Sprintf("backend %s response status code %d", backend, code))
+		return fmt.Sprintf("backend %s response status code %d", redact.Setting(backend), code)
 	}
 	return string(response)
 }

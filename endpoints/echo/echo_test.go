@@ -175,9 +175,31 @@ func TestBackendPaths(t *testing.T) {
 func TestFailuresAreRedacted(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	got := fanOut(t, nil, []string{strings.Replace(closed.URL, "http://", "http://user:hush@", 1)}, "POST")[0]
-	if !strings.HasPrefix(got, "backend http://user:REDACTED@127.0.0.1:") || !strings.Contains(got, " call failed ") || strings.Contains(got, "hush") {
-		t.Error(got)
+	for _, c := range []struct{ url, want string }{
+		{"http://user:hush@HOST", "http://user:REDACTED@HOST"},
+		{"http://HOST/?api_key=hush&x=1", "http://HOST/?api_key=REDACTED&x=REDACTED"},
+		{"http://user:hush@HOST/?a=hush", "http://user:REDACTED@HOST/?a=REDACTED"},
+	} {
+		got := fanOut(t, nil, []string{strings.Replace(c.url, "HOST", closed.Listener.Addr().String(), 1)}, "POST")[0]
+		want := strings.Replace(c.want, "HOST", closed.Listener.Addr().String(), 1)
+		if !strings.HasPrefix(got, "backend "+want+" call failed Post ") || !strings.HasSuffix(got, "connection refused") || strings.Contains(got, "hush") {
+			t.Error(got)
+		}
+	}
+	b := backend(t, map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }})
+	if got, want := fanOut(t, nil, []string{b.URL + "/?api_key=hush"}, "POST")[0], "backend "+b.URL+"/?api_key=REDACTED response status code 500"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestRefusedURLIsNotShown gives backends with a password that is not
+// percent-encoded. Some parse as a host and a port.
+func TestRefusedURLIsNotShown(t *testing.T) {
+	for _, url := range []string{"http://u:12#hush@h/", "http://u:12/hush@h/", "http://u:12?hush@h/", "http://u:hush#x@h/", "http://u:hu sh@h/", "u:hush@h", "ftp://u:hush@h"} {
+		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{"PODINFO_BACKEND_URL": url}))
+		if err == nil || !strings.Contains(err.Error(), `PODINFO_BACKEND_URL="REDACTED": want a comma-separated list of http and https URLs; percent-encode`) || strings.Contains(err.Error(), "hu") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }
 

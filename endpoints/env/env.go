@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -17,7 +18,7 @@ type Module struct {
 	// the module shows the one that New was given.
 	Environ []string `env:"-"`
 
-	Redact []string `env:"REDACT" envDefault:"*_SECRET,*_TOKEN,*_PASSWORD,*_PASS,*_KEY,*_CREDENTIALS" doc:"patterns of the variables whose values are redacted" accepts:"a comma-separated list of glob patterns; case does not matter; *_TOKEN also matches TOKEN"`
+	Redact []string `env:"REDACT" envDefault:"default" doc:"patterns of the variables whose values are redacted; default stands for names with words such as PASSWORD, TOKEN, KEY or DSN" accepts:"a comma-separated list of default and glob patterns; case does not matter; *_TOKEN also matches TOKEN"`
 	Reveal bool     `env:"REVEAL" doc:"show all values without redaction"`
 
 	redacted []string
@@ -33,7 +34,7 @@ func (*Module) Info() registry.Info {
 func (m *Module) Validate() error {
 	for _, p := range m.Redact {
 		if _, err := path.Match(p, ""); err != nil {
-			return registry.Invalid("Redact", "a comma-separated list of glob patterns such as *_TOKEN")
+			return registry.Invalid("Redact", "a comma-separated list of default and of glob patterns such as *_TOKEN")
 		}
 	}
 	return nil
@@ -41,9 +42,9 @@ func (m *Module) Validate() error {
 
 // Provision encodes the response, which never changes.
 func (m *Module) Provision(h *registry.Host) (err error) {
-	secret := map[string]bool{}
+	declared := map[string]registry.Setting{}
 	for _, s := range h.Settings() {
-		secret[s.Key] = s.Secret
+		declared[s.Key] = s
 	}
 	environ := m.Environ
 	if environ == nil {
@@ -51,13 +52,9 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	}
 	m.redacted = make([]string, 0, len(environ))
 	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		switch {
-		case m.Reveal || value == "":
-		case secret[name] || m.matchesRedact(name):
-			kv = name + "=" + registry.Redacted
-		default:
-			kv = name + "=" + registry.RedactURL(value)
+		if name, value, _ := strings.Cut(kv, "="); value != "" && !m.Reveal {
+			s, ours := declared[name]
+			kv = name + "=" + m.shown(name, value, s, ours)
 		}
 		m.redacted = append(m.redacted, kv)
 	}
@@ -65,11 +62,32 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	return err
 }
 
+// shown returns the value of a variable with its secrets redacted. Of a variable
+// that is a setting, the declaration decides rather than the name.
+func (m *Module) shown(name, value string, s registry.Setting, declared bool) string {
+	switch {
+	case m.matchesRedact(name):
+		return registry.Redacted
+	case declared:
+		s.Value = value
+		return s.Shown()
+	case slices.Contains(m.Redact, defaultNames):
+		return redact.Variable(name, value)
+	}
+	return redact.Text(value)
+}
+
+// defaultNames stands in Redact for the names that package redact knows.
+const defaultNames = "default"
+
 // matchesRedact reports whether a pattern matches name. A pattern such as
 // *_TOKEN also matches TOKEN.
 func (m *Module) matchesRedact(name string) bool {
 	name = strings.ToUpper(strings.ReplaceAll(name, "/", "_")) // path.Match does not match a slash with *
 	return slices.ContainsFunc(m.Redact, func(p string) bool {
+		if p == defaultNames {
+			return false
+		}
 		p = strings.ToUpper(p)
 		matches, _ := path.Match(p, name)
 		matchesBare, _ := path.Match(p, "_"+name)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
@@ -18,7 +19,7 @@ import (
 // Module is the info module.
 type Module struct {
 	setting.UIColor
-	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" doc:"URL of the image on the page; if unset, the page shows a built-in image"`
+	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" secret:"part" doc:"URL of the image on the page; if unset, the page shows a built-in image"`
 	Message string `env:"UI_MESSAGE" doc:"greeting on the page; empty means \"greetings from podinfo v\" and the version"`
 
 	host       *registry.Host
@@ -63,7 +64,7 @@ func (m *Module) Provision(h *registry.Host) error {
 	}
 	b := h.Build()
 	m.reply = Reply{
-		Hostname: hostname, Version: b.Version, Revision: b.Revision, Color: m.Color, Logo: m.Logo,
+		Hostname: hostname, Version: b.Version, Revision: b.Revision, Color: m.Color, Logo: redact.UserInfo(m.Logo),
 		Message: cmp.Or(m.Message, "greetings from podinfo v"+b.Version),
 		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(), NumCPU: strconv.Itoa(runtime.NumCPU()),
 	}

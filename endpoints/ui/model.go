@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime"
 
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
@@ -97,7 +98,7 @@ func (m *Module) about() about {
 	}
 	return about{
 		instance: m.instance, Revision: m.host.Build().Revision,
-		Color: m.setting("UI_COLOR").Value, Logo: registry.RedactURL(logo.Value),
+		Color: m.setting("UI_COLOR").Value, Logo: redact.UserInfo(logo.Value),
 		Message: cmp.Or(m.setting("UI_MESSAGE").Value, "greetings from podinfo v"+m.instance.Version),
 		GOOS:    runtime.GOOS, GOARCH: runtime.GOARCH, Runtime: runtime.Version(),
 	}
@@ -107,7 +108,7 @@ func (m *Module) modules(now *registry.Assembly) []moduleModel {
 	settings := map[string][]settingModel{}
 	for _, s := range m.host.Settings() {
 		settings[s.Module] = append(settings[s.Module], settingModel{
-			Key: s.Key, Flag: s.Flag(), Value: s.Shown(), Default: registry.RedactURL(s.Default),
+			Key: s.Key, Flag: s.Flag(), Value: s.Shown(), Default: redact.Setting(s.Default),
 			Source: string(s.Source), Doc: s.Doc, Accepts: s.Accepts, Secret: s.Secret,
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -73,13 +74,14 @@ func (p *Program) Run(ctx context.Context) int {
 		return ExitOK
 	}
 	p.out.Flush()
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	text, code := err.Error(), ExitSettings // the errors of settings are redacted
+	if _, ok := errors.AsType[usageError](err); !ok {
+		text, code = redact.Text(text), ExitFailed
+	}
+	for line := range strings.SplitSeq(text, "\n") {
 		fmt.Fprintf(p.Stderr, "%s: %s\n", p.Name, line)
 	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		return ExitSettings
-	}
-	return ExitFailed
+	return code
 }
 
 // Abort flushes the log and terminates the process immediately.
@@ -130,9 +132,9 @@ func findCommand(args []string) (command, error) {
 		}
 	}
 	if slices.Contains(names, args[0]) {
-		return command{}, fmt.Errorf("unexpected argument %q: %s takes none", args[1], args[0])
+		return command{}, fmt.Errorf("unexpected argument %q: %s takes none", redact.Text(args[1]), args[0])
 	}
-	return command{}, fmt.Errorf("unknown command %q%s: use %s", args[0], suggest.Word(args[0], names), orList(names))
+	return command{}, fmt.Errorf("unknown command %q%s: use %s", redact.Text(args[0]), suggest.Word(args[0], names), orList(names))
 }
 
 // newApp assembles the modules, configured from flags, environment and config
@@ -209,7 +211,10 @@ func newFlagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[str
 func (p *Program) flagError(err error, flags *pflag.FlagSet) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
-		return err
+		return errors.New(redact.Text(err.Error()))
+	}
+	if flag, _, assigned := strings.Cut(unknown.Error(), "="); assigned { // -jwt-secret=…: the error quotes the value
+		return fmt.Errorf("%s: flags have two dashes", flag)
 	}
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -38,19 +40,23 @@ func readConfig(flags, env map[string]string) (map[string]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("config file: %w", err)
+		return nil, errors.New("config file: " + redact.Text(err.Error()))
 	}
 	vars, err := parseConfig(b)
 	if err != nil {
-		return nil, fmt.Errorf("config file %s: %w", path, err)
+		return nil, fmt.Errorf("config file %s: %w", redact.Text(path), err)
 	}
 	return vars, nil
 }
 
+// quoted are the parts of a file in the errors of package yaml.
+var quoted = regexp.MustCompile("`.*`|'[^' ]{3,}'")
+
 func parseConfig(b []byte) (map[string]string, error) {
 	var file map[string]any
 	if err := yaml.Unmarshal(b, &file); err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
+		// The error may quote a value.
+		return nil, errors.New(strings.ReplaceAll(quoted.ReplaceAllString(err.Error(), redact.Mark), "\n", " "))
 	}
 	vars := map[string]string{}
 	for _, k := range slices.Sorted(maps.Keys(file)) {
@@ -79,7 +85,7 @@ func scalar(v any) (string, error) {
 				return "", err
 			}
 			if strings.Contains(s, ",") {
-				return "", fmt.Errorf("list element %q contains a comma: the comma separates elements", s)
+				return "", errors.New("an element of the list contains a comma, which separates elements")
 			}
 			parts = append(parts, s)
 		}

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // A Record is a context.Context that holds a line's fields. Logging an entry
@@ -24,7 +26,7 @@ type Record interface {
 	AppendJSON(dst []byte) []byte
 }
 
-// Formatter formats an entry as one line of JSON.
+// Formatter formats an entry as one line of JSON, with secrets redacted.
 type Formatter struct{}
 
 // TimeFormat is the layout of the key ts: ISO 8601 with milliseconds.
@@ -42,7 +44,7 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	b = append(b, `","ts":"`...)
 	b = e.Time.AppendFormat(b, TimeFormat)
 	b = append(b, `","msg":`...)
-	b = AppendString(b, e.Message)
+	b = AppendString(b, redact.Text(e.Message))
 	if r, ok := e.Context.(Record); ok {
 		b = r.AppendJSON(b)
 	}
@@ -77,13 +79,13 @@ func levelName(l logrus.Level) string {
 func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
-		return AppendString(b, v)
+		return AppendString(b, redact.Text(v))
 	case int:
 		return strconv.AppendInt(b, int64(v), 10)
 	case time.Duration:
 		return strconv.AppendFloat(b, v.Seconds(), 'f', -1, 64)
 	case error:
-		return AppendString(b, v.Error())
+		return AppendString(b, redact.Text(v.Error()))
 	}
 	enc, err := json.Marshal(v)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,10 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
 func TestParseRefuses(t *testing.T) {
+	const endpoint = "http://host:port, https://host:port or host:port, with credentials in the HEADERS variable"
+	mayBeSecret := regexp.MustCompile("ENDPOINT|HEADERS|RESOURCE_ATTRIBUTES")
 	for _, c := range []struct{ key, value, want string }{
 		{"OTEL_SDK_DISABLED", "1", "true or false"},
 		{"OTEL_TRACES_SAMPLER", "sometimes", "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"},
@@ -78,8 +82,10 @@ func TestParseRefuses(t *testing.T) {
 		{"OTEL_PROPAGATORS", "none,b3", "none alone, or names of propagators"},
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc or http/protobuf"},
 		{"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "udp", "grpc or http/protobuf"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x", "http://host:port, https://host:port or host:port"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://", "http://host:port, https://host:port or host:port"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x", endpoint},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://", endpoint},
+		{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://u:s3cret@h", endpoint},
+		{"OTEL_EXPORTER_OTLP_METRICS_HEADERS", "s3cret", "key=value,key=value, with commas in values as %2C"},
 		{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10s", "a number of milliseconds, above zero"},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "gzip or none"},
 		{"OTEL_TRACES_EXPORTER", "zipkin", "otlp, console or none"},
@@ -91,6 +97,9 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		_, err := otlp.Parse(map[string]string{c.key: c.value})
 		bad, ok := errors.AsType[*registry.SettingError](err)
+		if mayBeSecret.MatchString(c.key) {
+			c.value = registry.Redacted
+		}
 		if want := (registry.SettingError{Key: c.key, Value: c.value, Source: registry.FromEnvironment, Want: c.want}); !ok || *bad != want {
 			t.Errorf("%v, want %v", err, &want)
 		}

@@ -8,6 +8,7 @@ package otlp
 import (
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +20,12 @@ import (
 
 // Settings are the supported variables of the OpenTelemetry specification
 // (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+// The tag secret marks those that are or may contain a secret, as in
+// [registry.Setting]. Their values are not shown when they are not accepted.
 type Settings struct {
 	Disabled    Bool        `env:"OTEL_SDK_DISABLED"`
 	Service     string      `env:"OTEL_SERVICE_NAME"`
-	Resource    Pairs       `env:"OTEL_RESOURCE_ATTRIBUTES"`
+	Resource    Pairs       `env:"OTEL_RESOURCE_ATTRIBUTES" secret:"part"`
 	Propagators Propagators `env:"OTEL_PROPAGATORS"`
 	Sampler     Sampler     `env:"OTEL_TRACES_SAMPLER"`
 	SamplerArg  Ratio       `env:"OTEL_TRACES_SAMPLER_ARG"`
@@ -56,9 +59,9 @@ type Settings struct {
 
 // Endpoint configures where and how OTLP is exported, for one signal or for all.
 type Endpoint struct {
-	URL         Address     `env:"ENDPOINT"`
+	URL         Address     `env:"ENDPOINT" secret:"part"`
 	Protocol    Protocol    `env:"PROTOCOL"`
-	Headers     Pairs       `env:"HEADERS"`
+	Headers     Pairs       `env:"HEADERS" secret:"true"`
 	Timeout     Millis      `env:"TIMEOUT"`
 	Compression Compression `env:"COMPRESSION"`
 	Insecure    *Bool       `env:"INSECURE"`
@@ -153,10 +156,23 @@ func Wanted(vars map[string]string) bool {
 }
 
 func invalid(key, value, want string) error {
-	if strings.Contains(key, "HEADERS") { // headers hold credentials
+	if mayBeSecret(reflect.TypeFor[Settings](), key) {
 		value = registry.Redacted
 	}
 	return &registry.SettingError{Key: key, Value: value, Source: registry.FromEnvironment, Want: want}
+}
+
+// mayBeSecret reports whether the field of a variable has the tag secret.
+func mayBeSecret(t reflect.Type, key string) bool {
+	for f := range t.Fields() {
+		if f.Tag.Get("env") == key {
+			return f.Tag.Get("secret") != ""
+		}
+		if rest, nested := strings.CutPrefix(key, f.Tag.Get("envPrefix")); nested && f.Type.Kind() == reflect.Struct && mayBeSecret(f.Type, rest) {
+			return true
+		}
+	}
+	return false
 }
 
 // accepted returns what the field that err is about accepts.

@@ -120,7 +120,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains([]string{"", "http", "https"}, u.Scheme) {
-		return wantError("http://host:port, https://host:port or host:port")
+		return wantError("http://host:port, https://host:port or host:port, with credentials in the HEADERS variable")
 	}
 	*a = Address(s)
 	return nil

@@ -94,6 +94,7 @@ func TestLines(t *testing.T) {
 		want         string
 	}{
 		{"GET", "/ok?a=1&b=%22", nil, `"uri":"/ok?a=1&b=%22","method":"GET","remote":…,"user-agent":"test","route":"/ok","status":200,"bytes":5,"duration":…}`},
+		{"GET", "/ok?a=1&token=x&X-Amz-Signature=y&b", nil, `"uri":"/ok?a=1&token=REDACTED&X-Amz-Signature=REDACTED&b","method":"GET","remote":…,"user-agent":"test","route":"/ok","status":200,"bytes":5,"duration":…}`},
 		{"HEAD", "/ok", nil, `"uri":"/ok","method":"HEAD","remote":…,"user-agent":"test","route":"/ok","status":200,"bytes":0,"duration":…}`},
 		{"PUT", "/item/7", []string{"User-Agent", "second"}, `"uri":"/item/7","method":"PUT","remote":…,"user-agent":"test","route":"/item/{id}","status":418,"bytes":0,"duration":…}`},
 		{"GET", "/quiet", nil, `"uri":"/quiet","method":"GET","remote":…,"user-agent":"test","route":"/quiet","status":200,"bytes":0,"duration":…}`},
@@ -299,7 +300,7 @@ func direct(t testing.TB, level logrus.Level, f logrus.Formatter) func() {
 	if _, err := registry.New([]registry.Module{m}, registry.Logger(logger)); err != nil {
 		t.Fatal(err)
 	}
-	w, r := negroni.NewResponseWriter(&writer{http.Header{}}), httptest.NewRequest("GET", "/ok", nil)
+	w, r := negroni.NewResponseWriter(&writer{http.Header{}}), httptest.NewRequest("GET", "/ok?a=1&page=2&sort=name", nil)
 	r.Header.Set("User-Agent", "test")
 	r.Header.Set("Traceparent", parent)
 	next := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // line is the log line of a request, as a jsonlog.Record. request is the original
@@ -26,7 +27,7 @@ type line struct {
 func (rec *line) AppendJSON(b []byte) []byte {
 	r := rec.request
 	b = appendString(b, `,"proto":`, r.Proto)
-	b = appendString(b, `,"uri":`, r.RequestURI)
+	b = appendString(b, `,"uri":`, redact.RequestURI(r.RequestURI))
 	b = appendString(b, `,"method":`, r.Method)
 	b = appendString(b, `,"remote":`, r.RemoteAddr)
 	b = appendString(b, `,"user-agent":`, rec.agent)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/origin"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
@@ -72,7 +73,7 @@ func (m *Module) Validate() (err error) {
 		errs = append(errs, registry.Invalid("AdminHosts", origin.HostsFormat))
 	}
 	if _, err := m.inline(); err != nil {
-		errs = append(errs, registry.Invalid("Inline", "a valid scenario: "+strings.ReplaceAll(err.Error(), "\n", "; ")))
+		errs = append(errs, registry.Invalid("Inline", "a valid scenario: "+strings.ReplaceAll(redact.Text(err.Error()), "\n", "; ")))
 	} else if m.File != "" && m.inlined() {
 		errs = append(errs, registry.Invalid("Inline", "only one of PODINFO_FAULTS and PODINFO_FAULTS_FILE"))
 	}

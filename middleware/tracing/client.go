@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // transport creates the spans of outgoing HTTP requests.
@@ -35,7 +36,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.next.RoundTrip(r)
 	}
 	a := pool.Get().(*attributes)
-	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLFull(fullURL(r.URL)))
+	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLFull(redact.URL(r.URL)))
 	if methods[method] == other {
 		a.add(semconv.HTTPRequestMethodOriginal(r.Method))
 	}
@@ -62,7 +63,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // fail ends the span of a request or an operation that failed with err.
 func (a *attributes) fail(span trace.Span, err error) {
 	a.add(semconv.ErrorTypeKey.String(fmt.Sprintf("%T", err)))
-	span.SetStatus(codes.Error, err.Error())
+	span.SetStatus(codes.Error, redact.Text(err.Error()))
 	a.finish(span)
 }
 
@@ -88,18 +89,6 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.once.Do(func() { b.attributes.finish(b.span) })
 	return b.ReadCloser.Close()
-}
-
-// fullURL returns u with its credentials redacted.
-func fullURL(u *url.URL) string {
-	c := *u
-	if u.User != nil {
-		c.User = url.UserPassword("REDACTED", "REDACTED")
-	}
-	if u.RawQuery != "" {
-		c.RawQuery = redact(u.RawQuery)
-	}
-	return c.String()
 }
 
 // DatabaseSpan starts the span of an operation on a database or a cache. The

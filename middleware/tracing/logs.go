@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/log"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // hook emits an OTLP log record for each line of a logger. The record belongs
@@ -45,7 +46,7 @@ func (h *hook) Fire(e *logrus.Entry) error {
 	r.SetObservedTimestamp(e.Time)
 	r.SetSeverity(severities[e.Level])
 	r.SetSeverityText(strings.Replace(e.Level.String(), "warning", "warn", 1)) // the name that the log lines use
-	r.SetBody(attribute.StringValue(e.Message))
+	r.SetBody(attribute.StringValue(redact.Text(e.Message)))
 	ctx := e.Context
 	if ctx == nil {
 		ctx = context.Background()
@@ -78,7 +79,7 @@ func field(key string, value any) attribute.KeyValue {
 	k := attribute.Key(key)
 	switch v := value.(type) {
 	case string:
-		return k.String(v)
+		return k.String(redact.Text(v))
 	case bool:
 		return k.Bool(v)
 	case int:
@@ -96,9 +97,9 @@ func field(key string, value any) attribute.KeyValue {
 	case time.Duration:
 		return k.Float64(v.Seconds())
 	case error:
-		return k.String(v.Error())
+		return k.String(redact.Text(v.Error()))
 	}
-	return k.String(fmt.Sprint(value))
+	return k.String(redact.Text(fmt.Sprint(value)))
 }
 
 // relay replaces the hooks of a logger while they are exchanged. A line that is

@@ -16,13 +16,14 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/seed-4591fe7d/podinfo/internal/otlp"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // resource returns the attributes that identify this instance.
 func (m *Module) resource() *resource.Resource {
 	var attrs []attribute.KeyValue
 	for _, k := range slices.Sorted(maps.Keys(m.settings.Resource)) {
-		attrs = append(attrs, attribute.String(k, m.settings.Resource[k]))
+		attrs = append(attrs, attribute.String(k, redact.Variable(k, m.settings.Resource[k])))
 	}
 	attrs = append(attrs, // after those above, because the last value of a key wins
 		semconv.ServiceName(m.name()), semconv.ServiceVersion(m.host.Build().Version),

@@ -3,7 +3,6 @@ package tracing
 import (
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
@@ -113,7 +113,7 @@ func (a *attributes) add(kv ...attribute.KeyValue) { a.list = append(a.list, kv.
 
 // request adds the attributes of a request.
 func (a *attributes) request(r *http.Request, method int, pattern string) {
-	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)), semconv.URLPath(r.URL.Path))
+	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)), semconv.URLPath(redact.Path(r.URL.Path)))
 	if methods[method] == other {
 		a.add(semconv.HTTPRequestMethodOriginal(r.Method))
 	}
@@ -121,7 +121,7 @@ func (a *attributes) request(r *http.Request, method int, pattern string) {
 		a.add(semconv.HTTPRoute(pattern))
 	}
 	if r.URL.RawQuery != "" {
-		a.add(semconv.URLQuery(redact(r.URL.RawQuery)))
+		a.add(semconv.URLQuery(redact.Query(r.URL.RawQuery)))
 	}
 	a.server(r.Host, "")
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
@@ -186,27 +186,4 @@ func version(major, minor int) string {
 		return "1.0"
 	}
 	return strconv.Itoa(major)
-}
-
-// secrets are the query parameters whose values are redacted: those of the
-// semantic conventions, the access_token of RFC 6750 and other common names.
-var secrets = map[string]bool{
-	"AWSAccessKeyId": true, "Signature": true, "sig": true, "X-Goog-Signature": true, "X-Amz-Signature": true, "X-Amz-Credential": true, "X-Amz-Security-Token": true,
-	"access_token": true, "token": true, "password": true, "api_key": true,
-}
-
-// redact replaces the values of secrets in a query.
-func redact(query string) string {
-	var out strings.Builder
-	for part := range strings.SplitSeq(query, "&") {
-		if out.Len() > 0 {
-			out.WriteByte('&')
-		}
-		key, _, valued := strings.Cut(part, "=")
-		if name, err := url.QueryUnescape(key); valued && (err != nil || secrets[name]) {
-			part = key + "=REDACTED"
-		}
-		out.WriteString(part)
-	}
-	return out.String()
 }
