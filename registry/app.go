@@ -26,6 +26,7 @@ type App struct {
 	chain    []*entry // the same in the order a request meets them
 	settings []Setting
 	claims   []claim
+	warnings []string
 	restore  []func() // of modules, until New has succeeded
 	problems []error  // that modules have with each other, found while provisioning
 
@@ -247,23 +248,44 @@ func (a *App) configure(vals values) error {
 	if err != nil {
 		return err
 	}
+	a.warn(vals.trim(declared)...)
 	errs, warning := unknown(vals, declared)
-	errs = append(errs, a.checkTerms(vals), fill(&a.core, EnvPrefix, own, vals))
+	a.warn(warning)
+	note := func(warnings []string, err error) {
+		a.warn(warnings...)
+		errs = append(errs, err)
+	}
+	errs = append(errs, a.checkTerms(vals))
+	note(fill(&a.core, EnvPrefix, own, vals))
 	for _, e := range a.entries {
 		var err error
-		if e.state, e.why, err = decide(e, vals, a.environ); err != nil {
+		e.state, e.why, err = decide(e, vals, a.environ)
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-			continue
-		}
-		if e.state != Off {
-			errs = append(errs, e.blame(fill(e.Module, e.info.prefix(), e.fields, vals)))
+		case e.state == Off:
+			warnings, err := rehearse(e.Module, e.info.prefix(), e.fields, e.withoutSwitch(vals))
+			note(warnings, e.blame(err))
+		default:
+			warnings, err := fill(e.Module, e.info.prefix(), e.fields, vals)
+			note(warnings, e.blame(err))
 		}
 	}
 	if err := joinOnce(errs); err != nil {
 		return err
 	}
 	a.settings = a.valued(declared, own, vals)
-	return a.begin(vals, warning)
+	a.warn(a.idle(vals))
+	return a.begin(vals)
+}
+
+// warn adds warnings, each once: modules that share a setting repeat them.
+func (a *App) warn(warnings ...string) {
+	for _, w := range warnings {
+		if w != "" && !slices.Contains(a.warnings, w) {
+			a.warnings = append(a.warnings, w)
+		}
+	}
 }
 
 // blame adds the module's name to an error that is not about a setting, which
@@ -279,8 +301,8 @@ func (e *entry) blame(err error) error {
 // refuse the same value.
 func joinOnce(errs []error) error {
 	var out []error
-	for _, err := range errs {
-		if err != nil && !slices.ContainsFunc(out, func(x error) bool { return x.Error() == err.Error() }) {
+	for _, err := range flatten(errs...) {
+		if !slices.ContainsFunc(out, func(x error) bool { return x.Error() == err.Error() }) {
 			out = append(out, err)
 		}
 	}
@@ -320,7 +342,7 @@ func (a *App) valued(declared []Setting, own []field, vals values) []Setting {
 }
 
 // begin makes what the modules share, once the settings are known.
-func (a *App) begin(vals values, warning string) error {
+func (a *App) begin(vals values) error {
 	if a.log == nil {
 		a.log = logrus.New()
 		a.log.SetOutput(io.Discard)
@@ -332,8 +354,8 @@ func (a *App) begin(vals values, warning string) error {
 		}
 		a.log.SetLevel(level)
 	}
-	if warning != "" {
-		a.log.Warn(warning)
+	for _, w := range a.warnings {
+		a.log.Warn(w)
 	}
 	a.seed = rand.Uint64()
 	if a.core.Seed != nil {
@@ -352,6 +374,10 @@ func (a *App) Assembly() *Assembly { return a.current.Load() }
 
 // Settings lists what can be set, with the values in effect.
 func (a *App) Settings() []Setting { return slices.Clone(a.settings) }
+
+// Warnings lists what New has logged about settings that it accepts and that
+// do nothing, or not what was asked for.
+func (a *App) Warnings() []string { return slices.Clone(a.warnings) }
 
 // Seed returns the seed of the App's randomness.
 func (a *App) Seed() uint64 { return a.seed }

@@ -4,10 +4,12 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -62,7 +64,8 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 				out = append(out, field{
 					Setting: Setting{
 						Key: prefix + key, Module: module, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
-						Accepts: accepts(f), Secret: secret, MayHoldSecret: part, kind: f.Type,
+						Accepts: accepts(f), Secret: secret, MayHoldSecret: part,
+						Enables: f.Tag.Get("enables") == "true", Needs: needs(f), Takes: takes(f), kind: f.Type,
 					},
 					name: f.Name, index: index,
 				})
@@ -98,15 +101,128 @@ func declares(t reflect.Type) bool {
 	return false
 }
 
+// takes returns a word for the value of a field's setting, which a tag or else
+// its type gives.
+func takes(f reflect.StructField) string {
+	if word := f.Tag.Get("takes"); word != "" {
+		return word
+	}
+	if words := choice.ReplaceAllString(accepts(f), "|"); choice.MatchString(accepts(f)) && !strings.Contains(words, " ") {
+		return words // "s or ms" is s|ms
+	}
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case f.Tag.Get("secret") == "true":
+		return "SECRET"
+	case strings.HasPrefix(accepts(f), "a port"):
+		return "PORT"
+	case strings.HasPrefix(accepts(f), "a number of bytes"):
+		return "BYTES"
+	case t == reflect.TypeFor[time.Duration]():
+		return "DURATION"
+	case t.Kind() == reflect.Slice:
+		return "LIST"
+	case t.Kind() == reflect.Bool:
+		return "true|false"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64:
+		return "NUMBER"
+	}
+	return "TEXT"
+}
+
+var choice = regexp.MustCompile(`, (?:or )?| or `)
+
+// needs returns the variable that a field's setting needs.
+func needs(f reflect.StructField) string {
+	if name := f.Tag.Get("needs"); name != "" {
+		return EnvPrefix + name
+	}
+	return ""
+}
+
 // fill configures target, whose fields these are, and validates the result. It
 // sets the value and the source of each field. A variable takes precedence
-// over a literal, and a literal over the default.
-func fill(target any, prefix string, fields []field, vals values) error {
-	err := parse(target, prefix, fields, vals)
-	if v, ok := target.(Validator); ok && err == nil {
-		err = explain(v.Validate(), fields, vals)
+// over a literal, and a literal over the default. The warnings name the values
+// that the default replaces.
+func fill(target any, prefix string, fields []field, vals values) (warnings []string, err error) {
+	if err := parse(target, prefix, fields, vals); err != nil {
+		return nil, err
 	}
-	return err
+	v, ok := target.(Validator)
+	if !ok {
+		return nil, nil
+	}
+	err = explain(v.Validate(), fields, vals)
+	replaced, rest := split(err, func(err error) bool {
+		bad, ok := err.(*SettingError)
+		return ok && bad.fallback
+	})
+	if len(replaced) == 0 {
+		return nil, err
+	}
+	vals = maps.Clone(vals)
+	for _, err := range replaced {
+		bad := err.(*SettingError)
+		f := fields[slices.IndexFunc(fields, func(f field) bool { return f.Key == bad.Key })]
+		delete(vals, f.Key)
+		reflect.ValueOf(target).Elem().FieldByIndex(f.index).SetZero()
+		warnings = append(warnings, fmt.Sprintf("%v; using the default %q", bad, f.Default))
+	}
+	return warnings, errors.Join(errors.Join(rest...), parse(target, prefix, fields, vals))
+}
+
+// rehearse validates what was given for a module that is off, on a copy. It
+// leaves out what the module only lacks because it is off.
+func rehearse(m Module, prefix string, fields []field, vals values) (warnings []string, err error) {
+	if !slices.ContainsFunc(fields, func(f field) bool { _, ok := vals[f.Key]; return ok }) {
+		return nil, nil
+	}
+	warnings, err = fill(scratch(m), prefix, slices.Clone(fields), vals)
+	wrong, _ := split(err, func(err error) bool {
+		bad, ok := err.(*SettingError)
+		return ok && bad.Source != FromDefault && bad.Source != FromCode
+	})
+	return warnings, errors.Join(wrong...)
+}
+
+// scratch returns a new module with the exported fields of m, a pointer to a
+// struct.
+func scratch(m Module) Module {
+	from := reflect.ValueOf(m).Elem()
+	to := reflect.New(from.Type())
+	for i := range from.NumField() {
+		if from.Type().Field(i).IsExported() {
+			to.Elem().Field(i).Set(from.Field(i))
+		}
+	}
+	return to.Interface().(Module)
+}
+
+// split returns the errors that were joined in err, those that match apart.
+func split(err error, match func(error) bool) (matching, rest []error) {
+	for _, e := range flatten(err) {
+		if match(e) {
+			matching = append(matching, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return matching, rest
+}
+
+// flatten returns the errors that were joined in errs.
+func flatten(errs ...error) (out []error) {
+	for _, err := range errs {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			out = append(out, flatten(joined.Unwrap()...)...)
+		} else if err != nil {
+			out = append(out, err)
+		}
+	}
+	return out
 }
 
 func parse(target any, prefix string, fields []field, vals values) error {
@@ -146,13 +262,14 @@ func explain(err error, fields []field, vals values) error {
 		return explainAll(joined.Unwrap(), fields, vals)
 	}
 	var name, want string
+	fallback := false
 	parse, parsing := errors.AsType[env.ParseError](err)
 	invalid, validating := errors.AsType[*fieldError](err)
 	switch {
 	case parsing:
 		name = parse.Name
 	case validating:
-		name, want = invalid.field, invalid.want
+		name, want, fallback = invalid.field, invalid.want, invalid.fallback
 	default:
 		return err
 	}
@@ -161,7 +278,7 @@ func explain(err error, fields []field, vals values) error {
 		return fmt.Errorf("registry.Invalid(%q, …): the module has no setting with this field name: pass the name of the Go field", name)
 	}
 	f := fields[i]
-	bad := &SettingError{Key: f.Key, Value: f.Value, Source: f.Source, Want: want}
+	bad := &SettingError{Key: f.Key, Value: f.Value, Source: f.Source, Want: want, fallback: fallback}
 	if g, ok := vals[f.Key]; ok {
 		bad.Value = g.value
 	} else if parsing { // a mistake in the tag envDefault

@@ -30,16 +30,24 @@ const (
 // A Setting is one documented variable.
 //
 // It is declared by an exported field with an env tag that holds its name (see
-// Info.Unprefixed) and nothing else, and may have the tags envDefault, doc
-// (what it means), accepts (which values, where the type does not say it) and
-// secret. A field with env:"-" is no setting.
+// Info.Unprefixed) and nothing else, and may have these tags:
 //
-// The tag secret:"true" declares that the value is a secret, such as a token. It
-// is never shown. secret:"part" declares that the value may contain one, such as a
-// URL with a password. The secret in it is redacted wherever the value is shown,
-// and a value that is not accepted is not shown at all, because it is not known
-// where its secret ends. Without the tag, a field for text is secret if its name
-// says so, like API_KEY; secret:"false" declares that it is not.
+//   - envDefault: the default
+//   - doc: what it means
+//   - accepts: which values, where the type does not say it
+//   - secret:"true": the value is a secret, such as a token. It is never shown, and
+//     kept to the byte
+//   - secret:"part": the value may contain a secret, such as a URL with a password.
+//     The secret is redacted wherever the value is shown, and a value that is not
+//     accepted is not shown at all, because it is not known where its secret ends
+//   - secret:"false": the value is no secret. Without the tag, a field for text is
+//     secret if its name says so, like API_KEY
+//   - enables:"true": a value that is not zero turns the module on
+//   - takes: a word for the value in help texts, where the type does not say it;
+//     FILE also makes "podinfo check" read the file
+//   - needs:"NAME": without effect while PODINFO_NAME is zero, or its module off
+//
+// A field with env:"-" is no setting.
 type Setting struct {
 	Key           string // PODINFO_RANDOM_DELAY_MAX
 	Module        string // "" for those of the App itself
@@ -48,6 +56,9 @@ type Setting struct {
 	Accepts       string // which values it accepts, for a person
 	Secret        bool   // its value must not be shown
 	MayHoldSecret bool   // its value may contain a secret
+	Enables       bool   // a value that is not zero turns the module on
+	Takes         string // a word for the value: "FILE", "s|ms"
+	Needs         string // variable without which it has no effect, "" for none
 	Value         string // in effect; only in App.Settings
 	Source        Source // only in App.Settings
 
@@ -90,7 +101,7 @@ func (i Info) EnabledKey() string { return i.key("_ENABLED") }
 // turns them on. Each variable is listed once. Of modules with one name the
 // last one counts, as in New. Mistakes in tags are left to New to report.
 func Settings(mods []Module) []Setting {
-	own, _ := fieldsOf(new(core), EnvPrefix, "")
+	own := coreFields()
 	var list []declaration
 	for _, m := range mods {
 		d := declaration{info: m.Info()}
@@ -146,12 +157,12 @@ func declare(own []field, list []declaration) ([]Setting, error) {
 }
 
 func enableVarSetting(i Info) Setting {
-	return Setting{Key: EnvPrefix + i.EnableVar, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on",
+	return Setting{Key: EnvPrefix + i.EnableVar, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on", Takes: "true|false",
 		Accepts: "true or false", kind: reflect.TypeFor[bool]()}
 }
 
 func enabledSetting(i Info) Setting {
-	return Setting{Key: i.EnabledKey(), Module: i.Name, Doc: "turn " + i.Name + " on or off, or have it ready on standby",
+	return Setting{Key: i.EnabledKey(), Module: i.Name, Doc: "turn " + i.Name + " on or off, or have it ready on standby", Takes: "true|false|standby",
 		Accepts: "true, false or standby", kind: reflect.TypeFor[bool]()}
 }
 
@@ -193,6 +204,8 @@ type SettingError struct {
 	Source  Source
 	Want    string // what is accepted, or
 	Problem string // what is wrong and what to do
+
+	fallback bool // the default replaces the value
 }
 
 func (e *SettingError) Error() string {
@@ -213,9 +226,19 @@ func (e *SettingError) Error() string {
 // Invalid returns the error of Validate and Provision for a setting whose value
 // they do not accept. field is the name of the module's struct field and want
 // says what is accepted. New makes a [SettingError] of it.
-func Invalid(field, want string) error { return &fieldError{field, want} }
+func Invalid(field, want string) error { return &fieldError{field: field, want: want} }
 
-type fieldError struct{ field, want string }
+// Unfit is Invalid for a setting that is not worth refusing to start for: its
+// default replaces the value, and the App logs a warning. It is for Validate
+// only.
+func Unfit(field, want string) error {
+	return &fieldError{field: field, want: want, fallback: true}
+}
+
+type fieldError struct {
+	field, want string
+	fallback    bool
+}
 
 func (e *fieldError) Error() string { return e.field + ": want " + e.want }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sirupsen/logrus"
 
@@ -15,16 +16,22 @@ import (
 
 // core holds the settings of the App itself.
 type core struct {
-	Modules []string `env:"MODULES" doc:"modules to turn on and off, in order: -panic,random-error or none,http-server,health" accepts:"names of modules, -name, none, all or default"`
+	Modules []string `env:"MODULES" doc:"modules to turn on and off, in order: -panic,random-error or none,http-server,health" accepts:"names of modules, -name, none, all or default" takes:"MODULE,…"`
 	Level   string   `env:"LEVEL" envDefault:"info" doc:"log level" accepts:"debug, info, warn, error, fatal or panic"`
-	Prefix  string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under"`
+	Prefix  string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under" takes:"PATH"`
 	Seed    *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
 
 	Grace   time.Duration `env:"SHUTDOWN_GRACE" envDefault:"3s" doc:"time between failing readiness and closing the ports" accepts:"a duration such as 0s, 500ms or 3s"`
 	Timeout time.Duration `env:"SERVER_SHUTDOWN_TIMEOUT" envDefault:"5s" doc:"time for requests in flight to end, after the grace" accepts:"a duration above zero such as 5s or 1m"`
 
-	ConfigPath string `env:"CONFIG_PATH" doc:"directory of the config file, served and watched by /configs"`
-	Config     string `env:"CONFIG" envDefault:"config.yaml" doc:"name of the config file, YAML or JSON"`
+	ConfigPath string `env:"CONFIG_PATH" doc:"directory of the config file, served and watched by /configs" takes:"DIR"`
+	Config     string `env:"CONFIG" envDefault:"config.yaml" doc:"name of the config file, YAML or JSON" takes:"NAME"`
+}
+
+// coreFields returns the settings of the App itself.
+func coreFields() []field {
+	own, _ := fieldsOf(new(core), EnvPrefix, "")
+	return own
 }
 
 func (c *core) Validate() error {
@@ -63,6 +70,39 @@ func merge(file, environment, flags map[string]string) values {
 		}
 	}
 	return out
+}
+
+// trim removes the white space around values and around the elements of lists.
+// A secret is kept to the byte, with a warning. In text of several lines, such
+// as YAML, the indentation of the first line counts.
+func (vals values) trim(declared []Setting) (warnings []string) {
+	for _, s := range declared {
+		g, ok := vals[s.Key]
+		switch trimmed := strings.TrimSpace(g.value); {
+		case !ok:
+		case s.Secret: // also one of nothing but white space: without a token, an API would be open
+			if strings.TrimRightFunc(g.value, unicode.IsSpace) != g.value {
+				warnings = append(warnings, s.Key+" ends in white space, which is part of the secret: remove it, or the line break at the end of its file")
+			}
+		case trimmed == "":
+			delete(vals, s.Key)
+		case s.List():
+			vals[s.Key] = given{trimList(trimmed), g.source}
+		case strings.Contains(trimmed, "\n"):
+			vals[s.Key] = given{strings.TrimRightFunc(g.value, unicode.IsSpace), g.source}
+		default:
+			vals[s.Key] = given{trimmed, g.source}
+		}
+	}
+	return warnings
+}
+
+func trimList(value string) string {
+	parts := strings.Split(value, ",")
+	for i, p := range parts {
+		parts[i] = strings.TrimSpace(p)
+	}
+	return strings.Join(parts, ",")
 }
 
 var (

@@ -22,8 +22,8 @@ const (
 func (s State) String() string { return [...]string{"off", "standby", "on"}[s] }
 
 // decide returns whether a module is on, and what decided it. Weakest first:
-// its default, variables of other programs, being given in code, upstream's
-// variable, PODINFO_MODULES, PODINFO_<NAME>_ENABLED.
+// its default, variables of other programs, being given in code, settings with
+// the tag enables, upstream's variable, PODINFO_MODULES, PODINFO_<NAME>_ENABLED.
 func decide(e *entry, vals values, environ []string) (State, string, error) {
 	i := e.info
 	state, why := On, "default"
@@ -35,6 +35,12 @@ func decide(e *entry, vals values, environ []string) (State, string, error) {
 	}
 	if e.explicit {
 		state, why = On, "code"
+	}
+	for _, f := range e.fields {
+		if g, ok := vals[f.Key]; ok && f.Enables && !isZero(g.value) {
+			state, why = On, f.Key
+			break
+		}
 	}
 	if g, ok := vals[EnvPrefix+i.EnableVar]; ok && i.EnableVar != "" {
 		on, err := enables(g.value, e.fields, EnvPrefix+i.EnableVar)
@@ -59,7 +65,7 @@ func decide(e *entry, vals values, environ []string) (State, string, error) {
 		why = i.key("_ENABLED")
 		on, err := strconv.ParseBool(g.value)
 		switch {
-		case g.value == "standby":
+		case strings.EqualFold(g.value, "standby"):
 			state = Standby
 		case err != nil:
 			return Off, "", &SettingError{Key: why, Value: g.value, Source: g.source, Want: "true, false or standby"}
@@ -86,11 +92,13 @@ func enables(value string, fields []field, key string) (bool, error) {
 	return on, err
 }
 
-// terms yields the words of PODINFO_MODULES without spaces and leading "+".
+// terms yields the words of PODINFO_MODULES without spaces and leading "+",
+// spelled like the names of modules: Random_Error is random-error.
 func terms(vals values) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, t := range strings.Split(vals[EnvPrefix+"MODULES"].value, ",") {
 			t = strings.TrimPrefix(strings.TrimSpace(t), "+")
+			t = strings.ReplaceAll(strings.ToLower(t), "_", "-")
 			if t != "" && !yield(t) {
 				return
 			}

@@ -55,14 +55,14 @@ func newCheck(c *command, start func(arg string) (address string, try probe, err
 	c.flags.DurationVar(&ch.delay, "delay", time.Second, "time between two attempts")
 	c.flags.DurationVar(&ch.timeout, "timeout", 5*time.Second, "time limit of each attempt")
 	ch.out = addOutput(c.flags, "o")
-	c.details = strings.TrimSpace(c.details + "\n\nThe check prints one line to standard error, \"check succeed\" or \"check failed\",\nand exits with code 0 or 1.")
+	c.details = strings.TrimSpace(c.details + "\n\nThe check prints one line to standard error, \"check succeed\" or \"check failed\",\nand exits with code 0 or 1, or 2 for a mistake in the command line.")
 	c.do = func(ctx context.Context, args []string) error {
 		if ch.retry < 0 || ch.delay < 0 || ch.timeout <= 0 {
-			return c.errorf("--retry and --delay must not be negative, --timeout must be above 0")
+			return c.usagef("--retry and --delay must not be negative, --timeout must be above 0")
 		}
 		address, try, err := start(args[0])
 		if err != nil {
-			return c.errorf("%w", err)
+			return c.usagef("%w", err)
 		}
 		ch.setActivity("starting")
 		stop := progress(os.Stderr, func(int) string {

@@ -58,7 +58,7 @@ func TestCheckHTTP(t *testing.T) {
 		{"/ok", []string{"--expect-body", "Podinfo"}, 1, `the response does not contain \"Podinfo\"`},
 		{"/ok", []string{"--expect-body", "/^hello .*o$/"}, 0, "succeed"},
 		{"/ok", []string{"--expect-body", "/^podinfo/"}, 1, `the response does not match /^podinfo/`},
-		{"/ok", []string{"--expect-body", "/(/"}, 1, "missing closing )"},
+		{"/ok", []string{"--expect-body", "/(/"}, 2, "missing closing )"},
 		{"/echo", []string{"--method=POST", `--body={"test"=1}`, "--expect-body", `POST HTTP/1.1 {"test"=1} host=127`}, 0, "succeed"},
 		{"/echo", []string{"--header", "A: 1", "--header=a:2", "--expect-body", `a=["1" "2"]`}, 0, "succeed"},
 		{"/echo", []string{"--header", "Host: example.org", "--expect-body", "host=example.org"}, 0, "succeed"},
@@ -123,7 +123,7 @@ func TestCheckHTTPS(t *testing.T) {
 		{[]string{"--cacert", ca.file, "--server-name", "localhost"}, 0, "status=200"},
 		{[]string{"--cacert", ca.file, "--server-name", "example.org"}, 1, "not example.org"},
 		{[]string{"--cacert", ca.file, "--cert", cert, "--key", key}, 0, "status=200"},
-		{[]string{"--cacert", key}, 1, "contains no PEM certificate"},
+		{[]string{"--cacert", key}, 2, "contains no PEM certificate"},
 	} {
 		r := run(t, slices.Concat([]string{"check", "http", s.URL + "/ok"}, c.args)...)
 		r.expect(t, c.code, c.want)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -17,11 +16,11 @@ const wsGreeting = "podinfo-check"
 func checkWS() *command {
 	c := newCommand("ws", "URL", "Check a WebSocket: send a message and wait for one.")
 	c.examples = []string{"podcli check ws ws://localhost:9898/ws/echo --retry 1 --delay 2s --timeout 5s"}
+	c.details = "URL without a scheme means ws://URL."
+	var origin string
+	c.flags.StringVar(&origin, "origin", "", "Origin header to send (default: the URL's host)")
 	header, tlsFlags := addHeader(c.flags), addTLS(c.flags)
 	return newCheck(c, func(arg string) (string, probe, error) {
-		if !strings.Contains(arg, "://") {
-			return "", nil, fmt.Errorf("address %q: want ws:// or wss://", arg)
-		}
 		u, err := parseURL(arg, "ws", "wss")
 		if err != nil {
 			return "", nil, err
@@ -30,6 +29,7 @@ func checkWS() *command {
 		if err != nil {
 			return "", nil, err
 		}
+		header.Set("Origin", originOf(u, origin))
 		return u.Redacted(), func(ctx context.Context) (facts, error) {
 			conn, err := dialWS(ctx, u, header, conf)
 			if err != nil {

@@ -62,6 +62,11 @@ func (c *command) errorf(format string, args ...any) error {
 	return fmt.Errorf(c.path+": "+format, args...)
 }
 
+// usagef is errorf for a mistake in the command line.
+func (c *command) usagef(format string, args ...any) error {
+	return usage(c.errorf(format, args...))
+}
+
 // run runs the command that args name.
 func (c *command) run(ctx context.Context, args []string) error {
 	if c.makeSubs != nil {
@@ -71,7 +76,7 @@ func (c *command) run(ctx context.Context, args []string) error {
 		}
 		s := c.find(args[at])
 		if s == nil {
-			return c.errorf("unknown command %q: want one of %s", args[at], strings.Join(c.subNames(), ", "))
+			return c.usagef("unknown command %q: want one of %s", args[at], strings.Join(c.subNames(), ", "))
 		}
 		return s.run(ctx, append(append([]string{}, args[:at]...), args[at+1:]...))
 	}
@@ -80,7 +85,7 @@ func (c *command) run(ctx context.Context, args []string) error {
 		case errors.Is(err, pflag.ErrHelp):
 			return c.help(os.Stdout)
 		case err != nil:
-			return c.errorf("%w", err)
+			return c.usagef("%w", err)
 		}
 		args = c.flags.Args()
 	}
@@ -93,7 +98,11 @@ func (c *command) run(ctx context.Context, args []string) error {
 // runGroup runs a group without a subcommand: it prints the group's help.
 func (c *command) runGroup(args []string) error {
 	if err := c.flags.Parse(args); err != nil && !errors.Is(err, pflag.ErrHelp) {
-		return c.errorf("%w", err)
+		return c.usagef("%w", err)
+	}
+	if v, err := c.flags.GetBool("version"); err == nil && v {
+		fmt.Println(release)
+		return nil
 	}
 	return c.help(os.Stdout)
 }
@@ -104,9 +113,9 @@ func (c *command) checkArgs(args []string) error {
 	case strings.HasSuffix(c.args, "..."):
 		return nil
 	case c.args == "" && len(args) > 0:
-		return c.errorf("takes no arguments, got %q", args[0])
+		return c.usagef("takes no arguments, got %q", args[0])
 	case c.args != "" && len(args) != 1:
-		return c.errorf("takes one %s, got %d arguments; example: %s", c.args, len(args), c.examples[0])
+		return c.usagef("takes one %s, got %d arguments; example: %s", c.args, len(args), c.examples[0])
 	}
 	return nil
 }

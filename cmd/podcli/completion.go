@@ -36,7 +36,7 @@ func completionCommand() *command {
 	c.do = func(_ context.Context, args []string) error {
 		script, ok := completionScripts[args[0]]
 		if !ok {
-			return c.errorf("unknown shell %q: want bash, zsh or fish", args[0])
+			return c.usagef("unknown shell %q: want bash, zsh or fish", args[0])
 		}
 		fmt.Print(script)
 		return nil

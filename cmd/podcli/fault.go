@@ -49,7 +49,7 @@ func addFaultAPI(f *pflag.FlagSet) *faultAPI {
 // command sets the action of c to run, after evaluating the flags of the API.
 func (a *faultAPI) command(c *command, run func(ctx context.Context, args []string) error) *command {
 	c.do = func(ctx context.Context, args []string) error {
-		err := a.open()
+		err := usage(a.open())
 		if err == nil {
 			err = run(ctx, args)
 		}

@@ -92,7 +92,7 @@ func faultRemove() *command {
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, names []string) error {
 		if *all == (len(names) > 0) {
-			return errors.New("give the names of rules, or --all; example: " + c.examples[0])
+			return usage(errors.New("give the names of rules, or --all; example: " + c.examples[0]))
 		}
 		before, err := api.call(ctx, "GET", "", "", nil)
 		if err != nil {

@@ -135,7 +135,7 @@ there is a mistake.`
 	out := addOutput(c.flags, "o")
 	c.do = func(_ context.Context, files []string) error {
 		if len(files) == 0 {
-			return c.errorf("give at least one FILE; example: %s", c.examples[0])
+			return c.usagef("give at least one FILE; example: %s", c.examples[0])
 		}
 		var failed error
 		for _, name := range files {

@@ -72,24 +72,24 @@ scenario or a single rule; - means standard input.`
 // prepare evaluates the flags and reads the file.
 func (s *simulator) prepare(file string, seeded bool) (*simulation, error) {
 	if s.n < 1 || s.n > maxSimulated || s.keys < 1 || s.keys > maxKeys {
-		return nil, fmt.Errorf("--requests must be 1 to %d, --keys 1 to %d", maxSimulated, maxKeys)
+		return nil, usage(fmt.Errorf("--requests must be 1 to %d, --keys 1 to %d", maxSimulated, maxKeys))
 	}
 	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || s.maxDelay <= 0 {
-		return nil, errors.New("--rate must be above 0 and at most 1000000, --max-delay above 0, --took not negative")
+		return nil, usage(errors.New("--rate must be above 0 and at most 1000000, --max-delay above 0, --took not negative"))
 	}
 	if float64(s.n)/s.rate > maxSpan.Seconds() {
-		return nil, fmt.Errorf("--requests at this --rate take longer than %s", maxSpan)
+		return nil, usage(fmt.Errorf("--requests at this --rate take longer than %s", maxSpan))
 	}
 	start, err := time.Parse(time.TimeOnly, s.start)
 	if err != nil {
 		start, err = time.Parse("15:04", s.start)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--start %q: want a time of day such as 22:30", s.start)
+		return nil, usage(fmt.Errorf("--start %q: want a time of day such as 22:30", s.start))
 	}
 	request, err := s.request.request()
 	if err != nil {
-		return nil, err
+		return nil, usage(err)
 	}
 	f, err := readFaults(file, "rule")
 	if err != nil {

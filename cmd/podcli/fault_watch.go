@@ -33,7 +33,7 @@ code is 0 when it is interrupted.`
 
 func (w *watcher) watch(ctx context.Context) error {
 	if w.interval <= 0 || w.duration < 0 || w.count < 0 {
-		return errors.New("--interval must be above 0, --duration and --count must not be negative")
+		return usage(errors.New("--interval must be above 0, --duration and --count must not be negative"))
 	}
 	if w.duration > 0 {
 		var cancel context.CancelFunc

@@ -16,7 +16,7 @@ func helpCommand(all *command) *command {
 		for _, w := range words {
 			next := topic.find(w)
 			if next == nil {
-				return c.errorf("unknown command %q in %s", w, topic.path)
+				return c.usagef("unknown command %q in %s", w, topic.path)
 			}
 			topic = next
 		}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/grpcclient"
@@ -24,7 +25,10 @@ type loader struct {
 	conn    *grpcFlags
 	grpc    string
 	out     *output
-	target  string // as shown in the report
+	target  string       // as shown in the report
+	bytes   atomic.Int64 // received in bodies and messages
+
+	interrupted bool
 }
 
 // sender sends a request of one worker.
@@ -34,7 +38,7 @@ func loadCommand() *command {
 	c := newCommand("load", "ADDR", "Send requests at a steady rate and print their latency.")
 	c.details = `Requests are sent on schedule, whether or not the server keeps up. Latency counts
 from the scheduled time, so that a stall of the server is fully visible: if all
-connections are busy, the wait for one counts too. ADDR is an HTTP(S) URL, or
+connections are busy, the wait for one counts too. Ctrl-C ends the load early. ADDR is an HTTP(S) URL, or
 HOST:PORT with --grpc.`
 	c.examples = []string{
 		"podcli load localhost:9898/api/info --rate 200 --duration 30s",
@@ -51,7 +55,7 @@ HOST:PORT with --grpc.`
 	l.out = addOutput(c.flags, "o")
 	c.do = func(ctx context.Context, args []string) error {
 		if err := l.prepare(args[0]); err != nil {
-			return c.errorf("%w", err)
+			return c.usagef("%w", err)
 		}
 		return l.run(ctx)
 	}
@@ -119,7 +123,9 @@ func (l *loader) sendHTTP(ctx context.Context, client *http.Client, u *url.URL) 
 		return "", err
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+	n, err := io.Copy(io.Discard, res.Body)
+	l.bytes.Add(n)
+	if err != nil {
 		return "", err
 	}
 	return fmt.Sprint(res.StatusCode), nil
@@ -144,7 +150,8 @@ func (l *loader) grpcSender(address string) (sender, error) {
 	}
 	l.target = method + " " + address
 	return func(ctx context.Context) (string, error) {
-		_, err := client.Call(ctx, method, l.request.header, message)
+		response, err := client.Call(ctx, method, l.request.header, message)
+		l.bytes.Add(int64(len(response)))
 		if status, ok := errors.AsType[*grpcclient.Status](err); ok {
 			return grpcclient.CodeName(status.Code), nil
 		}
@@ -156,11 +163,9 @@ func (l *loader) run(ctx context.Context) error {
 	stop := progress(os.Stderr, l.bar)
 	l.load.Run(ctx)
 	stop()
-	if err := l.report(); err != nil {
+	l.interrupted = ctx.Err() != nil
+	if err := l.report(); err != nil || l.interrupted { // Ctrl-C ends the measurement early, which is no failure
 		return err
-	}
-	if ctx.Err() != nil {
-		return errors.New("podcli load: interrupted")
 	}
 	if l.load.Totals().Answered == 0 {
 		return errors.New("podcli load: no request got a response")

@@ -34,6 +34,7 @@ func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]
 	return map[string]any{
 		"target": l.target, "rate": l.load.Rate, "connections": l.load.Workers, "duration": t.Elapsed.Seconds(),
 		"planned": t.Planned, "sent": t.Sent, "answered": t.Answered, "not_sent": t.NotSent,
+		"achieved_rate": achieved(t), "bytes": l.bytes.Load(), "interrupted": l.interrupted,
 		"status": t.Status, "errors": t.Errors,
 		"latency": map[string]any{
 			"count": latency.Count, "min": latency.Min.Seconds(), "mean": latency.Mean.Seconds(), "max": latency.Max.Seconds(),
@@ -42,12 +43,27 @@ func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]
 	}
 }
 
+// achieved returns the rate of the responses, which is below the planned one
+// when the server does not keep up.
+func achieved(t openloop.Totals) float64 { return perSecond(float64(t.Answered), t.Elapsed) }
+
+func perSecond(n float64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return n / d.Seconds()
+}
+
 // print prints the report as text.
 func (l *loader) print(out io.Writer, t openloop.Totals, latency openloop.Latency) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Target\t%s\n", oneLine(l.target))
 	fmt.Fprintf(w, "Plan\t%d requests at %g per second over %d connections\n", t.Planned, l.load.Rate, l.load.Workers)
 	fmt.Fprintf(w, "Sent\t%d in %s: %d responses, %d failed\n", t.Sent, short(t.Elapsed), t.Answered, t.Sent-t.Answered)
+	fmt.Fprintf(w, "Achieved\t%.5g responses per second, %d bytes, %.5g bytes per second\n", achieved(t), l.bytes.Load(), perSecond(float64(l.bytes.Load()), t.Elapsed))
+	if l.interrupted {
+		fmt.Fprintf(w, "Interrupted\tafter %s of %s\n", short(t.Elapsed), short(l.load.Duration))
+	}
 	if t.NotSent > 0 {
 		fmt.Fprintf(w, "Not sent\t%d, because all connections were busy\n", t.NotSent)
 	}

@@ -31,7 +31,24 @@ func main() {
 	if !errors.Is(err, errFailed) {
 		fmt.Fprintln(os.Stderr, oneLine(err.Error()))
 	}
+	if _, usage := errors.AsType[usageError](err); usage {
+		os.Exit(2)
+	}
 	os.Exit(1)
+}
+
+// usageError is a mistake in the command line. The program then exits with code
+// 2, so that a probe that was never sent differs from one that failed.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usage marks err as a mistake in the command line.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
 }
 
 // root returns the tree of all commands.
@@ -46,6 +63,7 @@ func root() *command {
 			completionCommand(), completeCommand(all), helpCommand(all),
 		}
 	})
+	all.flags.BoolP("version", "v", false, "print the version")
 	return all
 }
 

@@ -37,10 +37,10 @@ type console interface {
 
 func wsCommand() *command {
 	c := newCommand("ws", "URL", "Open a WebSocket session.")
-	c.details = `Each line of the input is sent as a message. Received messages are printed after
-"< ", binary ones in hexadecimal. On a terminal, Ctrl-D ends the session, and the
-arrow keys edit the line and recall earlier lines. URL without a scheme means
-ws://URL. The exit code is 0 if the session was ended by the user, or by the
+	c.details = `Each line of the input is sent as a message. Received messages are printed one
+per line, binary ones in hexadecimal. On a terminal, they follow "< ", Ctrl-D ends
+the session, and the arrow keys edit the line and recall earlier lines. In a pipe,
+the output is the messages and nothing else. URL without a scheme means ws://URL. The exit code is 0 if the session was ended by the user, or by the
 server with code 1000.`
 	c.examples = []string{"podcli ws localhost:9898/ws/echo", "echo hello | podcli ws wss://localhost:9899/ws/echo --cacert ca.crt"}
 	w := new(wsClient)
@@ -55,7 +55,7 @@ server with code 1000.`
 			err = errors.New("--timeout must be above 0, --wait must not be negative")
 		}
 		if err != nil {
-			return c.errorf("%w", err)
+			return c.usagef("%w", err)
 		}
 		return w.run(ctx, u)
 	}
@@ -65,7 +65,7 @@ server with code 1000.`
 func (w *wsClient) run(ctx context.Context, u *url.URL) error {
 	conn, err := w.dial(ctx, u)
 	if err != nil {
-		return w.finish(err)
+		return w.finish(err, false)
 	}
 	defer conn.Close()
 	if isTerminal(os.Stdin) && isTerminal(os.Stdout) && !w.out.json {
@@ -76,24 +76,29 @@ func (w *wsClient) run(ctx context.Context, u *url.URL) error {
 		fmt.Fprintf(os.Stderr, "connected to %s; press Ctrl-D to quit\r\n", oneLine(u.Redacted()))
 		err = converse(ctx, conn, t, 0)
 		t.restore()
-		return w.finish(err)
+		return w.finish(err, true)
 	}
-	return w.finish(converse(ctx, conn, newPipe(w.out.json), w.wait))
+	return w.finish(converse(ctx, conn, newPipe(w.out.json), w.wait), false)
 }
 
 func (w *wsClient) dial(ctx context.Context, u *url.URL) (*wsConn, error) {
 	conf, err := w.tls.config()
 	if err != nil {
-		return nil, err
+		return nil, usage(err)
 	}
-	origin := w.origin
-	if origin == "" { // the origin of a page on the same host (RFC 6454)
-		origin = strings.Replace(u.Scheme, "ws", "http", 1) + "://" + u.Host
-	}
-	w.header.Set("Origin", origin)
+	w.header.Set("Origin", originOf(u, w.origin))
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	return dialWS(ctx, u, w.header, conf)
+}
+
+// originOf returns the given origin, or else that of a page on the same host
+// (RFC 6454).
+func originOf(u *url.URL, given string) string {
+	if given != "" {
+		return given
+	}
+	return strings.Replace(u.Scheme, "ws", "http", 1) + "://" + u.Host
 }
 
 // converse sends and shows messages until the server closes the connection or the
@@ -154,7 +159,7 @@ func sendAll(conn *wsConn, c console) error {
 }
 
 // finish prints why the session has ended.
-func (w *wsClient) finish(err error) error {
+func (w *wsClient) finish(err error, terminal bool) error {
 	closed := wsutil.ClosedError{Code: ws.StatusNormalClosure}
 	if err != nil && !errors.As(err, &closed) {
 		if w.out.json {
@@ -165,7 +170,7 @@ func (w *wsClient) finish(err error) error {
 	}
 	if w.out.json {
 		printJSON(map[string]any{"type": "close", "code": closed.Code, "reason": closed.Reason})
-	} else {
+	} else if terminal || closed.Code != ws.StatusNormalClosure { // in a pipe, nothing but the messages
 		fmt.Fprintln(os.Stderr, oneLine("closed: "+closeName(closed.Code)+" "+closed.Reason))
 	}
 	if closed.Code != ws.StatusNormalClosure {

@@ -32,5 +32,5 @@ func (p *pipe) show(op ws.OpCode, data []byte) {
 		printJSON(frameObject(op, data))
 		return
 	}
-	fmt.Printf("< %s\n", body(op, data))
+	fmt.Println(body(op, data))
 }

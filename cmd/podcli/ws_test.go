@@ -147,6 +147,14 @@ func TestCheckWS(t *testing.T) {
 	run(t, "check", "ws", s.url("/ping")).expect(t, 0, "size=10")
 	run(t, "check", "ws", "ws://"+refused(t), "--retry=1", "--delay=1ms").expect(t, 1, "attempts=2")
 	run(t, "check", "ws", "ws://"+silent(t), "--timeout=50ms").expect(t, 1, "no response within 50ms")
+	run(t, "check", "ws", strings.TrimPrefix(s.url("/echo"), "ws://")).expect(t, 0, "check succeed: ws ws://127")
+	if got := s.header.Load().Get("Origin"); got != s.URL {
+		t.Errorf("origin %q, want %q", got, s.URL)
+	}
+	run(t, "check", "ws", s.url("/echo"), "--origin=https://example.org").expect(t, 0, "size=13")
+	if got := s.header.Load().Get("Origin"); got != "https://example.org" {
+		t.Errorf("origin %q", got)
+	}
 	o := run(t, "check", "ws", s.url("/echo"), "-o", "json").object(t)
 	if o["ok"] != true || o["size"] != 13.0 || o["round_trip"].(float64) <= 0 {
 		t.Errorf("%v", o)
@@ -171,20 +179,20 @@ func TestPipe(t *testing.T) {
 		args           []string
 		want           ran
 	}{
-		{"lines", "/echo", "a\nb c\r\n\nleave\n", []string{stay}, ran{1, "< a\n< b c\n< \n", "closed: 1001 (going away) bye\n"}},
-		{"no line break at the end", "/echo", "a\nleave", []string{stay}, ran{1, "< a\n", "closed: 1001 (going away) bye\n"}},
-		{"long", "/echo", long + "\nleave\n", []string{stay}, ran{1, "< " + long + "\n", "closed: 1001 (going away) bye\n"}},
+		{"lines", "/echo", "a\nb c\r\n\nleave\n", []string{stay}, ran{1, "a\nb c\n\n", "closed: 1001 (going away) bye\n"}},
+		{"no line break at the end", "/echo", "a\nleave", []string{stay}, ran{1, "a\n", "closed: 1001 (going away) bye\n"}},
+		{"long", "/echo", long + "\nleave\n", []string{stay}, ran{1, long + "\n", "closed: 1001 (going away) bye\n"}},
 		{"json", "/echo", "a\"\nleave\n", []string{stay, "--output=json"}, ran{1, `{"data":"a\"","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
-		{"empty input", "/echo", "", []string{leave}, ran{0, "", "closed: 1000 (normal closure)\n"}},
-		{"early frames", "/first", "leave\n", []string{stay}, ran{1, "< one\n< 00 ff\n< three\n", "closed: 1001 (going away) bye\n"}},
+		{"empty input", "/echo", "", []string{leave}, ran{0, "", ""}},
+		{"early frames", "/first", "leave\n", []string{stay}, ran{1, "one\n00 ff\nthree\n", "closed: 1001 (going away) bye\n"}},
 		{"early frames in json", "/first", "leave\n", []string{stay, "--output", "json"}, ran{1, `{"data":"one","type":"text"}` + "\n" +
 			`{"data":"00ff","type":"binary"}` + "\n" + `{"data":"three","type":"text"}` + "\n" + `{"code":1001,"reason":"bye","type":"close"}` + "\n", ""}},
 		{"close code", "/close", "", []string{stay}, ran{1, "", "closed: 4001 go away\n"}},
-		{"normal close", "/normal", "", []string{stay}, ran{0, "", "closed: 1000 (normal closure)\n"}},
+		{"normal close", "/normal", "", []string{stay}, ran{0, "", ""}},
 		{"denied", "/deny", "", nil, ran{1, "", "podcli ws: unexpected HTTP response status: 403\n"}},
 		{"denied in json", "/deny", "", []string{"--output=json"}, ran{1, `{"error":"unexpected HTTP response status: 403","type":"error"}` + "\n", ""}},
 		{"dropped", "/drop", "", []string{stay}, ran{1, "", "podcli ws: EOF\n"}},
-		{"pings", "/ping", "leave\n", []string{stay}, ran{1, "< left right\n", "closed: 1001 (going away) bye\n"}},
+		{"pings", "/ping", "leave\n", []string{stay}, ran{1, "left right\n", "closed: 1001 (going away) bye\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := runWith(t, c.in, append([]string{"ws", strings.TrimPrefix(s.url(c.path), "ws://")}, c.args...)...)

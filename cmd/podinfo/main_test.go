@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,11 @@ func runWith(environ []string, args ...string) (stdout, stderr string, code int)
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
+// columns replaces the space between columns with a tab.
+func columns(table string) string {
+	return regexp.MustCompile(`  +`).ReplaceAllString(table, "\t")
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		words        string
@@ -65,7 +71,37 @@ func TestCommandLine(t *testing.T) {
 		{"settings --port=1", 0, "PODINFO_PORT\t1\tflag\t", ""},
 		{"settings PODINFO_JWT_SECRET=hunter2", 0, "PODINFO_JWT_SECRET\tREDACTED\tenvironment\t", ""},
 		{"settings PODINFO_CACHE_SERVER=redis://u:hunter2@h", 0, "PODINFO_CACHE_SERVER\tredis://u:REDACTED@h\tenvironment\t", ""},
-		{"servr", 2, "", `unknown command "servr" (did you mean "serve"?): use serve, modules, settings, version or help`},
+		{"modules -o json", 0, `"turned_on_by": "PODINFO_RANDOM_DELAY"`, ""},
+		{"--output=json modules PODINFO_FAULTS_FILE=x", 0, `"decided_by": "PODINFO_FAULTS_FILE"`, ""},
+		{"settings -o json PODINFO_JWT_SECRET=hunter2", 0, `"value": "REDACTED"`, ""},
+		{"version -o json", 0, `"version": "6.15.0"`, ""},
+		{"routes", 0, "GET\t/version\tversion\trecovery metrics ", ""},
+		{"routes --prefix=/foo PODINFO_MODULES=-metrics", 0, "GET\t/foo/version\tversion\trecovery access-log ", ""},
+		{"routes -o json", 0, `"path": "/version"`, ""},
+		{"check", 0, "OK: the settings are valid, 26 modules are on\n", ""},
+		{"check --port=x", 2, "", `PODINFO_PORT="x" (flag --port)`},
+		{"check -o json", 2, "", "--output=json has no effect on check"},
+		{"modules -o yaml", 2, "", `--output="yaml": want text or json`},
+		{"modules --help", 0, "Usage: podinfo modules [flags]\n\nPrint the modules", ""},
+		{"-h settings", 0, "Usage: podinfo settings", ""},
+		{"help check", 0, "Usage: podinfo check", ""},
+		{"help chek", 2, "", `unknown command "chek" (did you mean "check"?)`},
+		{"--help", 0, "--<module>-enabled true|false|standby\t", ""},
+		{"--help", 0, "--cache-server URL\t", ""},
+		{"--help", 0, "--random-delay-unit s|ms\t", ""},
+		{"--help", 0, "--faults-file FILE\t", ""},
+		{"--help", 0, "--grpc-port PORT\t", ""},
+		{"--help", 0, "--jwt-secret SECRET\t", ""},
+		{"completion bash", 0, "complete -o default -F _podinfo podinfo\n", ""},
+		{"completion zsh", 0, "#compdef podinfo\n", ""},
+		{"completion fish", 0, "complete -c podinfo -f", ""},
+		{"completion tcsh", 2, "", `unknown shell "tcsh": want bash, zsh or fish`},
+		{"completion", 2, "", "completion takes a shell: bash, zsh or fish"},
+		{"__complete", 0, "serve\nmodules\n", ""},
+		{"__complete modules", 0, "\n--random-delay-max\n", ""},
+		{"__complete --level", 0, "debug\ninfo\n", ""},
+		{"__complete modules --output", 0, "text\njson\n", ""},
+		{"servr", 2, "", `unknown command "servr" (did you mean "serve"?): use serve, modules, settings, routes, check, completion, version or help`},
 		{"modules x", 2, "", `unexpected argument "x": modules takes none`},
 		{"--pot=1", 2, "", `unknown flag: --pot (did you mean "--port"?)`},
 		{"--port", 2, "", "flag needs an argument: --port"},
@@ -79,7 +115,7 @@ func TestCommandLine(t *testing.T) {
 		{"PODINFO_JWT_ENABLED=true PODINFO_JWT_PATHS=/cache/*", 2, "", "PODINFO_JWT_SECRET"},
 	} {
 		stdout, stderr, code := run(t, strings.Fields(c.words)...)
-		if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.errs) {
+		if code != c.code || !strings.Contains(columns(stdout), c.stdout) || !strings.Contains(stderr, c.errs) {
 			t.Errorf("podinfo %s: exit %d\n%s%s\nwant %+v", c.words, code, stdout, stderr, c)
 		}
 		if c.code != 0 && strings.Count(stderr, "\n") != 1 {
@@ -87,6 +123,27 @@ func TestCommandLine(t *testing.T) {
 		}
 		if strings.Contains(stdout+stderr, "hunter2") {
 			t.Errorf("podinfo %s shows a secret", c.words)
+		}
+	}
+}
+
+// TestHelp: the flag that every module has is explained once, and no line of a
+// table is longer or shorter than its columns say.
+func TestHelp(t *testing.T) {
+	stdout, _, _ := run(t, "help")
+	if n := strings.Count(stdout, "-enabled"); n != 1 {
+		t.Errorf("-enabled appears %d times", n)
+	}
+	for _, command := range []string{"modules", "settings", "routes"} {
+		stdout, _, _ := run(t, command, "PODINFO_FAULTS=rules:\n- {name: a, delay: 1ms}\n")
+		lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+		for _, word := range []string{"DECIDED BY", "SOURCE", "MODULE", "CHAIN"} {
+			at := strings.Index(lines[0], word)
+			for _, line := range lines {
+				if r := []rune(line); at > 0 && (len(r) <= at || r[at-1] != ' ' || r[at] == ' ') {
+					t.Errorf("podinfo %s: %s is not aligned in %q", command, word, line)
+				}
+			}
 		}
 	}
 }
@@ -128,6 +185,10 @@ func TestConfigFile(t *testing.T) {
 		{"config.yaml", "ui-mesage: x\n", nil, "", `config file: unknown key "ui-mesage" (did you mean "ui-message"?)`},
 		{"config.yaml", "a: [b", nil, "", "config.yaml"},
 		{"config.yaml", "ui: {message: x}\n", nil, "", `key "ui"`},
+		{"config.yaml", "ui-message: one\n---\nui-message: two\n", nil, "", "config.yaml: it has a second YAML document"},
+		{"config.yaml", "---\nui-message: one\n---\n", nil, "", "config.yaml: it has a second YAML document"},
+		{"config.yaml", "# nothing yet\n", nil, "greetings from podinfo v6.15.0", ""},
+		{"config.yaml", "ui-message: 1.10\nbackend-url: [ 'http://a ', http://b]\n", nil, "1.10", ""},
 		{"config.yaml", "port: x\n", []string{"PODINFO_PORT="}, "", `PODINFO_PORT="x" (config file): want a port number`},
 	} {
 		dir := t.TempDir()
@@ -147,8 +208,27 @@ func TestConfigFile(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &info); err != nil || info.Message != c.message {
 			t.Errorf("%+v: %v %q", c, err, body)
 		}
-		if _, body := p.call(t, "GET", "/configs", ""); strings.Contains(body, "ui-message") && c.name == "config.yaml" {
-			t.Errorf("/configs shows the config file: %s", body)
+		var files map[string]string
+		_, body = p.call(t, "GET", "/configs", "")
+		if err := json.Unmarshal([]byte(body), &files); err != nil || files[c.name] != c.text {
+			t.Errorf("%+v: /configs: %v %s", c, err, body)
+		}
+	}
+}
+
+// TestConfigsHidesSecrets: /configs lists the config file, as upstream does,
+// without what the settings declare secret.
+func TestConfigsHidesSecrets(t *testing.T) {
+	dir := t.TempDir()
+	text := "ui-message: hello\njwt-secret: hunter2-" + secret + "\ncache-server: tcp://u:hunter2@127.0.0.1:1\nui-admin: true\nui-admin-token: hunter2\n"
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, "--config-path="+dir)
+	_, body := p.call(t, "GET", "/configs", "")
+	for _, want := range []string{"ui-message: hello", "jwt-secret: REDACTED", "cache-server: tcp://u:REDACTED@127.0.0.1:1", "ui-admin-token: REDACTED"} {
+		if !strings.Contains(body, want) || strings.Contains(body, "hunter2") {
+			t.Errorf("want %q in %s", want, body)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 // Module is the cache module.
 type Module struct {
-	Server   string        `env:"SERVER" secret:"part" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…"`
+	Server   string        `env:"SERVER" secret:"part" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…" takes:"URL"`
 	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero"`
 	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"lifetime of a value; 0 means until it is deleted or evicted" accepts:"0, or a duration of 1ms or more"`
 	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of the values in memory, in bytes; an entry counts as its key, its value and 128 bytes" accepts:"a number of bytes above zero"`

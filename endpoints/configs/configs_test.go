@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/configs"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -72,7 +73,7 @@ func TestPlainDirectory(t *testing.T) {
 		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644),
 	)
 	s := serve(t, dir)
-	want := map[string]string{"a": "1", "b": "<2>", "limit": strings.Repeat("y", 1<<20), "link": "1"}
+	want := map[string]string{"a": "1", "b": "<2>", "config.yaml": "jwt-secret: REDACTED\n", "limit": strings.Repeat("y", 1<<20), "link": "1"}
 	if diff := cmp.Diff(want, get(t, s)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -96,13 +97,45 @@ func TestPlainDirectory(t *testing.T) {
 	waitFor(t, s, map[string]string{})
 }
 
-func TestOwnConfigFileIsOmitted(t *testing.T) {
-	dir := t.TempDir()
-	must(t, write(dir, "a", "1"), write(dir, "own.json", "{}"), write(dir, "config.yaml", "not it"))
-	for _, name := range []string{"own.json", filepath.Join(dir, "own.json")} {
-		s := registrytest.Serve(t, map[string]string{"PODINFO_CONFIG_PATH": dir, "PODINFO_CONFIG": name}, new(configs.Module))
-		if diff := cmp.Diff(map[string]string{"a": "1", "config.yaml": "not it"}, get(t, s)); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+// secrets has secret settings for a config file.
+type secrets struct {
+	Key     string   `env:"JWT_SECRET" secret:"true"`
+	Message string   `env:"UI_MESSAGE"`
+	Servers []string `env:"BACKEND_URL"`
+}
+
+func (*secrets) Info() registry.Info { return registry.Info{Name: "secrets", Unprefixed: true} }
+
+func TestOwnConfigFileIsRedacted(t *testing.T) {
+	for file, want := range map[string]string{
+		"": "",
+		"ui-message:   hello # a greeting\n\nbackend-url: [ http://a,http://b ]\n": "ui-message:   hello # a greeting\n\nbackend-url: [ http://a,http://b ]\n",
+		"{\"ui-message\": \"#1\"}": "{\"ui-message\": \"#1\"}",
+		"ui-message: hello # a greeting\njwt-secret: hunter2 # do not tell\n": "ui-message: hello # a greeting\njwt-secret: REDACTED # do not tell\n",
+		"{\"ui-message\": \"x\", \"jwt-secret\": \"hunter2\"}":                "{\"ui-message\": \"x\", \"jwt-secret\": \"REDACTED\"}\n",
+		"jwt-secret: |\n  hunter2\n  more\nui-message: x\n":                   "jwt-secret: |-\n  REDACTED\nui-message: x\n",
+		"jwt-secret: 1234\n":                              "jwt-secret: REDACTED\n",
+		"jwt-secret: [hunter2]\n":                         "jwt-secret: REDACTED\n",
+		"jwt-secret: {a: hunter2}\n":                      "jwt-secret: REDACTED\n",
+		"ui-message: {a: hunter2}\n":                      "ui-message: REDACTED\n",
+		"JWT_SECRET: hunter2\n":                           "JWT_SECRET: REDACTED\n",
+		"jwt-secert: hunter2\n":                           "jwt-secert: REDACTED\n",
+		"ui-message: &a hi\njwt-secret: *a\n":             "ui-message: hi\njwt-secret: REDACTED\n",
+		"backend-url: ['http://u:hunter2@a', http://b]\n": "backend-url: ['http://u:REDACTED@a', 'http://b']\n",
+		"ui-message: x\n# jwt-secret: hunter2\n":          "ui-message: x\n",
+		"# PODINFO_JWT_SECRET=hunter2\nui-message: x\n":   "ui-message: x\n",
+		"# jwt-secret: hunter2\n":                         "REDACTED",
+		"jwt-secret: hunter2\n---\na: b\n":                "REDACTED",
+		"jwt-secret: hunter2\n  broken: [\n":              "REDACTED",
+		"- hunter2\n":                                     "REDACTED",
+	} {
+		dir := t.TempDir()
+		must(t, write(dir, "a", "1"), write(dir, "own.yaml", file), write(dir, "config.yaml", "not it"))
+		for _, name := range []string{"own.yaml", filepath.Join(dir, "own.yaml")} {
+			s := registrytest.Serve(t, map[string]string{"PODINFO_CONFIG_PATH": dir, "PODINFO_CONFIG": name}, new(configs.Module), new(secrets))
+			if diff := cmp.Diff(map[string]string{"a": "1", "config.yaml": "not it", "own.yaml": want}, get(t, s)); diff != "" {
+				t.Errorf("%q: %s", file, diff)
+			}
 		}
 	}
 }
@@ -169,9 +202,9 @@ func (v *volume) update(files map[string]string) error {
 
 func TestKubeletVolume(t *testing.T) {
 	v := &volume{dir: t.TempDir()}
-	must(t, v.update(map[string]string{"a": "1", "b": "1", "config.yaml": "own"}))
+	must(t, v.update(map[string]string{"a": "1", "b": "1", "config.yaml": "level: info"}))
 	s := serve(t, v.dir)
-	if diff := cmp.Diff(map[string]string{"a": "1", "b": "1"}, get(t, s)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"a": "1", "b": "1", "config.yaml": "level: info"}, get(t, s)); diff != "" {
 		t.Fatal(diff)
 	}
 	must(t, v.update(map[string]string{"a": "2", "c": "2"}))

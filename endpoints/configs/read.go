@@ -49,8 +49,8 @@ func (m *Module) root() (string, error) {
 	return root, err
 }
 
-// readDir returns the content of root's files by name. It omits podinfo's own
-// config file and files that cannot be read.
+// readDir returns the content of root's files by name. It redacts podinfo's own
+// config file, and omits files that cannot be read.
 func (m *Module) readDir(root string) (map[string]string, error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -59,7 +59,7 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, e := range entries {
 		name := e.Name()
-		if strings.Contains(name, "..") || name == filepath.Base(m.Config) {
+		if strings.Contains(name, "..") {
 			continue
 		}
 		content, err := watch.ReadFile(filepath.Join(root, name), maxFile)
@@ -70,6 +70,8 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 		case errors.Is(err, watch.ErrDirectory):
 		case err != nil:
 			m.host.Log.WithError(err).WithField("file", name).Warn("file omitted from /configs")
+		case name == filepath.Base(m.Config):
+			files[name] = redact(string(content), m.host.Settings())
 		default:
 			files[name] = string(content)
 		}

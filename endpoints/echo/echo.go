@@ -22,7 +22,7 @@ import (
 // Module is the echo module.
 type Module struct {
 	setting.UIColor
-	Backends []string      `env:"BACKEND_URL" secret:"part" doc:"URLs of the backends that /echo calls in parallel instead of echoing" accepts:"a comma-separated list of http and https URLs"`
+	Backends []string      `env:"BACKEND_URL" secret:"part" doc:"URLs of the backends that /echo calls in parallel instead of echoing" accepts:"a comma-separated list of http and https URLs" takes:"URL,…"`
 	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time limit of each call of a backend, including its response body" accepts:"a duration above zero"`
 	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's response, in bytes" accepts:"a number of bytes, at least 1"`
 
@@ -42,9 +42,8 @@ func (*Module) Info() registry.Info {
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
-	for i, b := range m.Backends {
-		m.Backends[i] = strings.TrimSpace(b)
-		u, err := url.Parse(m.Backends[i])
+	for _, b := range m.Backends {
+		u, err := url.Parse(b)
 		misread := err == nil && u.User == nil && u.Port() != "" && strings.Contains(b, "@") // the password ended the host
 		if err != nil || misread || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 			errs = append(errs, registry.Invalid("Backends", "a comma-separated list of http and https URLs"))
@@ -55,7 +54,7 @@ func (m *Module) Validate() error {
 		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
 	}
 	if !setting.ValidColor(m.Color) {
-		errs = append(errs, registry.Invalid("Color", setting.ColorFormat))
+		errs = append(errs, registry.Unfit("Color", setting.ColorFormat))
 	}
 	if m.MaxBytes < 1 {
 		errs = append(errs, registry.Invalid("MaxBytes", "a number of bytes, at least 1"))

@@ -301,7 +301,7 @@ func TestSettings(t *testing.T) {
 	for _, bad := range []string{
 		"PODINFO_BACKEND_URL=backend:9898", "PODINFO_BACKEND_URL=ftp://backend", "PODINFO_BACKEND_URL=http://",
 		"PODINFO_BACKEND_URL=http://:80", "PODINFO_BACKEND_URL=http://a,/b", "PODINFO_BACKEND_URL=http://a b",
-		"PODINFO_HTTP_CLIENT_TIMEOUT=0s", "PODINFO_BACKEND_MAX_BYTES=0", "PODINFO_UI_COLOR=#12", "PODINFO_UI_COLOR=red;",
+		"PODINFO_HTTP_CLIENT_TIMEOUT=0s", "PODINFO_BACKEND_MAX_BYTES=0",
 	} {
 		key, value, _ := strings.Cut(bad, "=")
 		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{key: value}))

@@ -18,7 +18,7 @@ type Module struct {
 	// the module shows the one that New was given.
 	Environ []string `env:"-"`
 
-	Redact []string `env:"REDACT" envDefault:"default" doc:"patterns of the variables whose values are redacted; default stands for names with words such as PASSWORD, TOKEN, KEY or DSN" accepts:"a comma-separated list of default and glob patterns; case does not matter; *_TOKEN also matches TOKEN"`
+	Redact []string `env:"REDACT" envDefault:"default" doc:"patterns of the variables whose values are redacted; default stands for names with words such as PASSWORD, TOKEN, KEY or DSN" accepts:"a comma-separated list of default and glob patterns; case does not matter; *_TOKEN also matches TOKEN" takes:"PATTERN,…"`
 	Reveal bool     `env:"REVEAL" doc:"show all values without redaction"`
 
 	redacted []string

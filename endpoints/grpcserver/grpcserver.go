@@ -35,9 +35,9 @@ type Module struct {
 	setting.TLSFiles
 
 	Port        int    `env:"GRPC_PORT" envDefault:"0" doc:"gRPC port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"service name in gRPC health checks that stands for the whole server"`
+	ServiceName string `env:"GRPC_SERVICE_NAME" envDefault:"podinfo" doc:"service name in gRPC health checks that stands for the whole server" takes:"NAME"`
 	TLS         bool   `env:"GRPC_TLS" doc:"serve gRPC over TLS with the certificate in the cert-path directory"`
-	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)"`
+	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
 	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
 
 	host     *registry.Host

@@ -19,7 +19,7 @@ import (
 // Module is the info module.
 type Module struct {
 	setting.UIColor
-	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" secret:"part" doc:"URL of the image on the page; if unset, the page shows a built-in image"`
+	Logo    string `env:"UI_LOGO" envDefault:"https://raw.githubusercontent.com/stefanprodan/podinfo/gh-pages/cuddle_clap.gif" secret:"part" doc:"URL of the image on the page; if unset, the page shows a built-in image" takes:"URL"`
 	Message string `env:"UI_MESSAGE" doc:"greeting on the page; empty means \"greetings from podinfo v\" and the version"`
 
 	host       *registry.Host
@@ -50,7 +50,7 @@ func (*Module) Info() registry.Info {
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	if !setting.ValidColor(m.Color) {
-		return registry.Invalid("Color", setting.ColorFormat)
+		return registry.Unfit("Color", setting.ColorFormat)
 	}
 	return nil
 }

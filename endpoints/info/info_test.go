@@ -2,11 +2,11 @@ package info_test
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +14,6 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -61,11 +60,14 @@ func TestDefaultMessage(t *testing.T) {
 }
 
 func TestColor(t *testing.T) {
-	for value, valid := range map[string]bool{"#abc": true, "#A1B2C3": true, "rebeccapurple": true, "#12": false, "#12345g": false,
-		"red;}": false, "rgb(0,0,0)": false, "</style>": false, "#fff\n": false} {
-		_, err := registry.New([]registry.Module{new(info.Module)}, registry.Env(map[string]string{"PODINFO_UI_COLOR": value}))
-		if _, refused := errors.AsType[*registry.SettingError](err); refused == valid {
-			t.Errorf("%q: %v", value, err)
+	const standard = "#34577c"
+	for value, want := range map[string]string{"#abc": "#abc", "#A1B2C3": "#A1B2C3", "rebeccapurple": "rebeccapurple", " #fff\n": "#fff", "#12": standard, "#12345g": standard,
+		"34577c": standard, "red;}": standard, "rgb(0,0,0)": standard, "</style>": standard} {
+		m := new(info.Module)
+		app, log := registrytest.New(t, map[string]string{"PODINFO_UI_COLOR": value}, m)
+		warned := strings.Contains(log.String(), "PODINFO_UI_COLOR=") && len(app.Warnings()) == 1
+		if m.Color != want || warned != (want == standard) {
+			t.Errorf("%q: %q, want %q: %s", value, m.Color, want, log)
 		}
 	}
 }

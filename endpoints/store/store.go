@@ -17,7 +17,7 @@ import (
 
 // Module is the store module.
 type Module struct {
-	Path     string `env:"DATA_PATH" envDefault:"/data" doc:"directory where /store keeps its files"`
+	Path     string `env:"DATA_PATH" envDefault:"/data" doc:"directory where /store keeps its files" takes:"DIR"`
 	MaxBytes int64  `env:"STORE_MAX_BYTES" envDefault:"1073741824" doc:"total size limit of the files of /store, in bytes" accepts:"a number of bytes above zero"`
 
 	host  *registry.Host

@@ -26,7 +26,7 @@ const (
 
 // Module is the ui module.
 type Module struct {
-	Path       string        `env:"PATH" envDefault:"./ui" doc:"directory whose vue.html, if present, replaces the page" accepts:"a path"`
+	Path       string        `env:"PATH" envDefault:"./ui" doc:"directory whose vue.html, if present, replaces the page" accepts:"a path" takes:"DIR"`
 	Interval   time.Duration `env:"SAMPLE_INTERVAL" envDefault:"2s" doc:"time between the samples that the page plots; nothing is sampled while no page is open" accepts:"a duration from 500ms to 1m"`
 	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"maximum number of open pages that receive live metrics; further pages get 503" accepts:"a whole number above zero"`
 	Admin      bool          `env:"ADMIN" doc:"let anyone who can open the page switch modules, readiness and faults; switching guards also requires --ui-admin-token"`

@@ -40,23 +40,30 @@ type Program struct {
 	Stderr  io.Writer
 	Exit    func(code int) // terminates the process
 
-	out *jsonlog.Writer
+	out   *jsonlog.Writer
+	words []string // the arguments that are not flags
+	json  bool     // print JSON
 }
 
 // command is a subcommand, the first argument that is not a flag.
 type command struct {
-	name, doc string
-	run       func(*Program, context.Context, *registry.App) error
+	name, args, doc string
+	details         string // of the help text
+	json            bool   // accepts -o json
+	run             func(*Program, context.Context, *registry.App) error
 }
 
 // commands lists the subcommands. The first one is the default.
 func commands() []command {
 	return []command{
-		{"serve", "serve until SIGTERM or SIGINT (default)", (*Program).serve},
-		{"modules", "print the modules with their state and position in the chain", (*Program).modules},
-		{"settings", "print every setting with its value, source and meaning", (*Program).settings},
-		{"version", "print the version", (*Program).version},
-		{"help", "print this help", (*Program).help},
+		{"serve", "", "serve until SIGTERM or SIGINT (default)", "", false, (*Program).serve},
+		{"modules", "", "print the modules with their state and position in the chain", modulesHelp, true, (*Program).modules},
+		{"settings", "", "print every setting with its value, source and meaning", settingsHelp, true, (*Program).settings},
+		{"routes", "", "print every route with its module and the middleware before it", "", true, (*Program).routes},
+		{"check", "", "validate all settings and exit", checkHelp, false, (*Program).check},
+		{"completion", "bash|zsh|fish", "print a shell script that completes commands and flags", completionHelp, false, (*Program).completion},
+		{"version", "", "print the version", "", true, (*Program).version},
+		{"help", "[COMMAND]", "print the help of a command", "", false, (*Program).help},
 	}
 }
 
@@ -93,22 +100,30 @@ func (p *Program) Abort(code int) {
 }
 
 func (p *Program) dispatch(ctx context.Context) error {
+	if len(p.Args) > 0 && p.Args[0] == completeCommand {
+		return p.complete(p.Args[1:])
+	}
 	declared := registry.Settings(p.allModules())
 	flags, vars := newFlagSet(declared)
-	switch err := flags.Parse(p.Args); {
-	case errors.Is(err, pflag.ErrHelp):
-		return p.help(ctx, nil)
-	case err != nil:
+	if err := flags.Parse(p.Args); err != nil {
 		return usageError{p.flagError(err, flags)}
 	}
-	if v, _ := flags.GetBool("version"); v {
-		return p.version(ctx, nil)
+	p.words = flags.Args()
+	if v, _ := flags.GetBool("help"); v {
+		return p.help(ctx, nil)
 	}
-	cmd, err := findCommand(flags.Args())
+	if v, _ := flags.GetBool("version"); v {
+		p.words = []string{"version"}
+	}
+	cmd, err := findCommand(p.words)
+	if err == nil {
+		err = p.setFormat(cmd, flags)
+	}
 	if err != nil {
 		return usageError{err}
 	}
-	if cmd.name == "help" || cmd.name == "version" {
+	switch cmd.name {
+	case "help", "version", "completion":
 		return cmd.run(p, ctx, nil)
 	}
 	app, err := p.newApp(vars, cmd.name == "serve")
@@ -116,6 +131,19 @@ func (p *Program) dispatch(ctx context.Context) error {
 		return usageError{err}
 	}
 	return cmd.run(p, ctx, app)
+}
+
+// setFormat reads the flag --output.
+func (p *Program) setFormat(cmd command, flags *pflag.FlagSet) error {
+	format, _ := flags.GetString("output")
+	p.json = format == "json"
+	switch {
+	case format != "text" && format != "json":
+		return fmt.Errorf("--output=%q: want text or json", format)
+	case p.json && !cmd.json:
+		return fmt.Errorf("--output=json has no effect on %s: use it with modules, settings, routes or version", cmd.name)
+	}
+	return nil
 }
 
 // findCommand returns the command that args name, the first one if they are
@@ -127,12 +155,16 @@ func findCommand(args []string) (command, error) {
 	var names []string
 	for _, c := range commands() {
 		names = append(names, c.name)
-		if c.name == args[0] && len(args) == 1 {
-			return c, nil
+		if c.name != args[0] {
+			continue
 		}
-	}
-	if slices.Contains(names, args[0]) {
-		return command{}, fmt.Errorf("unexpected argument %q: %s takes none", redact.Text(args[1]), args[0])
+		switch {
+		case c.args == "" && len(args) > 1:
+			return command{}, fmt.Errorf("unexpected argument %q: %s takes none", redact.Text(args[1]), c.name)
+		case c.args != "" && len(args) > 2:
+			return command{}, fmt.Errorf("unexpected argument %q: %s takes one", redact.Text(args[2]), c.name)
+		}
+		return c, nil
 	}
 	return command{}, fmt.Errorf("unknown command %q%s: use %s", redact.Text(args[0]), suggest.Word(args[0], names), orList(names))
 }
@@ -171,8 +203,11 @@ func (p *Program) serve(ctx context.Context, app *registry.App) error {
 }
 
 func (p *Program) version(context.Context, *registry.App) error {
-	fmt.Fprintln(p.Stdout, p.Build.Version)
-	return nil
+	if p.json {
+		return p.writeJSON(map[string]string{"version": p.Build.Version, "revision": p.Build.Revision})
+	}
+	_, err := fmt.Fprintln(p.Stdout, p.Build.Version)
+	return err
 }
 
 func isTerminal(w io.Writer) bool {
@@ -187,7 +222,9 @@ func newFlagSet(declared []registry.Setting) (flags *pflag.FlagSet, vars map[str
 	flags, vars = pflag.NewFlagSet("", pflag.ContinueOnError), map[string]string{}
 	flags.Usage = func() {}
 	flags.SortFlags = false
+	flags.BoolP("help", "h", false, "print the help of a command")
 	flags.BoolP("version", "v", false, "print the version")
+	flags.StringP("output", "o", "text", "format of the result: text or json")
 	for _, s := range declared {
 		set := func(v string) error { vars[s.Key] = v; return nil }
 		switch {
@@ -225,7 +262,7 @@ func (p *Program) flagError(err error, flags *pflag.FlagSet) error {
 // serves the settings that are needed before there is an App.
 func lookup(key string, layers ...map[string]string) string {
 	for _, l := range layers {
-		if v := l[key]; v != "" {
+		if v := strings.TrimSpace(l[key]); v != "" {
 			return v
 		}
 	}

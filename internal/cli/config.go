@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -53,14 +55,18 @@ func readConfig(flags, env map[string]string) (map[string]string, error) {
 var quoted = regexp.MustCompile("`.*`|'[^' ]{3,}'")
 
 func parseConfig(b []byte) (map[string]string, error) {
-	var file map[string]any
-	if err := yaml.Unmarshal(b, &file); err != nil {
+	var file map[string]yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		// The error may quote a value.
 		return nil, errors.New(strings.ReplaceAll(quoted.ReplaceAllString(err.Error(), redact.Mark), "\n", " "))
 	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it has a second YAML document: put all settings into the first")
+	}
 	vars := map[string]string{}
 	for _, k := range slices.Sorted(maps.Keys(file)) {
-		v, err := scalar(file[k])
+		v, err := scalar(new(file[k]))
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", k, err)
 		}
@@ -72,14 +78,15 @@ func parseConfig(b []byte) (map[string]string, error) {
 	return vars, nil
 }
 
-// scalar returns a value of the file in the form that its variable has.
-func scalar(v any) (string, error) {
-	switch v := v.(type) {
-	case nil:
-		return "", nil
-	case []any:
+// scalar returns a value of the file in the form that its variable has, spelled
+// as in the file: 1.10 is not 1.1.
+func scalar(n *yaml.Node) (string, error) {
+	switch n.Kind {
+	case yaml.AliasNode:
+		return scalar(n.Alias)
+	case yaml.SequenceNode:
 		var parts []string
-		for _, x := range v {
+		for _, x := range n.Content {
 			s, err := scalar(x)
 			if err != nil {
 				return "", err
@@ -90,8 +97,11 @@ func scalar(v any) (string, error) {
 			parts = append(parts, s)
 		}
 		return strings.Join(parts, ","), nil
-	case map[string]any, map[any]any:
-		return "", errors.New("a map is not a setting: use a value or a list")
+	case yaml.ScalarNode:
+		if n.ShortTag() == "!!null" {
+			return "", nil
+		}
+		return n.Value, nil
 	}
-	return fmt.Sprint(v), nil
+	return "", errors.New("a map is not a setting: use a value or a list")
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,38 +13,71 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// writeTable writes rows under a header. On a terminal the columns are aligned
-// and the header is bold; elsewhere tabs separate the columns.
-func writeTable(w io.Writer, header []string, rows [][]string) {
-	if !isTerminal(w) {
-		for _, row := range append([][]string{header}, rows...) {
-			fmt.Fprintln(w, strings.Join(row, "\t"))
-		}
-		return
-	}
+// writeTable writes rows in aligned columns under a header, which is bold on a
+// terminal.
+func writeTable(w io.Writer, header []string, rows [][]string) error {
 	var text strings.Builder
 	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
+		for i, cell := range row {
+			row[i] = oneLine.Replace(cell)
+		}
 		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
 	tw.Flush()
 	head, body, _ := strings.Cut(text.String(), "\n")
-	fmt.Fprintf(w, "\x1b[1m%s\x1b[0m\n%s", head, body)
+	if isTerminal(w) {
+		head = "\x1b[1m" + head + "\x1b[0m"
+	}
+	_, err := fmt.Fprintf(w, "%s\n%s", head, body)
+	return err
+}
+
+// oneLine replaces what would break a row.
+var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`, "\v", " ", "\f", " ")
+
+// writeJSON prints v.
+func (p *Program) writeJSON(v any) error {
+	e := json.NewEncoder(p.Stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// moduleRow is a module in the output.
+type moduleRow struct {
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	DecidedBy string `json:"decided_by"`
+	Place     int    `json:"place,omitempty"` // in the chain, from 1
+	Phase     string `json:"phase,omitempty"`
+	EnabledBy string `json:"turned_on_by"`
+	Does      string `json:"does"`
 }
 
 func (p *Program) modules(_ context.Context, app *registry.App) error {
-	var rows [][]string
+	var list []moduleRow
 	passed := 0
 	for _, s := range app.Assembly().InChain() {
-		position := "-"
-		if s.Info.Phase.String() != "" && s.State == registry.On {
+		row := moduleRow{s.Info.Name, s.State.String(), s.Why, 0, s.Info.Phase.String(), enablingVariable(s.Info), s.Info.Doc}
+		if row.Phase != "" && s.State == registry.On {
 			passed++
-			position = strconv.Itoa(passed)
+			row.Place = passed
 		}
-		rows = append(rows, []string{s.Info.Name, s.State.String(), s.Why, position, dash(s.Info.Phase.String()), enablingVariable(s.Info), s.Info.Doc})
+		list = append(list, row)
 	}
-	writeTable(p.Stdout, []string{"MODULE", "STATE", "DECIDED BY", "PLACE", "PHASE", "TURNED ON BY", "DOES"}, rows)
-	return nil
+	if p.json {
+		return p.writeJSON(list)
+	}
+	var rows [][]string
+	for _, m := range list {
+		place := "-"
+		if m.Place > 0 {
+			place = strconv.Itoa(m.Place)
+		}
+		rows = append(rows, []string{m.Name, m.State, m.DecidedBy, place, dash(m.Phase), m.EnabledBy, m.Does})
+	}
+	return writeTable(p.Stdout, []string{"MODULE", "STATE", "DECIDED BY", "PLACE", "PHASE", "TURNED ON BY", "DOES"}, rows)
 }
 
 // enablingVariable returns the shortest variable that turns the module on.
@@ -53,13 +88,52 @@ func enablingVariable(i registry.Info) string {
 	return i.EnabledKey()
 }
 
+// settingRow is a setting in the output.
+type settingRow struct {
+	Name    string `json:"name"`
+	Flag    string `json:"flag"`
+	Value   string `json:"value"` // secrets are redacted
+	Source  string `json:"source"`
+	Default string `json:"default"`
+	Module  string `json:"module,omitempty"`
+	Accepts string `json:"accepts"`
+	Meaning string `json:"meaning"`
+}
+
 func (p *Program) settings(_ context.Context, app *registry.App) error {
+	var list []settingRow
 	var rows [][]string
 	for _, s := range app.Settings() {
+		list = append(list, settingRow{s.Key, "--" + s.Flag(), s.Shown(), string(s.Source), s.Default, s.Module, s.Accepts, s.Doc})
 		rows = append(rows, []string{s.Key, dash(s.Shown()), string(s.Source), dash(s.Module), s.Doc})
 	}
-	writeTable(p.Stdout, []string{"SETTING", "VALUE", "SOURCE", "MODULE", "MEANING"}, rows)
-	return nil
+	if p.json {
+		return p.writeJSON(list)
+	}
+	return writeTable(p.Stdout, []string{"SETTING", "VALUE", "SOURCE", "MODULE", "MEANING"}, rows)
+}
+
+// routeRow is a route in the output.
+type routeRow struct {
+	Method string   `json:"method"` // "any" for all methods
+	Path   string   `json:"path"`
+	Module string   `json:"module"`
+	Chain  []string `json:"chain"` // the middleware, outermost first
+	Does   string   `json:"does,omitempty"`
+}
+
+func (p *Program) routes(_ context.Context, app *registry.App) error {
+	var list []routeRow
+	var rows [][]string
+	for _, m := range app.Mounted() {
+		r := routeRow{cmp.Or(m.Method, "any"), m.Pattern, m.Module, append([]string{}, m.Chain...), m.Summary}
+		list = append(list, r)
+		rows = append(rows, []string{r.Method, r.Path, r.Module, dash(strings.Join(r.Chain, " ")), dash(r.Does)})
+	}
+	if p.json {
+		return p.writeJSON(list)
+	}
+	return writeTable(p.Stdout, []string{"METHOD", "PATH", "MODULE", "CHAIN", "DOES"}, rows)
 }
 
 func dash(s string) string {
@@ -67,38 +141,6 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-func (p *Program) help(context.Context, *registry.App) error {
-	w := p.Stdout
-	fmt.Fprintf(w, "Usage: %s [command] [flags]\n\nCommands:\n", p.Name)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range commands() {
-		fmt.Fprintf(tw, "  %s\t%s\n", c.name, c.doc)
-	}
-	tw.Flush()
-	fmt.Fprintf(w, "\nEvery flag is also an environment variable (--random-delay-max is %sRANDOM_DELAY_MAX)\nand a key of the config file (random-delay-max). A flag takes precedence over a\nvariable, and a variable over the config file.\n", registry.EnvPrefix)
-	fmt.Fprintln(w, "\nFlags:")
-	tw = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "  -h, --help\tprint this help\n  -v, --version\tprint the version\n")
-	module := ""
-	for _, s := range registry.Settings(p.allModules()) {
-		if s.Module != module {
-			module = s.Module
-			fmt.Fprintf(tw, "\n%s:\n", module)
-		}
-		fmt.Fprintf(tw, "  --%s%s\t%s%s\n", s.Flag(), argument(s), s.Doc, defaultOf(s))
-	}
-	return tw.Flush()
-}
-
-// argument returns the placeholder of the flag's argument, such as " PORT", or
-// "" when the flag takes none.
-func argument(s registry.Setting) string {
-	if s.Bool() {
-		return ""
-	}
-	return " " + strings.ToUpper(s.Flag()[strings.LastIndex(s.Flag(), "-")+1:])
 }
 
 // defaultOf returns the note on the flag's default, or "" when there is nothing

@@ -28,18 +28,18 @@ const name = "faults"
 
 // Module is the faults module.
 type Module struct {
-	Inline   string        `env:"FAULTS" doc:"scenario of faults, which turns the module on; true turns it on without rules" accepts:"a scenario in YAML or JSON"`
-	File     string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes" accepts:"a path, of a mounted ConfigMap for example"`
+	Inline   string        `env:"FAULTS" doc:"scenario of faults, which turns the module on; true turns it on without rules" accepts:"a scenario in YAML or JSON" takes:"SCENARIO"`
+	File     string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes" accepts:"a path, of a mounted ConfigMap for example" takes:"FILE" enables:"true"`
 	MaxDelay time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest delay of a request" accepts:"a duration above zero"`
 	MaxHeld  int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"maximum number of requests delayed at the same time; further requests are not delayed" accepts:"a whole number above zero"`
 	MaxKeys  int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys tracked per rule; the least recently seen are evicted" accepts:"a whole number, at least 2"`
-	Header   string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -"`
+	Header   string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -" takes:"HEADER"`
 	ByHeader bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults with the headers x-podinfo-fault and x-envoy-fault-*"`
 	// A zero in a literal means the default. Set PODINFO_FAULTS_BY_HEADER_PERCENT=0 to say zero.
-	MaxPercent float64  `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100"`
-	Admin      bool     `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port"`
-	AdminToken string   `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none"`
-	AdminHosts []string `env:"FAULTS_ADMIN_HOSTS" doc:"host names under which the API of fault rules responds without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc"`
+	MaxPercent float64  `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100" needs:"FAULTS_BY_HEADER"`
+	Admin      bool     `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port" needs:"PORT_METRICS"`
+	AdminToken string   `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none" needs:"FAULTS_ADMIN"`
+	AdminHosts []string `env:"FAULTS_ADMIN_HOSTS" doc:"host names under which the API of fault rules responds without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc" takes:"HOST,…" needs:"FAULTS_ADMIN"`
 
 	hosts     *origin.Hosts
 	host      *registry.Host

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
@@ -34,17 +35,21 @@ func (*Module) Info() registry.Info {
 	}
 }
 
+// unit returns the unit of the delay, 0 if it is not valid.
 func (m *Module) unit() time.Duration {
-	if m.Unit == "ms" {
+	switch strings.ToLower(m.Unit) {
+	case "s", "sec", "secs", "second", "seconds":
+		return time.Second
+	case "ms", "msec", "msecs", "millis", "millisecond", "milliseconds":
 		return time.Millisecond
 	}
-	return time.Second
+	return 0
 }
 
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
-	if m.Unit != "s" && m.Unit != "ms" {
+	if m.unit() == 0 {
 		errs = append(errs, registry.Invalid("Unit", "s or ms"))
 	}
 	if m.Min < 0 {

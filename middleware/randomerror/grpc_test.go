@@ -67,7 +67,7 @@ func TestOneSequence(t *testing.T) {
 
 func TestGRPCCodes(t *testing.T) {
 	const want = "want a comma-separated list of gRPC status codes, none of them OK"
-	for _, set := range []string{"OK", "Internal,ok", "14", "Gone", "Internal,,Aborted"} {
+	for _, set := range []string{"OK", "Internal,ok", "17", "-1", "0", "Gone", "Internal,,Aborted"} {
 		_, err := registry.New([]registry.Module{new(randomerror.Module)}, registry.Env(env("", "GRPC_CODES="+set)))
 		if err == nil || !strings.HasPrefix(err.Error(), `PODINFO_RANDOM_ERROR_GRPC_CODES="`+set+`"`) || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v", set, err)

@@ -16,8 +16,8 @@ const name = "random-error"
 type Module struct {
 	// A zero in a literal means the default. Set PODINFO_RANDOM_ERROR_RATE=0 to say zero.
 	Rate      float64    `env:"RATE" envDefault:"0.3333333333333333" doc:"share of requests and calls that fail" accepts:"a number from 0 to 1"`
-	Codes     []int      `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599"`
-	GRPCCodes []rpc.Code `env:"GRPC_CODES" envDefault:"Unavailable,Internal,ResourceExhausted" doc:"gRPC statuses to fail with, equally likely" accepts:"a comma-separated list of gRPC status codes, none of them OK"`
+	Codes     []int      `env:"CODES" envDefault:"500,400,409" doc:"statuses to fail with, equally likely" accepts:"a comma-separated list of statuses from 400 to 599" takes:"CODE,…"`
+	GRPCCodes []rpc.Code `env:"GRPC_CODES" envDefault:"Unavailable,Internal,ResourceExhausted" doc:"gRPC statuses to fail with, equally likely" accepts:"a comma-separated list of gRPC status codes, none of them OK" takes:"CODE,…"`
 
 	host      *registry.Host
 	random    *registry.Random

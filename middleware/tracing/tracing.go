@@ -22,7 +22,7 @@ import (
 // The standard OTEL_* variables of the environment that New was given configure
 // it too (see internal/otlp).
 type Module struct {
-	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"service name in exported traces, logs and metrics; turns tracing on" accepts:"text"`
+	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"service name in exported traces, logs and metrics; turns tracing on" accepts:"text" takes:"NAME"`
 
 	settings    otlp.Settings
 	host        *registry.Host

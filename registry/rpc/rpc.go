@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -141,10 +142,17 @@ func (c Code) String() string {
 // MarshalText implements [encoding.TextMarshaler].
 func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. It accepts names in any
-// case, with or without underscores.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It accepts the spellings
+// that tools use: NotFound, NOT_FOUND, not-found and 5.
 func (c *Code) UnmarshalText(text []byte) error {
-	want := strings.ReplaceAll(string(text), "_", "")
+	if n, err := strconv.ParseUint(string(text), 10, 8); err == nil && int(n) < len(names) {
+		*c = Code(n)
+		return nil
+	}
+	want := strings.NewReplacer("_", "", "-", "", " ", "").Replace(string(text))
+	if strings.EqualFold(want, "Cancelled") { // gRPC's own spelling
+		want = names[Canceled]
+	}
 	for i, n := range names {
 		if strings.EqualFold(n, want) {
 			*c = Code(i)

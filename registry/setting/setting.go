@@ -13,12 +13,12 @@ import (
 
 // ListenHost is the address of the ports.
 type ListenHost struct {
-	Host string `env:"HOST" doc:"address to listen on; empty means all addresses"`
+	Host string `env:"HOST" doc:"address to listen on; empty means all addresses" takes:"ADDRESS"`
 }
 
 // TLSFiles are the certificate and the key of the ports.
 type TLSFiles struct {
-	CertPath string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change"`
+	CertPath string `env:"CERT_PATH" envDefault:"/data/cert" doc:"directory of tls.crt and tls.key; the files are reloaded when they change" takes:"DIR"`
 }
 
 // ServerTimeout bounds the time of a request on the HTTP ports.
@@ -35,12 +35,12 @@ type DelayLimit struct {
 // TrustedOrigins are the sites whose pages may use this server. Package
 // internal/origin has the policy.
 type TrustedOrigins struct {
-	Trusted []string `env:"CROSS_ORIGIN_TRUSTED" doc:"origins whose pages may send state-changing requests and open WebSockets" accepts:"a comma-separated list of origins such as https://demo.example.com"`
+	Trusted []string `env:"CROSS_ORIGIN_TRUSTED" doc:"origins whose pages may send state-changing requests and open WebSockets" accepts:"a comma-separated list of origins such as https://demo.example.com" takes:"ORIGIN,…"`
 }
 
 // UIColor is the colour that tells versions apart.
 type UIColor struct {
-	Color string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name"`
+	Color string `env:"UI_COLOR" envDefault:"#34577c" doc:"colour of the page and value of the X-Color header" accepts:"a CSS colour: #rgb, #rrggbb or a name" takes:"COLOR"`
 }
 
 // ColorFormat says which colours ValidColor accepts.

@@ -19,6 +19,9 @@
 {{- if and .hpa.enabled (or (lt (int .replicaCount) 1) (gt (int .replicaCount) (int .hpa.maxReplicas))) }}
 {{- fail "replicaCount is the minimum number of Pods of the HPA: set it to a value from 1 to hpa.maxReplicas" }}
 {{- end }}
+{{- if gt (int (default 0 .faults.delayMin)) (int (default 5 .faults.delayMax)) }}
+{{- fail "faults.delayMin is above faults.delayMax, which is 5 if it is empty: set both" }}
+{{- end }}
 {{- $tlsPort := and .tls.enabled .tls.port }}
 {{- include "podinfo.checkPorts" (dict "service.httpPort" .service.httpPort "service.metricsPort" .service.metricsPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
 {{- if .service.enabled }}

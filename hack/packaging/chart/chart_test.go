@@ -195,6 +195,21 @@ func TestRefused(t *testing.T) {
 		"settings.LEVEL has no effect":                    {"settings": object{"LEVEL": "debug"}},
 		"settings.H2C has no effect":                      {"settings": object{"H2C": true}, "h2c": object{"enabled": true}},
 		"the label app.kubernetes.io/name selects":        {"podLabels": object{"app.kubernetes.io/name": "web"}},
+
+		// What podinfo would refuse.
+		"/backend":                 {"backend": "backend:9898"},
+		"/backends/1":              {"backends": []any{"http://a", "ftp://b"}},
+		"/cache":                   {"cache": "podinfo-redis:6379"},
+		"/jwt/paths/0":             {"jwt": object{"paths": []any{"cache"}}},
+		"/faults/errorCodes":       {"faults": object{"errorCodes": "500, 600"}},
+		"/faults/errorGRPCCodes/0": {"faults": object{"errorGRPCCodes": []any{"Gone"}}},
+		"/faults/errorGRPCCodes":   {"faults": object{"errorGRPCCodes": "OK"}},
+		"'50%' does not match":     {"faults": object{"errorRate": "50%"}},
+		"/faults/delayUnit":        {"faults": object{"delayUnit": "h"}},
+		"/faults/delayMin":         {"faults": object{"delayMin": "-1"}},
+		"/service/grpcPort":        {"service": object{"grpcPort": "70000"}},
+		"/hpa/enabled":             {"hpa": object{"enabled": "yes"}},
+		"faults.delayMin is above": {"faults": object{"delayMin": 9}},
 	} {
 		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: want an error about %s, got %v", values, want, err)
@@ -297,6 +312,37 @@ func TestTaken(t *testing.T) {
 		{"service": object{"enabled": false, "externalPort": 9999}},
 	} {
 		render(t, values)
+	}
+}
+
+// TestSpellings: values that helm --set and other tools spell differently render
+// the same.
+func TestSpellings(t *testing.T) {
+	for text, same := range map[string]string{
+		`{replicaCount: "2"}`:                                                `{replicaCount: 2}`,
+		`{hpa: {enabled: "true", cpu: "80"}}`:                                `{hpa: {enabled: true, cpu: 80}}`,
+		`{hpa: {enabled: "false"}}`:                                          `{}`,
+		`{hpa: {enabled: "True", maxReplicas: "3"}}`:                         `{hpa: {enabled: true, maxReplicas: 3}}`,
+		`{ui: {message: 123}}`:                                               `{ui: {message: "123"}}`,
+		`{ui: {message: true, logo: 1}}`:                                     `{ui: {message: "true", logo: "1"}}`,
+		`{service: {grpcPort: "0", metricsPort: "9000", httpPort: "8080"}}`:  `{service: {grpcPort: 0, metricsPort: 9000, httpPort: 8080}}`,
+		`{service: {grpcPort: ""}}`:                                          `{service: {grpcPort: 0}}`,
+		`{faults: {delay: "true", error: "0", delayMin: "1"}}`:               `{faults: {delay: true, error: false, delayMin: 1}}`,
+		`{faults: {errorCodes: "500, 503", errorGRPCCodes: "NOT_FOUND, 5"}}`: `{faults: {errorCodes: [500, 503], errorGRPCCodes: [NOT_FOUND, "5"]}}`,
+		`{faults: {errorRate: "0.5", delayUnit: ""}}`:                        `{faults: {errorRate: 0.5}}`,
+		`{modules: "-panic, random-error"}`:                                  `{modules: [-panic, random-error]}`,
+		`{backends: "http://a,http://b"}`:                                    `{backends: [http://a, http://b]}`,
+		`{fullnameOverride: 1}`:                                              `{fullnameOverride: "1"}`,
+		`{podDisruptionBudget: {maxUnavailable: 1}, replicaCount: "2"}`:      `{podDisruptionBudget: {maxUnavailable: 1}, replicaCount: 2}`,
+		`{hooks: {preInstall: {job: {enabled: "true", sleepSeconds: "1"}}}}`: `{hooks: {preInstall: {job: {enabled: true, sleepSeconds: 1}}}}`,
+	} {
+		got, want := chart.Manifest(render(t, values(t, text, text))), chart.Manifest(render(t, values(t, same, same)))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+	for _, color := range []string{"34577c", "rgb(1,2,3)"} { // podinfo warns of these
+		render(t, map[string]any{"ui": map[string]any{"color": color}})
 	}
 }
 

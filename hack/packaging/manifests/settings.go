@@ -1,6 +1,8 @@
 package manifests
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -67,16 +69,19 @@ func (s *settings) table(command string, args, env []string) ([][]string, error)
 }
 
 func (s *settings) exec(command string, args, env []string) (rows [][]string, err error) {
-	cmd := exec.Command(s.program, append([]string{command}, args...)...)
+	cmd := exec.Command(s.program, append([]string{command, "--output=json"}, args...)...)
 	cmd.Env = append([]string{}, env...) // not nil, which would pass on the environment of this process
 	out, err := cmd.Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return nil, errors.New(strings.TrimSpace(string(exit.Stderr)))
 	}
-	for line := range strings.Lines(string(out)) {
-		if columns := strings.Split(line, "\t"); len(columns) > 2 {
-			rows = append(rows, columns)
-		}
+	if err != nil {
+		return nil, err
+	}
+	var list []struct{ Name, Value, Source, State string }
+	err = json.Unmarshal(out, &list)
+	for _, x := range list {
+		rows = append(rows, []string{x.Name, cmp.Or(x.Value, x.State, unset), x.Source})
 	}
 	return rows, err
 }

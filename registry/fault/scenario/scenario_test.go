@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 		{"rules: [{fault: {reset: true}}]", `f.yaml:1:9: rule #1: missing key "name" (name of the rule`},
 		{rule("faults: {}"), `f.yaml:3:3: rule "r": unknown key "faults" (did you mean "fault"?)`},
 		{rule("fault: {x: 500}"), `fault: unknown key "x"; use one of status, headers, body`},
-		{rule("fault: {grpc: '7'}"), `"7" is not a gRPC status code; use one such as UNAVAILABLE`},
+		{rule("fault: {grpc: '77'}"), `"77" is not a gRPC status code; use one such as UNAVAILABLE`},
 		{rule("fault: {statsu: 500}"), `f.yaml:3:11: rule "r": fault: unknown key "statsu" (did you mean "status"?)`},
 		{rule("delay: {p50: 80ms, p99: fast}"), `f.yaml:3:27: rule "r": delay.p99: "fast" is not a duration`},
 		{rule("delay: 100"), `f.yaml:3:10: rule "r": delay: "100" is not a duration; use one such as 50µs, 200ms or 1.5s`},
