@@ -19,8 +19,8 @@ import (
 // public are the packages that other modules may import, as docs/go.md lists
 // them.
 var public = []string{
-	".", "registry", "registry/rpc", "registry/fault", "registry/fault/scenario", "registry/reply", "registry/record", "registry/capability", "registry/setting",
-	"podinfotest", "middleware/*", "endpoints/*",
+	".", "registry", "registry/rpc", "registry/fault", "registry/fault/scenario", "registry/reply", "registry/record", "registry/budget",
+	"registry/capability", "registry/setting", "podinfotest", "middleware/*", "endpoints/*",
 }
 
 // notPublic are packages outside internal/ that are no API.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,6 +130,52 @@ func BenchmarkServeHTTP(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// unbudgeted is /echo without a memory budget: it reads into a pooled buffer.
+type unbudgeted struct{ pool sync.Pool }
+
+func (*unbudgeted) Info() registry.Info { return registry.Info{Name: "unbudgeted"} }
+
+func (u *unbudgeted) Routes() []registry.Route {
+	color := []string{"#34577c"}
+	return []registry.Route{{Path: "/unbudgeted", Handler: func(w http.ResponseWriter, r *http.Request) {
+		buf, _ := u.pool.Get().(*bytes.Buffer)
+		if buf == nil {
+			buf = new(bytes.Buffer)
+		}
+		if _, err := buf.ReadFrom(r.Body); err != nil {
+			reply.BodyError(w, r, err)
+			return
+		}
+		w.Header()["X-Color"] = color
+		reply.Raw(w, http.StatusAccepted, buf.Bytes())
+		buf.Reset()
+		u.pool.Put(buf)
+	}}}
+}
+
+// BenchmarkBudget is what the memory budget costs a request that stays small.
+func BenchmarkBudget(b *testing.B) {
+	app := start(b, nil, registry.With(new(unbudgeted)))
+	text := strings.Repeat("x", 1000)
+	for _, path := range []string{"/unbudgeted", "/echo"} {
+		b.Run(path[1:], func(b *testing.B) {
+			body := strings.NewReader(text)
+			req := httptest.NewRequest("POST", path, nil)
+			req.ContentLength = int64(len(text))
+			req.Body = struct {
+				io.Reader
+				io.Closer
+			}{body, io.NopCloser(nil)}
+			out := &discard{http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				body.Seek(0, io.SeekStart)
+				app.ServeHTTP(out, req)
+			}
+		})
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/internal/cli"
+	"github.com/seed-4591fe7d/podinfo/internal/memory"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
@@ -150,6 +151,13 @@ func Main(mods ...registry.Module) {
 		Stderr:  os.Stderr,
 		Exit:    os.Exit,
 	}
+	if limit, from := memory.Limit(); limit > 0 {
+		p.Options = append(p.Options, registry.MemoryLimit(limit, from))
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(memory.RuntimeLimit(limit))
+		}
+	}
+	go memory.Trim(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {

@@ -50,6 +50,7 @@ func TestNoProcessWideState(t *testing.T) {
 var exceptions = []string{
 	".:Main use of os.*",
 	".:Main use of os/signal.*",
+	".:Main use of runtime/debug.SetMemoryLimit",
 	"cmd/podcli use of os.*",
 	"cmd/podcli use of os/signal.*",
 	"registry variable owned of type sync.Map",                // instances that belong to an App, which other Apps cannot see

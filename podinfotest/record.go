@@ -2,7 +2,6 @@ package podinfotest
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -40,6 +40,7 @@ const recorderName = "podinfotest"
 // that it sees what the client sends and receives.
 type recorder struct {
 	prefix  string
+	budget  *budget.Budget
 	replies *replies
 	exact   bool // the clock is that of a bubble
 
@@ -63,8 +64,11 @@ func (*recorder) Info() registry.Info {
 	return registry.Info{Name: recorderName, Doc: "Record requests and calls.", Phase: registry.Edge, Before: "recovery"}
 }
 
-// Provision stores the prefix.
-func (m *recorder) Provision(h *registry.Host) error { m.prefix = h.Prefix(); return nil }
+// Provision stores the prefix and the memory budget.
+func (m *recorder) Provision(h *registry.Host) error {
+	m.prefix, m.budget = h.Prefix(), h.Budget()
+	return nil
+}
 
 // number returns l, with its connections numbered.
 func (m *recorder) number(l net.Listener) net.Listener { return &numbering{l, m} }
@@ -285,7 +289,9 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 		})
 	}()
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rec))
-	m.read(rec, r)
+	buf := m.budget.Buffer()
+	defer buf.Close()
+	m.read(rec, r, buf)
 	next(w, r)
 	returned = true
 }
@@ -293,20 +299,18 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 // read records the body of r. A body with a known, small length is read
 // immediately, so that it is recorded even if no handler reads it. Other bodies
 // may never end, so only the part that handlers read is recorded.
-func (m *recorder) read(rec *Request, r *http.Request) {
-	body, length := r.Body, r.ContentLength
+func (m *recorder) read(rec *Request, r *http.Request, buf *budget.Buffer) {
+	length := r.ContentLength
 	if length == 0 {
 		return
 	}
+	body := &tee{r.Body, m, rec, length}
+	r.Body = body
 	if length < 0 || length > maxBody || r.Header.Get("Expect") != "" {
-		r.Body = &tee{body, m, rec, length}
 		return
 	}
-	b := make([]byte, length)
-	n, err := io.ReadFull(body, b)
-	m.keep(rec, b[:n], err == nil)
-	m.expire(rec, err)
-	again := io.Reader(bytes.NewReader(b[:n]))
+	_, err := buf.ReadFrom(body)
+	again := buf.Reader()
 	if err != nil { // the handler gets the error that ended the body
 		again = io.MultiReader(again, failing{err})
 	}

@@ -2,7 +2,11 @@ package podinfotest
 
 import (
 	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
@@ -36,6 +40,42 @@ func TestRecordIsBounded(t *testing.T) {
 	if sum > maxBodies || cut != maxRequests || m.bodies != sum || m.lost() != n-maxRequests {
 		t.Errorf("%d bytes, counted as %d; %d cut; %d dropped", sum, m.bodies, cut, m.lost())
 	}
+}
+
+// A body takes no memory before it arrives, whatever length is announced.
+func TestAnnouncedBodiesTakeNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, sent = 32, "hello world"
+		s := StartInMemory(t)
+		inUse := func() int {
+			synctest.Wait()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc + m.StackInuse)
+		}
+		before := inUse()
+		for range n {
+			c, err := s.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			fmt.Fprintf(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", maxBody, sent)
+		}
+		if each := (inUse() - before) / n; each >= maxBody {
+			t.Errorf("%d kB for each request that sent %d bytes", each>>10, len(sent))
+		}
+		requests := s.Requests("/echo")
+		for _, r := range requests {
+			if string(r.Body) != sent {
+				t.Errorf("%q is recorded", r.Body)
+			}
+		}
+		if len(requests) != n {
+			t.Errorf("%d requests", len(requests))
+		}
+	})
 }
 
 // The gap between requests that overlap is 0.

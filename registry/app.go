@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/sirupsen/logrus"
 )
 
@@ -21,10 +22,14 @@ type App struct {
 	log      *logrus.Logger
 	build    Build
 	environ  []string
+	memory   Memory
+	budget   *budget.Budget
 	exit     func(code int)
 	entries  []*entry // in list order, listeners last
 	chain    []*entry // the same in the order a request meets them
 	settings []Setting
+	declared []Setting // what settings are made from: these and the values
+	own      []field   // in the fields of core and of the modules
 	claims   []claim
 	warnings []string
 	restore  []func() // of modules, until New has succeeded
@@ -65,6 +70,7 @@ type Option func(*options)
 type options struct {
 	file, env, flags map[string]string
 	environ          []string
+	memory           Memory
 	given            []Module
 	checks           []Check
 	log              *logrus.Logger
@@ -86,6 +92,13 @@ func File(vars map[string]string) Option { return func(o *options) { o.file = va
 // modules that show it or that follow variables of other programs, such as
 // OTEL_*. Settings are not read from it: that is [Env].
 func Environ(environ []string) Option { return func(o *options) { o.environ = environ } }
+
+// MemoryLimit sets how much memory the process may use and who says so, from
+// which the sizes of budgets and caches are derived that are not set. Without
+// it they are derived from 512 MiB: New does not ask the system.
+func MemoryLimit(bytes int64, from string) Option {
+	return func(o *options) { o.memory = Memory{bytes, from} }
+}
 
 // With adds modules and turns them on, unless a variable says otherwise. A
 // module with the name of a listed one replaces it. New configures the
@@ -127,14 +140,14 @@ func Exit(f func(code int)) Option { return func(o *options) { o.exit = f } }
 // module has the name of an earlier one, it replaces it. New reports every
 // error it finds; those about settings are of type [SettingError].
 func New(mods []Module, opts ...Option) (*App, error) {
-	o := options{build: Build{"0.0.0", "unknown"}}
+	o := options{build: Build{"0.0.0", "unknown"}, memory: Memory{512 << 20, "an assumed limit"}}
 	for i, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("option %d is nil", i+1)
 		}
 		opt(&o)
 	}
-	a := &App{log: o.log, build: o.build, environ: o.environ, exit: o.exit, failed: make(chan error, 1)}
+	a := &App{log: o.log, build: o.build, environ: o.environ, memory: o.memory, exit: o.exit, failed: make(chan error, 1)}
 	vals := merge(o.file, o.env, o.flags)
 	if err := a.list(mods, o.given, o.checks); err != nil {
 		return nil, err
@@ -162,6 +175,7 @@ func (a *App) make(vals values) error {
 	if err := a.provisionAll(vals); err != nil {
 		return err
 	}
+	a.settings = a.valued(vals) // some were derived in Provision
 	first, err := a.assemble(func(e *entry) bool { return e.state == On })
 	if err != nil {
 		return err
@@ -257,6 +271,7 @@ func (a *App) configure(vals values) error {
 	}
 	errs = append(errs, a.checkTerms(vals))
 	note(fill(&a.core, EnvPrefix, own, vals))
+	errs = append(errs, a.core.checkBudget(own, vals))
 	for _, e := range a.entries {
 		var err error
 		e.state, e.why, err = decide(e, vals, a.environ)
@@ -274,7 +289,13 @@ func (a *App) configure(vals values) error {
 	if err := joinOnce(errs); err != nil {
 		return err
 	}
-	a.settings = a.valued(declared, own, vals)
+	if a.core.Budget == 0 {
+		a.core.Budget = budget.Size(a.memory.Limit / 4)
+		derive(own, "Budget", a.core.Budget, a.memory.share(4))
+	}
+	a.budget = budget.New(int64(a.core.Budget))
+	a.declared, a.own = declared, own
+	a.settings = a.valued(vals)
 	a.warn(a.idle(vals))
 	return a.begin(vals)
 }
@@ -311,7 +332,7 @@ func joinOnce(errs []error) error {
 
 // valued gives each declared setting the value and source in effect. A module
 // that is off is not configured: its settings show what it would be given.
-func (a *App) valued(declared []Setting, own []field, vals values) []Setting {
+func (a *App) valued(vals values) []Setting {
 	known := map[string]Setting{}
 	add := func(fields []field) {
 		for _, f := range fields {
@@ -320,12 +341,13 @@ func (a *App) valued(declared []Setting, own []field, vals values) []Setting {
 			}
 		}
 	}
-	add(own)
+	add(a.own)
 	for _, e := range a.entries {
 		if e.state != Off {
 			add(e.fields)
 		}
 	}
+	declared := slices.Clone(a.declared)
 	for i, s := range declared {
 		k, ok := known[s.Key]
 		g, set := vals[s.Key]

@@ -16,6 +16,7 @@ type Host struct {
 	Log *logrus.Entry // carries the field "module"
 
 	app    *App
+	entry  *entry
 	random *Random
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -165,7 +166,7 @@ func (a *App) provision(e *entry) error {
 		return fmt.Errorf("%s depends on itself", e.info.Name)
 	}
 	e.progress = provisioning
-	e.host = &Host{Log: a.log.WithField("module", e.info.Name), app: a, random: newRandom(a.seed, e.info.Name)}
+	e.host = &Host{Log: a.log.WithField("module", e.info.Name), app: a, entry: e, random: newRandom(a.seed, e.info.Name)}
 	e.host.ctx, e.host.cancel = context.WithCancel(context.Background())
 	if p, ok := e.Module.(Provisioner); ok {
 		if err := p.Provision(e.host); err != nil {

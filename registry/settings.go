@@ -20,7 +20,8 @@ type Source string
 
 // The sources, weakest first.
 const (
-	FromDefault     Source = "default"
+	FromDefault Source = "default"
+	// A derived default says what it was derived from: "1/4 of 64MiB (cgroup)".
 	FromCode        Source = "code"
 	FromFile        Source = "config file"
 	FromEnvironment Source = "environment"

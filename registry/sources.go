@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 )
 
 // core holds the settings of the App itself.
@@ -20,6 +21,8 @@ type core struct {
 	Level   string   `env:"LEVEL" envDefault:"info" doc:"log level" accepts:"debug, info, warn, error, fatal or panic"`
 	Prefix  string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under" takes:"PATH"`
 	Seed    *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
+
+	Budget budget.Size `env:"MEMORY_BUDGET" doc:"size limit of all that requests hold in memory at the same time, by default a quarter of the memory limit; what exceeds it gets 503" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
 
 	Grace   time.Duration `env:"SHUTDOWN_GRACE" envDefault:"3s" doc:"time between failing readiness and closing the ports" accepts:"a duration such as 0s, 500ms or 3s"`
 	Timeout time.Duration `env:"SERVER_SHUTDOWN_TIMEOUT" envDefault:"5s" doc:"time for requests in flight to end, after the grace" accepts:"a duration above zero such as 5s or 1m"`
@@ -51,6 +54,15 @@ func (c *core) Validate() error {
 		errs = append(errs, Invalid("Timeout", "a duration above zero, such as 5s or 1m"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkBudget refuses a budget of zero, which Validate cannot tell from one that
+// is not set.
+func (c *core) checkBudget(own []field, vals values) error {
+	if _, set := vals[EnvPrefix+"MEMORY_BUDGET"]; !set || c.Budget > 0 {
+		return nil
+	}
+	return explain(Invalid("Budget", "a size above zero such as 20MiB, 20M or 20000000"), own, vals)
 }
 
 // merge merges the sources, weakest first.

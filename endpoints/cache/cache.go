@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
@@ -24,7 +25,7 @@ type Module struct {
 	Server   string        `env:"SERVER" secret:"part" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…" takes:"URL"`
 	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero"`
 	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"lifetime of a value; 0 means until it is deleted or evicted" accepts:"0, or a duration of 1ms or more"`
-	MaxBytes int64         `env:"MAX_BYTES" envDefault:"67108864" doc:"size limit of the values in memory, in bytes; an entry counts as its key, its value and 128 bytes" accepts:"a number of bytes above zero"`
+	MaxBytes budget.Size   `env:"MAX_BYTES" envDefault:"64MiB" doc:"size limit of the values in memory, by default at most an eighth of the memory limit; an entry counts as its key, its value and 128 bytes" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
 	Required bool          `env:"REQUIRED" doc:"fail readiness while the server is unavailable"`
 
 	host         *registry.Host
@@ -36,11 +37,11 @@ type Module struct {
 	counters     map[operation]map[string]*metrics.Counter
 }
 
-// A store stores values by key. It returns errMiss, errTooLarge or errForeign
-// for a problem with one key. Any other error means that the store is
+// A store stores values by key. It returns errMiss, errTooLarge, errBusy or
+// errForeign for a problem with one key. Any other error means that the store is
 // unavailable.
 type store interface {
-	get(ctx context.Context, key string) ([]byte, error)
+	get(ctx context.Context, key string) (value, error) // to be released
 	set(ctx context.Context, key string, value []byte) error
 	delete(ctx context.Context, key string) error // nil when the key is absent
 	ping(ctx context.Context) error
@@ -51,8 +52,23 @@ type store interface {
 var (
 	errMiss     = errors.New("no such key")
 	errTooLarge = errors.New("value too large")
+	errBusy     = errors.New("too many removed values are still being sent")
 	errForeign  = errors.New("the key holds a Redis type other than string")
 )
+
+// A value is the value of a key.
+type value struct {
+	data  []byte
+	entry *entry // that data belongs to, nil if the caller has a copy
+	of    *embedded
+}
+
+// release must be called when the data is not needed any more.
+func (v value) release() {
+	if v.entry != nil {
+		v.of.release(v.entry)
+	}
+}
 
 // The interval and the lifetime of heartbeats are upstream's.
 const (
@@ -84,14 +100,16 @@ func (m *Module) Validate() error {
 		errs = append(errs, registry.Invalid("TTL", "0, or a duration of 1ms or more"))
 	}
 	if m.MaxBytes <= 0 {
-		errs = append(errs, registry.Invalid("MaxBytes", "a number of bytes above zero"))
+		errs = append(errs, registry.Invalid("MaxBytes", "a size above zero such as 20MiB, 20M or 20000000"))
 	}
 	return errors.Join(errs...)
 }
 
-// Provision stores the host and finds the tracers.
+// Provision stores the host, finds the tracers and derives the size limit from
+// the memory.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host, m.tracers = h, registry.All(h, capability.DatabaseTracers)
+	m.MaxBytes = h.DeriveSize("MaxBytes", 8, m.MaxBytes)
 	m.beatInterval = cmp.Or(m.beatInterval, defaultBeatInterval)
 	m.hostname, err = os.Hostname()
 	return err
@@ -144,7 +162,7 @@ func (m *Module) withTimeout(parent context.Context, operation func(context.Cont
 	err := operation(ctx)
 	now := up
 	switch {
-	case err == nil, errors.Is(err, errMiss), errors.Is(err, errTooLarge), errors.Is(err, errForeign):
+	case err == nil, errors.Is(err, errMiss), errors.Is(err, errTooLarge), errors.Is(err, errBusy), errors.Is(err, errForeign):
 	case parent.Err() != nil: // the client disconnected: the server may still be up
 		return err
 	default:

@@ -163,6 +163,61 @@ func TestTooLarge(t *testing.T) {
 	})
 }
 
+// TestOverTheMemoryBudget writes a value that fits into the store but not, as
+// often as it is copied, into the budget.
+func TestOverTheMemoryBudget(t *testing.T) {
+	server := redisServer(t)
+	for _, url := range []string{"", "redis://" + server.addr} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_CACHE_SERVER": url, "PODINFO_MEMORY_BUDGET": "100KiB"}, new(cache.Module))
+		if res, body := s.Call(t, "PUT", "/cache/large", strings.Repeat("v", 60<<10)); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(body, `"code": 503`) {
+			t.Errorf("%s: %d %v %s", url, res.StatusCode, res.Header, body)
+		}
+		expect(t, s, "GET", "large", "", 404, "")
+		for range 10 { // more than the budget in total
+			expect(t, s, "PUT", "small", strings.Repeat("v", 20<<10), 202, "")
+			expect(t, s, "GET", "small", "", 200, "*")
+		}
+		if strings.Contains(s.Log.String(), "unavailable") {
+			t.Errorf("logged as an outage: %s", s.Log)
+		}
+	}
+	admin := redis.NewClient(&redis.Options{Addr: server.addr})
+	t.Cleanup(func() { admin.Close() })
+	if err := admin.Set(t.Context(), "large", strings.Repeat("v", 200<<10), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := registrytest.Serve(t, map[string]string{"PODINFO_CACHE_SERVER": "redis://" + server.addr, "PODINFO_MEMORY_BUDGET": "100KiB"}, new(cache.Module))
+	expect(t, s, "GET", "large", "", 503, "*")
+}
+
+// TestDerivedSize checks which size limit follows from the memory.
+func TestDerivedSize(t *testing.T) {
+	for _, c := range []struct {
+		memory      int64
+		set         string
+		value, from string
+	}{
+		{64 << 20, "", "8MiB", "1/8 of 64MiB (the limit of the cgroup)"},
+		{512 << 20, "", "64MiB", "default"},
+		{4 << 30, "", "64MiB", "default"},
+		{64 << 20, "20000000", "20000000", "environment"},
+		{64 << 20, "67108864", "64MiB", "environment"},
+	} {
+		app, err := registry.New([]registry.Module{new(cache.Module)}, registry.MemoryLimit(c.memory, "the limit of the cgroup"), registry.Env(map[string]string{"PODINFO_CACHE_MAX_BYTES": c.set}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range app.Settings() {
+			if s.Key == "PODINFO_CACHE_MAX_BYTES" && (s.Value != c.value || string(s.Source) != c.from) {
+				t.Errorf("%d bytes of memory and %q: %s from %s, want %s from %s", c.memory, c.set, s.Value, s.Source, c.value, c.from)
+			}
+		}
+		if got := app.Get("cache").(*cache.Module).MaxBytes.String(); got != c.value {
+			t.Errorf("%d bytes of memory and %q: %s, want %s", c.memory, c.set, got, c.value)
+		}
+	}
+}
+
 // TestReadYourWrite fills the cache with values that are read often and then
 // reads each new value right after writing it.
 func TestReadYourWrite(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 const entryCost = 128
 
 // embedded keeps values in this process. It evicts the least recently used
-// entries until a new one fits into max bytes.
+// entries until a new one fits into max bytes. Removed values that are still
+// being sent may take as much again, then it refuses new ones.
 type embedded struct {
 	max   int64
 	ttl   time.Duration // 0 means that entries do not expire
@@ -27,6 +28,7 @@ type embedded struct {
 	entries map[uint64]*entry // by hash; keys with equal hashes replace each other
 	peak    int               // largest number of entries since the map was made
 	used    int64             // sum of all sizes
+	sending int64             // sum of the sizes of removed entries that are still being sent
 	lists   entry             // head of both lists
 }
 
@@ -38,6 +40,8 @@ type entry struct {
 	value   []byte        // shared with readers, so never modified
 	written time.Duration // since start
 	links   [2]struct{ prev, next *entry }
+	readers int32
+	removed bool // but not yet released by its readers
 }
 
 const (
@@ -58,17 +62,28 @@ func newEmbedded(maxBytes int64, ttl time.Duration) *embedded {
 	return e
 }
 
-func (e *embedded) get(_ context.Context, key string) ([]byte, error) {
+func (e *embedded) get(_ context.Context, key string) (value, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.expireLocked()
 	n := e.entries[e.hash(key)]
 	if n == nil || n.key != key {
-		return nil, errMiss
+		return value{}, errMiss
 	}
 	n.unlink(byUse)
 	e.lists.insert(n, byUse)
-	return n.value, nil
+	n.readers++
+	return value{n.value, n, e}, nil
+}
+
+// release gives back an entry that get returned. Slow clients would otherwise
+// keep any number of removed values in memory.
+func (e *embedded) release(n *entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n.readers--; n.readers == 0 && n.removed {
+		e.sending -= n.size()
+	}
 }
 
 func (e *embedded) set(_ context.Context, key string, value []byte) error {
@@ -80,6 +95,9 @@ func (e *embedded) set(_ context.Context, key string, value []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n.written = e.expireLocked()
+	if e.sending > 0 && e.sending+n.size() > e.max {
+		return errBusy
+	}
 	e.removeLocked(e.entries[e.hash(key)])
 	for e.used+n.size() > e.max && len(e.entries) > 0 {
 		e.removeLocked(e.lists.links[byUse].prev)
@@ -112,6 +130,10 @@ func (e *embedded) removeLocked(n *entry) {
 	}
 	delete(e.entries, e.hash(n.key))
 	e.used -= n.size()
+	if n.readers > 0 {
+		n.removed = true
+		e.sending += n.size()
+	}
 	n.unlink(byUse)
 	n.unlink(byAge)
 	if len(e.entries) < e.peak/2 {

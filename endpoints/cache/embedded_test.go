@@ -104,9 +104,10 @@ func TestModel(t *testing.T) {
 				default:
 					want, wantErr := m.get(key)
 					got, err := e.get(t.Context(), key)
-					if !bytes.Equal(got, want) || !errors.Is(err, wantErr) {
-						t.Fatalf("step %d: get %s: %.9q, %v, want %.9q, %v", step, key, got, err, want, wantErr)
+					if !bytes.Equal(got.data, want) || !errors.Is(err, wantErr) {
+						t.Fatalf("step %d: get %s: %.9q, %v, want %.9q, %v", step, key, got.data, err, want, wantErr)
 					}
+					got.release()
 				}
 				m.index("") // removes what has expired
 				synctest.Wait()
@@ -160,9 +161,11 @@ func TestConcurrentUse(t *testing.T) {
 						t.Error(err)
 					}
 				default:
-					if got, err := e.get(t.Context(), key); err == nil && !bytes.Equal(got, value) || err != nil && !errors.Is(err, errMiss) {
-						t.Errorf("%s: %v, %v", key, got, err)
+					got, err := e.get(t.Context(), key)
+					if err == nil && !bytes.Equal(got.data, value) || err != nil && !errors.Is(err, errMiss) {
+						t.Errorf("%s: %v, %v", key, got.data, err)
 					}
+					got.release()
 				}
 				e.mu.Lock()
 				if e.used < 0 || e.used > limit {
@@ -180,6 +183,60 @@ func TestConcurrentUse(t *testing.T) {
 	if diff := cmp.Diff(used, aged); diff != "" {
 		t.Error(diff)
 	}
+	if e.sending != 0 {
+		t.Errorf("%d bytes are counted as being sent", e.sending)
+	}
+}
+
+// TestRemovedValuesCountUntilTheyAreSent evicts, overwrites and deletes values
+// while clients read them.
+func TestRemovedValuesCountUntilTheyAreSent(t *testing.T) {
+	const size, fit = 1024, 4
+	e := newEmbedded(fit*(size+entryCost+1), 0)
+	data := make([]byte, size)
+	set := func(key string) error { return e.set(t.Context(), key, data) }
+	fill := func() {
+		for i := range fit {
+			if err := set(string(rune('a' + i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var reading []value
+	for i, remove := range []func(key string){
+		func(key string) { e.delete(t.Context(), key) },
+		func(key string) { e.set(t.Context(), key, nil); e.delete(t.Context(), key) },
+		func(string) { fill() },
+	} {
+		key := fmt.Sprint(i)
+		if err := set(key); err != nil {
+			t.Fatal(err)
+		}
+		v, err := e.get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _ := e.get(t.Context(), key)
+		again.release()
+		reading = append(reading, v)
+		remove(key)
+		if want := int64((i + 1) * (size + entryCost + 1)); e.sending != want || e.used > e.max {
+			t.Errorf("%d bytes are being sent, want %d; %d of %d are used", e.sending, want, e.used, e.max)
+		}
+	}
+	v, _ := e.get(t.Context(), "d")
+	reading = append(reading, v)
+	e.delete(t.Context(), "d")
+	if err := set("d"); !errors.Is(err, errBusy) {
+		t.Errorf("as many bytes are being sent as fit: %v", err)
+	}
+	for _, v := range reading {
+		v.release()
+	}
+	if fill(); e.sending != 0 {
+		t.Errorf("%d bytes are being sent", e.sending)
+	}
+	e.state(t, byUse)
 }
 
 // TestLateTimer reads an expired value that the timer has not removed yet.
@@ -190,7 +247,7 @@ func TestLateTimer(t *testing.T) {
 		e.timer.Stop()
 		time.Sleep(time.Minute)
 		if got, err := e.get(t.Context(), "a"); !errors.Is(err, errMiss) {
-			t.Errorf("%q, %v", got, err)
+			t.Errorf("%q, %v", got.data, err)
 		}
 	})
 }
@@ -200,8 +257,8 @@ func TestHashCollision(t *testing.T) {
 	e.hash = func(string) uint64 { return 1 }
 	holds := func(key, want string) {
 		t.Helper()
-		if got, err := e.get(t.Context(), key); string(got) != want || (err == nil) != (want != "") {
-			t.Errorf("%s: %q, %v, want %q", key, got, err, want)
+		if got, err := e.get(t.Context(), key); string(got.data) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", key, got.data, err, want)
 		}
 	}
 	e.set(t.Context(), "a", []byte("1"))
@@ -234,7 +291,8 @@ func BenchmarkEmbedded(b *testing.B) {
 	b.Run("get", func(b *testing.B) {
 		e, i := full(b), 0
 		for b.Loop() {
-			e.get(b.Context(), names[i%1000])
+			v, _ := e.get(b.Context(), names[i%1000])
+			v.release()
 			i++
 		}
 	})
@@ -260,7 +318,8 @@ func BenchmarkEmbedded(b *testing.B) {
 				if random.IntN(10) == 0 {
 					e.set(b.Context(), name, value)
 				} else {
-					e.get(b.Context(), name)
+					v, _ := e.get(b.Context(), name)
+					v.release()
 				}
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -46,35 +47,52 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) write(w http.ResponseWriter, r *http.Request) {
-	body, ok := reply.ReadBody(w, r)
+	body := m.host.Budget().Buffer()
+	defer body.Close()
+	data, ok := reply.ReadBytes(w, r, body)
 	if !ok {
 		return
 	}
-	err := m.traced(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), body) })
-	m.reply(w, opSet, err)
+	if m.Server == "" {
+		if err := body.Reserve(len(data)); err != nil { // for the copy that the store makes
+			reply.BodyError(w, r, err)
+			return
+		}
+	}
+	err := m.traced(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), data) })
+	m.reply(w, r, opSet, err)
 }
 
 func (m *Module) remove(w http.ResponseWriter, r *http.Request) {
 	err := m.traced(r.Context(), opDelete, func(ctx context.Context) error { return m.store.delete(ctx, r.PathValue("key")) })
-	m.reply(w, opDelete, err)
+	m.reply(w, r, opDelete, err)
 }
 
 func (m *Module) read(w http.ResponseWriter, r *http.Request) {
-	var value []byte
+	var v value
 	err := m.traced(r.Context(), opGet, func(ctx context.Context) (err error) {
-		value, err = m.store.get(ctx, r.PathValue("key"))
+		v, err = m.store.get(ctx, r.PathValue("key"))
 		return err
 	})
 	if err != nil {
-		m.reply(w, opGet, err)
+		m.reply(w, r, opGet, err)
 		return
 	}
+	defer v.release()
 	m.count(opGet, "hit")
-	reply.Raw(w, http.StatusOK, value)
+	if m.Server != "" { // a value in memory counts as part of the store
+		lease := m.host.Budget().Lease()
+		defer lease.Free()
+		if err := lease.Grow(len(v.data)); err != nil {
+			reply.BodyError(w, r, err)
+			return
+		}
+	}
+	reply.Raw(w, http.StatusOK, v.data)
 }
 
 // reply sends the response of an operation that returns no value.
-func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
+func (m *Module) reply(w http.ResponseWriter, r *http.Request, op operation, err error) {
 	switch {
 	case err == nil:
 		m.count(op, "ok")
@@ -85,6 +103,9 @@ func (m *Module) reply(w http.ResponseWriter, op operation, err error) {
 	case errors.Is(err, errTooLarge):
 		m.count(op, "too_large")
 		reply.Error(w, http.StatusRequestEntityTooLarge, "value too large")
+	case errors.Is(err, errBusy):
+		m.count(op, "error")
+		reply.BodyError(w, r, budget.ErrExceeded)
 	case errors.Is(err, errForeign):
 		m.count(op, "error")
 		reply.Error(w, http.StatusInternalServerError, fmt.Sprintf("cache %s failed: %v", op, errForeign))

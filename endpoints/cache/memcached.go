@@ -88,18 +88,18 @@ func (s *memcachedServer) do(ctx context.Context, f func() error) error {
 	return f()
 }
 
-func (s *memcachedServer) get(ctx context.Context, key string) (value []byte, err error) {
+func (s *memcachedServer) get(ctx context.Context, key string) (v value, err error) {
 	err = s.do(ctx, func() error {
 		item, err := s.client.Get(memcachedKey(key))
 		if errors.Is(err, memcache.ErrCacheMiss) {
 			return errMiss
 		}
 		if err == nil {
-			value = item.Value
+			v.data = item.Value
 		}
 		return err
 	})
-	return value, err
+	return v, err
 }
 
 func (s *memcachedServer) set(ctx context.Context, key string, value []byte) error {

@@ -16,7 +16,7 @@ func (m *Module) opener() (func() store, error) {
 	switch scheme {
 	case "":
 		if m.Server == "" {
-			return func() store { return newEmbedded(m.MaxBytes, m.TTL) }, nil
+			return func() store { return newEmbedded(int64(m.MaxBytes), m.TTL) }, nil
 		}
 	case "tcp", "redis", "rediss":
 		if o, err := m.redisOptions(scheme, rest); err == nil {

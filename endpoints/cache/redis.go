@@ -124,15 +124,15 @@ func (failedConn) SetDeadline(time.Time) error      { return nil }
 func (failedConn) SetReadDeadline(time.Time) error  { return nil }
 func (failedConn) SetWriteDeadline(time.Time) error { return nil }
 
-func (s *redisServer) get(ctx context.Context, key string) ([]byte, error) {
-	value, err := s.client.Get(ctx, key).Bytes()
+func (s *redisServer) get(ctx context.Context, key string) (value, error) {
+	data, err := s.client.Get(ctx, key).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):
-		return nil, errMiss
+		return value{}, errMiss
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
-		return nil, errForeign
+		return value{}, errForeign
 	}
-	return value, err
+	return value{data: data}, err
 }
 
 func (s *redisServer) set(ctx context.Context, key string, value []byte) error {

@@ -97,6 +97,30 @@ func TestPlainDirectory(t *testing.T) {
 	waitFor(t, s, map[string]string{})
 }
 
+// TestManyFiles puts more into the directory than is kept in memory. The names
+// decide which files are omitted.
+func TestManyFiles(t *testing.T) {
+	dir, want := t.TempDir(), map[string]string{}
+	for i := range 5 {
+		name := fmt.Sprint("large", i)
+		content := strings.Repeat(fmt.Sprint(i), 1<<20)
+		must(t, write(dir, name, content))
+		if i < 4 {
+			want[name] = content
+		}
+	}
+	must(t, write(dir, "small", "s"))
+	s := serve(t, dir)
+	if diff := cmp.Diff(want, get(t, s)); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, name := range []string{"large4", "small"} {
+		if !strings.Contains(s.Log.String(), `"file":"`+name+`"`) {
+			t.Errorf("no warning about %s", name)
+		}
+	}
+}
+
 // secrets has secret settings for a config file.
 type secrets struct {
 	Key     string   `env:"JWT_SECRET" secret:"true"`

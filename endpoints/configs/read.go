@@ -11,9 +11,12 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/watch"
 )
 
-// maxFile is the size limit of a file, in bytes. A whole ConfigMap has the same
-// limit.
-const maxFile = 1 << 20
+// Size limits, in bytes. A whole ConfigMap has the limit of a file, so a volume
+// may combine four of them.
+const (
+	maxFile  = 1 << 20
+	maxFiles = 4 << 20 // of all files together
+)
 
 // errSwapping means that the kubelet replaced the files during every attempt to
 // read them.
@@ -56,15 +59,18 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{}
+	files, total := map[string]string{}, 0
 	for _, e := range entries {
 		name := e.Name()
 		if strings.Contains(name, "..") {
 			continue
 		}
 		content, err := watch.ReadFile(filepath.Join(root, name), maxFile)
-		if len(content) > maxFile {
+		switch {
+		case len(content) > maxFile:
 			err = fmt.Errorf("larger than %d bytes", maxFile)
+		case err == nil && total+len(content) > maxFiles:
+			err = fmt.Errorf("larger than %d bytes together with the files before it", maxFiles)
 		}
 		switch {
 		case errors.Is(err, watch.ErrDirectory):
@@ -74,6 +80,7 @@ func (m *Module) readDir(root string) (map[string]string, error) {
 			files[name] = redact(string(content), m.host.Settings())
 		default:
 			files[name] = string(content)
+			total += len(content)
 		}
 	}
 	return files, nil

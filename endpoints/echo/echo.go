@@ -3,17 +3,18 @@
 package echo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
@@ -29,9 +30,9 @@ type Module struct {
 	colorHeader []string
 	wrappers    []capability.TransportTracer
 	build       registry.Build
+	budget      *budget.Budget
 	transport   *http.Transport
 	client      *http.Client
-	buffers     sync.Pool // of *bytes.Buffer
 }
 
 // Info describes the module.
@@ -66,7 +67,7 @@ func (m *Module) Validate() error {
 func (m *Module) Provision(h *registry.Host) error {
 	m.colorHeader = []string{m.Color}
 	m.wrappers = registry.All(h, capability.TransportTracers)
-	m.build = h.Build()
+	m.build, m.budget = h.Build(), h.Budget()
 	return nil
 }
 
@@ -98,7 +99,9 @@ func (m *Module) Routes() []registry.Route {
 		handler = m.fanOut
 		returns = map[int]any{http.StatusOK: []string{}}
 	}
-	returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = reply.Problem{}, reply.Problem{}
+	for _, code := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable} {
+		returns[code] = reply.Problem{}
+	}
 	var out []registry.Route
 	paths := []string{"/echo", "/echo/{rest...}", "/api/echo", "/api/echo/{rest...}"}
 	for _, path := range paths {
@@ -111,47 +114,59 @@ func (m *Module) Routes() []registry.Route {
 	return out
 }
 
-// maxPooled is the capacity above which a buffer is not returned to the pool.
-const maxPooled = 64 << 10
+// autoLength is up to which size net/http sets the Content-Length itself.
+const autoLength = 2 << 10
 
-// echo returns the request's body byte for byte.
+// echo returns the request's body byte for byte. It reads all of it first,
+// because an error in it has to become the status. From then on each part of it
+// is released once it is written.
 func (m *Module) echo(w http.ResponseWriter, r *http.Request) {
-	buf, _ := m.buffers.Get().(*bytes.Buffer)
-	if buf == nil {
-		buf = new(bytes.Buffer)
-	}
-	defer func() {
-		if buf.Cap() <= maxPooled {
-			buf.Reset()
-			m.buffers.Put(buf)
-		}
-	}()
-	if n := r.ContentLength; n > 0 {
-		buf.Grow(int(min(n, 1<<20)) + bytes.MinRead)
-	}
-	if _, err := buf.ReadFrom(r.Body); err != nil {
-		reply.BodyError(w, err)
+	body := m.budget.Buffer()
+	defer body.Close()
+	if !reply.ReadBody(w, r, body) {
 		return
 	}
 	w.Header()["X-Color"] = m.colorHeader
-	reply.Raw(w, http.StatusAccepted, buf.Bytes())
+	if body.Len() > autoLength {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
+	}
+	reply.SetRawHeader(w)
+	w.WriteHeader(http.StatusAccepted)
+	body.WriteTo(w)
 }
 
 // fanOut sends the request's body to all backends in parallel and returns their
 // responses in the order of the setting.
 func (m *Module) fanOut(w http.ResponseWriter, r *http.Request) {
-	body, ok := reply.ReadBody(w, r)
-	if !ok {
+	body := m.budget.Buffer()
+	defer body.Close()
+	if !reply.ReadBody(w, r, body) {
 		return
 	}
 	wait.Extend(w, r, m.Timeout)
 	header := m.header(r.Header)
-	responses := make([]string, len(m.Backends))
+	responses := make([]response, len(m.Backends))
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	var calls sync.WaitGroup
 	for i, backend := range m.Backends {
-		calls.Go(func() { responses[i] = m.call(r.Context(), backend, header, body) })
+		responses[i].body = m.budget.Buffer()
+		defer responses[i].body.Close()
+		calls.Go(func() {
+			responses[i].err = m.call(ctx, backend, header, body, responses[i].body)
+			if errors.Is(responses[i].err, budget.ErrExceeded) {
+				cancel() // the request is refused, whatever the others return
+			}
+		})
 	}
 	calls.Wait()
+	body.Free()
+	for _, res := range responses {
+		if errors.Is(res.err, budget.ErrExceeded) {
+			reply.BodyError(w, r, res.err)
+			return
+		}
+	}
 	w.Header()["X-Color"] = m.colorHeader
-	reply.JSON(w, http.StatusOK, responses)
+	writeAll(w, responses)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -208,7 +209,7 @@ func TestUnparsableURLIsAnError(t *testing.T) {
 	if err := m.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.call(t.Context(), "http://u:hush@a b", nil, nil); !strings.HasPrefix(got, "backend http://u:REDACTED@a b call failed ") || strings.Contains(got, "hush") {
+	if got := m.call(t.Context(), "http://u:hush@a b", nil, new(budget.Buffer), new(budget.Buffer)).Error(); !strings.HasPrefix(got, "backend http://u:REDACTED@a b call failed ") || strings.Contains(got, "hush") {
 		t.Error(got)
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 )
 
 const (
@@ -21,6 +25,12 @@ func isTemporary(name string) bool { return strings.HasPrefix(name, temporaryPre
 
 // errFull means that a write would exceed the quota.
 var errFull = errors.New("the store is full")
+
+// isFull reports whether there was no room for a file: in the quota, on the disk
+// or in a quota of the file system.
+func isFull(err error) bool {
+	return errors.Is(err, errFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 // diskError is an error of the file system, not of reading the body.
 type diskError struct{ error }
@@ -36,47 +46,131 @@ func onDisk(err error) error {
 
 // save writes body to a file named by its SHA-1. It writes a temporary file,
 // syncs it and renames it, so that the file is complete whenever it exists,
-// even after a power failure.
-func (m *Module) save(body io.Reader) (hash string, err error) {
-	if err := os.MkdirAll(m.Path, 0o755); err != nil {
+// even after a power failure. While there is no room it only looks whether the
+// file exists.
+func (m *Module) save(body io.Reader, buf *budget.Buffer) (hash string, err error) {
+	u := upload{module: m, sum: sha1.New()}
+	if err := u.create(); err != nil {
 		return "", onDisk(err)
 	}
-	if hash, err = m.writeAndRename(body); err != nil {
+	defer u.discard()
+	if _, err := buf.Copy(&u, body); err != nil {
 		return "", err
 	}
-	return hash, onDisk(syncDir(m.Path))
+	hash = hex.EncodeToString(u.sum.Sum(nil))
+	return hash, onDisk(u.finish(filepath.Join(m.Path, hash)))
 }
 
-// writeAndRename is save without syncing the directory. After an error it
-// leaves no file behind.
-func (m *Module) writeAndRename(body io.Reader) (hash string, err error) {
-	tmp, err := os.CreateTemp(m.Path, temporaryPrefix)
+// upload is a body on its way to the disk.
+type upload struct {
+	module   *Module
+	sum      hash.Hash
+	size     int64
+	file     *os.File // nil if there is no room for it, or once it is renamed
+	full     error    // why there is no room
+	reserved int64    // of the quota
+}
+
+// create opens the temporary file. It returns nil if there is no room for one.
+func (u *upload) create() (err error) {
+	m := u.module
+	if !m.quota.addFile() {
+		u.full = errFull
+		return nil
+	}
+	if err = os.MkdirAll(m.Path, 0o755); err == nil {
+		u.file, err = os.CreateTemp(m.Path, temporaryPrefix)
+	}
 	if err != nil {
-		return "", onDisk(err)
+		m.quota.remove(0)
 	}
-	out := &quotaWriter{file: tmp, quota: &m.quota}
-	defer func() {
-		if err != nil {
-			os.Remove(tmp.Name())
-			m.quota.release(out.reserved)
-		}
-	}()
-	sum := sha1.New()
-	_, err = io.Copy(io.MultiWriter(out, sum), body)
-	if err = errors.Join(err, closeFile(tmp, err == nil)); err != nil {
-		return "", err
-	}
-	hash = hex.EncodeToString(sum.Sum(nil))
-	return hash, onDisk(m.quota.rename(tmp.Name(), filepath.Join(m.Path, hash)))
+	return u.orFull(err)
 }
 
-// closeFile closes f and, if it is complete, syncs it first.
-func closeFile(f *os.File, complete bool) error {
-	var err error
-	if complete {
-		err = errors.Join(f.Chmod(0o644), f.Sync())
+// orFull returns err, or nil if it says that there is no room. The file is gone
+// then, and the rest of the body is only hashed.
+func (u *upload) orFull(err error) error {
+	if !isFull(err) {
+		return err
 	}
-	return onDisk(errors.Join(err, f.Close()))
+	u.full = err
+	u.discard()
+	return nil
+}
+
+// Write writes p to the file and hashes it.
+func (u *upload) Write(p []byte) (int, error) {
+	u.sum.Write(p)
+	u.size += int64(len(p))
+	if u.file != nil {
+		if err := u.orFull(u.write(p)); err != nil {
+			return 0, onDisk(err)
+		}
+	}
+	if u.file == nil && u.size > u.module.quota.max { // no file in the store is as large
+		return 0, onDisk(u.full)
+	}
+	return len(p), nil
+}
+
+func (u *upload) write(p []byte) error {
+	if need := blocks(u.size) - u.reserved; need > 0 {
+		if !u.module.quota.reserve(need) {
+			return errFull
+		}
+		u.reserved += need
+	}
+	_, err := u.file.Write(p)
+	return err
+}
+
+// finish syncs the file and renames it to name. If there was no room, it returns
+// why, unless there is such a file.
+func (u *upload) finish(name string) error {
+	if u.file != nil {
+		if err := u.orFull(u.rename(name)); err != nil {
+			return err
+		}
+	}
+	if u.full == nil {
+		return syncDir(u.module.Path)
+	}
+	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() != u.size {
+		return u.full
+	}
+	return nil
+}
+
+func (u *upload) rename(name string) error {
+	if err := errors.Join(u.file.Chmod(0o644), u.file.Sync(), u.file.Close()); err != nil {
+		return err
+	}
+	info, err := os.Lstat(u.file.Name())
+	if err != nil {
+		return err
+	}
+	// The file system may take more than was reserved.
+	if need := onDiskSize(info) - u.reserved; !u.module.quota.reserve(need) {
+		return errFull
+	}
+	u.reserved = onDiskSize(info)
+	if err := u.module.quota.rename(u.file.Name(), name); err != nil {
+		return err
+	}
+	u.file = nil
+	return nil
+}
+
+// discard removes the temporary file, unless it is renamed, and releases its part
+// of the quota.
+func (u *upload) discard() {
+	if u.file == nil {
+		return
+	}
+	u.file.Close()
+	os.Remove(u.file.Name())
+	u.module.quota.remove(u.reserved)
+	u.file, u.reserved = nil, 0
 }
 
 // syncDir syncs the entries of a directory.
@@ -88,61 +182,18 @@ func syncDir(name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// quotaWriter writes to a file and reserves each write in the quota. It returns
-// errFull when a write would exceed the quota.
-type quotaWriter struct {
-	file     *os.File
-	quota    *quota
-	reserved int64
-}
-
-func (w *quotaWriter) Write(p []byte) (int, error) {
-	if !w.quota.reserve(int64(len(p))) {
-		return 0, errFull
+// removeStale removes the temporary files that a crash left. It returns the young
+// ones with their size: another process may be writing them.
+func (m *Module) removeStale(files []fs.FileInfo) (young map[string]int64) {
+	young = map[string]int64{}
+	for _, info := range files {
+		switch {
+		case !isTemporary(info.Name()):
+		case time.Since(info.ModTime()) < staleAfter:
+			young[info.Name()] = onDiskSize(info)
+		default:
+			os.Remove(filepath.Join(m.Path, info.Name()))
+		}
 	}
-	w.reserved += int64(len(p))
-	n, err := w.file.Write(p)
-	return n, onDisk(err)
-}
-
-// quota counts the bytes of all files, including those being written.
-type quota struct {
-	mu        sync.Mutex
-	used, max int64
-}
-
-// reserve counts n bytes, unless that would exceed the quota.
-func (q *quota) reserve(n int64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.used+n > q.max {
-		return false
-	}
-	q.used += n
-	return true
-}
-
-// add counts n bytes of an existing file, which may exceed the quota.
-func (q *quota) add(n int64) { q.release(-n) }
-
-func (q *quota) release(n int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.used -= n
-}
-
-// rename renames a file and releases the bytes of the file that it replaces.
-// The lock keeps two writers of the same file from both counting it.
-func (q *quota) rename(from, to string) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var replaced int64
-	if info, err := os.Lstat(to); err == nil {
-		replaced = info.Size()
-	}
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	q.used -= replaced
-	return nil
+	return young
 }

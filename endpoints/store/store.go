@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // Module is the store module.
 type Module struct {
-	Path     string `env:"DATA_PATH" envDefault:"/data" doc:"directory where /store keeps its files" takes:"DIR"`
-	MaxBytes int64  `env:"STORE_MAX_BYTES" envDefault:"1073741824" doc:"total size limit of the files of /store, in bytes" accepts:"a number of bytes above zero"`
+	Path     string      `env:"DATA_PATH" envDefault:"/data" doc:"directory where /store keeps its files" takes:"DIR"`
+	MaxBytes budget.Size `env:"STORE_MAX_BYTES" envDefault:"1GiB" doc:"limit of what the files of /store take on the disk" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
+	MaxFiles int         `env:"STORE_MAX_FILES" envDefault:"65536" doc:"largest number of files of /store" accepts:"a whole number above zero"`
 
 	host  *registry.Host
 	quota quota
@@ -31,36 +33,75 @@ func (*Module) Info() registry.Info {
 
 // Validate checks the settings.
 func (m *Module) Validate() error {
+	var errs []error
 	if m.MaxBytes <= 0 {
-		return registry.Invalid("MaxBytes", "a number of bytes above zero")
+		errs = append(errs, registry.Invalid("MaxBytes", "a size above zero such as 20MiB, 20M or 20000000"))
 	}
-	return nil
+	if m.MaxFiles <= 0 {
+		errs = append(errs, registry.Invalid("MaxFiles", "a whole number above zero"))
+	}
+	return errors.Join(errs...)
 }
 
 // Provision stores the host.
 func (m *Module) Provision(h *registry.Host) error {
-	m.host, m.quota.max = h, m.MaxBytes
+	m.host, m.quota.max, m.quota.maxFiles = h, int64(m.MaxBytes), m.MaxFiles
 	return nil
 }
 
 // Start counts the existing files and removes temporary files that a crash
 // left. The directory may be missing: the first write creates it.
 func (m *Module) Start(context.Context) error {
-	files, err := os.ReadDir(m.Path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := m.list()
+	if err != nil {
 		m.host.Log.WithError(err).Warn("cannot read the directory of /store")
 	}
-	for _, f := range files {
-		info, err := f.Info()
-		switch {
-		case err != nil || !info.Mode().IsRegular():
-		case isHash(f.Name()):
-			m.quota.add(info.Size())
-		case isTemporary(f.Name()) && time.Since(info.ModTime()) > staleAfter:
-			os.Remove(filepath.Join(m.Path, f.Name()))
+	for _, info := range files {
+		if isHash(info.Name()) {
+			m.quota.add(onDiskSize(info))
 		}
 	}
+	young := m.removeStale(files)
+	for _, size := range young {
+		m.quota.add(size)
+	}
+	if len(young) > 0 {
+		m.host.Go(func(ctx context.Context) { m.sweep(ctx, young) })
+	}
 	return nil
+}
+
+// sweep waits until temporary files that were young at the start are gone or
+// stale, removes these and stops counting both.
+func (m *Module) sweep(ctx context.Context, counted map[string]int64) {
+	for len(counted) > 0 && registry.Sleep(ctx, staleAfter) {
+		files, err := m.list()
+		if err != nil {
+			continue
+		}
+		young := m.removeStale(files)
+		for name, size := range counted {
+			if _, still := young[name]; !still {
+				m.quota.remove(size)
+				delete(counted, name)
+			}
+		}
+	}
+}
+
+// list returns the regular files of the directory.
+func (m *Module) list() ([]fs.FileInfo, error) {
+	entries, err := os.ReadDir(m.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	var files []fs.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			files = append(files, info)
+		}
+	}
+	return files, err
 }
 
 var isHash = regexp.MustCompile(`^[a-f0-9]{40}$`).MatchString
@@ -78,6 +119,7 @@ func (m *Module) Routes() []registry.Route {
 				http.StatusBadRequest:            problem,
 				http.StatusRequestEntityTooLarge: problem,
 				http.StatusInternalServerError:   problem,
+				http.StatusServiceUnavailable:    problem,
 				http.StatusInsufficientStorage:   problem,
 			},
 		})
@@ -100,18 +142,23 @@ type stored struct {
 }
 
 func (m *Module) write(w http.ResponseWriter, r *http.Request) {
-	hash, err := m.save(r.Body)
+	buf := m.host.Budget().Buffer()
+	defer buf.Close()
+	hash, err := m.save(r.Body, buf)
 	var disk *diskError
 	switch {
 	case err == nil:
 		reply.JSON(w, http.StatusAccepted, stored{hash})
 	case errors.Is(err, errFull):
 		reply.Error(w, http.StatusInsufficientStorage, "the store is full")
+	case isFull(err):
+		m.host.Log.WithError(err).Warn("the disk of /store is full")
+		reply.Error(w, http.StatusInsufficientStorage, "the disk is full")
 	case errors.As(err, &disk):
 		m.host.Log.WithError(err).Error("writing file failed")
 		reply.Error(w, http.StatusInternalServerError, "writing file failed")
 	default:
-		reply.BodyError(w, err)
+		reply.BodyError(w, r, err)
 	}
 }
 

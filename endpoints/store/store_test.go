@@ -183,42 +183,70 @@ func TestNoPartialFile(t *testing.T) {
 	}
 }
 
+// block is what the smallest file that is not empty takes on the disk.
+const block = 4096
+
 func TestQuota(t *testing.T) {
 	dir := t.TempDir()
 	existing := hashOf("0123456789")
-	for name, content := range map[string]string{existing: "0123456789", "tls.crt": strings.Repeat("x", 1000)} {
+	for name, content := range map[string]string{existing: "0123456789", "tls.crt": strings.Repeat("x", 10*block)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := serve(t, dir, 30)
-	for _, c := range []struct {
-		content string
-		code    int
-	}{
-		{strings.Repeat("a", 21), 507},
-		{"0123456789", 202}, // exists: not counted again
-		{"0123456789", 202},
-		{strings.Repeat("a", 20), 202},
-		{"b", 507},
-		{"", 202},
-	} {
-		res, body := s.Call(t, "POST", "/store", c.content)
-		if res.StatusCode != c.code || c.code == 507 && body != "{\n  \"code\": 507,\n  \"message\": \"the store is full\"\n}" {
-			t.Errorf("%q: %d %s, want %d", c.content, res.StatusCode, body, c.code)
+	s := serve(t, dir, 4*block)
+	post := func(content string, want int) {
+		t.Helper()
+		res, body := s.Call(t, "POST", "/store", content)
+		if res.StatusCode != want || want == 507 && body != "{\n  \"code\": 507,\n  \"message\": \"the store is full\"\n}" {
+			t.Errorf("%d bytes: %d %s, want %d", len(content), res.StatusCode, body, want)
 		}
 	}
+	post(strings.Repeat("a", 3*block+1), 507)
+	post("0123456789", 202) // exists
+	post("0123456789", 202)
+	post(strings.Repeat("a", 2*block+1), 202)
+	post("b", 507)
+	post("", 202)
+	// While the store is full, what exists is accepted.
+	post(strings.Repeat("a", 2*block+1), 202)
+	post("0123456789", 202)
+	post("", 202)
+	post(strings.Repeat("a", 2*block+2), 507)
 	if got := len(files(t, dir)); got != 4 {
 		t.Errorf("%d files, want 4", got)
 	}
 	if _, body := s.Call(t, "GET", "/store/"+existing, ""); body != "0123456789" {
 		t.Errorf("the existing file reads %q", body)
 	}
+	// A store counts what it finds.
+	if err := os.Remove(filepath.Join(dir, existing)); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, dir, 4*block)
+	post("b", 202)
+	post("c", 507)
+}
+
+func TestFileQuota(t *testing.T) {
+	dir := t.TempDir()
+	s := registrytest.Serve(t, map[string]string{"PODINFO_DATA_PATH": dir, "PODINFO_STORE_MAX_FILES": "2"}, new(store.Module))
+	for _, c := range []struct {
+		content string
+		code    int
+	}{{"", 202}, {"a", 202}, {"b", 507}, {"a", 202}, {"", 202}, {"c", 507}} {
+		if res, body := s.Call(t, "POST", "/store", c.content); res.StatusCode != c.code {
+			t.Errorf("%q: %d %s, want %d", c.content, res.StatusCode, body, c.code)
+		}
+	}
+	if got := len(files(t, dir)); got != 2 {
+		t.Errorf("%d files, want 2", got)
+	}
 }
 
 func TestConcurrentWrites(t *testing.T) {
 	dir := t.TempDir()
-	s := serve(t, dir, 100*16)
+	s := serve(t, dir, 40*block)
 	var all sync.WaitGroup
 	for i := range 40 {
 		all.Go(func() {
@@ -235,8 +263,8 @@ func TestConcurrentWrites(t *testing.T) {
 	if got := len(files(t, dir)); got != 4 {
 		t.Errorf("%d files, want 4", got)
 	}
-	// The quota counts 40 bytes, so exactly the rest fits.
-	rest := strings.Repeat("r", 100*16-40)
+	// The quota counts four blocks, so exactly the rest fits.
+	rest := strings.Repeat("r", 36*block)
 	for content, code := range map[string]int{rest + "r": 507, rest: 202} {
 		if res, _ := s.Call(t, "POST", "/store", content); res.StatusCode != code {
 			t.Errorf("%d bytes: %d, want %d", len(content), res.StatusCode, code)
@@ -265,8 +293,8 @@ func TestDiskErrors(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, hashOf("x")), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s = serve(t, dir, 10)
-	for range 11 { // a byte each, one more than the quota
+	s = serve(t, dir, 10*block)
+	for range 11 { // a block each, one more than the quota
 		fails(s, "PUT", "/store", "writing file failed")
 	}
 	if got := len(files(t, dir)); got != 1 {
@@ -292,9 +320,11 @@ func TestStartRemovesTemporaryFiles(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	_, err := registry.New([]registry.Module{new(store.Module)}, registry.Env(map[string]string{"PODINFO_STORE_MAX_BYTES": "0"}))
-	if err == nil || !strings.Contains(err.Error(), "PODINFO_STORE_MAX_BYTES") {
-		t.Errorf("%v, want an error about PODINFO_STORE_MAX_BYTES", err)
+	for _, key := range []string{"PODINFO_STORE_MAX_BYTES", "PODINFO_STORE_MAX_FILES"} {
+		_, err := registry.New([]registry.Module{new(store.Module)}, registry.Env(map[string]string{key: "0"}))
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%v, want an error about %s", err, key)
+		}
 	}
 	app, err := registry.New([]registry.Module{new(store.Module)})
 	if err != nil {

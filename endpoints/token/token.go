@@ -97,13 +97,23 @@ func (m *Module) Routes() []registry.Route {
 	return []registry.Route{{
 		Method: http.MethodPost, Path: "/token", Handler: m.issue,
 		Summary: "Issue a token that is valid for a minute", Tag: "HTTP API",
-		Body:    "the name in the token; empty means anonymous",
-		Returns: map[int]any{http.StatusOK: issued{}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{}},
+		Body: "the name in the token; empty means anonymous",
+		Returns: map[int]any{
+			http.StatusOK: issued{}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{},
+			http.StatusServiceUnavailable: reply.Problem{},
+		},
 	}, validate, post}
 }
 
+// maxName is the longest name, in bytes. The token of a longer one would exceed
+// the longest Authorization header that is accepted, and making it takes many
+// times the memory of the name.
+const maxName = bearer.MaxLen / 4 * 3
+
 func (m *Module) issue(w http.ResponseWriter, r *http.Request) {
-	body, ok := reply.ReadBody(w, r)
+	buf := m.host.Budget().Buffer()
+	defer buf.Close()
+	body, ok := reply.ReadBytes(w, reply.Limit(w, r, maxName), buf)
 	if !ok {
 		return
 	}

@@ -77,6 +77,19 @@ func TestIssuedTokensValidate(t *testing.T) {
 	}
 }
 
+// TestLongestName checks that the longest name makes a token that is accepted.
+func TestLongestName(t *testing.T) {
+	s := registrytest.Serve(t, own, new(token.Module))
+	name := strings.Repeat("n", 12_000)
+	_, body := s.Call(t, "POST", "/token", name)
+	if res, body := s.Call(t, "GET", "/token/validate", "", "Authorization", "Bearer "+decode(t, body).Token); res.StatusCode != 200 || decode(t, body).TokenName != name {
+		t.Errorf("%d %.99s", res.StatusCode, body)
+	}
+	if res, body := s.Call(t, "POST", "/token", strings.Repeat("n", 12<<10+1)); res.StatusCode != 413 || decode(t, body).Code != 413 {
+		t.Errorf("%d %.99s", res.StatusCode, body)
+	}
+}
+
 // TestTokenFormat checks that a token has upstream's header and claims and is
 // signed with the secret.
 func TestTokenFormat(t *testing.T) {

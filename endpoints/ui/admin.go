@@ -66,9 +66,10 @@ func (m *Module) adminRoutes() []registry.Route {
 func (m *Module) handleChange(do change) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
-		if err != nil {
-			reply.BodyError(w, err)
+		buf := m.host.Budget().Buffer()
+		defer buf.Close()
+		body, ok := reply.ReadBytes(w, reply.Limit(w, r, scenario.MaxBytes), buf)
+		if !ok {
 			return
 		}
 		if err := do(r, body); err != nil {

@@ -5,7 +5,9 @@ go 1.26.0
 require github.com/seed-4591fe7d/podinfo v0.0.0
 
 require (
+	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
 	github.com/MicahParks/jwkset v0.11.4 // indirect
+	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	golang.org/x/time v0.9.0 // indirect
 )
 

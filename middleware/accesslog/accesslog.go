@@ -70,7 +70,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 }
 
 func (m *Module) write(c *call) {
-	c.line.faults = c.names()
+	c.line.faults, c.line.refused = c.names(), c.refusal.Reason()
 	c.entry = logrus.Entry{Logger: m.log, Context: &c.line}
 	c.entry.Log(m.Level, "request completed")
 }
@@ -84,19 +84,24 @@ type call struct {
 	entry logrus.Entry
 }
 
-// faultContext is a context with the faults that were injected below it.
+// faultContext is a context with the faults that were injected below it, and the
+// reason of a refusal.
 type faultContext struct {
 	context.Context
 	module *Module
 	faults
+	refusal record.Refusal
 }
 
 // Value returns the call's faults to FaultInjected, which may have any context
 // derived from the call. The key is the module, so that the access logs of two
 // servers in one process do not mix.
 func (c *faultContext) Value(key any) any {
-	if key == any(c.module) {
+	switch key {
+	case any(c.module):
 		return &c.faults
+	case any(record.RefusalKey{}):
+		return &c.refusal
 	}
 	return c.Context.Value(key)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -65,6 +66,12 @@ func (a *app) Routes() []registry.Route {
 			a.faults.Report(ctx, "delay")
 			a.faults.Report(ctx, `er"ror`)
 		}},
+		{Path: "/refused", Handler: func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+			defer cancel()
+			record.Refuse(ctx, record.RefusedMemory)
+			w.WriteHeader(503)
+		}},
 		{Path: "/log", Handler: func(_ http.ResponseWriter, r *http.Request) { a.host.Log.WithContext(r.Context()).Info("own line") }},
 	}
 }
@@ -106,6 +113,7 @@ func TestLines(t *testing.T) {
 		{"GET", "/nowhere", []string{"traceparent", parent}, `"uri":"/nowhere","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":404,"bytes":48,"duration":…,"trace_id":"` + trace + `"}`},
 		{"GET", "/quiet", []string{"traceparent", parent, "traceparent", parent}, `"uri":"/quiet","method":"GET","remote":…,"user-agent":"test","route":"/quiet","status":200,"bytes":0,"duration":…}`},
 		{"GET", "/faults", []string{"traceparent", parent}, `"uri":"/faults","method":"GET","remote":…,"user-agent":"test","route":"/faults","status":200,"bytes":0,"duration":…,"trace_id":"` + trace + `","fault":"delay,er\"ror"}`},
+		{"GET", "/refused", nil, `"uri":"/refused","method":"GET","remote":…,"user-agent":"test","route":"/refused","status":503,"bytes":0,"duration":…,"refused":"memory"}`},
 	} {
 		s := registrytest.Serve(t, nil, registrytest.Rescue{}, new(accesslog.Module), new(app))
 		registrytest.Send(t, c.method, s.URL+c.path, c.headers...)

@@ -20,7 +20,7 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 	}}
 	began := time.Now()
 	defer func() {
-		l.record.duration, l.record.faults = time.Since(began), l.names()
+		l.record.duration, l.record.faults, l.record.refused = time.Since(began), l.names(), l.refusal.Reason()
 		l.entry = logrus.Entry{Logger: m.log, Context: &l.record}
 		l.entry.Log(m.Level, "call completed")
 	}()
@@ -45,6 +45,7 @@ type rpcRecord struct {
 	code     rpc.Code
 	duration time.Duration
 	faults   string
+	refused  string // why, "" if not
 }
 
 // AppendJSON implements jsonlog.Record.
@@ -53,5 +54,5 @@ func (rec *rpcRecord) AppendJSON(b []byte) []byte {
 	b = appendString(b, `,"remote":`, rec.call.Peer())
 	b = appendString(b, `,"user-agent":`, rec.call.UserAgent())
 	b = appendString(b, `,"code":`, rec.code.String())
-	return appendEnd(b, rec.duration, rec.trace, rec.faults)
+	return appendEnd(b, rec.duration, rec.trace, rec.faults, rec.refused)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -95,7 +96,7 @@ func TestCallLines(t *testing.T) {
 	}
 }
 
-// breaker injects two faults into every call.
+// breaker injects two faults into every call and refuses it.
 type breaker struct{ faults fault.Observers }
 
 func (*breaker) Info() registry.Info {
@@ -112,6 +113,7 @@ func (b *breaker) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.C
 	defer cancel()
 	b.faults.Report(ctx, "delay")
 	b.faults.Report(ctx, "error")
+	record.Refuse(ctx, record.RefusedMemory)
 	return &rpc.Error{Code: rpc.Unavailable}
 }
 
@@ -122,7 +124,7 @@ func TestFaultsAndProbesInCalls(t *testing.T) {
 		t.Error(err)
 	}
 	want := []map[string]any{
-		{"level": "debug", "method": "/grpc.testing.TestService/UnaryCall", "code": "Unavailable", "fault": "delay,error"},
+		{"level": "debug", "method": "/grpc.testing.TestService/UnaryCall", "code": "Unavailable", "fault": "delay,error", "refused": "memory"},
 		{"level": "debug", "method": "/grpc.health.v1.Health/Check", "code": "OK"},
 	}
 	if diff := cmp.Diff(want, callLines(t, s)); diff != "" {

@@ -21,6 +21,7 @@ type line struct {
 	status, bytes int
 	duration      time.Duration
 	faults        string
+	refused       string // why, "" if not
 }
 
 // AppendJSON implements jsonlog.Record. Upstream's keys come first.
@@ -38,17 +39,20 @@ func (rec *line) AppendJSON(b []byte) []byte {
 	b = appendString(b, `,"route":`, route)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.bytes), 10)
-	return appendEnd(b, rec.duration, rec.trace, rec.faults)
+	return appendEnd(b, rec.duration, rec.trace, rec.faults, rec.refused)
 }
 
 // appendEnd appends the fields that the lines of requests and calls share.
-func appendEnd(b []byte, d time.Duration, trace, faults string) []byte {
+func appendEnd(b []byte, d time.Duration, trace, faults, refused string) []byte {
 	b = strconv.AppendFloat(append(b, `,"duration":`...), d.Seconds(), 'f', -1, 64)
 	if trace != "" {
 		b = appendString(b, `,"trace_id":`, trace)
 	}
 	if faults != "" {
 		b = appendString(b, `,"fault":`, faults)
+	}
+	if refused != "" {
+		b = appendString(b, `,"refused":`, refused)
 	}
 	return b
 }

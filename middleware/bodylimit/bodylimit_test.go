@@ -15,6 +15,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -28,7 +29,7 @@ func (reader) Info() registry.Info { return registry.Info{Name: "reader"} }
 func (reader) Routes() []registry.Route {
 	return []registry.Route{
 		{Path: "/read", Handler: func(w http.ResponseWriter, r *http.Request) {
-			if b, ok := reply.ReadBody(w, r); ok {
+			if b, ok := reply.ReadBytes(w, r, new(budget.Buffer)); ok {
 				reply.JSON(w, 202, len(b))
 			}
 		}},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -178,19 +178,16 @@ func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, e
 	}).write(w)
 }
 
-// body reads the body of a request. On an error it responds and returns false.
-// The limit is here because the port of the API has none.
-func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scenario.MaxBytes))
-	if err != nil {
-		reply.BodyError(w, err)
-		return nil, false
-	}
-	return b, true
+// body reads the body of a request into buf. On an error it responds and returns
+// false. The limit is here because the port of the API has none.
+func body(w http.ResponseWriter, r *http.Request, buf *budget.Buffer) ([]byte, bool) {
+	return reply.ReadBytes(w, reply.Limit(w, r, scenario.MaxBytes), buf)
 }
 
 func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
-	b, ok := body(w, r)
+	buf := m.host.Budget().Buffer()
+	defer buf.Close()
+	b, ok := body(w, r, buf)
 	if !ok {
 		return
 	}
@@ -217,7 +214,9 @@ func (m *Module) deleteAll(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Module) putOne(w http.ResponseWriter, r *http.Request) {
-	b, ok := body(w, r)
+	buf := m.host.Budget().Buffer()
+	defer buf.Close()
+	b, ok := body(w, r, buf)
 	if !ok {
 		return
 	}

@@ -14,6 +14,23 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
+func TestAdminOverTheMemoryBudget(t *testing.T) {
+	m := new(faults.Module)
+	env := rules("true", "ADMIN", "true")
+	env["PODINFO_MEMORY_BUDGET"] = "10KiB"
+	registrytest.New(t, env, m, new(endpoint))
+	h := admin(m)
+	for range 20 { // more than the budget in total
+		if rec := ask(h, "PUT", "/faults", fail(500)); rec.Code != 200 {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	rec := ask(h, "PUT", "/faults", fail(500)+strings.Repeat("#", 10<<10))
+	if rec.Code != 503 || rec.Header().Get("Retry-After") == "" || !strings.Contains(rec.Body.String(), `"code": 503`) {
+		t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+}
+
 // admin serves the module's API like the metrics port.
 func admin(m *faults.Module) http.Handler {
 	mux := http.NewServeMux()

@@ -12,6 +12,9 @@ func ownHelp() map[string]string {
 		"podinfo_build_info":            "Version, revision and Go version of this build; the value is always 1.",
 		"podinfo_faults_injected_total": "Faults injected on purpose.",
 
+		"podinfo_memory_budget_bytes":    "Memory that requests hold now, and its limit.",
+		"podinfo_requests_refused_total": "Requests, calls and messages refused because the server had no room for them.",
+
 		"go_cgo_calls_count":                  "Calls from Go to C.",
 		"go_cpu_count":                        "Logical processors of the machine.",
 		"go_gc_cpu_seconds_total":             "CPU time spent in garbage collection.",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // Module is metrics.
@@ -51,6 +52,10 @@ func (m *Module) Provision(h *registry.Host) error {
 	b := h.Build()
 	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
 		escape(b.Version), escape(b.Revision), escape(runtime.Version())), func() float64 { return 1 })
+	budget := h.Budget()
+	m.set.NewGauge(`podinfo_memory_budget_bytes{state="in_use"}`, func() float64 { return float64(budget.Used()) })
+	m.set.NewGauge(`podinfo_memory_budget_bytes{state="limit"}`, func() float64 { return float64(budget.Limit()) })
+	m.set.NewGauge(`podinfo_requests_refused_total{reason="`+record.RefusedMemory+`"}`, func() float64 { return float64(budget.Refused()) })
 	return nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 )
 
@@ -381,6 +382,33 @@ func TestFaults(t *testing.T) {
 	got := values(t, families(t, m)["podinfo_faults_injected_total"])
 	if len(got) != 101 || got["fault=delay"] != 3 || got["fault=other"] != 103 {
 		t.Errorf("%d series, delay %v, other %v", len(got), got["fault=delay"], got["fault=other"])
+	}
+}
+
+// holder is a module that reserves memory.
+type holder struct{ budget *budget.Budget }
+
+func (*holder) Info() registry.Info                   { return registry.Info{Name: "holder"} }
+func (h *holder) Provision(host *registry.Host) error { h.budget = host.Budget(); return nil }
+
+func TestMemoryBudget(t *testing.T) {
+	m, h := new(metrics.Module), new(holder)
+	registrytest.New(t, map[string]string{"PODINFO_MEMORY_BUDGET": "1000"}, m, h)
+	for _, step := range []struct {
+		reserve       int
+		used, refused float64
+	}{{0, 0, 0}, {600, 600, 0}, {600, 600, 1}, {400, 1000, 1}} {
+		h.budget.Reserve(step.reserve)
+		got := families(t, m)
+		if diff := cmp.Diff(map[string]float64{"state=in_use": step.used, "state=limit": 1000}, values(t, got["podinfo_memory_budget_bytes"])); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(map[string]float64{"reason=memory": step.refused}, values(t, got["podinfo_requests_refused_total"])); diff != "" {
+			t.Error(diff)
+		}
+		if got := got["podinfo_requests_refused_total"].GetType(); got != dto.MetricType_COUNTER {
+			t.Error(got)
+		}
 	}
 }
 

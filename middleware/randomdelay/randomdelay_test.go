@@ -20,6 +20,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -32,7 +33,7 @@ func (*endpoint) Info() registry.Info { return registry.Info{Name: "endpoint"} }
 func (e *endpoint) Routes() []registry.Route {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		e.hits++
-		if body, ok := reply.ReadBody(w, r); ok {
+		if body, ok := reply.ReadBytes(w, r, new(budget.Buffer)); ok {
 			reply.Raw(w, http.StatusOK, body)
 		}
 	}

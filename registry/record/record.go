@@ -2,9 +2,10 @@
 // end requests and the modules that record them.
 //
 // Where a module in the chain is a [Cutter], the registry wraps the response in a
-// value that [Cut] writes to and [Outcome] and [Sent] read. It is found through the Unwrap method of response
-// writers, like the features of [http.ResponseController], so a middleware
-// that wraps the writer must have that method.
+// value that [Cut] writes to and [Outcome] and [Sent] read. It is found through
+// the Unwrap method of response writers, like the features of
+// [http.ResponseController], so a middleware that wraps the writer must have that
+// method.
 package record
 
 import (

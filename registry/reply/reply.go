@@ -3,11 +3,12 @@
 package reply
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
+
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // Values of headers that every reply shares. They are never modified; sharing
@@ -69,22 +70,59 @@ func Error(w http.ResponseWriter, code int, message string) {
 	JSON(w, code, Problem{Code: code, Message: message})
 }
 
-// ReadBody reads the request's body. When that fails it replies 413 or 400 and
-// returns false.
-func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 && n <= 1<<20 {
-		buf.Grow(int(n) + bytes.MinRead)
+// ReadBody reads the request's body into to, whatever length the client declared.
+// When reading fails, it replies 413, 400 or, when the budget of the buffer has no
+// room, 503 and returns false.
+//
+//	body := m.budget.Buffer() // of Host.Budget
+//	defer body.Close()
+//	if !reply.ReadBody(w, r, body) {
+//		return
+//	}
+func ReadBody(w http.ResponseWriter, r *http.Request, to *budget.Buffer) bool {
+	if _, err := to.ReadFrom(r.Body); err != nil {
+		BodyError(w, r, err)
+		return false
 	}
-	if _, err := io.Copy(&buf, r.Body); err != nil {
-		BodyError(w, err)
+	return true
+}
+
+// ReadBytes is ReadBody for a body that is needed in one piece. It must not be
+// used after the buffer is closed. A body of more than 2 KiB takes twice its size
+// for a moment.
+func ReadBytes(w http.ResponseWriter, r *http.Request, to *budget.Buffer) ([]byte, bool) {
+	if !ReadBody(w, r, to) {
 		return nil, false
 	}
-	return buf.Bytes(), true
+	b, err := to.Bytes()
+	if err != nil {
+		BodyError(w, r, err)
+	}
+	return b, err == nil
+}
+
+// Limit makes the body of a copy of r fail when it is larger than n bytes, so that
+// reading it replies 413.
+func Limit(w http.ResponseWriter, r *http.Request, n int64) *http.Request {
+	r = r.WithContext(r.Context()) // net/http looks for its own body in the original
+	r.Body = http.MaxBytesReader(w, r.Body, n)
+	return r
+}
+
+// Overloaded refuses a request that the server has no room for now, with 503
+// and Retry-After. The access log shows the reason, see [record.Refuse].
+func Overloaded(w http.ResponseWriter, r *http.Request, reason, message string) {
+	record.Refuse(r.Context(), reason)
+	w.Header().Set("Retry-After", "1")
+	Error(w, http.StatusServiceUnavailable, message)
 }
 
 // BodyError replies to an error from reading a request's body.
-func BodyError(w http.ResponseWriter, err error) {
+func BodyError(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, budget.ErrExceeded) {
+		Overloaded(w, r, record.RefusedMemory, "no memory for this request now: try again later")
+		return
+	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		Error(w, http.StatusRequestEntityTooLarge, "request body too large")
 		return

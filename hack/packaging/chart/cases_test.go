@@ -34,6 +34,10 @@ func renderCases(t *testing.T) map[string]renderCase {
 + Deployment podinfo-redis
 + Service podinfo-redis
 `},
+		"no size limit": {values: `dataSizeLimit: ""`, changes: `
+~ Deployment podinfo
+  - spec.template.spec.volumes[data].emptyDir.sizeLimit: "1280Mi"
+`},
 		"config": {values: `
 config:
   files:
