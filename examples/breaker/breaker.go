@@ -3,6 +3,7 @@ package breaker
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -33,6 +34,9 @@ func (p *Prices) Get() error {
 			return 0, err
 		}
 		defer res.Body.Close()
+		if _, err := io.Copy(io.Discard, res.Body); err != nil { // so that the connection is reused
+			return 0, err
+		}
 		if res.StatusCode >= 500 {
 			return 0, fmt.Errorf("no prices: %s", res.Status)
 		}
