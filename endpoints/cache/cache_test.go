@@ -143,6 +143,7 @@ func TestTooLarge(t *testing.T) {
 		s := serve(t, "", "MAX_BYTES", "1000")
 		expect(t, s, "PUT", "key", strings.Repeat("x", 1000-128-3+1), 413, tooLarge)
 		expect(t, s, "GET", "key", "", 404, "")
+		expect(t, s, "PUT", "key", strings.Repeat("x", 1001), 413, "{\n  \"code\": 413,\n  \"message\": \"request body too large\"\n}")
 		expect(t, s, "PUT", "key", strings.Repeat("x", 1000-128-3), 202, "")
 		expect(t, s, "GET", "key", "", 200, "*")
 	})

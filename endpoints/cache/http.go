@@ -47,6 +47,9 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) write(w http.ResponseWriter, r *http.Request) {
+	if m.Server == "" { // no larger value fits
+		r = reply.Limit(w, r, int64(m.MaxBytes))
+	}
 	body := m.host.Budget().Buffer()
 	defer body.Close()
 	data, ok := reply.ReadBytes(w, r, body)
