@@ -32,5 +32,5 @@ func (p *pipe) show(op ws.OpCode, data []byte) {
 		printJSON(frameObject(op, data))
 		return
 	}
-	fmt.Println(body(op, data))
+	fmt.Println(strings.TrimSuffix(body(op, data), "\n")) // podinfo's messages end with a line break
 }

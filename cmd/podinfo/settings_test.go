@@ -30,6 +30,7 @@ func TestSettingsOfModulesThatAreOff(t *testing.T) {
 		{"a value that is not accepted", "PODINFO_RANDOM_ERROR_RATE=50%", 2, `PODINFO_RANDOM_ERROR_RATE="50%": want a number from 0 to 1`, "", ""},
 		{"a value that Validate refuses", "PODINFO_RANDOM_ERROR_RATE=1.5", 2, `PODINFO_RANDOM_ERROR_RATE="1.5": want a number from 0 to 1`, "", ""},
 		{"a value of a module that is turned off", "PODINFO_MODULES=-echo --backend-url=backend", 2, `PODINFO_BACKEND_URL="REDACTED" (flag --backend-url): want`, "", ""},
+		{"settings that need another", "PODINFO_CACHE_REQUIRED=true PODINFO_BACKEND_MAX_BYTES=5 PODINFO_UI_ADMIN_HOSTS=x", 2, "", "PODINFO_CACHE_REQUIRED (needs PODINFO_CACHE_SERVER)", ""},
 		{"a switch that is not accepted", "PODINFO_GRPC_PORT=70000 PODINFO_MODULES=-grpc-server", 2, `PODINFO_GRPC_PORT="70000": want a port number`, "", ""},
 		{"by header", "PODINFO_FAULTS_BY_HEADER=true", 2, "",
 			"settings have no effect: PODINFO_FAULTS_BY_HEADER (module faults is off, set PODINFO_FAULTS_ENABLED=true to turn it on)", "faults\toff\tdefault"},

@@ -23,10 +23,10 @@ import (
 // Module is the cache module.
 type Module struct {
 	Server   string        `env:"SERVER" secret:"part" doc:"server that stores the values; empty stores them in memory" accepts:"tcp://, redis:// or rediss://[user:password@]host[:port],…[/db][?master_name=…], or memcached://host[:port],…" takes:"URL"`
-	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero"`
+	Timeout  time.Duration `env:"TIMEOUT" envDefault:"500ms" doc:"time limit of an operation on the server" accepts:"a duration above zero" needs:"CACHE_SERVER"`
 	TTL      time.Duration `env:"TTL" envDefault:"0s" doc:"lifetime of a value; 0 means until it is deleted or evicted" accepts:"0, or a duration of 1ms or more"`
 	MaxBytes budget.Size   `env:"MAX_BYTES" envDefault:"64MiB" doc:"size limit of the values in memory, by default at most an eighth of the memory limit; an entry counts as its key, its value and 128 bytes" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
-	Required bool          `env:"REQUIRED" doc:"fail readiness while the server is unavailable"`
+	Required bool          `env:"REQUIRED" doc:"fail readiness while the server is unavailable" needs:"CACHE_SERVER"`
 
 	host         *registry.Host
 	hostname     string // key of the heartbeat

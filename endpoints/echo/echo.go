@@ -24,8 +24,8 @@ import (
 type Module struct {
 	setting.UIColor
 	Backends []string      `env:"BACKEND_URL" secret:"part" doc:"URLs of the backends that /echo calls in parallel instead of echoing" accepts:"a comma-separated list of http and https URLs" takes:"URL,…"`
-	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time limit of each call of a backend, including its response body" accepts:"a duration above zero"`
-	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's response, in bytes" accepts:"a number of bytes, at least 1"`
+	Timeout  time.Duration `env:"HTTP_CLIENT_TIMEOUT" envDefault:"2m" doc:"time limit of each call of a backend, including its response body" accepts:"a duration above zero" needs:"BACKEND_URL"`
+	MaxBytes int64         `env:"BACKEND_MAX_BYTES" envDefault:"10485760" doc:"size limit of a backend's response, in bytes" accepts:"a number of bytes, at least 1" needs:"BACKEND_URL"`
 
 	colorHeader []string
 	wrappers    []capability.TransportTracer

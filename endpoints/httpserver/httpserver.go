@@ -30,7 +30,7 @@ type Module struct {
 	// A zero in a literal means the default. Set PODINFO_PORT=0 to say zero.
 	Port       int    `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
 	SecurePort int    `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	ClientCA   string `env:"CLIENT_CA" doc:"PEM file of certificate authorities; HTTPS clients, probes included, must then present a certificate that one of them signed (mTLS)"`
+	ClientCA   string `env:"CLIENT_CA" doc:"PEM file of certificate authorities; HTTPS clients, probes included, must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
 	H2C        bool   `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
 	MaxHeader  int    `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
 

@@ -31,7 +31,7 @@ type Module struct {
 	MaxViewers int           `env:"MAX_VIEWERS" envDefault:"100" doc:"maximum number of open pages that receive live metrics; further pages get 503" accepts:"a whole number above zero"`
 	Admin      bool          `env:"ADMIN" doc:"let anyone who can open the page switch modules, readiness and faults; switching guards also requires --ui-admin-token"`
 	AdminToken string        `env:"ADMIN_TOKEN" secret:"true" doc:"bearer token required to change anything from the page; empty requires none"`
-	AdminHosts []string      `env:"ADMIN_HOSTS" doc:"host names under which the page may change the server without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc"`
+	AdminHosts []string      `env:"ADMIN_HOSTS" doc:"host names under which the page may change the server without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc" takes:"HOST,…" needs:"UI_ADMIN"`
 
 	hosts    *origin.Hosts
 	host     *registry.Host

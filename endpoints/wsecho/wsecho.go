@@ -32,7 +32,7 @@ type Module struct {
 	StatusInterval time.Duration `env:"WS_ECHO_STATUS_INTERVAL" envDefault:"5s" doc:"time between two status messages" accepts:"a duration of at least 1ms"`
 	PingInterval   time.Duration `env:"WS_ECHO_PING_INTERVAL" envDefault:"30s" doc:"time between two pings from the server" accepts:"a duration of at least 1ms"`
 	IdleTimeout    time.Duration `env:"WS_ECHO_IDLE_TIMEOUT" envDefault:"60s" doc:"time after which a client that sends nothing, not even pongs, is disconnected" accepts:"a duration longer than the ping interval"`
-	Subprotocols   []string      `env:"WS_ECHO_SUBPROTOCOLS" doc:"subprotocols that clients may ask for; the first one that a client offers is selected" accepts:"a comma-separated list of names, or * for any"`
+	Subprotocols   []string      `env:"WS_ECHO_SUBPROTOCOLS" doc:"subprotocols that clients may ask for; the first one that a client offers is selected" accepts:"a comma-separated list of names, or * for any" takes:"NAME,…"`
 
 	origins  *origin.Policy
 	host     *registry.Host

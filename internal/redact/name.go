@@ -59,7 +59,7 @@ var (
 		[]byte("signature"), []byte("apikey"), []byte("sessionid"), []byte("sessid")}
 
 	// endings are the words that also mean a secret at the end of another word.
-	endings = [][]byte{[]byte("pass"), []byte("pwd"), []byte("token"), []byte("key"), []byte("auth"), []byte("dsn")}
+	endings = [][]byte{[]byte("pass"), []byte("pwd"), []byte("token"), []byte("key"), []byte("auth"), []byte("dsn"), []byte("pw"), []byte("cred")}
 )
 
 // secretWord reports whether a word in lower case, in the singular, means a
@@ -68,7 +68,7 @@ func secretWord(w []byte) bool {
 	switch string(w) {
 	case "authorization", "bearer", "cookie", "cred", "headers", "otp", "pat", "private", "psk", "pw", "sas", "sig", "webhook":
 		return true
-	case "bypass", "compass", "encompass", "overpass", "trespass", "underpass", "donkey", "hockey", "hotkey", "jockey", "monkey", "turkey", "whiskey":
+	case "sacred", "bypass", "compass", "encompass", "overpass", "trespass", "underpass", "donkey", "hockey", "hotkey", "jockey", "monkey", "turkey", "whiskey":
 		return false
 	}
 	for _, end := range endings {

@@ -35,7 +35,7 @@ type Module struct {
 	Paths         []string `env:"PATHS" doc:"routes and gRPC methods to guard; * matches any text, a leading ! excludes" accepts:"patterns such as /cache/*, /echo.EchoService/* or /*,!/api/info" enables:"true" takes:"PATTERN,…"`
 	PublicKeyFile string   `env:"PUBLIC_KEY_FILE" secret:"false" doc:"public keys of the token issuer, reloaded when the file changes; empty accepts tokens issued by /token" accepts:"a PEM file or a JSON Web Key Set with RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) keys" takes:"FILE"`
 	Issuer        string   `env:"ISSUER" envDefault:"podinfo" doc:"issuer (iss) that tokens must have"`
-	Audience      []string `env:"AUDIENCE" doc:"audiences (aud) of this server, one of which tokens must have; empty accepts only tokens without an audience" accepts:"text, or several separated by commas"`
+	Audience      []string `env:"AUDIENCE" doc:"audiences (aud) of this server, one of which tokens must have; empty accepts only tokens without an audience" accepts:"text, or several separated by commas" takes:"NAME,…"`
 
 	host     *registry.Host
 	guard    guard
