@@ -278,11 +278,12 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 				return
 			}
 			rec.settle()
-			if rec.late { // the server ended the context, not the client
-				r = r.WithContext(context.WithoutCancel(r.Context()))
+			outcome := record.End(w, r, returned)
+			if outcome.Kind == record.KindClientLeft && rec.late { // the server ended the context, not the client
+				outcome = record.Outcome{Status: http.StatusOK}
 			}
-			rec.Status = record.Outcome(w, r, returned)
-			rec.Left = returned && r.Context().Err() != nil
+			rec.Status, rec.cut = outcome.Label(), outcome.Class != ""
+			rec.Left = returned && !rec.late && r.Context().Err() != nil
 			if rec.Reply == nil {
 				rec.Reply = w.Header().Clone()
 			}
@@ -379,12 +380,15 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return conn, rw, err
 	}
-	status := record.Outcome(w, w.r, true)
-	if w.taken = status != record.StatusCut; w.taken {
+	status := record.LabelFailed
+	if w.taken = !record.IsCut(w); w.taken {
 		status = http.StatusSwitchingProtocols
 	}
 	w.note(status)
-	w.m.change(w.rec.finish) // the handler itself may return much later
+	w.m.change(func() { // the handler itself may return much later
+		w.rec.cut = !w.taken
+		w.rec.finish()
+	})
 	return conn, rw, nil
 }
 

@@ -96,7 +96,7 @@ func TestEarly(t *testing.T) {
 		wait   int // the longest time that the client may have waited, over real time
 	}{
 		"answered":            {Request{At: at(0), answered: at(6), ended: at(8), Status: 503, Done: true}, 4},
-		"cut":                 {Request{At: at(0), ended: at(8), Status: 444, Done: true}, 2},
+		"cut":                 {Request{At: at(0), ended: at(8), Status: 599, Done: true}, 2},
 		"left":                {Request{At: at(0), ended: at(8), Status: 499, Left: true, Done: true}, 10},
 		"left mid-body":       {Request{At: at(0), answered: at(6), ended: at(8), Status: 200, Left: true, Done: true}, 10},
 		"still being handled": {Request{At: at(0)}, 10},

@@ -32,9 +32,9 @@ type Request struct {
 	BodyCut bool          // Body is incomplete: it was longer, or handlers did not read all of it
 	Message proto.Message // of a unary call, as it arrived
 
-	// Status is the status that the client received: 444 (record.StatusCut) if
+	// Status is the status that the client received: 599 (record.LabelFailed) if
 	// the connection broke before the end of the response, 499
-	// (record.StatusClientLeft) if the client left before the response, 101 for
+	// (record.LabelClientLeft) if the client left before the response, 101 for
 	// a WebSocket, and 0 while there is no response. A response that the server
 	// sends after it has waited for a body until its timeout may not reach the
 	// client.
@@ -52,6 +52,7 @@ type Request struct {
 	retry    *time.Duration // the delay of the RetryInfo that a call received
 	dropped  bool           // it is no longer in the record
 	late     bool           // the server's timeout ended the body
+	cut      bool           // the connection broke before the end of the response
 	lost     bool           // Body lacks a part that was read
 	whole    bool           // the body was read to its end
 }
@@ -74,7 +75,7 @@ func (r *Request) waiting() time.Time {
 	switch {
 	case r.exact:
 		return r.end()
-	case r.Left, r.Status == record.StatusClientLeft, !r.Done && r.answered.IsZero():
+	case r.Left, r.Status == record.LabelClientLeft, !r.Done && r.answered.IsZero():
 		return r.At
 	case !r.answered.IsZero():
 		return r.answered
@@ -98,9 +99,9 @@ func (r *Request) result() string {
 		s = r.Code.String()
 	case r.Status == 0:
 		return "none yet"
-	case r.Status == record.StatusCut:
+	case r.cut:
 		return "cut"
-	case r.Status == record.StatusClientLeft:
+	case r.Status == record.LabelClientLeft:
 		return "client left"
 	default:
 		s = strconv.Itoa(r.Status)

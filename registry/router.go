@@ -264,7 +264,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 	}
 	for i := range m.routes {
 		if rt := &m.routes[i]; rt.when == nil || rt.when(r) {
-			if rt.recorded {
+			if rt.recorded || len(r.Header["Upgrade"]) > 0 {
 				w = record.Wrap(w)
 			}
 			rt.chain.ServeHTTP(w, r)

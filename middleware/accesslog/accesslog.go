@@ -59,10 +59,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	began, returned := time.Now(), false
 	defer func() {
 		c.line.duration = time.Since(began)
-		c.line.status = record.Outcome(rw, r, returned)
-		if r.Method != http.MethodHead { // net/http discards the body of a HEAD response
-			c.line.bytes = record.Sent(rw)
-		}
+		c.line.outcome = record.End(rw, r, returned)
 		m.write(c)
 	}()
 	next(rw, r.WithContext(c))

@@ -25,7 +25,7 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 		l.entry.Log(m.Level, "call completed")
 	}()
 	err := next(l)
-	l.record.code = rpc.CodeOf(err)
+	l.record.code, l.record.class = rpc.CodeOf(err), rpc.ClassOf(err)
 	return err
 }
 
@@ -43,6 +43,7 @@ type rpcRecord struct {
 	call     *rpc.Call
 	trace    string
 	code     rpc.Code
+	class    string // of a call that got no status
 	duration time.Duration
 	faults   string
 	refused  string // why, "" if not
@@ -54,5 +55,6 @@ func (rec *rpcRecord) AppendJSON(b []byte) []byte {
 	b = appendString(b, `,"remote":`, rec.call.Peer())
 	b = appendString(b, `,"user-agent":`, rec.call.UserAgent())
 	b = appendString(b, `,"code":`, rec.code.String())
+	b = appendClass(b, rec.class)
 	return appendEnd(b, rec.duration, rec.trace, rec.faults, rec.refused)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // line is the log line of a request, as a jsonlog.Record. request is the original
@@ -16,12 +17,12 @@ import (
 // shares the header, which is therefore read before the handler runs.
 type line struct {
 	context.Context
-	request       *http.Request
-	agent, trace  string
-	status, bytes int
-	duration      time.Duration
-	faults        string
-	refused       string // why, "" if not
+	request      *http.Request
+	agent, trace string
+	outcome      record.Outcome
+	duration     time.Duration
+	faults       string
+	refused      string // why, "" if not
 }
 
 // AppendJSON implements jsonlog.Record. Upstream's keys come first.
@@ -37,9 +38,18 @@ func (rec *line) AppendJSON(b []byte) []byte {
 		route = "unmatched"
 	}
 	b = appendString(b, `,"route":`, route)
-	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
-	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.bytes), 10)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.outcome.Label()), 10)
+	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.outcome.Bytes), 10)
+	b = appendClass(b, string(rec.outcome.Class))
 	return appendEnd(b, rec.duration, rec.trace, rec.faults, rec.refused)
+}
+
+// appendClass appends the class of the error of a response that was not sent whole.
+func appendClass(b []byte, class string) []byte {
+	if class == "" {
+		return b
+	}
+	return appendString(b, `,"error_type":`, class)
 }
 
 // appendEnd appends the fields that the lines of requests and calls share.

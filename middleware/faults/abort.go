@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // linger is how long a client may take to close after the server closed its
@@ -16,12 +17,13 @@ const linger = 500 * time.Millisecond
 // garbageSize is the number of bytes that the kind garbage sends.
 const garbageSize = 64
 
-// takeOver records the request as cut and returns its connection. Over HTTP/2,
-// where one stream must not break the others, it resets the stream instead.
-func takeOver(m *Module, w http.ResponseWriter) net.Conn {
-	m.recordCut(w, 0)
+// takeOver records the request as unanswered and returns its connection. Over
+// HTTP/2, where one stream must not break the others, it resets the stream instead.
+func takeOver(m *Module, w http.ResponseWriter, class record.Class) net.Conn {
+	m.recordCut(w, 0, 0, class)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		m.recordCut(w, 0, 0, record.StreamReset)
 		panic(http.ErrAbortHandler)
 	}
 	return conn
@@ -29,19 +31,19 @@ func takeOver(m *Module, w http.ResponseWriter) net.Conn {
 
 // closeUnanswered applies the kind empty.
 func closeUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	hangUp(takeOver(m, w))
+	hangUp(takeOver(m, w, record.NoResponse))
 	panic(http.ErrAbortHandler)
 }
 
 // resetUnanswered applies the kind reset.
 func resetUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	reset(takeOver(m, w))
+	reset(takeOver(m, w, record.ConnectionReset))
 	panic(http.ErrAbortHandler)
 }
 
 // sendGarbage applies the kind garbage.
 func sendGarbage(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
-	conn := takeOver(m, w)
+	conn := takeOver(m, w, record.Malformed)
 	conn.SetWriteDeadline(time.Now().Add(linger))
 	conn.Write(s.Garbage(garbageSize))
 	hangUp(conn)

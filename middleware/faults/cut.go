@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // badChunkKeep is how many bytes of a body the kind bad-chunk keeps.
@@ -67,7 +68,7 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	case c.streams:
 		c.end()
 	case c.bodiless(): // there is no body to cut
-		c.close(takeOver(c.module, w))
+		c.close(takeOver(c.module, w, c.class()))
 	default:
 		c.sendCut()
 	}
@@ -98,6 +99,19 @@ func (c *capture) Write(b []byte) (int, error) {
 		return len(part), errCut
 	}
 	return len(b), nil
+}
+
+// class returns what a client calls the error.
+func (c *capture) class() record.Class {
+	switch {
+	case c.fault.Reset && c.r.ProtoMajor == 1:
+		return record.ConnectionReset
+	case c.bodiless():
+		return record.NoResponse
+	case c.fault.BadChunk && c.header.Get("Transfer-Encoding") != "":
+		return record.Malformed
+	}
+	return record.Truncated
 }
 
 // bodiless reports whether the response has no body.
@@ -139,7 +153,7 @@ func (c *capture) begin(length string) {
 		http.NewResponseController(c.ResponseWriter).Flush()
 		return
 	}
-	c.module.recordCut(c.ResponseWriter, c.body.Len())
+	c.module.recordCut(c.ResponseWriter, c.status, c.body.Len(), c.class())
 	conn, _, err := http.NewResponseController(c.ResponseWriter).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -206,7 +220,7 @@ func (c *capture) end() {
 	}
 	c.over = true
 	c.stop()
-	c.module.recordCut(c.ResponseWriter, c.sent)
+	c.module.recordCut(c.ResponseWriter, c.status, c.sent, c.class())
 	if c.conn == nil {
 		return
 	}

@@ -74,7 +74,7 @@ func TestCutStreams(t *testing.T) {
 			if err := <-s.ended; (err != nil) != c.fails {
 				t.Errorf("%s over HTTP/2 %v: the handler got %v", c.fault, h2, err)
 			}
-			if _, outcomes := e.seen(1); outcomes[0] != 444 {
+			if _, outcomes := e.seen(1); outcomes[0].Label() != 599 {
 				t.Errorf("%s recorded as %v", c.fault, outcomes)
 			}
 			res.Body.Close()

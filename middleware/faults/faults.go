@@ -260,8 +260,8 @@ func (m *Module) FaultRules() capability.FaultRules { return m }
 func (m *Module) CutsResponses() {}
 
 // recordCut records a cut, or warns once that a middleware makes that impossible.
-func (m *Module) recordCut(w http.ResponseWriter, sent int) {
-	if !record.Cut(w, sent) {
+func (m *Module) recordCut(w http.ResponseWriter, status, sent int, class record.Class) {
+	if !record.Cut(w, status, sent, class) {
 		m.hidden.Do(func() {
 			m.host.Log.Warn("a fault cut a response and cannot be recorded: a middleware wraps the response writer without an Unwrap method")
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -114,18 +115,16 @@ func endCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int
 	return broken, g.After
 }
 
-// resetCall applies the kind reset. Its error has the code that clients derive
-// from the reset, for the records.
+// resetCall applies the kind reset.
 func resetCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	t.Reset()
-	return &rpc.Error{Code: rpc.Internal, Message: describe(s)}, 0
+	return &rpc.Error{Code: rpc.Internal, Class: string(record.StreamReset), Message: describe(s)}, 0
 }
 
-// closeCall applies the kind empty. Its error has the code that clients derive
-// from the closed connection, for the records.
+// closeCall applies the kind empty.
 func closeCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	t.Close()
-	return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, 0
+	return &rpc.Error{Code: rpc.Unavailable, Class: string(record.NoResponse), Message: describe(s)}, 0
 }
 
 // leaveCall applies the kind goaway.

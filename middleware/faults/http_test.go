@@ -78,7 +78,7 @@ func TestBrokenConnections(t *testing.T) {
 			t.Errorf("%s: %q", c.fault, got)
 		}
 		seen, outcomes := e.seen(1)
-		if len(outcomes) != 1 || outcomes[0] != 444 || len(seen) != 1 || seen[0] != "faults/r" {
+		if len(outcomes) != 1 || outcomes[0].Label() != 599 || len(seen) != 1 || seen[0] != "faults/r" {
 			t.Errorf("%s: recorded as %v with %v", c.fault, outcomes, seen)
 		}
 		if strings.Contains(s.Log.String(), `"error"`) {
@@ -147,7 +147,7 @@ func TestTLSAndHTTP2(t *testing.T) {
 			}
 			client.CloseIdleConnections()
 			srv.Close()
-			if _, outcomes := e.seen(1); outcomes[0] != 444 {
+			if _, outcomes := e.seen(1); outcomes[0].Label() != 599 {
 				t.Errorf("%s recorded as %v", c.fault, outcomes)
 			}
 		}

@@ -27,7 +27,7 @@ type endpoint struct {
 	mu       sync.Mutex
 	hits     int
 	faults   []string
-	outcomes []int
+	outcomes []record.Outcome
 }
 
 func (*endpoint) Info() registry.Info {
@@ -60,7 +60,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.H
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.outcomes = append(e.outcomes, record.Outcome(w.(negroni.ResponseWriter), r, returned))
+		e.outcomes = append(e.outcomes, record.End(w.(negroni.ResponseWriter), r, returned))
 	}()
 	next(w, r)
 	returned = true
@@ -74,7 +74,7 @@ func (e *endpoint) FaultInjected(_ context.Context, fault string) {
 
 // seen waits until n requests are recorded, which may happen after their clients
 // saw them end.
-func (e *endpoint) seen(n int) (faults []string, outcomes []int) {
+func (e *endpoint) seen(n int) (faults []string, outcomes []record.Outcome) {
 	for deadline := time.Now().Add(10 * time.Second); len(outcomes) < n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		e.mu.Lock()
 		faults, outcomes = slices.Clone(e.faults), slices.Clone(e.outcomes)

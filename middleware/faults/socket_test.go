@@ -283,7 +283,7 @@ func TestFaultsOfBodiesDoNotHitWebSockets(t *testing.T) {
 		if got, err := talk(t, s.URL, 2, "a", "b"); strings.Join(got, "") != "ab" {
 			t.Errorf("%s: %q %v", rule, got, err)
 		}
-		if seen, outcomes := e.seen(1); len(seen) != 0 || outcomes[0] != 200 || m.Rules()[0].Hits != 0 {
+		if seen, outcomes := e.seen(1); len(seen) != 0 || outcomes[0].Label() != 101 || m.Rules()[0].Hits != 0 {
 			t.Errorf("%s: %v, recorded as %v", rule, seen, outcomes)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,124 +17,261 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
-// The access log, the trace and the metrics contain the outcome that the client
-// saw, and the name of the rule.
+// endings is a module with a route for each way a request can end without a fault.
+type endings struct{ entered chan struct{} }
+
+func (endings) Info() registry.Info { return registry.Info{Name: "endings"} }
+
+func (e endings) Routes() []registry.Route {
+	return []registry.Route{
+		{Path: "/early-panic", Handler: func(http.ResponseWriter, *http.Request) { panic("on purpose") }},
+		{Path: "/late-panic", Handler: func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, text)
+			http.NewResponseController(w).Flush()
+			panic("on purpose")
+		}},
+		{Path: "/refused", Handler: func(w http.ResponseWriter, r *http.Request) { reply.Overloaded(w, r, "test", "refused") }},
+		{Path: "/client-leaves", Handler: func(_ http.ResponseWriter, r *http.Request) { e.entered <- struct{}{}; <-r.Context().Done() }},
+	}
+}
+
+// ending is how the client of a request saw it end, or how a record says so.
+type ending struct {
+	label  string // under which it is counted
+	sent   string // the status that was sent, if any
+	failed bool
+	bytes  int
+}
+
+// The access log, the trace and both kinds of metrics contain the outcome that the client
+// saw, for each kind of fault over each protocol, and for requests that end
+// without one.
 func TestRecordsAgreeWithTheClient(t *testing.T) {
-	// Faults and the outcomes of requests that they hit. A delay and goaway do
-	// not change the outcome.
-	web := map[string]string{
-		"delay: 1ms": "200", "fault: {goaway: true}": "200", "fault: {status: 503}": "503", "fault: {reset: true}": "444", "fault: {empty: true}": "444",
-		"fault: {truncate: 3}": "444", "fault: {truncate: 3, reset: true}": "444", "fault: {bad-chunk: true}": "444", "fault: {garbage: true}": "444",
+	collector, entered := otlptest.Start(t), make(chan struct{})
+	var text strings.Builder
+	rule := func(match, what string) string { // returns the name
+		name := fmt.Sprint("r", strings.Count(text.String(), "\n"))
+		fmt.Fprintf(&text, "- { name: %s, match: { %s, headers: { x: %[1]s } }, %[3]s }\n", name, match, what)
+		return "faults/" + name
 	}
-	calls := map[string]string{
-		"delay: 1ms": "OK", "fault: {goaway: true}": "OK", "fault: {grpc: NOT_FOUND}": "NotFound", "fault: {reset: true}": "Internal", "fault: {empty: true}": "Unavailable",
-	}
-	text, want := "rules:\n", map[string]string{} // by rule
-	add := func(what, match, outcome string) (rule string) {
-		rule = fmt.Sprint("r", len(want))
-		text += fmt.Sprintf("- { name: %s, match: { %s, headers: { x: %s } }, %s }\n", rule, match, rule, what)
-		want["faults/"+rule] = outcome
-		return rule
-	}
-	requests, rpcs := map[string]string{}, map[string]string{} // outcomes by rule
-	for what, outcome := range web {
-		requests[add(what, "path: /a", outcome)] = outcome
-	}
-	for what, outcome := range calls {
-		rpcs[add(what, "grpc: '*'", outcome)] = outcome
-	}
-	collector := otlptest.Start(t)
-	counts := new(metrics.Module)
-	env := rules(text)
-	env["OTEL_EXPORTER_OTLP_ENDPOINT"], env["OTEL_LOGS_EXPORTER"] = "http://"+collector.GRPC, "none"
-	s := grpctest.Serve(t, env, &tracing.Module{ServiceName: "svc"}, counts, new(accesslog.Module), new(faults.Module), new(endpoint), new(grpctest.Service))
-	srv := httptest.NewServer(s.App)
-	defer srv.Close()
-	sizes := map[string]int{} // of the bodies that clients received, by rule
-	for rule, outcome := range requests {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/a", nil) // POST is not retried
-		must(t, err)
-		req.Header.Set("x", rule)
-		status := "444"
-		if res, err := srv.Client().Do(req); err == nil {
-			n, err := io.Copy(io.Discard, res.Body)
-			if sizes["faults/"+rule] = int(n); err == nil {
-				status = fmt.Sprint(res.StatusCode)
+	type request struct{ what, path, proto string }
+	requests, calls := map[string]request{}, map[string]string{} // by fault
+	for proto, scope := range map[string]scenario.Scope{"HTTP/1.1": scenario.HTTPRequests, "HTTP/2.0": scenario.HTTPRequests, "WebSocket": scenario.WebSockets} {
+		path, more := "/a", []string{"delay: 1ms", "fault: {truncate: 3, reset: true}", "fault: {status: 599}"}
+		if scope == scenario.WebSockets {
+			path, more = "/ws/echo", []string{"delay: 1ms"}
+		}
+		for _, k := range scenario.Kinds(scope) {
+			more = append(more, fmt.Sprintf("fault: {%s: %s}", k.Name, k.Example))
+		}
+		for _, what := range more {
+			requests[rule("path: "+path, what)] = request{what, path, proto}
+		}
+		if scope == scenario.HTTPRequests {
+			for _, rt := range (endings{}).Routes() {
+				requests[rule("path: "+rt.Path, "delay: 1ms")] = request{"no fault", rt.Path, proto}
 			}
-			res.Body.Close()
-		}
-		if status != outcome {
-			t.Errorf("%s: the client got %s, want %s\n%s", rule, status, outcome, text)
 		}
 	}
-	for rule, outcome := range rpcs {
-		err := s.Call(metadata.AppendToOutgoingContext(t.Context(), "x", rule), "UnaryCall")
-		if got := status.Code(err).String(); got != outcome {
-			t.Errorf("%s: the client got %v, want %s\n%s", rule, err, outcome, text)
-		}
+	for _, k := range scenario.Kinds(scenario.GRPCCalls) {
+		what := fmt.Sprintf("fault: {%s: %s}", k.Name, k.Example)
+		calls[rule("grpc: '*'", what)] = what
 	}
-	srv.Close()
+
+	counts := new(metrics.Module)
+	env := rules("rules:\n" + text.String())
+	env["OTEL_EXPORTER_OTLP_ENDPOINT"], env["OTEL_LOGS_EXPORTER"] = "http://"+collector.GRPC, "none"
+	env["OTEL_METRICS_EXPORTER"] = "otlp"
+	s := grpctest.Serve(t, env, new(recovery.Module), &tracing.Module{ServiceName: "svc"}, counts, new(accesslog.Module), new(faults.Module), new(endpoint), endings{entered}, new(wsecho.Module), new(grpctest.Service))
+	h1, h2 := httptest.NewServer(s.App), httptest.NewUnstartedServer(s.App)
+	h2.EnableHTTP2 = true
+	h2.StartTLS()
+	defer h1.Close()
+	defer h2.Close()
+
+	saw, counted := map[string]ending{}, map[string]int{}
+	for name, q := range requests {
+		srv := h1
+		if q.proto == "HTTP/2.0" {
+			srv = h2
+		}
+		e := send(t, srv, q.path, q.proto, strings.TrimPrefix(name, "faults/"), entered)
+		saw[name] = e
+		counted[fmt.Sprintf("http_requests_total{status=%q}", e.label)]++
+	}
+	codes := map[string]string{}
+	for name := range calls {
+		err := s.Call(metadata.AppendToOutgoingContext(t.Context(), "x", strings.TrimPrefix(name, "faults/")), "UnaryCall")
+		codes[name] = status.Code(err).String()
+		counted[fmt.Sprintf("grpc_code=%q}", codes[name])]++
+	}
+	h1.Close()
+	h2.Close()
 	must(t, s.App.Stop(context.Background())) // flushes all records
 
-	logged, traced := map[string]string{}, map[string]string{}
+	logged, loggedCodes, classes := map[string]ending{}, map[string]string{}, map[string]string{}
 	for line := range strings.SplitSeq(s.Log.String(), "\n") {
 		var entry struct {
 			Fault, Code   string
 			Status, Bytes int
+			Class         string `json:"error_type"`
 		}
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Fault != "" {
-			logged[entry.Fault] = cmp.Or(entry.Code, fmt.Sprint(entry.Status))
-			if b, ok := sizes[entry.Fault]; ok && b != entry.Bytes {
-				t.Errorf("%s: %d bytes are logged, the client got %d\n%s", entry.Fault, entry.Bytes, b, text)
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Fault == "" {
+			continue
+		}
+		classes[entry.Fault] = entry.Class
+		if loggedCodes[entry.Fault] = entry.Code; entry.Code == "" {
+			delete(loggedCodes, entry.Fault)
+			logged[entry.Fault] = ending{label: fmt.Sprint(entry.Status), failed: entry.Status >= 500, bytes: entry.Bytes}
+		}
+	}
+	for name, e := range saw {
+		q, l := requests[name], logged[name]
+		l.sent = e.sent // the log has only the label
+		if requests[name].path == "/early-panic" {
+			l.bytes = e.bytes // the response is written after the log line
+		}
+		if e != l {
+			t.Errorf("%s, %s over %s: the client saw %+v, the access log has %+v", q.what, q.path, q.proto, e, l)
+		}
+		if broken := e.failed && e.sent != e.label; broken != (classes[name] != "") {
+			t.Errorf("%s, %s over %s: the client saw %+v, the access log has the class %q", q.what, q.path, q.proto, e, classes[name])
+		}
+	}
+	if diff := gocmp.Diff(codes, loggedCodes); diff != "" {
+		t.Errorf("the access log: %s", diff)
+	}
+
+	spans := 0
+	for _, span := range collector.Spans() {
+		for _, event := range span.Events {
+			name := fmt.Sprint(event.Attributes["podinfo.fault"])
+			spans++
+			e, ok := saw[name]
+			if !ok { // a call
+				class, sent := classes[name], span.Attributes["rpc.response.status_code"] != nil
+				if kind := span.Attributes["error.type"]; sent != (class == "") || class != "" && kind != class || (codes[name] == "OK") != (kind == nil) {
+					t.Errorf("%s: the client saw %s, the log has the class %q, the span %v", calls[name], codes[name], class, span.Attributes)
+				}
+				continue
+			}
+			var want ending // without the label and the size
+			if sent := span.Attributes["http.response.status_code"]; sent != nil {
+				want.sent = fmt.Sprint(sent)
+			}
+			kind := span.Attributes["error.type"]
+			want.failed = kind != nil
+			if got := (ending{sent: e.sent, failed: e.failed}); got != want {
+				t.Errorf("%+v: the client saw %+v, the span has %+v", requests[name], got, want)
+			}
+			if want.failed && kind != cmp.Or(classes[name], e.sent) {
+				t.Errorf("%+v: the span's error.type is %v, the log's %q", requests[name], kind, classes[name])
 			}
 		}
 	}
-	for _, span := range collector.Spans() {
-		outcome := fmt.Sprint(cmp.Or(span.Attributes["http.response.status_code"], span.Attributes["rpc.response.status_code"]))
-		kind := span.Attributes["error.type"] // set only when the server failed
-		if served := outcome == "200" || outcome == "OK" || outcome == "NOT_FOUND"; served != (kind == nil) || !served && fmt.Sprint(kind) != outcome {
-			t.Errorf("a span of outcome %s has error.type %v", outcome, kind)
+	if n := len(saw) + len(codes); spans != n {
+		t.Errorf("%d of %d spans", spans, n)
+	}
+
+	measured, exported := map[string]uint64{}, map[string]uint64{} // requests by status that was sent, and error.type
+	for name, e := range saw {
+		kind := classes[name]
+		if e.failed {
+			kind = cmp.Or(kind, e.sent)
 		}
-		for _, e := range span.Events {
-			traced[fmt.Sprint(e.Attributes["podinfo.fault"])] = outcome
+		measured[e.sent+" "+kind]++
+	}
+	for _, m := range collector.Metrics() {
+		if m.Name != "http.server.request.duration" {
+			continue
+		}
+		for _, p := range m.GetHistogram().GetDataPoints() {
+			var sent, kind string
+			for _, kv := range p.Attributes {
+				switch kv.Key {
+				case "http.response.status_code":
+					sent = fmt.Sprint(kv.Value.GetIntValue())
+				case "error.type":
+					kind = kv.Value.GetStringValue()
+				}
+			}
+			exported[sent+" "+kind] += p.Count
 		}
 	}
-	if diff := gocmp.Diff(want, logged); diff != "" {
-		t.Errorf("the access log: %s", diff)
+	if diff := gocmp.Diff(measured, exported); diff != "" {
+		t.Errorf("the OTLP metrics: %s", diff)
 	}
-	upper := map[string]string{"NotFound": "NOT_FOUND", "Internal": "INTERNAL", "Unavailable": "UNAVAILABLE"} // names in OpenTelemetry
-	for rule, outcome := range want {
-		want[rule] = cmp.Or(upper[outcome], outcome)
-	}
-	if diff := gocmp.Diff(want, traced); diff != "" {
-		t.Errorf("the trace: %s", diff)
-	}
+
 	rec := httptest.NewRecorder()
 	counts.MetricsPageHandler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
-	for _, line := range []string{
-		`http_requests_total{status="200"} 2`, `http_requests_total{status="503"} 1`, `http_requests_total{status="444"} 6`,
-		`grpc_code="OK"} 2`, `grpc_code="NotFound"} 1`, `grpc_code="Internal"} 1`, `grpc_code="Unavailable"} 1`,
-	} {
-		if !strings.Contains(rec.Body.String(), line+"\n") {
+	page := rec.Body.String()
+	for series, n := range counted {
+		if line := fmt.Sprintf("%s %d\n", series, n); !strings.Contains(page, line) {
 			t.Errorf("no %s in the metrics", line)
 		}
 	}
-	for rule := range want {
-		if line := fmt.Sprintf("podinfo_faults_injected_total{fault=%q} 1\n", rule); !strings.Contains(rec.Body.String(), line) {
-			t.Errorf("no %s in the metrics", line)
-		}
-		if line := fmt.Sprintf("podinfo_fault_hits_total{rule=%q,kind=", strings.TrimPrefix(rule, "faults/")); !strings.Contains(rec.Body.String(), line) {
+	for name := range classes {
+		if line := fmt.Sprintf("podinfo_faults_injected_total{fault=%q} 1\n", name); !strings.Contains(page, line) {
 			t.Errorf("no %s in the metrics", line)
 		}
 	}
 	if t.Failed() {
-		t.Log(rec.Body.String())
+		t.Log(page)
 	}
+}
+
+// send sends a request that a rule hits, and returns how the client saw it end.
+func send(t *testing.T, srv *httptest.Server, path, proto, rule string, entered chan struct{}) ending {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	method := "POST" // is not retried
+	if proto == "WebSocket" {
+		method = "GET"
+	}
+	req, err := http.NewRequestWithContext(ctx, method, srv.URL+path, nil)
+	must(t, err)
+	req.Header.Set("x", rule)
+	if proto == "WebSocket" {
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "MDEyMzQ1Njc4OTAxMjM0NQ=="} {
+			req.Header.Set(name, value)
+		}
+		srv.Client().CloseIdleConnections() // a request on a new connection is not retried
+	}
+	if path == "/client-leaves" {
+		go func() { <-entered; leave() }()
+	}
+	res, err := srv.Client().Do(req)
+	switch {
+	case ctx.Err() != nil:
+		return ending{label: "499"}
+	case err != nil:
+		return ending{label: "599", failed: true}
+	}
+	defer res.Body.Close()
+	e := ending{label: strconv.Itoa(res.StatusCode), failed: res.StatusCode >= 500}
+	e.sent = e.label
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return e
+	}
+	if res.Proto != proto && proto != "WebSocket" {
+		t.Errorf("%s, want %s", res.Proto, proto)
+	}
+	n, err := io.Copy(io.Discard, res.Body)
+	if e.bytes = int(n); err != nil {
+		e.label, e.failed = "599", true
+	}
+	return e
 }

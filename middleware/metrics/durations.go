@@ -14,7 +14,7 @@ type timed struct {
 }
 
 // RequestDurations calls f for each series of request durations, with the label of the
-// routes, the status of the responses, the upper bounds of the buckets in
+// routes, the label of the outcomes, the upper bounds of the buckets in
 // seconds, and for each bound the number of requests that took at most that long.
 // counts has one more element: the number of all requests. f must not keep the
 // slices.

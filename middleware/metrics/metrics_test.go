@@ -119,6 +119,7 @@ func TestRequests(t *testing.T) {
 	} {
 		registrytest.Send(t, c.method, s.URL+c.path)
 	}
+	registrytest.Send(t, "GET", s.URL+"/hijack", "Upgrade", "any", "Connection", "Upgrade")
 	ctx, leave := context.WithCancel(t.Context())
 	go func() { <-a.entered; leave() }()
 	req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/wait", nil)
@@ -138,11 +139,12 @@ func TestRequests(t *testing.T) {
 		"method=PUT path=item status=418":       2,
 		"method=GET path=quiet status=200":      1,
 		"method=GET path=early status=200":      1,
-		"method=GET path=hijack status=200":     1,
+		"method=GET path=hijack status=200":     1, // not asked to switch protocols
+		"method=GET path=hijack status=101":     1,
 		"method=GET path=panic status=500":      1,
-		"method=GET path=impossible status=500": 1,
+		"method=GET path=impossible status=599": 1,
 		"method=GET path=abort status=500":      1,
-		"method=GET path=cut status=206":        1,
+		"method=GET path=cut status=599":        1,
 		"method=GET path=wait status=499":       1,
 		"method=GET path=unmatched status=404":  2,
 		"method=GET path=unmatched status=301":  1,
@@ -151,7 +153,7 @@ func TestRequests(t *testing.T) {
 	if diff := cmp.Diff(want, values(t, got["http_request_duration_seconds"])); diff != "" {
 		t.Error(diff)
 	}
-	want = map[string]float64{"status=200": 10, "status=418": 2, "status=500": 3, "status=206": 1, "status=499": 1, "status=404": 2, "status=301": 1}
+	want = map[string]float64{"status=200": 10, "status=418": 2, "status=500": 2, "status=599": 2, "status=101": 1, "status=499": 1, "status=404": 2, "status=301": 1}
 	if diff := cmp.Diff(want, values(t, got["http_requests_total"])); diff != "" {
 		t.Error(diff)
 	}

@@ -43,7 +43,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	method, began, returned := httpmethod.Index(r.Method), time.Now(), false
 	defer func() {
-		s := rt.series(method, record.Outcome(rw, r, returned))
+		s := rt.series(method, record.End(rw, r, returned).Label())
 		s.requests.Inc()
 		if s.duration != nil {
 			s.duration.Update(time.Since(began).Seconds())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"runtime/metrics"
-	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // meter holds the instruments that are exported over OTLP. It is empty unless
@@ -47,26 +48,23 @@ func (m *Module) startMetrics(ctx context.Context) error {
 // labels are the labels of a duration, without those of the route.
 type labels struct {
 	method, status int
+	class          record.Class
 	https          bool
 	version        string
 }
 
 // record records the duration of a request.
-func (rt *route) record(ctx context.Context, d time.Duration, r *http.Request, method, status int) {
-	l := labels{method, status, r.TLS != nil, version(r.ProtoMajor, r.ProtoMinor)}
+func (rt *route) record(ctx context.Context, d time.Duration, r *http.Request, method int, outcome record.Outcome) {
+	l := labels{method, outcome.Status, outcome.Class, r.TLS != nil, version(r.ProtoMajor, r.ProtoMinor)}
 	set, ok := rt.series.Load(l)
 	if !ok {
-		a := []attribute.KeyValue{
-			semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)),
-			semconv.HTTPResponseStatusCode(status), semconv.NetworkProtocolVersion(l.version),
-		}
+		var a attributes
+		a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLScheme(scheme(r)), semconv.NetworkProtocolVersion(l.version))
 		if rt.pattern != "" {
-			a = append(a, semconv.HTTPRoute(rt.pattern))
+			a.add(semconv.HTTPRoute(rt.pattern))
 		}
-		if broken(status) {
-			a = append(a, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
-		}
-		set, _ = rt.series.LoadOrStore(l, attribute.NewSet(a...))
+		a.response(outcome)
+		set, _ = rt.series.LoadOrStore(l, attribute.NewSet(a.list...))
 	}
 	rt.module.meter.duration.RecordSet(ctx, d.Seconds(), set.(attribute.Set))
 }

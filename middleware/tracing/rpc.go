@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strings"
@@ -29,7 +30,11 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 			code = rpc.Internal
 		}
 		a := pool.Get().(*attributes)
-		a.add(semconv.RPCSystemNameGRPC, semconv.RPCMethod(method), semconv.RPCResponseStatusCode(codeName(code)))
+		a.add(semconv.RPCSystemNameGRPC, semconv.RPCMethod(method))
+		class := rpc.ClassOf(err)
+		if class == "" {
+			a.add(semconv.RPCResponseStatusCode(codeName(code)))
+		}
 		if authority := call.Metadata(":authority"); len(authority) > 0 {
 			a.server(authority[0], "")
 		}
@@ -37,7 +42,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 			a.add(semconv.ClientAddress(host))
 		}
 		if failed[codeName(code)] {
-			a.add(semconv.ErrorTypeKey.String(codeName(code)))
+			a.add(semconv.ErrorTypeKey.String(cmp.Or(class, codeName(code))))
 			span.SetStatus(codes.Error, "")
 		}
 		a.finish(span)

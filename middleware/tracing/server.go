@@ -91,12 +91,12 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	began, returned := time.Now(), false
 	defer func() {
-		status := record.Outcome(rw, r, returned)
+		outcome := record.End(rw, r, returned)
 		if timed {
-			rt.record(ctx, time.Since(began), r, method, status)
+			rt.record(ctx, time.Since(began), r, method, outcome)
 		}
 		if recording {
-			attrs.end(span, status)
+			attrs.end(span, outcome)
 		}
 	}()
 	next(rw, r.WithContext(ctx))
@@ -148,18 +148,22 @@ func (a *attributes) server(authority, defaultPort string) {
 }
 
 // end ends the span of a request. Only server errors mark the span as failed.
-func (a *attributes) end(span trace.Span, status int) {
-	a.add(semconv.HTTPResponseStatusCode(status))
-	if broken(status) {
-		a.add(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+func (a *attributes) end(span trace.Span, outcome record.Outcome) {
+	a.response(outcome)
+	if outcome.Failed() {
 		span.SetStatus(codes.Error, "")
 	}
 	a.finish(span)
 }
 
-// broken reports whether the status is a server error or the response was cut.
-func broken(status int) bool {
-	return status >= http.StatusInternalServerError || status == record.StatusCut
+// response adds the attributes of a response.
+func (a *attributes) response(outcome record.Outcome) {
+	if outcome.Status != 0 {
+		a.add(semconv.HTTPResponseStatusCode(outcome.Status))
+	}
+	if kind := outcome.ErrorType(); kind != "" {
+		a.add(semconv.ErrorTypeKey.String(kind))
+	}
 }
 
 // finish sets the attributes on the span, ends it and returns a to the pool.

@@ -65,9 +65,10 @@ var MetricsPages = registry.NewCapability[MetricsPage](
 	func(t typ) (method, bool) { return t.MethodByName("MetricsPageHandler") })
 
 // A DurationSource reports the durations of the requests so far.
-// RequestDurations calls f for each route label and status. bounds are upper
-// bounds in seconds; counts has one element more, and counts[i] is the number
-// of requests that took at most bounds[i], the last one the number of all.
+// RequestDurations calls f for each route label and status, as the label of the
+// requests' outcomes. bounds are upper bounds in seconds; counts has one element
+// more, and counts[i] is the number of requests that took at most bounds[i], the
+// last one the number of all.
 type DurationSource interface {
 	RequestDurations(f func(label string, status int, bounds []float64, counts []uint64))
 }

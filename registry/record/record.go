@@ -1,11 +1,14 @@
 // Package record records the outcome of an HTTP request for the modules that
 // end requests and the modules that record them.
 //
-// Where a module in the chain is a [Cutter], the registry wraps the response in a
-// value that [Cut] writes to and [Outcome] and [Sent] read. It is found through
-// the Unwrap method of response writers, like the features of
-// [http.ResponseController], so a middleware that wraps the writer must have that
-// method.
+// A request ends in one [Outcome]. [End] makes it, and the metrics, the access
+// log, the spans and the page read it: none of them decides for itself.
+//
+// Where a module in the chain is a [Cutter], or the request asks for another
+// protocol, the registry wraps the response in a value that [Cut] writes to and
+// End reads. It is found through the Unwrap method of response writers, like the
+// features of [http.ResponseController], so a middleware that wraps the writer
+// must have that method.
 package record
 
 import (
@@ -17,19 +20,13 @@ import (
 	"github.com/urfave/negroni/v3"
 )
 
-// StatusClientLeft is the status, named by nginx, of a request whose client
-// left before the response.
-const StatusClientLeft = 499
-
-// StatusCut is the status, named by nginx, of a request whose connection the
-// server closed before the whole response was sent.
-const StatusCut = 444
-
 // response is the response-scoped value.
 type response struct {
 	http.ResponseWriter
-	cut  bool
-	sent int // bytes of the body, if cut
+	hijacked bool
+	cut      bool
+	ended    bool    // outcome is final
+	outcome  Outcome // if cut or ended
 }
 
 // flusher and hijacker have the optional interfaces of the writer below, so
@@ -50,10 +47,13 @@ func (r *response) ReadFrom(src io.Reader) (int64, error) { return io.Copy(r.Res
 func (f *flusher) Flush()  { f.ResponseWriter.(http.Flusher).Flush() }
 func (h *hijacker) Flush() { h.ResponseWriter.(http.Flusher).Flush() }
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return h.ResponseWriter.(http.Hijacker).Hijack()
+	conn, rw, err := h.ResponseWriter.(http.Hijacker).Hijack()
+	h.hijacked = h.hijacked || err == nil
+	return conn, rw, err
 }
 
-// Cutter is implemented by modules that call Cut. Other routes have no record.
+// Cutter is implemented by modules that call Cut. On routes without one, requests
+// have a record only if they ask for another protocol.
 type Cutter interface {
 	CutsResponses()
 }
@@ -87,43 +87,66 @@ func of(w http.ResponseWriter) *response {
 	}
 }
 
-// Cut records that the client did not get the whole response, and at most sent
-// bytes of its body, whatever was written. Call it when the header is sent or
-// never will be. The last call counts. It returns false if w has no record: the
-// module is no [Cutter], or a middleware wraps the writer without Unwrap.
-func Cut(w http.ResponseWriter, sent int) bool {
+// Cut records that the client did not get the whole response: at most its status,
+// 0 if none, and sent bytes of its body, whatever was written. Call it when the
+// header is sent or never will be. The last call counts. It returns false if w has
+// no record: the module is no [Cutter], or a middleware wraps the writer without
+// Unwrap.
+func Cut(w http.ResponseWriter, status, sent int, class Class) bool {
 	r := of(w)
-	if r != nil {
-		r.cut, r.sent = true, sent
+	if r == nil {
+		return false
 	}
-	return r != nil
+	if !r.ended {
+		r.cut, r.outcome = true, cutOff(status, sent, class)
+	}
+	return true
 }
 
-// Sent returns how many bytes of the response's body were sent.
-func Sent(w negroni.ResponseWriter) int {
-	if r := of(w); r != nil && r.cut {
-		return r.sent
-	}
-	return w.Size()
+// IsCut reports whether Cut was called for the response. Use it before the request
+// has ended, and [End] afterwards.
+func IsCut(w http.ResponseWriter) bool {
+	r := of(w)
+	return r != nil && r.cut
 }
 
-// Outcome returns the status that the client of a request saw. A response that
-// was cut counts as 444. A handler that wrote nothing or took the connection
-// over counts as 200, or as 499 when the client had left; one that panicked,
-// so that returned is false, as 500.
-func Outcome(w negroni.ResponseWriter, r *http.Request, returned bool) int {
+// End returns the outcome of a request whose handler has returned, or has panicked,
+// so that returned is false. Where the response has a record, the first call decides.
+func End(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
 	rec := of(w)
-	switch status := w.Status(); {
-	case rec != nil && rec.cut:
-		return StatusCut
-	case status > 999: // net/http refused it with a panic
-		return http.StatusInternalServerError
-	case w.Written():
-		return status
-	case !returned:
-		return http.StatusInternalServerError
-	case r.Context().Err() != nil:
-		return StatusClientLeft
+	if rec == nil {
+		return outcomeOf(w, r, returned)
 	}
-	return http.StatusOK
+	if !rec.ended {
+		rec.ended = true
+		switch {
+		case rec.cut:
+		case rec.hijacked:
+			rec.outcome = Outcome{Kind: KindSwitched, Status: http.StatusSwitchingProtocols}
+		default:
+			rec.outcome = outcomeOf(w, r, returned)
+		}
+	}
+	return rec.outcome
+}
+
+// outcomeOf returns the outcome of a response that no module cut or took over.
+func outcomeOf(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
+	status, sent := w.Status(), w.Size()
+	if r.Method == http.MethodHead { // net/http discards the body
+		sent = 0
+	}
+	switch {
+	case status > 999: // net/http refused it with a panic
+		return cutOff(0, 0, NoResponse)
+	case w.Written() && !returned: // the server aborts the connection
+		return cutOff(status, sent, Truncated)
+	case w.Written():
+		return Outcome{Status: status, Bytes: sent}
+	case !returned:
+		return Outcome{Status: http.StatusInternalServerError}
+	case r.Context().Err() != nil:
+		return Outcome{Kind: KindClientLeft}
+	}
+	return Outcome{Status: http.StatusOK}
 }

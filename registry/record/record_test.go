@@ -1,11 +1,16 @@
 package record_test
 
 import (
+	"bufio"
+	"cmp"
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/record"
@@ -15,28 +20,69 @@ import (
 type plain struct{ http.ResponseWriter }
 
 func TestOutcome(t *testing.T) {
-	request := httptest.NewRequest("GET", "/", nil)
-	for _, c := range []struct {
-		what     string
-		do       func(w http.ResponseWriter)
-		returned bool
-		status   int
-		sent     int
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	write := func(w http.ResponseWriter) { w.WriteHeader(418); io.WriteString(w, "short") }
+	for what, c := range map[string]struct {
+		do        func(w http.ResponseWriter)
+		method    string
+		left      bool // the client left before the handler returned
+		panics    bool
+		want      record.Outcome
+		label     int
+		errorType string
 	}{
-		{"nothing written", func(http.ResponseWriter) {}, true, 200, 0},
-		{"a status", func(w http.ResponseWriter) { w.WriteHeader(418); io.WriteString(w, "short") }, true, 418, 5},
-		{"a panic", func(http.ResponseWriter) {}, false, 500, 0},
-		{"a cut", func(w http.ResponseWriter) { io.WriteString(w, "short"); record.Cut(w, 3) }, false, record.StatusCut, 3},
-		{"the last cut counts", func(w http.ResponseWriter) { record.Cut(w, 3); record.Cut(w, 1) }, true, record.StatusCut, 1},
-		{"a cut below another writer", func(w http.ResponseWriter) { record.Cut(negroni.NewResponseWriter(w), 2) }, true, record.StatusCut, 2},
+		"nothing written": {want: record.Outcome{Status: 200}, label: 200},
+		"a status":        {do: write, want: record.Outcome{Status: 418, Bytes: 5}, label: 418},
+		"a body of HEAD":  {do: write, method: "HEAD", want: record.Outcome{Status: 418}, label: 418},
+		"a server error":  {do: func(w http.ResponseWriter) { w.WriteHeader(503) }, want: record.Outcome{Status: 503}, label: 503, errorType: "503"},
+		"a panic":         {panics: true, want: record.Outcome{Status: 500}, label: 500, errorType: "500"},
+		"a late panic":    {do: write, panics: true, want: record.Outcome{Kind: record.KindCut, Status: 418, Bytes: 5, Class: record.Truncated}, label: 599, errorType: "truncated"},
+		"an invalid status": {do: func(w http.ResponseWriter) { defer func() { recover() }(); w.WriteHeader(1000) }, panics: true,
+			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
+		"a client that left":       {left: true, want: record.Outcome{Kind: record.KindClientLeft}, label: 499},
+		"a client that left later": {do: write, left: true, want: record.Outcome{Status: 418, Bytes: 5}, label: 418},
+		"a cut": {do: func(w http.ResponseWriter) { write(w); record.Cut(w, 418, 3, record.Truncated) }, panics: true,
+			want: record.Outcome{Kind: record.KindCut, Status: 418, Bytes: 3, Class: record.Truncated}, label: 599, errorType: "truncated"},
+		"the last cut counts": {do: func(w http.ResponseWriter) {
+			record.Cut(w, 200, 3, record.Truncated)
+			record.Cut(w, 0, 0, record.ConnectionReset)
+		}, want: record.Outcome{Kind: record.KindUnanswered, Class: record.ConnectionReset}, label: 599, errorType: "connection_reset"},
+		"a cut below another writer": {do: func(w http.ResponseWriter) { record.Cut(negroni.NewResponseWriter(w), 0, 0, record.NoResponse) },
+			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
+		"a connection taken over": {do: hijack, want: record.Outcome{Kind: record.KindSwitched, Status: 101}, label: 101},
+		"a connection taken over to cut it": {do: func(w http.ResponseWriter) { hijack(w); record.Cut(w, 0, 0, record.NoResponse) },
+			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
 	} {
-		w := negroni.NewResponseWriter(record.Wrap(httptest.NewRecorder()))
-		c.do(w)
-		if got, sent := record.Outcome(w, request, c.returned), record.Sent(w); got != c.status || sent != c.sent {
-			t.Errorf("%s: %d and %d bytes, want %d and %d", c.what, got, sent, c.status, c.sent)
+		w := negroni.NewResponseWriter(record.Wrap(hijackable{httptest.NewRecorder()}))
+		r := httptest.NewRequestWithContext(t.Context(), cmp.Or(c.method, "GET"), "/", nil)
+		if c.left {
+			r = r.WithContext(left)
+		}
+		if c.do != nil {
+			c.do(w)
+		}
+		got := record.End(w, r, !c.panics)
+		if diff := gocmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+		if got.Label() != c.label || got.ErrorType() != c.errorType || got.Failed() != (c.errorType != "") {
+			t.Errorf("%s: label %d, error type %q, failed %v", what, got.Label(), got.ErrorType(), got.Failed())
+		}
+		// What happens afterwards, such as a response to the panic, changes nothing.
+		record.Cut(w, 500, 1, record.Malformed)
+		if again := record.End(w, r.WithContext(left), true); again != got {
+			t.Errorf("%s: %v, then %v", what, got, again)
 		}
 	}
 }
+
+// hijackable is a recorder whose connection can be taken over.
+type hijackable struct{ *httptest.ResponseRecorder }
+
+func (hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, nil }
+
+func hijack(w http.ResponseWriter) { http.NewResponseController(w).Hijack() }
 
 // Wrap must not add or hide optional interfaces.
 func TestWrapKeepsTheFeaturesOfTheWriter(t *testing.T) {
@@ -66,7 +112,7 @@ func TestWrapKeepsTheFeaturesOfTheWriter(t *testing.T) {
 func TestCutWithoutARecord(t *testing.T) {
 	hidden := struct{ http.ResponseWriter }{record.Wrap(httptest.NewRecorder())}
 	for _, w := range []http.ResponseWriter{httptest.NewRecorder(), hidden} {
-		if record.Cut(w, 0) {
+		if record.Cut(w, 0, 0, record.NoResponse) {
 			t.Errorf("%T: a cut was recorded", w)
 		}
 	}

@@ -81,9 +81,10 @@ func (c *Call) Method() string {
 	return c.FullMethod[strings.LastIndexByte(c.FullMethod, '/')+1:]
 }
 
-// Error ends a call with a status.
+// Error ends a call with a status, or says why the client gets none.
 type Error struct {
 	Code    Code
+	Class   string // of a call that ended below gRPC, such as "stream_reset"; Code is then what clients derive
 	Message string
 	Details *Details // nil for none
 	Cause   error    // the handler's error, passed on unchanged
@@ -93,6 +94,14 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message)
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// ClassOf returns why the client gets no status, "" if it gets one.
+func ClassOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	return ""
+}
 
 // CodeOf returns the status with which err reaches the client, OK for nil.
 func CodeOf(err error) Code {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func TestAlerts(t *testing.T) {
 // return data, and so has each alert's, without its threshold.
 func TestQueries(t *testing.T) {
 	dir := t.TempDir()
-	server := startPodinfo(t)
+	server := startPodinfo(t, "--random-error", "--faults=rules: [{ name: cuts, match: { path: /api/info }, fault: { empty: true } }]")
 	rules := readAlerts(t, dir)
 	prometheus := startPrometheus(t, dir, rules.file, server.metrics)
 	open := queries(t)
@@ -150,10 +151,10 @@ type podinfo struct {
 	h2c                 *http.Client
 }
 
-func startPodinfo(t *testing.T) podinfo {
+func startPodinfo(t *testing.T, args ...string) podinfo {
 	t.Helper()
 	p := podinfo{http: freeAddr(t), metrics: freeAddr(t), grpc: freeAddr(t)}
-	start(t, program, "--host=127.0.0.1", "--data-path="+t.TempDir(), "--port="+port(p.http), "--port-metrics="+port(p.metrics), "--grpc-port="+port(p.grpc), "--random-error")
+	start(t, program, append(args, "--host=127.0.0.1", "--data-path="+t.TempDir(), "--port="+port(p.http), "--port-metrics="+port(p.metrics), "--grpc-port="+port(p.grpc))...)
 	await(t, "http://"+p.http+"/healthz")
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -168,6 +169,10 @@ func (p podinfo) use(t *testing.T) {
 	t.Helper()
 	for _, path := range []string{"/version", "/status/500", "/cache/a"} {
 		drain(t)(http.Get("http://" + p.http + path))
+	}
+	if resp, err := http.Get("http://" + p.http + "/api/info"); err == nil {
+		resp.Body.Close()
+		t.Error("the fault did not cut the response")
 	}
 	// An empty message: the byte for "not compressed" and four of length.
 	drain(t)(p.h2c.Post("http://"+p.grpc+"/version.VersionService/Version", "application/grpc", strings.NewReader("\x00\x00\x00\x00\x00")))
@@ -185,7 +190,8 @@ scrape_configs:
   - job_name: podinfo
     static_configs:
       - targets: [%q]
-        labels: {namespace: default, pod: podinfo, container: podinfod}
+        labels:
+          {namespace: default, pod: podinfo, container: podinfod, kubernetes_namespace: default, kubernetes_pod_name: podinfo-7d5f8c9b4-x2x9k}
 `, rules, target), 0o644)
 	if err != nil {
 		t.Fatal(err)
@@ -198,26 +204,39 @@ scrape_configs:
 
 // finds reports whether a query returns a series.
 func (p prometheus) finds(ctx context.Context, query string) (bool, error) {
+	values, err := p.values(ctx, query)
+	return len(values) > 0, err
+}
+
+// values returns the values of the series that a query returns.
+func (p prometheus) values(ctx context.Context, query string) (values []float64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), nil)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	var answer struct {
 		Error string
-		Data  struct{ Result []any }
+		Data  struct{ Result []struct{ Value [2]any } }
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return false, err
+		return nil, err
 	}
 	if answer.Error != "" {
-		return false, fmt.Errorf("%s", answer.Error)
+		return nil, fmt.Errorf("%s", answer.Error)
 	}
-	return len(answer.Data.Result) > 0, nil
+	for _, r := range answer.Data.Result {
+		v, err := strconv.ParseFloat(fmt.Sprint(r.Value[1]), 64)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, nil
 }
 
 // start runs a program until the test ends.
