@@ -41,8 +41,10 @@ func variables(env []string) (map[string]string, error) {
 			return nil, badEntry(name+"="+value, instead)
 		}
 	}
-	if _, ok := vars["PODINFO_SEED"]; !ok {
-		vars["PODINFO_SEED"] = "1"
+	for name, value := range map[string]string{"PODINFO_SEED": "1", "PODINFO_INSTANCE": "podinfotest"} { // the same draws on every machine
+		if _, ok := vars[name]; !ok {
+			vars[name] = value
+		}
 	}
 	if list, ok := vars["PODINFO_MODULES"]; ok {
 		vars["PODINFO_MODULES"] = list + "," + strings.Join(needed, ",")

@@ -86,9 +86,7 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 	if err := a.mountAll(s, on, chain); err != nil {
 		return nil, err
 	}
-	handlers, _ := link(chain, unmatched)
-	s.router.unmatched = negroni.New(handlers...)
-	s.router.unmatched.UseHandlerFunc(s.router.refuse)
+	s.router.unmatched, _ = a.chainOf(chain, unmatched, s.router.refuse)
 	return s, nil
 }
 
@@ -101,11 +99,8 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	var mounts []*mount
 	byPath := map[[2]string]*mount{}
 	for _, rt := range routes {
-		handlers, names := link(chain, rt)
+		linked, names := a.chainOf(chain, rt, rt.Handler)
 		s.mounted = append(s.mounted, Mounted{rt, names})
-		recorded := slices.ContainsFunc(names, func(name string) bool { return cuts(a.entry(name).Module) })
-		n := negroni.New(handlers...)
-		n.UseHandlerFunc(rt.Handler)
 		for _, pattern := range spellings(rt.Pattern, a.core.Prefix) {
 			key := [2]string{rt.Method, pattern}
 			m := byPath[key]
@@ -114,10 +109,18 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 				byPath[key] = m
 				mounts = append(mounts, m)
 			}
-			m.routes = append(m.routes, linkedRoute{rt.When, n, recorded})
+			m.routes = append(m.routes, linked)
 		}
 	}
 	return s.router.mountAll(mounts)
+}
+
+// chainOf links the chain that covers rt in front of its handler.
+func (a *App) chainOf(chain []*entry, rt Route, handler http.HandlerFunc) (linked linkedRoute, names []string) {
+	handlers, names := link(chain, rt)
+	n := negroni.New(handlers...)
+	n.UseHandlerFunc(handler)
+	return linkedRoute{rt.When, n, slices.ContainsFunc(names, func(name string) bool { return cuts(a.entry(name).Module) })}, names
 }
 
 // cuts reports whether a module may cut responses.
@@ -193,7 +196,7 @@ func spellings(pattern, prefix string) []string {
 // link picks the middleware that covers rt.
 func link(chain []*entry, rt Route) (handlers []negroni.Handler, names []string) {
 	for _, e := range chain {
-		if rt.Label == unmatched.Label && e.info.Phase > Enrich {
+		if rt.Label == unmatched.Label && e.info.Phase > Enrich && !e.info.Unmatched {
 			continue
 		}
 		if s, ok := e.Module.(Selective); ok && !s.Covers(rt) {
@@ -219,7 +222,7 @@ func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.router.unmatched.ServeHTTP(w, r)
+	s.router.unmatched.serve(w, r)
 }
 
 // respondError responds with an error, see [Host.Error].

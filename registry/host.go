@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // Host is a module's view of its App. Provision receives it, and the module may
@@ -31,6 +33,17 @@ func (h *Host) Build() Build { return h.app.build }
 
 // Prefix returns the path that the App's routes are mounted under, "" for none.
 func (h *Host) Prefix() string { return h.app.core.Prefix }
+
+// Client returns the address of the client of r, without a port, and the scheme
+// that it used, http or https. They are those of the connection unless a proxy
+// that PODINFO_TRUSTED_PROXIES trusts says otherwise.
+func (h *Host) Client(r *http.Request) (addr, scheme string) {
+	c := h.app.core.Proxies.OfRequest(r)
+	return c.Addr, c.Scheme
+}
+
+// Caller returns the address of the client of a gRPC call, see [Host.Client].
+func (h *Host) Caller(c *rpc.Call) (addr string) { return h.app.core.Proxies.OfCall(c).Addr }
 
 // Random returns the module's reproducible randomness.
 func (h *Host) Random() *Random { return h.random }

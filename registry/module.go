@@ -23,6 +23,7 @@ type Info struct {
 	Phase      Phase  // where ServeHTTP joins the chain; required for middleware
 	Before     string // module of the same phase that this one precedes, whatever the list order
 	After      string // module of the same phase that this one follows
+	Unmatched  bool   // the middleware also covers requests that match no route, as that of Edge, Observe and Enrich does
 	OptIn      bool   // off by default
 	EnableVar  string // upstream's variable that also turns the module on: "RANDOM_DELAY" for PODINFO_RANDOM_DELAY
 	Unprefixed bool   // env tags are full names ("BACKEND_URL" is PODINFO_BACKEND_URL), not names under the module's
@@ -32,7 +33,8 @@ type Info struct {
 // decides, then Info.Before and Info.After.
 type Phase int
 
-// The phases. Requests that match no route pass Edge, Observe and Enrich only.
+// The phases. Requests that match no route pass Edge, Observe and Enrich, and of
+// the others the modules with Info.Unmatched.
 const (
 	Edge    Phase = iota + 1 // outermost: sees every request
 	Observe                  // measures and records

@@ -448,3 +448,27 @@ func TestRandomIsReproducible(t *testing.T) {
 		}
 	}
 }
+
+// TestClient checks that the setting for trusted proxies reaches modules.
+func TestClient(t *testing.T) {
+	var host *registry.Host
+	m := &hosted{func(h *registry.Host) { host = h }}
+	if _, err := registry.New([]registry.Module{m}, registry.Env(map[string]string{"PODINFO_TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8"})); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
+	r.Header.Set("X-Forwarded-For", "203.0.113.9, 10.1.1.1")
+	r.Header.Set("X-Forwarded-Proto", "https")
+	if addr, scheme := host.Client(r); addr != "203.0.113.9" || scheme != "https" {
+		t.Errorf("%s %s", addr, scheme)
+	}
+	_, err := registry.New(nil, registry.Env(map[string]string{"PODINFO_TRUSTED_PROXIES": "10.0.0.0/33"}))
+	if want := `PODINFO_TRUSTED_PROXIES="10.0.0.0/33": want a comma-separated list of networks`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
+type hosted struct{ provision func(*registry.Host) }
+
+func (*hosted) Info() registry.Info                { return registry.Info{Name: "hosted"} }
+func (m *hosted) Provision(h *registry.Host) error { m.provision(h); return nil }

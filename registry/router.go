@@ -25,9 +25,9 @@ type router struct {
 	layers  []*layer
 	byFirst map[string][]*mount // by firstSegment
 
-	unmatched *negroni.Negroni // for requests that no route accepts
-	methods   []string         // those with a tree, sorted, without anyMethod
-	respond   errorResponse    // to requests without a route
+	unmatched linkedRoute   // for requests that no route accepts
+	methods   []string      // those with a tree, sorted, without anyMethod
+	respond   errorResponse // to requests without a route
 }
 
 // errorResponse responds with an error.
@@ -264,15 +264,20 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 	}
 	for i := range m.routes {
 		if rt := &m.routes[i]; rt.when == nil || rt.when(r) {
-			if rt.recorded || len(r.Header["Upgrade"]) > 0 {
-				w = record.Wrap(w)
-			}
-			rt.chain.ServeHTTP(w, r)
+			rt.serve(w, r)
 			return
 		}
 	}
 	r.Pattern = ""
-	m.router.unmatched.ServeHTTP(w, r)
+	m.router.unmatched.serve(w, r)
+}
+
+// serve runs the chain.
+func (rt *linkedRoute) serve(w http.ResponseWriter, r *http.Request) {
+	if rt.recorded || len(r.Header["Upgrade"]) > 0 {
+		w = record.Wrap(w)
+	}
+	rt.chain.ServeHTTP(w, r)
 }
 
 // find looks a route up: the most specific path decides, then the method. HEAD is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/seed-4591fe7d/podinfo/internal/forwarded"
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
 )
@@ -23,6 +24,8 @@ type core struct {
 	Seed    *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
 
 	Budget budget.Size `env:"MEMORY_BUDGET" doc:"size limit of all that requests hold in memory at the same time, by default a quarter of the memory limit; what exceeds it gets 503" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
+
+	Proxies forwarded.Proxies `env:"TRUSTED_PROXIES" doc:"networks of the proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers say which client a request comes from; empty ignores these headers" accepts:"a comma-separated list of networks such as 10.0.0.0/8 and addresses" takes:"NETWORK,…"`
 
 	Grace   time.Duration `env:"SHUTDOWN_GRACE" envDefault:"3s" doc:"time between failing readiness and closing the ports" accepts:"a duration such as 0s, 500ms or 3s"`
 	Timeout time.Duration `env:"SERVER_SHUTDOWN_TIMEOUT" envDefault:"5s" doc:"time for requests in flight to end, after the grace" accepts:"a duration above zero such as 5s or 1m"`

@@ -106,6 +106,8 @@ type faultRules struct {
 	Held   int          `json:"held"`
 	Seed   *uint64      `json:"seed,omitempty"`
 	Rules  []faultState `json:"rules"`
+
+	Warnings []string `json:"warnings,omitempty"` // of the change
 }
 
 // faultState is a rule with its counters. The rule is kept as JSON, because the
@@ -116,6 +118,7 @@ type faultState struct {
 	Hits    uint64          `json:"hits"`
 	Keys    int             `json:"keys,omitempty"`
 	Expires *time.Time      `json:"expires,omitempty"`
+	Ended   bool            `json:"ended,omitempty"`
 
 	name string
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
@@ -36,7 +37,7 @@ that does not change keeps its counters.`
 
 // read returns the path and the body of the request.
 func (a *applier) read(name string) (path string, body []byte, err error) {
-	f, err := readFaults(name, a.rule)
+	f, err := readFaults(name, a.rule, scenario.Server{})
 	if err != nil {
 		return "", nil, err
 	}
@@ -80,6 +81,9 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, w := range after.Warnings {
+		fmt.Fprintln(os.Stderr, oneLine("warning: "+w))
 	}
 	return compare(before, after).print(a.out)
 }

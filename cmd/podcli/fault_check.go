@@ -9,7 +9,9 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -31,7 +33,7 @@ func (m mistakes) Error() string { return plural(len(m), "mistake") }
 
 // readFaults reads and parses a file, or standard input for "-". rule is the name
 // of a single rule that does not contain its name. The error is of type mistakes.
-func readFaults(name, rule string) (*faultFile, error) {
+func readFaults(name, rule string, on scenario.Server) (*faultFile, error) {
 	f := &faultFile{name: name, scenario: new(scenario.Scenario)}
 	if name == "-" {
 		f.name = "stdin"
@@ -47,7 +49,7 @@ func readFaults(name, rule string) (*faultFile, error) {
 		f.rule, err = scenario.ParseRule(f.name, rule, f.text)
 		f.scenario.Rules = []*scenario.Rule{f.rule}
 	} else {
-		f.scenario, f.warnings, err = scenario.Lint(f.name, f.text)
+		f.scenario, f.warnings, err = scenario.Lint(f.name, f.text, on)
 	}
 	return f, mistakesOf(f.name, err)
 }
@@ -76,7 +78,7 @@ func isRule(text []byte) bool {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { _, ok := keys[name]; return ok })
 	}
-	return has("name", "match", "when", "limit", "delay", "fault") && !has("seed", "rules")
+	return has(scenario.RuleKeys()...) && !has("seed", "rules")
 }
 
 // mistakesOf splits a parser's error into mistakes.
@@ -124,22 +126,30 @@ func (f *faultFile) warn() {
 	}
 }
 
+// addMaxDelay adds the flag for a server's longest delay.
+func addMaxDelay(flags *pflag.FlagSet) *time.Duration {
+	return flags.Duration("max-delay", time.Minute, "longest delay; the server's setting is PODINFO_FAULTS_MAX_DELAY")
+}
+
 func faultCheck() *command {
 	c := newCommand("check", "FILE...", "Check scenario files and report every mistake.")
 	c.details = `The check needs no server. FILE is a scenario or a single rule, in YAML or JSON; -
 means standard input. A mistake is reported with FILE:LINE:COLUMN, the rule, the
-field and the accepted values. A warning is printed for a rule that can never hit
-because earlier rules hit all requests that it matches. The exit code is 1 if
-there is a mistake.`
+field and the accepted values. A warning is printed for a rule that will not do
+what it says: one that can never hit, because earlier rules hit all requests that
+it matches, or one whose delay is longer than a server allows. A server itself also
+warns in its log of paths that it does not serve. The exit code is 1 if there is a
+mistake.`
 	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", `kubectl get configmap faults -o jsonpath="{.data.scenario\.yaml}" | podcli fault check -`}
 	out := addOutput(c.flags, "o")
+	most := addMaxDelay(c.flags)
 	c.do = func(_ context.Context, files []string) error {
 		if len(files) == 0 {
 			return c.usagef("give at least one FILE; example: %s", c.examples[0])
 		}
 		var failed error
 		for _, name := range files {
-			if err := checkFaults(name, out.json); err != nil {
+			if err := checkFaults(name, scenario.Server{MaxDelay: *most}, out.json); err != nil {
 				failed = err
 			}
 		}
@@ -148,8 +158,8 @@ there is a mistake.`
 	return c
 }
 
-func checkFaults(name string, asJSON bool) error {
-	f, err := readFaults(name, "")
+func checkFaults(name string, on scenario.Server, asJSON bool) error {
+	f, err := readFaults(name, "", on)
 	if asJSON {
 		m, wrong := errors.AsType[mistakes](err)
 		o := map[string]any{"file": f.name, "ok": !wrong, "rules": len(f.scenario.Rules), "errors": mistakeObjects(m), "warnings": mistakeObjects(f.warnings)}

@@ -47,6 +47,9 @@ func (r *faultRules) print(out io.Writer, now time.Time) error {
 		if s.Expires != nil {
 			expires = "in " + s.Expires.Sub(now).Round(time.Second).String()
 		}
+		if s.Ended {
+			expires = "ended"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.name), cell(match, "all"), cell(action, ""), cell(when, "always"), s.Seen, s.Hits, expires)
 	}
 	fmt.Fprintln(w, strings.Join(r.state(), ", "))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -25,13 +24,14 @@ const timeSlices = 10
 
 // simulator is the command fault simulate.
 type simulator struct {
-	n, keys        int
-	seed           uint64
-	rate           float64
-	took, maxDelay time.Duration
-	start, pod     string
-	request        *syntheticFlags
-	out            *output
+	n, keys    int
+	seed       uint64
+	rate       float64
+	took       time.Duration
+	maxDelay   *time.Duration
+	start, pod string
+	request    *syntheticFlags
+	out        *output
 }
 
 func faultSimulate() *command {
@@ -52,12 +52,12 @@ scenario or a single rule; - means standard input.`
 	s.request = addSynthetic(c.flags)
 	c.flags.IntVar(&s.keys, "keys", 10, "number of clients, and of values of each key that rules count by")
 	c.flags.DurationVar(&s.took, "took", 10*time.Millisecond, "time that the server needs for each request; affects concurrency limits")
-	c.flags.StringVar(&s.start, "start", "12:00", "`time` of day (UTC) when the rules are loaded and the first request arrives")
-	c.flags.StringVar(&s.pod, "pod", "", "host `name` of the server (default: a name that the first rule about a server matches)")
-	c.flags.DurationVar(&s.maxDelay, "max-delay", time.Minute, "longest delay; the server's setting is PODINFO_FAULTS_MAX_DELAY")
+	c.flags.StringVar(&s.start, "start", "", "`time` of day (UTC), or RFC 3339, when the rules are loaded and the first request arrives (default: 12:00, or the first when.from)")
+	c.flags.StringVar(&s.pod, "pod", "", "`name` of the instance, PODINFO_INSTANCE, which its draws depend on (default: a name that the first rule about a server matches)")
+	s.maxDelay = addMaxDelay(c.flags)
 	s.out = addOutput(c.flags, "o")
 	c.do = func(ctx context.Context, args []string) error {
-		run, err := s.prepare(args[0], c.flags.Changed("seed"))
+		run, err := s.prepare(args[0], c.flags.Changed("seed"), c.flags.Changed("start"))
 		if err == nil {
 			err = run.run(ctx)
 		}
@@ -70,28 +70,25 @@ scenario or a single rule; - means standard input.`
 }
 
 // prepare evaluates the flags and reads the file.
-func (s *simulator) prepare(file string, seeded bool) (*simulation, error) {
+func (s *simulator) prepare(file string, seeded, started bool) (*simulation, error) {
 	if s.n < 1 || s.n > maxSimulated || s.keys < 1 || s.keys > maxKeys {
 		return nil, usage(fmt.Errorf("--requests must be 1 to %d, --keys 1 to %d", maxSimulated, maxKeys))
 	}
-	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || s.maxDelay <= 0 {
+	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || *s.maxDelay <= 0 {
 		return nil, usage(errors.New("--rate must be above 0 and at most 1000000, --max-delay above 0, --took not negative"))
 	}
 	if float64(s.n)/s.rate > maxSpan.Seconds() {
 		return nil, usage(fmt.Errorf("--requests at this --rate take longer than %s", maxSpan))
 	}
-	start, err := time.Parse(time.TimeOnly, s.start)
+	start, err := parseStart(s.start)
 	if err != nil {
-		start, err = time.Parse("15:04", s.start)
-	}
-	if err != nil {
-		return nil, usage(fmt.Errorf("--start %q: want a time of day such as 22:30", s.start))
+		return nil, usage(err)
 	}
 	request, err := s.request.request()
 	if err != nil {
 		return nil, usage(err)
 	}
-	f, err := readFaults(file, "rule")
+	f, err := readFaults(file, "rule", scenario.Server{MaxDelay: *s.maxDelay})
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +99,38 @@ func (s *simulator) prepare(file string, seeded bool) (*simulation, error) {
 	if seeded || f.scenario.Seed == nil {
 		f.scenario.Seed = &s.seed
 	}
+	if at := firstTime(f.scenario, time.Duration(float64(s.n)/s.rate*float64(time.Second))); !at.IsZero() && !started {
+		start = at
+	}
 	run := &simulation{simulator: s, scenario: f.scenario, began: start, now: start, rules: map[string]*ruleRun{}}
 	run.load(request)
 	return run, nil
+}
+
+// parseStart parses a time of day, or RFC 3339. It is 12:00 by default.
+func parseStart(text string) (time.Time, error) {
+	text = cmp.Or(text, "12:00")
+	for _, layout := range []string{time.TimeOnly, "15:04", time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--start %q: want a time of day such as 22:30, or 2026-03-01T09:30:00Z", text)
+}
+
+// firstTime returns when to start so that the first rule with an absolute time
+// begins, or ends within the span. It is zero without such rules.
+func firstTime(s *scenario.Scenario, span time.Duration) (first time.Time) {
+	for _, r := range s.Rules {
+		at := r.When.From.Time
+		if until := r.When.Until.Time; at.IsZero() && !until.IsZero() {
+			at = until.Add(-span / 2)
+		}
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
 }
 
 // simulation is a run of the simulator.
@@ -114,7 +140,6 @@ type simulation struct {
 	engine     *scenario.Engine
 	requests   []*synthetic // sent in turn
 	began, now time.Time
-	ttls       []time.Duration // that have not expired, sorted
 	running    endHeap
 
 	order  []*ruleRun
@@ -126,7 +151,8 @@ type simulation struct {
 // ruleRun is the result of one rule.
 type ruleRun struct {
 	rule      *scenario.Rule
-	readiness string // label of the fault, if it is one of readiness
+	of        *ruleRun // the rule that this is an alternative of, nil for none
+	readiness string   // label of the fault, if it is one of readiness
 	matched   uint64
 	hits      int
 	faults    map[string]int
@@ -141,21 +167,23 @@ func (r *simulation) load(request *synthetic) {
 	for _, rule := range r.scenario.Rules {
 		run := &ruleRun{rule: rule, readiness: rule.Fault.Kind(scenario.Readiness).Label(rule.Fault), faults: map[string]int{}}
 		r.order, r.rules[rule.Name] = append(r.order, run), run
-		r.pod = cmp.Or(r.pod, fill(rule.Match.Server))
-		if rule.TTL > 0 {
-			r.ttls = append(r.ttls, time.Duration(rule.TTL))
+		if len(rule.Match.Server) > 0 {
+			r.pod = cmp.Or(r.pod, fill(rule.Match.Server[0]))
+		}
+		for _, a := range rule.Alternatives() {
+			run := &ruleRun{rule: a, of: run, faults: map[string]int{}}
+			r.order, r.rules[a.Name] = append(r.order, run), run
 		}
 		if s := matching(rule); request == nil && s != nil {
 			r.requests = append(r.requests, s)
 		}
 	}
-	slices.Sort(r.ttls)
 	if request != nil {
 		r.requests = []*synthetic{request}
 	} else if len(r.requests) == 0 { // all rules are about readiness
 		r.requests = []*synthetic{newSynthetic("GET", "/", "localhost")}
 	}
-	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: r.maxDelay, Keys: serverKeys})
+	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: *r.maxDelay, Keys: serverKeys})
 	r.engine.SetClock(func() time.Time { return r.now })
 	r.engine.Apply(r.scenario)
 }
@@ -175,13 +203,8 @@ func (r *simulation) run(ctx context.Context) error {
 	return nil
 }
 
-// advance sets the clock to the given time since the start. It records the matches
-// of a rule before the rule expires, because the engine then forgets them.
+// advance sets the clock to the given time since the start.
 func (r *simulation) advance(passed time.Duration) {
-	for len(r.ttls) > 0 && r.ttls[0] <= passed {
-		r.recordMatches()
-		r.ttls = r.ttls[1:]
-	}
 	r.now = r.began.Add(passed)
 	for len(r.running) > 0 && !r.running[0].at.After(r.now) {
 		heap.Pop(&r.running).(end).decision.Done()
@@ -191,6 +214,9 @@ func (r *simulation) advance(passed time.Duration) {
 func (r *simulation) recordMatches() {
 	for _, s := range r.engine.Rules() {
 		r.rules[s.Rule.Name].matched = s.Seen
+		for _, a := range s.Rule.Alternatives() {
+			r.rules[a.Name].matched = s.Seen
+		}
 	}
 }
 
@@ -208,6 +234,9 @@ func (r *simulation) decide(i int, req *synthetic) {
 		s := &d.Strikes[j]
 		run := r.rules[s.Rule]
 		run.addHit(s.Kind(req.request.Scope()).Label(s.Fault), slice)
+		if run.of != nil {
+			run.of.addHit("", slice)
+		}
 		run.addDelays(s)
 	}
 	wait := d.Delay()
@@ -249,7 +278,7 @@ func (r *ruleRun) addDelays(s *scenario.Strike) {
 // timed reports whether the rule's effect changes over time.
 func (r *ruleRun) timed() bool {
 	w, limit := r.rule.When, r.rule.Limit
-	return r.rule.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || limit != nil
+	return r.rule.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || limit != nil
 }
 
 // end is the end of a request in flight.

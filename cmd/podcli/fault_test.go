@@ -336,13 +336,13 @@ func TestWatcher(t *testing.T) {
 // TestFaultSimulateIsTrue checks that a server does what the simulation says.
 func TestFaultSimulateIsTrue(t *testing.T) {
 	const rules = "{seed: 5, rules: [{name: a, match: {path: /version, percent: 30}, fault: {status: 500}}, {name: b, match: {path: /version}, when: {every: 3, after: 4}, fault: {status: 503}}]}"
-	p := servePodinfo(t, "PODINFO_FAULTS="+rules)
+	p := servePodinfo(t, "PODINFO_FAULTS="+rules, "PODINFO_INSTANCE=pod-3")
 	const n = 200
 	got := map[int]float64{}
 	for range n {
 		got[p.status(t, "/version")]++
 	}
-	o := runWith(t, rules, "fault", "simulate", "-", "--path=/version", fmt.Sprint("-n=", n), "-o=json").object(t)
+	o := runWith(t, rules, "fault", "simulate", "-", "--path=/version", "--pod=pod-3", fmt.Sprint("-n=", n), "-o=json").object(t)
 	hits := func(i int) float64 { return o["rules"].([]any)[i].(map[string]any)["hits"].(float64) }
 	if want := map[int]float64{200: o["passed"].(float64), 500: hits(0), 503: hits(1)}; !cmp.Equal(got, want) || len(got) != 3 {
 		t.Errorf("the server gave %v, the simulation %v", got, want)

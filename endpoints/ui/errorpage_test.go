@@ -15,7 +15,7 @@ func TestErrorPage(t *testing.T) {
 		accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	)
 	env := on()
-	env["PODINFO_FAULTS"] = "rules: [{name: busy, match: {path: /api/info}, fault: {status: 503}}, {name: odd, match: {path: /status/200}, fault: {status: 599}}]"
+	env["PODINFO_FAULTS"] = "rules: [{name: busy, match: {path: /api/info, methods: GET}, fault: {status: 503}}, {name: odd, match: {path: /status/200}, fault: {status: 599}}]"
 	with := registrytest.Serve(t, env, everything()...)
 	without := map[string]string{"PODINFO_UI_ENABLED": "false"}
 	for k, v := range env {

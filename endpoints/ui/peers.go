@@ -84,6 +84,7 @@ type rule struct {
 	Seen    uint64          `json:"seen"` // requests that matched
 	Hits    uint64          `json:"hits"` // requests that it was applied to
 	Expires *time.Time      `json:"expires"`
+	Ended   bool            `json:"ended,omitempty"`
 }
 
 // state collects the current state. ctx bounds the readiness checks.
@@ -111,7 +112,7 @@ func (m *Module) state(ctx context.Context) state {
 		shown := min(len(rules), maxRules)
 		s.Faults = &faults{Paused: m.peers.ruler.Paused(), Rules: []rule{}, More: len(rules) - shown}
 		for _, r := range rules[:shown] {
-			s.Faults.Rules = append(s.Faults.Rules, rule{r.Rule.Name, r.Rule.JSON(), r.Seen, r.Hits, r.Expires})
+			s.Faults.Rules = append(s.Faults.Rules, rule{r.Rule.Name, r.Rule.JSON(), r.Seen, r.Hits, r.Expires, r.Ended})
 		}
 	}
 	return s

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -25,7 +24,8 @@ type state struct {
 	Seen    uint64         `json:"seen"`              // requests that matched
 	Hits    uint64         `json:"hits"`              // requests that were hit
 	Keys    int            `json:"keys,omitempty"`    // keys tracked
-	Expires *time.Time     `json:"expires,omitempty"` // when the rule removes itself
+	Expires *time.Time     `json:"expires,omitempty"` // when the rule ends
+	Ended   bool           `json:"ended,omitempty"`   // whether it has
 }
 
 // list is all rules in responses of the API.
@@ -34,6 +34,8 @@ type list struct {
 	Held   int     `json:"held"` // requests being delayed
 	Seed   *uint64 `json:"seed,omitempty"`
 	Rules  []state `json:"rules"`
+
+	Warnings []string `json:"warnings,omitempty"` // why rules of the change will not do what they say
 }
 
 // AdminRoutes returns the API of fault rules, for a port that operators can reach
@@ -98,7 +100,7 @@ func (m *Module) adminRoutes() []registry.Route {
 
 // etagLocked identifies the current scenario. The caller must hold m.mu.
 func (m *Module) etagLocked() string {
-	b, err := json.Marshal(m.activeLocked())
+	b, err := json.Marshal(m.current)
 	if err != nil {
 		panic(err) // impossible: it was read from JSON or YAML
 	}
@@ -162,20 +164,35 @@ func (m *Module) getOne(w http.ResponseWriter, r *http.Request) {
 }
 
 // change replaces the scenario with what edit returns for the current one. Rules
-// named in anew start over if they have removed themselves.
+// named in anew start over if their ttl has ended them.
 func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, edit func(scenario.Scenario) (*scenario.Scenario, int, error)) {
 	m.withLock(func() response {
 		if want := r.Header.Get("If-Match"); want != "" && want != "*" && !slices.Contains(strings.Split(strings.ReplaceAll(want, " ", ""), ","), m.etagLocked()) {
 			return refusal(http.StatusPreconditionFailed, "the scenario has changed since the ETag in If-Match; get it again")
 		}
-		s, code, err := edit(m.activeLocked())
+		if none := r.Header.Get("If-None-Match"); none != "" && m.existsLocked(r.PathValue("name"), none) {
+			return refusal(http.StatusPreconditionFailed, "there is one already, and If-None-Match forbids to replace it; delete it first")
+		}
+		s, code, err := edit(*m.current)
 		if err != nil {
 			return refusal(code, err.Error())
 		}
+		warnings := m.warn(s)
 		m.swapLocked(s, anew...)
 		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("fault scenario changed through the API")
-		return m.allLocked()
+		out := m.listLocked()
+		out.Warnings = warnings
+		return response{m.etagLocked(), http.StatusOK, out}
 	}).write(w)
+}
+
+// existsLocked reports whether the rule of a name exists or, for an empty name, any
+// rule, and is one that If-None-Match lists. The caller must hold m.mu.
+func (m *Module) existsLocked(name, list string) bool {
+	if name != "" && indexOf(m.current.Rules, name) < 0 || len(m.current.Rules) == 0 {
+		return false
+	}
+	return list == "*" || slices.Contains(strings.Split(strings.ReplaceAll(list, " ", ""), ","), m.etagLocked())
 }
 
 // body reads the body of a request into buf. On an error it responds and returns
@@ -192,9 +209,6 @@ func (m *Module) putAll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s, err := scenario.Parse("body", b)
-	if len(bytes.TrimSpace(b)) == 0 { // valid as a file, but probably a mistake here
-		err = errors.New("body: empty; send a scenario, or rules: [] to remove all rules")
-	}
 	if err != nil {
 		reply.Error(w, http.StatusBadRequest, err.Error())
 		return

@@ -123,6 +123,39 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
+// TestIfNoneMatch checks that a client can add a rule without replacing one.
+func TestIfNoneMatch(t *testing.T) {
+	m := new(faults.Module)
+	registrytest.New(t, rules("true", "ADMIN", "true"), m)
+	h := admin(m)
+	for i, c := range []struct {
+		path, body string
+		code       int
+	}{
+		{"/faults/rules/r", "delay: 1ms", 200},
+		{"/faults/rules/r", "delay: 2ms", 412},
+		{"/faults/rules/s", "delay: 1ms", 200},
+		{"/faults", fail(500), 412},
+	} {
+		if rec := ask(h, "PUT", c.path, c.body, "If-None-Match", "*"); rec.Code != c.code {
+			t.Errorf("%d: %d %s", i, rec.Code, rec.Body)
+		}
+	}
+}
+
+// TestAdminWarns checks that a change that will not do what it says is taken, and
+// answered and logged with a warning.
+func TestAdminWarns(t *testing.T) {
+	m := new(faults.Module)
+	_, log := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
+	rec := ask(admin(m), "PUT", "/faults/rules/r", "{match: {path: /b}, delay: 1h}")
+	for _, want := range []string{`no route of the server has the path`, `above the server's longest, 1m0s`} {
+		if rec.Code != 200 || !strings.Contains(rec.Body.String(), want) || !strings.Contains(log.String(), want) {
+			t.Errorf("want %q in %d %s and %s", want, rec.Code, rec.Body, log)
+		}
+	}
+}
+
 // TestAdminHosts checks that a page whose own name resolves to the server can
 // neither read nor change the rules.
 func TestAdminHosts(t *testing.T) {
@@ -178,15 +211,15 @@ func TestAdminToken(t *testing.T) {
 	}
 }
 
-// A rule that has removed itself disappears from the API, and starts over when it
-// is put again.
+// A rule that has ended stays in the API with its counters until it is removed, and
+// starts over when it is put again.
 func TestAdminAfterTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(faults.Module)
-		app, _ := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
+		app, log := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
 		h := admin(m)
 		const all = "rules: [{name: r, ttl: 1m, fault: {status: 500}}]"
-		for _, put := range []struct{ path, body string }{{"/faults", all}, {"/faults", all}, {"/faults/rules/r", "ttl: 1m\nfault: {status: 500}"}} {
+		for i, put := range []struct{ path, body string }{{"/faults", all}, {"/faults", all}, {"/faults/rules/r", "ttl: 1m\nfault: {status: 500}"}} {
 			if rec := ask(h, "PUT", put.path, put.body); rec.Code != 200 {
 				t.Fatal(rec.Body)
 			}
@@ -195,13 +228,15 @@ func TestAdminAfterTTL(t *testing.T) {
 				t.Errorf("%d after PUT %s", got, put.path)
 			}
 			time.Sleep(time.Minute)
-			for _, method := range []string{"GET", "DELETE"} {
-				if rec := ask(h, method, "/faults/rules/r", ""); rec.Code != 404 {
-					t.Errorf("%s of a removed rule: %d", method, rec.Code)
-				}
+			synctest.Wait()
+			if rec := ask(h, "GET", "/faults/rules/r", ""); rec.Code != 200 || !strings.Contains(rec.Body.String(), `"hits": 1`) || !strings.Contains(rec.Body.String(), `"ended": true`) {
+				t.Errorf("%d %s after the TTL", rec.Code, rec.Body)
 			}
-			if got := statusOf(app, "/a"); got != 200 || ask(h, "GET", "/faults", "").Header().Get("ETag") == tag {
-				t.Errorf("%d after the TTL, with the same ETag %s", got, tag)
+			if got := statusOf(app, "/a"); got != 200 || ask(h, "GET", "/faults", "").Header().Get("ETag") != tag {
+				t.Errorf("%d after the TTL, with another ETag than %s", got, tag)
+			}
+			if n := strings.Count(log.String(), "fault rule has ended"); n != i+1 {
+				t.Errorf("%d lines about the end:\n%s", n, log)
 			}
 		}
 	})

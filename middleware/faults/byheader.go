@@ -23,6 +23,8 @@ const (
 	envoyAbort   = "x-envoy-fault-abort-request"
 	envoyAbortPC = "x-envoy-fault-abort-request-percentage"
 	envoyGRPC    = "x-envoy-fault-abort-grpc-request"
+	envoyRate    = "x-envoy-fault-throughput-response" // KiB per second
+	envoyRatePC  = "x-envoy-fault-throughput-response-percentage"
 )
 
 // maxHeaderRule is the maximum length of a rule in a header, in bytes.
@@ -105,6 +107,16 @@ func (m *Module) envoyRules(get func(string) string, scope scenario.Scope) (rule
 		}
 		d := scenario.Duration(time.Duration(ms) * time.Millisecond)
 		r := &scenario.Rule{Name: envoyDelay, Delay: &scenario.Delay{Fixed: &d}}
+		m.setPercent(r, pc)
+		rules = append(rules, r)
+	}
+	if text := get(envoyRate); text != "" && scope == scenario.HTTPRequests {
+		rate, err := strconv.ParseUint(text, 10, 21)
+		pc, ok := parsePercent(get(envoyRatePC))
+		if err != nil || rate == 0 || !ok {
+			return nil, envoyRate + ": invalid value; use KiB per second, and a percentage from 0 to 100"
+		}
+		r := &scenario.Rule{Name: envoyRate, Fault: &scenario.Fault{Bandwidth: int(rate) << 10}}
 		m.setPercent(r, pc)
 		rules = append(rules, r)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +29,7 @@ const name = "faults"
 type Module struct {
 	Inline   string        `env:"FAULTS" doc:"scenario of faults, which turns the module on; true turns it on without rules" accepts:"a scenario in YAML or JSON" takes:"SCENARIO"`
 	File     string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes" accepts:"a path, of a mounted ConfigMap for example" takes:"FILE" enables:"true"`
+	Instance string        `env:"INSTANCE" doc:"name of this instance in match.server and in the draws of rules, so that instances with the same seed do not fail in step; the host name by default" accepts:"a name, such as that of the pod" takes:"NAME"`
 	MaxDelay time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest delay of a request" accepts:"a duration above zero"`
 	MaxHeld  int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"maximum number of requests delayed at the same time; further requests are not delayed" accepts:"a whole number above zero"`
 	MaxKeys  int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys tracked per rule; the least recently seen are evicted" accepts:"a whole number, at least 2"`
@@ -55,14 +55,18 @@ type Module struct {
 	current *scenario.Scenario // last one given to the engine
 	version uint64             // of current
 	fileOK  atomic.Bool
-	seen    *string // content of the file at the last read; used only by load
+	seen    *string         // content of the file at the last read; used only by load
+	ends    *time.Timer     // calls logEnds when the next rule ends
+	ended   map[string]bool // rules whose end was logged
+
+	full seldom // log lines about delays that were dropped
 }
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{
 		Name: name, Doc: "Delay and break requests by the rules of a scenario.",
-		Phase: registry.Fault, OptIn: true, EnableVar: "FAULTS", Unprefixed: true,
+		Phase: registry.Fault, OptIn: true, EnableVar: "FAULTS", Unprefixed: true, Unmatched: true,
 	}
 }
 
@@ -112,11 +116,13 @@ func (m *Module) inline() (*scenario.Scenario, error) {
 // Provision creates the engine and applies the inline scenario.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.observers, m.closing = h, fault.ObserversOf(h), h.Context()
-	server, err := os.Hostname()
-	if err != nil {
-		return err
+	if m.Instance == "" {
+		var err error
+		if m.Instance, err = os.Hostname(); err != nil {
+			return err
+		}
 	}
-	m.engine = scenario.NewEngine(h.Random().Next().Uint64(), server, scenario.Limits{Delay: m.MaxDelay, Held: m.MaxHeld, Keys: m.MaxKeys})
+	m.engine = scenario.NewEngine(h.Random().Next().Uint64(), m.Instance, scenario.Limits{Delay: m.MaxDelay, Held: m.MaxHeld, Keys: m.MaxKeys})
 	if m.header = m.Header; m.header == "-" {
 		m.header = ""
 	}
@@ -124,7 +130,18 @@ func (m *Module) Provision(h *registry.Host) error {
 	if err != nil {
 		return err
 	}
+	m.warn(s)
 	m.apply(s)
+	return nil
+}
+
+// Stop ends the log of rules that end.
+func (m *Module) Stop(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ends != nil {
+		m.ends.Stop()
+	}
 	return nil
 }
 
@@ -138,7 +155,7 @@ func (m *Module) Start(context.Context) error {
 
 // Apply replaces the whole scenario with a copy of s. Each request is decided by
 // the old rules or by the new ones. Unchanged rules keep their counters, and
-// those that have removed themselves stay removed. s is checked like a file: on
+// those that have ended stay so. s is checked like a file: on
 // an error, which joins a [*scenario.Error] for every mistake, the current rules
 // are kept. The next change of the file in the setting File, or through the API,
 // replaces what Apply set. Call Apply after the App was created.
@@ -155,12 +172,12 @@ func (m *Module) Apply(s *scenario.Scenario) error {
 }
 
 // PutRule replaces the rule with the name of r, or adds r after the others. A
-// rule that has removed itself starts over. r is not checked: use
+// rule that has ended by its ttl starts over. r is not checked: use
 // [scenario.ParseRule] to make it.
 func (m *Module) PutRule(r *scenario.Rule) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, err := with(m.activeLocked(), r)
+	s, err := with(*m.current, r)
 	if err != nil {
 		return err
 	}
@@ -172,15 +189,15 @@ func (m *Module) PutRule(r *scenario.Rule) error {
 func (m *Module) RemoveRule(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := without(m.activeLocked(), name)
+	s, ok := without(*m.current, name)
 	if ok {
 		m.swapLocked(s)
 	}
 	return ok
 }
 
-// Rules returns the rules in order, with their counters, without those that have
-// removed themselves. The rules are read-only.
+// Rules returns the rules in order, with their counters, those that have ended
+// included. The rules are read-only.
 func (m *Module) Rules() []scenario.State { return m.engine.Rules() }
 
 // Pause stops or resumes all rules. Their clocks keep running.
@@ -197,24 +214,13 @@ func (m *Module) apply(s *scenario.Scenario) {
 }
 
 // swapLocked is apply for callers that hold m.mu. Rules named in anew start over
-// if they have removed themselves.
+// if their ttl has ended them.
 func (m *Module) swapLocked(s *scenario.Scenario, anew ...string) {
 	m.current = s
 	m.version++
 	m.labels.Clear() // of rules that no longer exist
 	m.engine.Apply(s, anew...)
-}
-
-// activeLocked returns the scenario without the rules that have removed
-// themselves. The caller must hold m.mu.
-func (m *Module) activeLocked() scenario.Scenario {
-	names := map[string]bool{}
-	for _, s := range m.engine.Rules() {
-		names[s.Rule.Name] = true
-	}
-	s := *m.current
-	s.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r *scenario.Rule) bool { return !names[r.Name] })
-	return s
+	m.logEndsLocked()
 }
 
 // Ready returns an error while a rule fails readiness.

@@ -16,18 +16,21 @@ import (
 )
 
 // callValues implements scenario.Values.
-type callValues struct{ *rpc.Call }
+type callValues struct {
+	*rpc.Call
+	host *registry.Host
+}
 
 func (v callValues) Header(name string) []string { return v.Metadata(name) }
 func (v callValues) Query(string) []string       { return nil }
-func (v callValues) Client() string              { return withoutPort(v.Peer()) }
+func (v callValues) Client() string              { return v.host.Caller(v.Call) }
 
 // ServeRPC delays and breaks calls by the rules.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if m.engine.Idle() && !m.ByHeader {
 		return next(ctx)
 	}
-	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: callValues{call}})
+	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: callValues{call, m.host}})
 	if m.ByHeader && !call.Internal {
 		var err error
 		if d, err = m.addByMetadata(call, d); err != nil {
@@ -64,7 +67,7 @@ func connectionOf(call *rpc.Call) rpc.Connection {
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {
-	leave := m.hold(d, scenario.GRPCCalls)
+	leave := m.hold(ctx, d, scenario.GRPCCalls)
 	defer leave()
 	if len(d.Strikes) == 0 { // all were delays, and no slot was free
 		return next(ctx)

@@ -3,7 +3,6 @@ package faults
 import (
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,9 +11,11 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/forwarded"
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // ServeHTTP delays and breaks requests by the rules. Without rules it costs one
@@ -79,6 +80,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 // values implements scenario.Values. It parses the query on first use.
 type values struct {
 	*http.Request
+	host  *registry.Host
 	query url.Values
 }
 
@@ -91,26 +93,21 @@ func (v *values) Query(name string) []string {
 	return v.query[name]
 }
 
-func (v *values) Client() string { return withoutPort(v.RemoteAddr) }
-
-// withoutPort returns an address without its port.
-func withoutPort(addr string) string {
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host
-	}
+func (v *values) Client() string {
+	addr, _ := v.host.Client(v.Request)
 	return addr
 }
 
-// hostOf is withoutPort for the header Host, which rarely has a port.
+// hostOf returns the header Host without its port, which it rarely has.
 func hostOf(header string) string {
 	if !strings.Contains(header, ":") {
 		return header
 	}
-	return withoutPort(header)
+	return forwarded.Host(header)
 }
 
 func (m *Module) decide(r *http.Request, scope scenario.Scope, internal bool) *scenario.Decision {
-	v := values{Request: r}
+	v := values{Request: r, host: m.host}
 	path := strings.TrimPrefix(r.URL.Path, m.host.Prefix())
 	if path == "" {
 		path = "/"
@@ -127,7 +124,15 @@ func upgrades(r *http.Request) bool {
 }
 
 func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, d *scenario.Decision, scope scenario.Scope) {
-	leave := m.hold(d, scope)
+	if d.Delay() > 0 {
+		ahead, err := m.readAhead(r)
+		if err != nil {
+			reply.BodyError(w, r, err)
+			return
+		}
+		defer ahead.Close()
+	}
+	leave := m.hold(r.Context(), d, scope)
 	defer leave()
 	if len(d.Strikes) == 0 { // all were delays, and no slot was free
 		next(w, r)

@@ -265,10 +265,43 @@ func TestMatchOverHTTP(t *testing.T) {
 
 func TestInternalRoutesAreNotHit(t *testing.T) {
 	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {status: 500}}]", "RESPONSE_HEADER", "-", "BY_HEADER", "true"), new(faults.Module), new(endpoint))
-	for path, want := range map[string]int{"/internal": 200, "/a": 500, "/nowhere": 404} {
+	for path, want := range map[string]int{"/internal": 200, "/a": 500, "/nowhere": 500} {
 		if res, _ := s.Call(t, "GET", path, "", "x-envoy-fault-abort-request", "503"); res.StatusCode != want || res.Header.Get("X-Podinfo-Fault") != "" {
 			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
 		}
+	}
+}
+
+// TestPerClientBehindAProxy checks that rules count the clients of a trusted proxy
+// separately, and the proxy as one client when it is not trusted.
+func TestPerClientBehindAProxy(t *testing.T) {
+	for trusted, want := range map[string]string{"127.0.0.0/8": "500 500 200 500", "": "500 200 200 200"} {
+		env := rules("rules: [{name: r, match: {path: /a, per: client}, when: {first: 1}, fault: {status: 500}}]")
+		env["PODINFO_TRUSTED_PROXIES"] = trusted
+		s := registrytest.Serve(t, env, new(faults.Module), new(endpoint))
+		var got []string
+		for _, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.3"} {
+			res, _ := s.Call(t, "GET", "/a", "", "X-Forwarded-For", client)
+			got = append(got, fmt.Sprint(res.StatusCode))
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("with %q trusted: %s, want %s", trusted, text, want)
+		}
+	}
+}
+
+// TestUnmatchedRequests checks that rules break the responses to requests that no
+// route serves.
+func TestUnmatchedRequests(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, match: {path: /nowhere}, fault: {status: 503}}, {name: c, match: {path: /cut}, fault: {truncate: 5}}, {name: s, match: {path: /a, methods: BREW}, fault: {status: 418}}]"), new(faults.Module), new(endpoint))
+	for target, want := range map[string]int{"GET /nowhere": 503, "GET /other": 404, "BREW /a": 418, "GET /a": 200} {
+		method, path, _ := strings.Cut(target, " ")
+		if res, _ := s.Call(t, method, path, ""); res.StatusCode != want {
+			t.Errorf("%s: %d", target, res.StatusCode)
+		}
+	}
+	if got, _ := exchange(t, s.Listener.Addr().String(), "GET /cut HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasSuffix(got, "\r\n\r\n{\n  \"") {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -311,6 +344,9 @@ func TestByHeader(t *testing.T) {
 		{[]string{"x-envoy-fault-abort-request", "503", "x-envoy-fault-abort-request-percentage", "x"}, 400, "percentage"},
 		{[]string{"x-envoy-fault-delay-request", "1", "x-envoy-fault-abort-request", "504"}, 504, ""},
 		{[]string{"x-envoy-fault-delay-request", "soon"}, 400, "milliseconds"},
+		{[]string{"x-envoy-fault-throughput-response", "1"}, 200, text},
+		{[]string{"x-envoy-fault-throughput-response", "0"}, 400, "use KiB per second"},
+		{[]string{"x-envoy-fault-throughput-response", "1", "x-envoy-fault-throughput-response-percentage", "-1"}, 400, "percentage"},
 		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
 		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "only delay, match.percent and a fault of the request are allowed"},
 		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // not a WebSocket

@@ -61,7 +61,14 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.counts.mu.Lock()
 	defer m.counts.mu.Unlock()
 	m.counts.set, m.counts.series = set, map[[2]string]*metrics.Counter{}
-	set.NewGauge("podinfo_fault_rules", func() float64 { return float64(len(m.engine.Rules())) })
+	set.NewGauge("podinfo_fault_rules", func() (n float64) {
+		for _, s := range m.engine.Rules() {
+			if !s.Ended {
+				n++
+			}
+		}
+		return n
+	})
 	set.NewGauge("podinfo_fault_held_requests", func() float64 { return float64(m.engine.Held()) })
 	if m.File == "" {
 		return
@@ -81,7 +88,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
 		"podinfo_fault_hits_total":       "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
-		"podinfo_fault_rules":            "Rules of the current scenario.",
+		"podinfo_fault_rules":            "Rules of the current scenario that have not ended.",
 		"podinfo_fault_held_requests":    "Requests being delayed by faults.",
 		"podinfo_fault_file_loads_total": "Loads of the scenario file, by outcome.",
 		"podinfo_fault_file_good":        "1 if the scenario file is valid, 0 if it is invalid and the previous rules are kept.",

@@ -2,9 +2,12 @@ package faults
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/urfave/negroni/v3"
 
@@ -14,7 +17,7 @@ import (
 // hold takes a slot for a request that is to be delayed. When all are taken it
 // removes the delays from d and counts them as skipped. leave frees the slot;
 // calling it again has no effect.
-func (m *Module) hold(d *scenario.Decision, scope scenario.Scope) (leave func()) {
+func (m *Module) hold(ctx context.Context, d *scenario.Decision, scope scenario.Scope) (leave func()) {
 	nothing := func() {}
 	if d.Delay() == 0 && !d.Slow(scope) {
 		return nothing
@@ -22,10 +25,28 @@ func (m *Module) hold(d *scenario.Decision, scope scenario.Scope) (leave func())
 	if !m.engine.Hold() {
 		for _, rule := range d.DropWaits(scope) {
 			m.counts.add(rule, "skipped")
+			m.observers.Report(ctx, m.label(rule)+skipped)
+			m.full.do(time.Second, func() {
+				m.host.Log.WithField("rule", rule).WithField("held", m.MaxHeld).Warn("requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are; raise it, or hit fewer requests")
+			})
 		}
 		return nothing
 	}
 	return sync.OnceFunc(m.engine.Release)
+}
+
+// skipped ends the name of a fault whose delay was dropped, for observers.
+const skipped = "/skipped"
+
+// seldom limits how often something is done.
+type seldom struct{ last atomic.Int64 }
+
+// do calls f if it did not within the period.
+func (s *seldom) do(period time.Duration, f func()) {
+	now := time.Now().UnixNano()
+	if last := s.last.Load(); now-last >= int64(period) && s.last.CompareAndSwap(last, now) {
+		f()
+	}
 }
 
 // hijackTracker keeps the slots that a request occupies until its connection is

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // pipes is a listener whose connections are sent to it.
@@ -205,7 +206,7 @@ func TestSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(faults.Module)
 		e := new(endpoint)
-		app, _ := registrytest.New(t, rules("rules: [{name: quick, match: {path: /a}, delay: 1s}, {name: stalls, match: {path: /api/*}, fault: {stall: 1m}}, {name: both, match: {path: /three}, delay: 1s, fault: {status: 503}}]", "MAX_HELD", "1"),
+		app, log := registrytest.New(t, rules("rules: [{name: quick, match: {path: /a}, delay: 1s}, {name: stalls, match: {path: /api/*}, fault: {stall: 1m}}, {name: both, match: {path: /three}, delay: 1s, fault: {status: 503}}]", "MAX_HELD", "1"),
 			m, e, working{})
 		held := make(chan struct{})
 		go func() {
@@ -233,12 +234,50 @@ func TestSlots(t *testing.T) {
 				t.Errorf("%s without a slot: %s, want %s", path, got, want)
 			}
 		}
-		if d := time.Since(began); d != 0 || !slices.Equal(e.faults, []string{"faults/both"}) {
+		if n := strings.Count(log.String(), "requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, log)
+		}
+		if d := time.Since(began); d != 0 || !slices.Equal(slices.Sorted(slices.Values(e.faults)), []string{"faults/both", "faults/both/skipped", "faults/quick/skipped", "faults/stalls/skipped"}) {
 			t.Errorf("%v, observed %v", d, e.faults)
 		}
 		<-stalls
 		<-held
 	})
+}
+
+// TestLeavingFreesTheSlot checks that a client that leaves during a delay frees its
+// slot and is recorded as having left, also when its request has a body.
+func TestLeavingFreesTheSlot(t *testing.T) {
+	for _, request := range []string{
+		"GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabcdef",
+		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\n" + strings.Repeat("x", 600000),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m, e := new(faults.Module), new(endpoint)
+			app, _ := registrytest.New(t, rules("rules: [{name: r, delay: 1h}]", "MAX_DELAY", "1h", "ADMIN", "true"), m, e)
+			l := make(pipes)
+			srv := &http.Server{Handler: app}
+			go srv.Serve(l)
+			defer srv.Close()
+			client, server := net.Pipe()
+			l <- server
+			io.WriteString(client, request)
+			held := func() bool { return strings.Contains(ask(admin(m), "GET", "/faults", "").Body.String(), `"held": 1`) }
+			time.Sleep(time.Minute)
+			if !held() {
+				t.Errorf("%.20s: not delayed", request)
+			}
+			client.Close()
+			time.Sleep(time.Second)
+			if held() {
+				t.Errorf("%.20s: still delayed", request)
+			}
+			if diff := cmp.Diff([]record.Outcome{{Kind: record.KindClientLeft}}, e.outcomes); diff != "" {
+				t.Errorf("%.20s: %s", request, diff)
+			}
+		})
+	}
 }
 
 // working is a middleware that sleeps for the duration in the query.

@@ -188,7 +188,7 @@ class Faults extends HTMLElement {
       seen.textContent = r.seen.toLocaleString('en');
       hits.textContent = r.hits.toLocaleString('en');
       share.textContent = r.seen ? percent(r.hits / r.seen) : '–';
-      expires.textContent = r.expires ? moment(r.expires) : 'never';
+      expires.textContent = r.ended ? 'ended' : r.expires ? moment(r.expires) : 'never';
     };
     return row;
   }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ func lazy(expr string) func() *regexp.Regexp {
 // ruleName matches the names of rules.
 var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
+const nameProblem = "invalid name; use at most 63 letters, digits, -, _ and ., beginning with a letter or digit"
+
 // token matches the name of a header (RFC 9110, 5.6.2) or of a method.
 var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
@@ -35,6 +38,12 @@ func (d *decoder) check(s *Scenario) {
 			d.wrong("name", "another rule has this name; rename one of them")
 		}
 		names[r.Name] = true
+		for j, c := range r.Choose {
+			if c.Name != "" && names[c.Name] {
+				d.wrong(fmt.Sprintf("choose[%d].name", j), "another rule has this name; rename one of them")
+			}
+			names[c.Name] = true
+		}
 		if !d.bad[i] {
 			d.checkRule(r)
 		}
@@ -43,6 +52,7 @@ func (d *decoder) check(s *Scenario) {
 
 // wrong is fail for a field of the current rule, or for the rule itself.
 func (d *decoder) wrong(field, format string, args ...any) {
+	field = d.under + field
 	var n *yaml.Node
 	for path := field; n == nil && path != ""; {
 		n = d.at[d.rule+"\x00"+path]
@@ -58,10 +68,16 @@ func (d *decoder) wrong(field, format string, args ...any) {
 func (d *decoder) checkRule(r *Rule) {
 	d.rule = strconv.Quote(r.Name)
 	if !ruleName().MatchString(r.Name) {
-		d.wrong("name", "invalid name; use at most 63 letters, digits, -, _ and ., beginning with a letter or digit")
+		d.wrong("name", nameProblem)
 	}
-	if r.Delay == nil && r.Fault == nil && r.Limit == nil {
-		d.wrong("", "the rule does nothing; add a delay, a fault or a limit")
+	if r.Delay == nil && r.Fault == nil && r.Limit == nil && len(r.Choose) == 0 {
+		d.wrong("", "the rule does nothing; add a delay, a fault, a limit or choose")
+	}
+	if len(r.Choose) > 0 {
+		d.checkChoices(r)
+	}
+	if r.Sync == Fleet && r.Match.Per != "" {
+		d.wrong("sync", "no effect with match.per, whose keys draw alike on every instance; remove one of them")
 	}
 	d.checkMatch(&r.Match)
 	d.checkWhen(&r.When)
@@ -79,6 +95,37 @@ func (d *decoder) checkRule(r *Rule) {
 	d.checkScopes(r)
 }
 
+func (d *decoder) checkChoices(r *Rule) {
+	if r.Delay != nil || r.Fault != nil {
+		d.wrong("choose", "give delay and fault in the alternatives, not beside them")
+	}
+	defer func() { d.under = "" }()
+	sum := 0.0
+	for i, c := range r.Choose {
+		d.under = fmt.Sprintf("choose[%d].", i)
+		sum += c.Percent
+		switch {
+		case c.Name != "" && !ruleName().MatchString(c.Name):
+			d.wrong("name", nameProblem)
+		case c.Delay == nil && c.Fault == nil:
+			d.wrong("percent", "the alternative does nothing; add a delay or a fault, or remove it")
+		case c.Fault.kindIn()[Readiness] != nil:
+			d.wrong("fault", "readiness has no requests to choose from; use a rule of its own")
+		}
+		if c.Delay != nil {
+			d.checkDelay(c.Delay, "delay")
+		}
+		if c.Fault != nil {
+			d.checkFault(c.Fault)
+			d.checkScopes(&Rule{Match: r.Match, Fault: c.Fault})
+		}
+	}
+	d.under = ""
+	if sum > 100+1e-9 {
+		d.wrong("choose", "the percentages add up to %v; use at most 100", sum)
+	}
+}
+
 func (d *decoder) checkMatch(m *Match) {
 	if m.Path != "" {
 		d.checkPath(m.Path)
@@ -90,6 +137,9 @@ func (d *decoder) checkMatch(m *Match) {
 		d.wrong("match.grpc", "path, methods, host and query match only HTTP requests; remove them or grpc")
 	}
 	for _, name := range m.Methods {
+		if name == "*" {
+			d.wrong("match.methods", "* matches no method; remove methods to match all")
+		}
 		switch upper := strings.ToUpper(name); {
 		case !token().MatchString(name):
 			d.wrong("match.methods", "%q is not an HTTP method", name)
@@ -101,14 +151,26 @@ func (d *decoder) checkMatch(m *Match) {
 		switch {
 		case !token().MatchString(name):
 			d.wrong("match.headers", "%q is not a header name", name)
+		case strings.Contains(name, "*"):
+			d.wrong("match.headers", "%q: only values can contain *; write the name in full", name)
 		case strings.EqualFold(name, "Host") && m.GRPC == "":
 			d.wrong("match.headers", "Host is not among the headers; use match.host")
 		}
+	}
+	for name := range m.Query {
+		if strings.Contains(name, "*") {
+			d.wrong("match.query", "%q: only values can contain *; write the name in full", name)
+		}
+	}
+	if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") { // two are IPv6
+		d.wrong("match.host", "%q: the host is compared without its port; remove :%s", m.Host, port)
 	}
 	if m.Per != "" {
 		source, name, named := strings.Cut(m.Per, ":")
 		switch {
 		case !named && (source == "client" || source == "route"):
+		case strings.Contains(name, "*"):
+			d.wrong("match.per", "%q: a key is one header or query value; write its name in full", m.Per)
 		case named && source == "header" && token().MatchString(name):
 		case named && source == "query" && name != "":
 		default:
@@ -124,6 +186,9 @@ func (d *decoder) checkMatch(m *Match) {
 func (d *decoder) checkPath(path string) {
 	if path[0] != '/' && path[0] != '*' {
 		d.wrong("match.path", "%q does not begin with /", path)
+	}
+	if strings.ContainsAny(path, "?#") {
+		d.wrong("match.path", "%q: a path has no query; use match.query", path)
 	}
 	if _, err := glob.Parse(path); err != nil {
 		d.wrong("match.path", "%q: {name} must be a whole segment", path)
@@ -143,6 +208,9 @@ func (m *Match) empty() bool {
 func (d *decoder) checkWhen(w *When) {
 	if w.Cycle && len(w.Outcomes) == 0 {
 		d.wrong("when.cycle", "no effect without outcomes; add them or remove cycle")
+	}
+	if !w.Until.IsZero() && !w.Until.After(w.From.Time) {
+		d.wrong("when.until", "must be after when.from")
 	}
 	if x := w.Window; x != nil && (x.To != 0 && x.To <= x.From || x.To == 0 && x.From == 0) {
 		d.wrong("when.window", "from must be before to")

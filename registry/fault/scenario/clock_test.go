@@ -25,7 +25,7 @@ func TestSetClock(t *testing.T) {
 		{0, "a", "", 3, ""},
 		{0, "a", "b", 3, ""},
 		{time.Hour, "", "", 3, ""},
-		{2 * time.Hour, "", "", 2, "c"},
+		{2 * time.Hour, "", "", 3, "c"},
 	} {
 		now = now.Add(c.after)
 		a, b := names(e, get("/a", nil)), names(e, get("/b", nil))

@@ -54,7 +54,7 @@ func (e *Error) Error() string {
 func Parse(file string, b []byte) (*Scenario, error) {
 	s := new(Scenario)
 	d, root, err := open(file, b)
-	if err != nil || root == nil {
+	if err != nil {
 		return s, err
 	}
 	d.read(root, s)
@@ -64,7 +64,11 @@ func Parse(file string, b []byte) (*Scenario, error) {
 // Checked returns a copy of a scenario that was built in Go, after the checks of
 // Parse. The error joins an [*Error] for every mistake.
 func (s *Scenario) Checked() (*Scenario, error) {
-	b, err := json.Marshal(s)
+	whole := *s
+	if whole.Rules == nil {
+		whole.Rules = []*Rule{}
+	}
+	b, err := json.Marshal(whole)
 	if err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
@@ -84,6 +88,9 @@ func (d *decoder) read(root *yaml.Node, s *Scenario) {
 	d.check(s)
 }
 
+// RuleKeys returns the keys of a rule.
+func RuleKeys() []string { return keysOf(reflect.TypeFor[Rule]()) }
+
 // ParseRule reads a single rule, such as the body of a request or the value of
 // a header. name is the name of a rule that does not contain one.
 func ParseRule(file, name string, b []byte) (*Rule, error) {
@@ -91,9 +98,6 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 	d, root, err := open(file, b)
 	if err != nil {
 		return r, err
-	}
-	if root == nil {
-		return r, &Error{File: file, Problem: "empty; give a rule"}
 	}
 	d.named = name
 	d.rule = strconv.Quote(name)
@@ -112,6 +116,7 @@ type decoder struct {
 	file     string
 	named    string // default name of a single rule
 	rule     string // the rule being read, as errors name it
+	under    string // field of the rule that checks are for, with a dot
 	errs     []error
 	bad      map[int]bool          // rules with mistakes, by index
 	unplaced bool                  // leave lines and columns out of errors
@@ -142,8 +147,8 @@ func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 		}
 		return d, nil, e
 	}
-	if len(doc.Content) == 0 {
-		return d, nil, nil
+	if len(doc.Content) == 0 || empty(&doc) {
+		return d, nil, &Error{File: file, Problem: "empty, as while it is being written; use rules: [] for no rules"}
 	}
 	return d, doc.Content[0], nil
 }

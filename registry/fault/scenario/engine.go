@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/internal/splitmix"
 )
 
@@ -21,17 +20,17 @@ type Limits struct {
 // Engine applies a scenario, which may be replaced at any time. Its methods
 // are safe for concurrent use, except for SetClock.
 type Engine struct {
-	limits Limits
-	seed   uint64 // for scenarios without one
-	server string // name of the host
-	now    func() time.Time
+	limits   Limits
+	seed     uint64 // for scenarios without one
+	instance string
+	now      func() time.Time
 
 	set      atomic.Pointer[set] // nil when no rule can hit anything
 	held     atomic.Int64
 	byHeader atomic.Uint64 // requests that brought their own rules
 
 	mu     sync.Mutex
-	rules  []*live // of the scenario, including those that removed themselves
+	rules  []*live // of the scenario, including those that have ended
 	paused bool
 }
 
@@ -43,9 +42,11 @@ type set struct {
 }
 
 // NewEngine returns an engine without rules. seed is the seed of scenarios
-// without one, and server the host name that match.server is compared with.
-func NewEngine(seed uint64, server string, limits Limits) *Engine {
-	return &Engine{seed: seed, server: server, now: time.Now, limits: limits}
+// without one. instance names the process among those with the same seed, which
+// draw differently, and is what match.server is compared with; an empty one
+// draws as with sync: fleet.
+func NewEngine(seed uint64, instance string, limits Limits) *Engine {
+	return &Engine{seed: seed, instance: instance, now: time.Now, limits: limits}
 }
 
 // SetClock replaces time.Now, for simulations. Call it before any other method.
@@ -55,8 +56,8 @@ func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 func (e *Engine) Idle() bool { return e.set.Load() == nil }
 
 // Apply replaces the scenario, which must come from Parse or Checked. Unchanged
-// rules keep their counters. A rule that has removed itself stays removed,
-// unless anew contains its name: then it starts over.
+// rules keep their counters. A rule that has ended stays so, unless anew contains
+// its name: then it starts over.
 func (e *Engine) Apply(s *Scenario, anew ...string) {
 	seed := e.seed
 	if s.Seed != nil {
@@ -71,13 +72,22 @@ func (e *Engine) Apply(s *Scenario, anew ...string) {
 	now := e.now()
 	e.rules = nil
 	for _, r := range s.Rules {
-		fresh := compileRule(r, seed, now, e.limits)
-		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(l.expired(now) && slices.Contains(anew, r.Name)) {
+		fresh := e.compile(r, seed, now)
+		if l := old[r.Name]; l != nil && l.seed == seed && reflect.DeepEqual(l.Rule, fresh.Rule) && !(l.ended(now) && slices.Contains(anew, r.Name)) {
 			fresh = l
 		}
 		e.rules = append(e.rules, fresh)
 	}
 	e.arrangeLocked(now)
+}
+
+// compile prepares a rule that was checked, and its alternatives.
+func (e *Engine) compile(r *Rule, seed uint64, now time.Time) *live {
+	l := compileRule(r, seed, now, e.limits)
+	if r.Match.Per == "" && r.Sync != Fleet && e.instance != "" {
+		l.key = splitmix.Mix(l.key ^ splitmix.Hash(e.instance))
+	}
+	return l
 }
 
 // Pause stops or resumes all rules. Their clocks keep running.
@@ -93,7 +103,7 @@ func (e *Engine) Pause(paused bool) {
 func (e *Engine) arrangeLocked(now time.Time) {
 	s := new(set)
 	for _, l := range e.rules {
-		if l.expired(now) || e.paused || l.Match.Server != "" && !glob.Text(l.Match.Server).Match(e.server) {
+		if l.ended(now) || e.paused || !l.on(e.instance) {
 			continue
 		}
 		if l.kinds[Readiness] != nil {
@@ -115,8 +125,8 @@ func (e *Engine) arrangeLocked(now time.Time) {
 	e.set.Store(s)
 }
 
-// expire removes rules whose TTL has passed.
-func (e *Engine) expire(now time.Time) {
+// end leaves out the rules that have ended by now.
+func (e *Engine) end(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.arrangeLocked(now)
@@ -149,8 +159,8 @@ func (e *Engine) Decide(req *Request) *Decision {
 		if l.timed && now.IsZero() {
 			now = e.now()
 		}
-		if l.timed && l.expired(now) {
-			e.expire(now)
+		if l.timed && l.ended(now) {
+			e.end(now)
 			continue
 		}
 		strike, hit := Strike{}, false
@@ -168,7 +178,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 		}
 		d.Strikes = append(d.Strikes, strike)
 		l.fired.Add(1)
-		broken = broken || l.Fault != nil
+		broken = broken || strike.Fault != nil
 		if !l.Combine {
 			break
 		}
@@ -185,7 +195,7 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 		if broken && r.Fault != nil && r.Delay == nil {
 			continue
 		}
-		l := compileRule(r, e.seed, time.Time{}, e.limits)
+		l := e.compile(r, e.seed, time.Time{})
 		draws := draws(splitmix.Mix(l.key + n))
 		if l.percent < 1 && draws.uniform(drawPercent, 0) >= l.percent {
 			continue
@@ -220,12 +230,16 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 	if nth == 0 || !l.When.picks(nth) || share < 1 && draws.uniform(drawPercent, 0) >= l.percent*share {
 		return d, Strike{}, false
 	}
+	does := l.choose(draws, req)
+	if does == nil {
+		return d, Strike{}, false
+	}
 	if l.Limit == nil {
-		return d, l.strike(e, n, draws), true
+		return d, does.strike(e, n, draws), true
 	}
 	wait, over := l.Limit.over(t, now)
 	if over {
-		strike := l.strike(e, n, draws)
+		strike := does.strike(e, n, draws)
 		strike.Retry = wait
 		return d, strike, true
 	}
@@ -298,7 +312,7 @@ func (e *Engine) Unready() string {
 	}
 	now := e.now()
 	for _, l := range s.unready {
-		if _, open := l.When.open(l.born, now); open && !l.expired(now) {
+		if _, open := l.When.open(l.born, now); open && !l.ended(now) {
 			return l.Name
 		}
 	}
@@ -311,25 +325,22 @@ type State struct {
 	Seen    uint64 // requests that matched, before the percentage
 	Hits    uint64
 	Keys    int        // keys tracked
-	Expires *time.Time // when the rule removes itself, nil for never
+	Expires *time.Time // when the rule ends, nil for never
+	Ended   bool       // the rule hits nothing any more
 }
 
-// Rules returns the rules in order, without those that have removed themselves.
+// Rules returns the rules in order, with those that have ended.
 func (e *Engine) Rules() []State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
 	var out []State
 	for _, l := range e.rules {
-		if l.expired(now) {
-			continue
-		}
-		s := State{Rule: l.Rule, Seen: l.all.n.Load(), Hits: l.fired.Load()}
+		s := State{Rule: l.Rule, Seen: l.all.n.Load(), Hits: l.fired.Load(), Ended: l.ended(now)}
 		if l.keyed != nil {
 			s.Keys = l.keyed.len()
 		}
-		if l.TTL > 0 {
-			end := l.born.Add(time.Duration(l.TTL))
+		if end := l.end(); !end.IsZero() {
 			s.Expires = &end
 		}
 		out = append(out, s)

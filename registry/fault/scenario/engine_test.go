@@ -306,7 +306,7 @@ func TestWhenByTime(t *testing.T) {
 			if got != want {
 				t.Errorf("%s: %s, want %s", rule, got, want)
 			}
-			if gone := len(e.Rules()) == 0; gone != strings.Contains(rule, "ttl") || gone && !e.Idle() {
+			if ended := e.Rules()[0].Ended; ended != strings.Contains(rule, "ttl") || ended && !e.Idle() {
 				t.Errorf("%s: %v", rule, e.Rules())
 			}
 		})

@@ -11,32 +11,56 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
-// Lint is [Parse] with warnings about rules that can never hit, because of their
-// own conditions or because earlier rules hit everything that they match. It
-// reports only rules that certainly never hit.
-func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
+// Server is what [Lint] knows about the server that a scenario is for.
+type Server struct {
+	MaxDelay time.Duration // longest delay of a request, 0 for unknown
+	Routes   []Route       // nil for unknown
+	Now      time.Time     // zero for time.Now
+}
+
+// Route is a route of a [Server], below its prefix.
+type Route struct {
+	Path     string // pattern, as in match.path
+	Internal bool   // only rules with match.internal match it
+}
+
+// Lint is [Parse] with warnings about rules that will not do what they say on a
+// server. It reports a rule as one that never hits, because of its own conditions
+// or because earlier rules hit everything that it matches, only if that is certain.
+func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err error) {
+	if on.Now.IsZero() {
+		on.Now = time.Now()
+	}
 	s = new(Scenario)
 	d, root, err := open(file, b)
-	if err != nil || root == nil {
+	if err != nil {
 		return s, nil, err
 	}
 	if d.read(root, s); len(d.errs) > 0 {
 		return s, nil, errors.Join(d.errs...)
 	}
-	var greedy []*live
+	var greedy, shares []*live
 	for _, r := range s.Rules {
 		l := compileRule(r, 0, time.Time{}, Limits{})
-		if why := l.idle(); why != "" {
-			d.rule = strconv.Quote(r.Name)
+		d.rule = strconv.Quote(r.Name)
+		if why := l.idle(on.Now); why != "" {
 			d.wrong("", "never hits: %s", why)
 			continue
 		}
 		if by := l.shadowedBy(greedy); len(by) > 0 {
-			d.rule = strconv.Quote(r.Name)
 			d.wrong("", "never hits, as %s hits all matching requests first", strings.Join(by, " or "))
+		} else {
+			d.warnOfShares(l, shares)
 		}
-		if l.greedy() {
+		d.warnOfDelays(r, on.MaxDelay)
+		d.warnOfTimes(r)
+		d.warnOfRoutes(l, on.Routes)
+		d.warnOfTemplates(r)
+		switch {
+		case l.greedy():
 			greedy = append(greedy, l)
+		case l.steady() && l.percent < 1:
+			shares = append(shares, l)
 		}
 	}
 	for _, w := range d.errs {
@@ -46,13 +70,15 @@ func Lint(file string, b []byte) (s *Scenario, warnings []*Error, err error) {
 }
 
 // idle returns why a rule never hits, whatever the other rules, "" when it may.
-func (l *live) idle() string {
+func (l *live) idle(now time.Time) string {
 	w := &l.When
 	begins := time.Duration(0)
 	if w.Window != nil {
 		begins = time.Duration(w.Window.From)
 	}
 	switch {
+	case l.ended(now) && !w.Until.IsZero():
+		return "when.until is over"
 	case l.percent == 0:
 		return "match.percent is 0"
 	case w.Ramp != nil && w.Ramp.From == 0 && w.Ramp.To == 0:
@@ -67,13 +93,16 @@ func (l *live) idle() string {
 	return ""
 }
 
-// greedy reports whether a rule hits every request that it matches. Conditions
-// other than these may let some pass.
-func (l *live) greedy() bool {
+// greedy reports whether a rule hits every request that it matches.
+func (l *live) greedy() bool { return l.steady() && l.percent == 1 }
+
+// steady reports whether nothing but match.percent lets pass some of the requests
+// that a rule matches. Conditions other than these may.
+func (l *live) steady() bool {
 	m := l.Match
 	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
-	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Combine: l.Combine}
-	return reflect.DeepEqual(rule, *l.Rule) && l.percent == 1 && l.kinds[Readiness] == nil
+	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Sync: l.Sync, Combine: l.Combine}
+	return reflect.DeepEqual(rule, *l.Rule) && l.kinds[Readiness] == nil
 }
 
 // shadowedBy returns the names of greedy rules that together hit everything that
@@ -97,7 +126,7 @@ func (l *live) shadowedBy(greedy []*live) (names []string) {
 // rule that combines leaves b its delay.
 func (l *live) covers(b *live, s Scope) bool {
 	if l.Combine && (l.Fault == nil || b.Fault == nil) || b.Match.Internal && !l.Match.Internal ||
-		l.Match.Server != "" && !glob.Text(l.Match.Server).Covers(glob.Text(b.Match.Server)) ||
+		!namesCover(l.Match.Server, b.Match.Server) ||
 		!conditionsCover(l.headers, b.headers) {
 		return false
 	}
@@ -108,6 +137,15 @@ func (l *live) covers(b *live, s Scope) bool {
 		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)
 	}
 	return l.coversWeb(b)
+}
+
+// namesCover reports whether as has a pattern for each text that bs matches. An
+// empty list matches every text.
+func namesCover(as, bs Names) bool {
+	covered := func(b string) bool {
+		return slices.ContainsFunc(as, func(a string) bool { return glob.Text(a).Covers(glob.Text(b)) })
+	}
+	return len(as) == 0 || len(bs) > 0 && !slices.ContainsFunc(bs, func(b string) bool { return !covered(b) })
 }
 
 func (l *live) coversWeb(b *live) bool {

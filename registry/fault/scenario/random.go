@@ -13,6 +13,7 @@ const (
 	drawGarbage
 	drawFrameIn
 	drawFrameInDelay
+	drawChoice
 )
 
 // draws generates the random numbers of one request, a function of the seed, the

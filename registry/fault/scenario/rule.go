@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"net/textproto"
 	"slices"
@@ -68,6 +69,8 @@ type live struct {
 	percent   float64 // from 0 to 1
 	timed     bool    // the rule depends on the clock
 
+	choices []*live // the alternatives, whose percent is the sum up to and with it
+
 	all   tally
 	keyed *keys
 	fired atomic.Uint64
@@ -93,6 +96,9 @@ func (c *condition) name(req *Request) string {
 // compileRule prepares a rule that was checked.
 func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	l := &live{Rule: r, born: born, seed: seed, key: splitmix.Mix(seed ^ splitmix.Hash(r.Name)), percent: 1}
+	if from := r.When.From; !from.IsZero() {
+		l.born = from.Time
+	}
 	m := &r.Match
 	if m.Percent != nil {
 		l.percent = *m.Percent / 100
@@ -124,14 +130,69 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	if f := r.Fault; f != nil && f.WebSocket != nil && f.WebSocket.Delay != nil {
 		l.frames = f.WebSocket.Delay.Distribution()
 	}
+	l.compileChoices(limits)
 	l.setScopes()
 	w := &r.When
-	l.timed = r.TTL > 0 || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
+	l.timed = r.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
 	return l
+}
+
+// compileChoices prepares the alternatives, which draw and count with the rule.
+func (l *live) compileChoices(limits Limits) {
+	sum := 0.0
+	for i, r := range l.Alternatives() {
+		sum += l.Choose[i].Percent
+		does := compileRule(r, l.seed, l.born, limits)
+		does.percent = sum / 100
+		l.choices = append(l.choices, does)
+	}
+}
+
+// Alternatives returns the alternatives of r as rules of their own, without what
+// they share with r but its match.
+func (r *Rule) Alternatives() (out []*Rule) {
+	for i, c := range r.Choose {
+		a := &Rule{Name: c.Name, Match: r.Match, Delay: c.Delay, Fault: c.Fault}
+		if a.Name == "" {
+			a.Name = fmt.Sprintf("%s.%d", r.Name, i+1)
+		}
+		a.Match.Percent, a.Match.Per = nil, ""
+		out = append(out, a)
+	}
+	return out
+}
+
+// choose returns what does the hit: the rule itself or one of its alternatives.
+// It is nil when none is drawn, or one that does nothing to the request.
+func (l *live) choose(d draws, req *Request) *live {
+	if len(l.choices) == 0 {
+		return l
+	}
+	u := d.uniform(drawChoice, 0)
+	for _, c := range l.choices {
+		if u < c.percent {
+			if !c.acts[req.Scope()] {
+				return nil
+			}
+			return c
+		}
+	}
+	return nil
+}
+
+// on reports whether the rule is for an instance.
+func (l *live) on(instance string) bool {
+	return len(l.Match.Server) == 0 || slices.ContainsFunc(l.Match.Server, func(name string) bool { return glob.Text(name).Match(instance) })
 }
 
 // setScopes decides what the rule does in each scope.
 func (l *live) setScopes() {
+	if len(l.choices) > 0 {
+		for s := range Readiness {
+			l.acts[s] = slices.ContainsFunc(l.choices, func(c *live) bool { return c.acts[s] })
+		}
+		return
+	}
 	if l.Limit != nil && l.Fault == nil && l.delay == nil {
 		r := *l.Rule
 		r.Fault = defaultLimitFault(l.Limit)
@@ -243,6 +304,9 @@ func first(values []string) string {
 // open reports whether the conditions about time hold, and the share of requests
 // that the ramp has reached.
 func (w *When) open(born, now time.Time) (share float64, ok bool) {
+	if !w.From.IsZero() && now.Before(w.From.Time) {
+		return 0, false
+	}
 	passed := now.Sub(born)
 	if w.For > 0 && passed >= time.Duration(w.For) {
 		return 0, false
@@ -299,8 +363,22 @@ func (w *When) picks(n uint64) bool {
 	return true
 }
 
-func (l *live) expired(now time.Time) bool {
-	return l.TTL > 0 && now.Sub(l.born) >= time.Duration(l.TTL)
+// end returns when the rule ends, zero for never.
+func (l *live) end() (end time.Time) {
+	if l.TTL > 0 {
+		end = l.born.Add(time.Duration(l.TTL))
+	}
+	if until := l.When.Until.Time; !until.IsZero() && (end.IsZero() || until.Before(end)) {
+		end = until
+	}
+	return end
+}
+
+// ended reports whether the rule has ended by now. A rule that has ended does so
+// for good.
+func (l *live) ended(now time.Time) bool {
+	end := l.end()
+	return !end.IsZero() && !now.Before(end)
 }
 
 // burst returns the size of the token bucket.

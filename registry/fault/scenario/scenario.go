@@ -2,10 +2,12 @@
 // requests are delayed or broken, and how. It imports neither HTTP nor gRPC:
 // callers describe a request to it and carry out its decision.
 //
-// What happens to the n-th request of a rule, or of one of its keys, depends
-// on the seed, the rule's name, the key and n alone, whatever the number of
-// clients. Only conditions about time (when, ttl, limit) also depend on the
-// clock. A rule does not count requests that a rule above it hit.
+// What happens to the n-th request of a rule depends on the seed, the rule's
+// name, the instance's name and n alone, whatever the number of clients. With
+// sync: fleet, or for one of the keys of match.per, every instance gives the
+// n-th request the same draws, and the key takes the place of the instance's
+// name. Only conditions about time (when, ttl, limit) also depend on the clock.
+// A rule does not count requests that a rule above it hit.
 package scenario
 
 import (
@@ -16,37 +18,54 @@ import (
 // Scenario is a list of rules.
 type Scenario struct {
 	Seed  *uint64 `json:"seed,omitempty" doc:"seed that repeats a run; the server's seed by default"`
-	Rules []*Rule `json:"rules" doc:"rules in order; the first one that hits a request wins"`
+	Rules []*Rule `json:"rules" required:"true" doc:"rules in order; the first one that hits a request wins"`
 }
 
 // Rule says what happens to some of the requests.
 type Rule struct {
-	Name    string   `json:"name" required:"true" accepts:"name" doc:"name of the rule in metrics, logs and the API: letters, digits, -, _ and ."`
-	Match   Match    `json:"match,omitzero" doc:"requests and calls that the rule matches; all of them when empty"`
-	When    When     `json:"when,omitzero" doc:"matching requests that the rule hits"`
-	Limit   *Limit   `json:"limit,omitempty" doc:"hit only requests above a limit"`
-	Delay   *Delay   `json:"delay,omitempty" scalar:"fixed" doc:"how long requests are delayed"`
-	Fault   *Fault   `json:"fault,omitempty" doc:"how requests are broken"`
-	TTL     Duration `json:"ttl,omitzero" doc:"time after which the rule removes itself"`
-	Combine bool     `json:"combine,omitempty" doc:"also apply the rules below: delays add up, and the first fault wins"`
+	Name    string    `json:"name" required:"true" accepts:"name" doc:"name of the rule in metrics, logs and the API: letters, digits, -, _ and ."`
+	Match   Match     `json:"match,omitzero" doc:"requests and calls that the rule matches; all of them when empty"`
+	When    When      `json:"when,omitzero" doc:"matching requests that the rule hits"`
+	Limit   *Limit    `json:"limit,omitempty" doc:"hit only requests above a limit"`
+	Delay   *Delay    `json:"delay,omitempty" scalar:"fixed" doc:"how long requests are delayed"`
+	Fault   *Fault    `json:"fault,omitempty" doc:"how requests are broken"`
+	Choose  []*Choice `json:"choose,omitempty" doc:"alternatives of delay and fault, of which at most one hits a request, each with exactly its percentage of the requests"`
+	Sync    Sync      `json:"sync,omitempty" doc:"fleet: the n-th request gets the same draws on every instance with the same seed; by default each instance draws for itself"`
+	TTL     Duration  `json:"ttl,omitzero" doc:"time from the loading of the rule, or from when.from, after which it ends; a restart loads it anew, so prefer when.until for an end that holds on every instance"`
+	Combine bool      `json:"combine,omitempty" doc:"also apply the rules below: delays add up, and the first fault wins"`
 }
+
+// Choice is one of the alternatives of a rule.
+type Choice struct {
+	Name    string  `json:"name,omitempty" accepts:"name" doc:"name in metrics, logs and the response header; the rule's name, a dot and the position from 1 by default"`
+	Percent float64 `json:"percent" required:"true" min:"0" max:"100" doc:"percentage of the requests that the rule selects"`
+	Delay   *Delay  `json:"delay,omitempty" scalar:"fixed" doc:"how long requests are delayed"`
+	Fault   *Fault  `json:"fault,omitempty" doc:"how requests are broken"`
+}
+
+// Sync says which instances share draws.
+type Sync string
+
+// Fleet gives every instance with the same seed the same draws.
+const Fleet Sync = "fleet"
 
 // Match selects requests. All conditions must hold.
 type Match struct {
 	Path     string            `json:"path,omitempty" doc:"path below the server's prefix; * is any text, {name} one segment"`
-	Methods  []string          `json:"methods,omitempty" doc:"HTTP methods"`
+	Methods  Names             `json:"methods,omitempty" doc:"HTTP methods"`
 	Host     string            `json:"host,omitempty" doc:"host without the port; * is any text"`
 	Headers  map[string]string `json:"headers,omitempty" doc:"HTTP headers or gRPC metadata, by name; * is any text, and an empty text means absent"`
 	Query    map[string]string `json:"query,omitempty" doc:"query parameters, by name; * is any text, and an empty text means absent"`
 	GRPC     string            `json:"grpc,omitempty" doc:"service/method of a gRPC call; * is any text"`
 	Percent  *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
 	Per      string            `json:"per,omitempty" doc:"count separately for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
-	Server   string            `json:"server,omitempty" doc:"host name of the server, such as the pod's name; * is any text"`
+	Server   Names             `json:"server,omitempty" doc:"names of instances (PODINFO_INSTANCE, by default the host name, such as the pod's name); * is any text"`
 	Internal bool              `json:"internal,omitempty" doc:"also match an internal route such as health or reflection, whose path or method must be literal"`
 }
 
 // When selects among the matching requests, by number and by time. All
-// conditions must hold. Times count from the loading of the rule.
+// conditions must hold. Times count from the loading of the rule or, with from,
+// from then, alike on every instance and after a restart.
 type When struct {
 	After    uint64    `json:"after,omitempty" min:"1" doc:"let the first N requests pass"`
 	Every    uint64    `json:"every,omitempty" min:"1" doc:"hit every Nth request"`
@@ -54,6 +73,8 @@ type When struct {
 	Outcomes []Outcome `json:"outcomes,omitempty" doc:"hit or pass for each request in turn; requests after the last one pass"`
 	Cycle    bool      `json:"cycle,omitempty" doc:"start the outcomes over after the last one"`
 
+	From   Time     `json:"from,omitzero" doc:"hit only from this time on (RFC 3339)"`
+	Until  Time     `json:"until,omitzero" doc:"time at which the rule ends (RFC 3339)"`
 	For    Duration `json:"for,omitzero" doc:"hit only for this long"`
 	Window *Window  `json:"window,omitempty" doc:"hit only in this period"`
 	Daily  *Daily   `json:"daily,omitempty" doc:"hit only at this time of day, UTC"`
@@ -156,6 +177,12 @@ type Duration time.Duration
 
 // MarshalText returns d as Go writes it.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Names is a list of texts. In a scenario a single one needs no list.
+type Names []string
+
+// Time is a point in time, in UTC.
+type Time struct{ time.Time }
 
 // Clock is a time of day, as the time since midnight.
 type Clock time.Duration

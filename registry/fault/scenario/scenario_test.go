@@ -36,6 +36,8 @@ rules:
 - { name: f9in, fault: { websocket: { drop: 10, direction: in } } }
 - { name: f10, when: { flap: { hit: 1s, pass: 2s } }, fault: { unready: true } }
 - { name: shed, limit: { concurrency: 10 } }
+- { name: elsewhere, match: { server: [pod-1, "web-*"], methods: GET }, when: { from: 2026-01-01T00:00:00+01:00, until: 2036-01-01T00:00:00Z }, sync: fleet, fault: { status: 503, grpc: 14 } }
+- { name: mix, choose: [ { percent: 5, fault: { status: 500 } }, { name: slow, percent: 3.5, delay: 1s } ] }
 - { name: bucket, match: { per: "query:a" }, limit: { rate: 2.5, burst: 10 }, when: { ramp: { from: 0, to: 50, over: 5m }, outcomes: [hit, pass], cycle: true } }
 - { name: per.route, match: { path: "/a/{name}/b", per: route }, delay: { lognormal: { p10: 1ms, p90: 2ms } } }
 `
@@ -79,6 +81,12 @@ func TestMistakes(t *testing.T) {
 		{"[]", "f.yaml:1:1: a list is not a map; use the keys seed, rules"},
 		{"seed: -1\nrules: []", `f.yaml:1:7: seed: "-1" is not a whole number of at least 0`},
 		{"seed:", "f.yaml:1:6: seed: no value; add one or remove the key"},
+		{"", "f.yaml: empty, as while it is being written; use rules: [] for no rules"},
+		{"# nothing", "f.yaml: empty"},
+		{"---\n", "f.yaml: empty"},
+		{"null", "f.yaml: empty"},
+		{"{}", `f.yaml:1:1: missing key "rules"`},
+		{"rules:", "f.yaml:1:7: rules: no value; add one, or [] for none"},
 		{"rules: []\nrules: []", "f.yaml:2:1: rules: duplicate key; remove one"},
 		{"rules: [{fault: {reset: true}}]", `f.yaml:1:9: rule #1: missing key "name" (name of the rule`},
 		{rule("faults: {}"), `f.yaml:3:3: rule "r": unknown key "faults" (did you mean "fault"?)`},
@@ -119,7 +127,7 @@ func TestMistakes(t *testing.T) {
 		{rule("fault: {websocket: {after: 1}}"), `fault.websocket: no effect; add close, drop or delay`},
 		{rule("fault: {unready: true}\n  match: {path: /a}"), `fault.unready: combines only with match.server`},
 		{rule("fault: {unready: true}\n  when: {first: 3}"), `fault.unready: combines only with match.server`},
-		{rule("match: {path: /a}"), `rule "r": the rule does nothing; add a delay, a fault or a limit`},
+		{rule("match: {path: /a}"), `rule "r": the rule does nothing; add a delay, a fault, a limit or choose`},
 		{rule(fault + "match: {path: a}"), `f.yaml:4:17: rule "r": match.path: "a" does not begin with /`},
 		{rule(fault + "match: {path: '/a{b}'}"), `{name} must be a whole segment`},
 		{rule(fault + "match: {path: '/{}'}"), `{name} must be a whole segment`},
@@ -134,6 +142,25 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "match: {percent: 101}"), `match.percent: 101 is out of range; use a number from 0 to 100`},
 		{rule(fault + "match: {per: ip}"), `match.per: "ip" is not a key; use header:NAME`},
 		{rule(fault + "match: {path: /healthz*, internal: true}"), `match.internal: needs a path`},
+		{rule(fault + "match: {path: '/a?b=c'}"), `"/a?b=c": a path has no query; use match.query`},
+		{rule(fault + "match: {methods: '*'}"), `* matches no method; remove methods to match all`},
+		{rule(fault + "match: {host: 'a:80'}"), `match.host: "a:80": the host is compared without its port; remove :80`},
+		{rule(fault + "match: {headers: {'x-*': b}}"), `match.headers: "x-*": only values can contain *`},
+		{rule(fault + "match: {query: {'*': b}}"), `match.query: "*": only values can contain *`},
+		{rule(fault + "match: {per: 'header:x-*'}"), `write its name in full`},
+		{rule(fault + "until: 2026-01-01T00:00:00Z"), `unknown key "until"; it belongs under when`},
+		{rule(fault + "when: {until: tomorrow}"), `when.until: "tomorrow" is not a point in time; use one such as 2026-03-01T09:30:00Z`},
+		{rule(fault + "when: {from: 2026-01-02T00:00:00Z, until: 2026-01-02T00:00:00Z}"), `when.until: must be after when.from`},
+		{rule(fault + "sync: all"), `sync: "all" is not one of fleet`},
+		{rule(fault + "sync: fleet\n  match: {per: client}"), `sync: no effect with match.per`},
+		{rule(fault + "choose: [{percent: 5, delay: 1s}]"), `choose: give delay and fault in the alternatives`},
+		{rule("choose: [{percent: 60, delay: 1s}, {percent: 50, fault: {reset: true}}]"), `choose: the percentages add up to 110`},
+		{rule("choose: [{percent: 60}]"), `f.yaml:3:22: rule "r": choose[0].percent: the alternative does nothing`},
+		{rule("choose: [{delay: 1s}]"), `choose[0]: missing key "percent"`},
+		{rule("choose: [{percent: 1, name: r, delay: 1s}]"), `choose[0].name: another rule has this name`},
+		{rule("choose: [{percent: 1, fault: {unready: true}}]"), `choose[0].fault: readiness has no requests`},
+		{rule("choose: [{percent: 1, fault: {reset: true, empty: true}}]"), `f.yaml:3:32: rule "r": choose[0].fault: empty and reset cannot be combined`},
+		{rule("match: {path: /a}\n  choose: [{percent: 1, fault: {grpc: ABORTED}}]"), `choose[0].fault: grpc does nothing to HTTP requests`},
 		{rule(fault + "match: {methods: [a b]}"), `match.methods: "a b" is not an HTTP method`},
 		{rule(fault + "match: {headers: {'a:': b}}"), `match.headers: "a:" is not a header name`},
 		{rule(fault + "when: {every: 0}"), `when.every: 0 is out of range; use a number of at least 1`},
@@ -174,7 +201,7 @@ func TestMistakes(t *testing.T) {
 	if n := len(strings.Split(fmt.Sprint(err), "\n")); n != 7 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
-	for _, empty := range []string{"", "rules:", "{}", "# nothing", "rules: []\n---", "rules: []\n---\n# nothing"} {
+	for _, empty := range []string{"rules: []", "rules: []\n---", "rules: []\n---\n# nothing"} {
 		if s, err := scenario.Parse("f", []byte(empty)); err != nil || len(s.Rules) != 0 {
 			t.Errorf("%q: %v", empty, err)
 		}

@@ -46,6 +46,13 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"type": []string{"string", "integer"}, "pattern": durationText, "minimum": 0, "maximum": 0}
 	case reflect.TypeFor[Clock]():
 		return object{"type": "string", "pattern": clockText}
+	case reflect.TypeFor[Time]():
+		return object{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[Sync]():
+		return object{"enum": []Sync{Fleet}}
+	case reflect.TypeFor[Names]():
+		one := schemaOf(reflect.TypeFor[string](), "")
+		return object{"anyOf": []object{one, {"type": "array", "items": one}}}
 	case reflect.TypeFor[Outcome]():
 		return object{"enum": []Outcome{Hit, Pass}}
 	case reflect.TypeFor[At]():
@@ -53,7 +60,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	case reflect.TypeFor[Direction]():
 		return object{"enum": []Direction{Out, In, BothWay}}
 	case reflect.TypeFor[rpc.Code]():
-		return object{"type": "string", "examples": screaming()[1:]}
+		return object{"type": []string{"string", "integer"}, "examples": screaming()[1:]}
 	}
 	switch t.Kind() {
 	case reflect.Struct:

@@ -79,6 +79,20 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 			return true
 		}
 		*p = Clock(x.Sub(x.Truncate(24 * time.Hour)))
+	case *Time:
+		x, err := time.Parse(time.RFC3339, n.Value)
+		if n.Kind != yaml.ScalarNode || err != nil {
+			d.fail(n, field, "%s is not a point in time; use one such as 2026-03-01T09:30:00Z", shown(n))
+			return true
+		}
+		*p = Time{x.UTC()}
+	case *Sync:
+		*p = Sync(d.word(n, field, string(Fleet)))
+	case *Names:
+		if n.Kind != yaml.ScalarNode {
+			return false
+		}
+		*p = Names{n.Value}
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
 	case *Direction:
@@ -186,14 +200,12 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 		}
 		if !ok {
 			keys := keysOf(v.Type())
-			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(suggest.Word(k.Value, keys), "; use one of "+strings.Join(keys, ", ")))
+			d.fail(k, field, "unknown key %q%s", k.Value, cmp.Or(under(v.Type(), k.Value), suggest.Word(k.Value, keys), "; use one of "+strings.Join(keys, ", ")))
 			continue
 		}
 		d.at[d.rule+"\x00"+at] = x
 		if x.Kind == yaml.ScalarNode && x.Tag == "!!null" {
-			if f.Type.Kind() != reflect.Slice { // a list may be empty
-				d.fail(x, at, "no value; add one or remove the key")
-			}
+			d.fail(x, at, "no value; add one%s", instead(f))
 			continue
 		}
 		d.value(x, v.FieldByIndex(f.Index), at, f.Tag)
@@ -203,6 +215,31 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			d.fail(n, field, "missing key %q (%s)", k, f.Tag.Get("doc"))
 		}
 	}
+}
+
+// under says where a key belongs that is one of a map within t.
+func under(t reflect.Type, key string) string {
+	for f := range t.Fields() {
+		inner := f.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() != reflect.Struct || keyOf(f) == "" {
+			continue
+		}
+		if _, ok := fieldOf(inner, key); ok {
+			return fmt.Sprintf("; it belongs under %s", keyOf(f))
+		}
+	}
+	return ""
+}
+
+// instead returns what else to do about a key without a value.
+func instead(f reflect.StructField) string {
+	if f.Type.Kind() == reflect.Slice {
+		return ", or [] for none"
+	}
+	return " or remove the key"
 }
 
 // begin remembers the name of the rule being read.

@@ -1,0 +1,148 @@
+package scenario_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+)
+
+// replica returns an engine of an instance, with a scenario.
+func replica(t *testing.T, instance, rule string) *scenario.Engine {
+	t.Helper()
+	e := scenario.NewEngine(1, instance, scenario.Limits{Delay: time.Hour, Held: 2, Keys: 1000})
+	apply(t, e, "- {name: r, fault: {status: 503}, "+rule+"}")
+	return e
+}
+
+// TestReplicasDrawForThemselves sends requests to one of two replicas with the
+// same seed, and those that fail again to the other one.
+func TestReplicasDrawForThemselves(t *testing.T) {
+	const n = 20000
+	for _, c := range []struct {
+		rule    string
+		retried float64 // share of retries that fail too
+	}{
+		{"match: {percent: 10}", 0.1},
+		{"match: {percent: 10}, sync: fleet", 1},
+		{"match: {percent: 10, per: 'header:X-User'}", 1},
+	} {
+		a, b := replica(t, "pod-a", c.rule), replica(t, "pod-b", c.rule)
+		failed, again := 0, 0
+		for i := range n {
+			req := get("/", values{"X-User": {string(rune('a' + i%26))}})
+			first, second := a.Decide(req) != nil, b.Decide(req) != nil
+			if first {
+				failed++
+				if second {
+					again++
+				}
+			}
+		}
+		if share := float64(failed) / n; math.Abs(share-0.1) > 0.01 {
+			t.Errorf("%s: %.3f fail", c.rule, share)
+		}
+		if share := float64(again) / float64(failed); math.Abs(share-c.retried) > 0.03 {
+			t.Errorf("%s: %.3f of the retries fail, want %.3f", c.rule, share, c.retried)
+		}
+	}
+}
+
+// TestChooseIsExact checks the share of each alternative, among requests and
+// among those of a key.
+func TestChooseIsExact(t *testing.T) {
+	e := scenario.NewEngine(1, "pod-0", scenario.Limits{Delay: time.Hour, Held: 2, Keys: 1000})
+	apply(t, e, "- {name: mix, choose: [{percent: 5, fault: {status: 500}}, {percent: 3, fault: {status: 503}, name: busy}, {percent: 1, delay: 1s}, {percent: 50, fault: {grpc: ABORTED}}]}")
+	const n = 100_000
+	got := map[string]int{}
+	for range n {
+		if d := e.Decide(get("/", nil)); d != nil {
+			got[d.Names()]++
+			if s := d.Strikes[0]; (s.Fault == nil) == (s.Delay == 0) {
+				t.Fatalf("%+v", s)
+			}
+		}
+	}
+	for name, percent := range map[string]float64{"mix.1": 5, "busy": 3, "mix.3": 1, "mix.4": 0} {
+		if share := 100 * float64(got[name]) / n; math.Abs(share-percent) > 0.2 {
+			t.Errorf("%s: %.2f %%, want %g %%", name, share, percent)
+		}
+	}
+}
+
+// TestAbsoluteTimes checks that from and until hold whenever the rule is loaded.
+func TestAbsoluteTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // a bubble begins at midnight, 2000-01-01
+		const rule = "when: {from: 2000-01-01T00:00:20Z, until: 2000-01-01T00:01:00Z, flap: {hit: 10s, pass: 10s}}"
+		early := replica(t, "a", rule)
+		got := [2]string{}
+		var late *scenario.Engine
+		for i := range 8 {
+			if i == 3 {
+				late = replica(t, "b", rule)
+			}
+			for j, e := range []*scenario.Engine{early, late} {
+				switch {
+				case e == nil:
+					got[j] += " "
+				case e.Decide(get("/", nil)) != nil:
+					got[j] += "X"
+				default:
+					got[j] += "."
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if diff := cmp.Diff([2]string{"..X.X...", "   .X..."}, got); diff != "" {
+			t.Error(diff)
+		}
+		for _, e := range []*scenario.Engine{early, late, replica(t, "c", rule)} {
+			if s := e.Rules()[0]; !s.Ended || !s.Expires.Equal(time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC)) || !e.Idle() {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
+
+// TestWarnings checks the warnings of Lint about rules that may hit, but not as
+// they say.
+func TestWarnings(t *testing.T) {
+	on := scenario.Server{
+		MaxDelay: time.Minute, Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Routes: []scenario.Route{{Path: "/api/info"}, {Path: "/status/{code}"}, {Path: "/healthz", Internal: true}, {Path: "/files/{rest...}"}},
+	}
+	for _, c := range []struct{ rules, want string }{
+		{"- {name: r, delay: 2m}", `f:2:20: rule "r": delay: a delay of 2m0s is above the server's longest, 1m0s`},
+		{"- {name: r, delay: {p50: 1s, p99: 90s}}", `above the server's longest`},
+		{"- {name: r, delay: {p50: 1s, p99: 9s}}", ""},
+		{"- {name: r, fault: {stall: 2m}}", `fault.stall: a pause of 2m0s is above`},
+		{"- {name: r, delay: 1s, when: {window: {from: 5m}, ramp: {from: 0, to: 50, over: 10m}}}", `when.ramp: the ramp begins with the loading of the rule and is at 25 % when the window opens after 5m0s`},
+		{"- {name: r, delay: 1s, when: {ramp: {from: 0, to: 50, over: 10m}}}", ""},
+		{"- {name: r, delay: 1s, when: {until: 2025-12-31T00:00:00Z}}", "never hits: when.until is over"},
+		{"- {name: r, delay: 1s, match: {path: /api/inof}}", `no route of the server has the path "/api/inof"`},
+		{"- {name: r, delay: 1s, match: {path: '/api/*'}}", ""},
+		{"- {name: r, delay: 1s, match: {path: /files/a/b}}", ""},
+		{"- {name: r, delay: 1s, match: {path: /status/503}}", ""},
+		{"- {name: r, delay: 1s, match: {path: /healthz}}", `"/healthz" is the path of an internal route`},
+		{"- {name: r, delay: 1s, match: {path: /healthz, internal: true}}", ""},
+		{"- {name: r, delay: 1s, match: {path: '/status/:code'}}", `a colon is matched as it is; write a parameter as {name}`},
+		{"- {name: r, fault: {status: 500, body: 'hello {{ .Name }}'}}", "templates are not supported"},
+		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", `f:3:30: rule "b": match.percent: 50 % of the 50 % of requests that rule "a" and those above it leave is 25 %`},
+		{"- {name: a, match: {percent: 50, path: /api/info}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50}, combine: true, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
+	} {
+		_, warnings, err := scenario.Lint("f", []byte("rules:\n"+c.rules), on)
+		var got []string
+		for _, w := range warnings {
+			got = append(got, w.Error())
+		}
+		if err != nil || len(got) != 1 && c.want != "" || len(got) > 0 && c.want == "" || !strings.Contains(strings.Join(got, "\n"), c.want) {
+			t.Errorf("%s:\n got %q, %v\nwant %s", c.rules, got, err, c.want)
+		}
+	}
+}
