@@ -34,6 +34,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/internal/cli"
 	"github.com/seed-4591fe7d/podinfo/internal/memory"
+	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
@@ -139,6 +140,10 @@ func Build() registry.Build {
 // and a module with the name of a stock one replaces it.
 func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
+	environ := os.Environ()
+	for _, name := range otlp.Unaccepted(otlp.Variables(environ)) {
+		os.Unsetenv(name) // the tracing module warns of it; OpenTelemetry's SDK would too, in plain text
+	}
 	p := &cli.Program{
 		Name:    "podinfo",
 		Modules: slices.Concat(Modules(), Listeners()),
@@ -146,7 +151,7 @@ func Main(mods ...registry.Module) {
 		Options: []registry.Option{checks()},
 		Build:   Build(),
 		Args:    os.Args[1:],
-		Env:     os.Environ(),
+		Env:     environ,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Exit:    os.Exit,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
@@ -479,6 +480,41 @@ func TestLog(t *testing.T) {
 	for _, k := range []string{"status", "duration", "bytes", "remote", "user-agent"} {
 		if access[k] == nil {
 			t.Errorf("no %s in %v", k, access)
+		}
+	}
+}
+
+// TestTelemetryVariables checks that a bad value of a standard variable is one
+// warning, by podinfo and not by OpenTelemetry's SDK too, and ends no start.
+func TestTelemetryVariables(t *testing.T) {
+	bad := map[string]string{}
+	for _, v := range otlp.Table() {
+		if strings.HasSuffix(v.Name, "_LIMIT") { // a dependency of OpenTelemetry's packages prints these before main
+			continue
+		}
+		if bad[v.Name] = "?"; v.Accepts == "" && !v.Ignored {
+			delete(bad, v.Name)
+		}
+	}
+	var words []string
+	for name, value := range bad {
+		words = append(words, name+"="+value)
+	}
+	p := serve(t, append(words, "PODINFO_OTEL_SERVICE_NAME=x", "OTEL_TRACES_EXPORTER=none", "OTEL_LOGS_EXPORTER=none", "OTEL_METRICS_EXPORTER=prometheus")...)
+	p.stop(t)
+	got := map[string]int{}
+	for line := range strings.Lines(p.log.String()) {
+		var entry struct{ Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("not JSON: %s", line)
+		}
+		if name, _, ok := strings.Cut(entry.Msg, "="); ok && entry.Level == "warn" {
+			got[name]++
+		}
+	}
+	for name := range bad {
+		if want := 1; !strings.HasSuffix(name, "S_EXPORTER") && got[name] != want {
+			t.Errorf("%s: %d warnings", name, got[name])
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -40,66 +41,153 @@ var retry = struct {
 }{true, time.Second, 5 * time.Second, time.Minute}
 
 // SpanExporter returns the exporter of spans and a function that closes its
-// connection, to be called after the exporter's Shutdown. Both are nil when
+// connections, to be called after the exporter's Shutdown. Both are nil when
 // spans are not exported. It does not wait for the collector, which may start
 // later.
 func (s *Settings) SpanExporter(ctx context.Context) (trace.SpanExporter, func(), error) {
-	t, err := s.target(s.TracesTo, s.Traces, "v1/traces")
-	if err != nil || t == nil {
+	all, closed, err := exporters(s, s.TracesTo, s.Traces, "v1/traces", func(t *target) (trace.SpanExporter, error) {
+		switch {
+		case t.grpc != nil:
+			return otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(t.grpc), otlptracegrpc.WithHeaders(t.headers), otlptracegrpc.WithTimeout(t.timeout), otlptracegrpc.WithRetry(retry))
+		case t.http != nil:
+			return otlptracehttp.New(ctx, otlptracehttp.WithHTTPClient(t.http), otlptracehttp.WithEndpointURL(t.url), otlptracehttp.WithTLSClientConfig(nil),
+				otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithHeaders(t.headers), otlptracehttp.WithCompression(otlptracehttp.Compression(t.gzip)),
+				otlptracehttp.WithRetry(retry))
+		}
+		return stdouttrace.New(stdouttrace.WithWriter(os.Stdout))
+	})
+	if len(all) == 0 {
 		return nil, nil, err
 	}
-	var e trace.SpanExporter
-	switch {
-	case t.grpc != nil:
-		e, err = otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(t.grpc), otlptracegrpc.WithHeaders(t.headers), otlptracegrpc.WithTimeout(t.timeout), otlptracegrpc.WithRetry(retry))
-	case t.http != nil:
-		e, err = otlptracehttp.New(ctx, otlptracehttp.WithHTTPClient(t.http), otlptracehttp.WithEndpointURL(t.url), otlptracehttp.WithTLSClientConfig(nil),
-			otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithHeaders(t.headers), otlptracehttp.WithCompression(otlptracehttp.Compression(t.gzip)),
-			otlptracehttp.WithRetry(retry))
-	default:
-		e, err = stdouttrace.New(stdouttrace.WithWriter(os.Stdout))
-	}
-	return e, t.close, err
+	return spanExporters{fan[trace.SpanExporter](all)}, closed, nil
 }
 
 // LogExporter is SpanExporter for log records.
 func (s *Settings) LogExporter(ctx context.Context) (log.Exporter, func(), error) {
-	t, err := s.target(s.LogsTo, s.Logs, "v1/logs")
-	if err != nil || t == nil {
+	all, closed, err := exporters(s, s.LogsTo, s.Logs, "v1/logs", func(t *target) (log.Exporter, error) {
+		switch {
+		case t.grpc != nil:
+			return otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(t.grpc), otlploggrpc.WithHeaders(t.headers), otlploggrpc.WithTimeout(t.timeout), otlploggrpc.WithRetry(retry))
+		case t.http != nil:
+			return otlploghttp.New(ctx, otlploghttp.WithHTTPClient(t.http), otlploghttp.WithEndpointURL(t.url), otlploghttp.WithTLSClientConfig(nil),
+				otlploghttp.WithHeaders(t.headers), otlploghttp.WithCompression(otlploghttp.Compression(t.gzip)), otlploghttp.WithRetry(retry))
+		}
+		return stdoutlog.New(stdoutlog.WithWriter(os.Stdout))
+	})
+	if len(all) == 0 {
 		return nil, nil, err
 	}
-	var e log.Exporter
-	switch {
-	case t.grpc != nil:
-		e, err = otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(t.grpc), otlploggrpc.WithHeaders(t.headers), otlploggrpc.WithTimeout(t.timeout), otlploggrpc.WithRetry(retry))
-	case t.http != nil:
-		e, err = otlploghttp.New(ctx, otlploghttp.WithHTTPClient(t.http), otlploghttp.WithEndpointURL(t.url), otlploghttp.WithTLSClientConfig(nil),
-			otlploghttp.WithHeaders(t.headers), otlploghttp.WithCompression(otlploghttp.Compression(t.gzip)), otlploghttp.WithRetry(retry))
-	default:
-		e, err = stdoutlog.New(stdoutlog.WithWriter(os.Stdout))
-	}
-	return e, t.close, err
+	return logExporters{fan[log.Exporter](all)}, closed, nil
 }
 
 // MetricExporter is SpanExporter for metrics.
 func (s *Settings) MetricExporter(ctx context.Context) (metric.Exporter, func(), error) {
-	t, err := s.target(s.MetricsTo, s.Metrics, "v1/metrics")
-	if err != nil || t == nil {
+	all, closed, err := exporters(s, s.MetricsTo, s.Metrics, "v1/metrics", func(t *target) (metric.Exporter, error) {
+		switch {
+		case t.grpc != nil:
+			return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(t.grpc), otlpmetricgrpc.WithHeaders(t.headers), otlpmetricgrpc.WithTimeout(t.timeout),
+				otlpmetricgrpc.WithRetry(retry), otlpmetricgrpc.WithTemporalitySelector(s.temporality), otlpmetricgrpc.WithAggregationSelector(s.aggregation))
+		case t.http != nil:
+			return otlpmetrichttp.New(ctx, otlpmetrichttp.WithHTTPClient(t.http), otlpmetrichttp.WithEndpointURL(t.url), otlpmetrichttp.WithTLSClientConfig(nil),
+				otlpmetrichttp.WithHeaders(t.headers), otlpmetrichttp.WithCompression(otlpmetrichttp.Compression(t.gzip)),
+				otlpmetrichttp.WithRetry(retry), otlpmetrichttp.WithTemporalitySelector(s.temporality), otlpmetrichttp.WithAggregationSelector(s.aggregation))
+		}
+		return stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout), stdoutmetric.WithTemporalitySelector(s.temporality), stdoutmetric.WithAggregationSelector(s.aggregation))
+	})
+	if len(all) == 0 {
 		return nil, nil, err
 	}
-	var e metric.Exporter
-	switch {
-	case t.grpc != nil:
-		e, err = otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(t.grpc), otlpmetricgrpc.WithHeaders(t.headers), otlpmetricgrpc.WithTimeout(t.timeout),
-			otlpmetricgrpc.WithRetry(retry), otlpmetricgrpc.WithTemporalitySelector(s.temporality), otlpmetricgrpc.WithAggregationSelector(metric.DefaultAggregationSelector))
-	case t.http != nil:
-		e, err = otlpmetrichttp.New(ctx, otlpmetrichttp.WithHTTPClient(t.http), otlpmetrichttp.WithEndpointURL(t.url), otlpmetrichttp.WithTLSClientConfig(nil),
-			otlpmetrichttp.WithHeaders(t.headers), otlpmetrichttp.WithCompression(otlpmetrichttp.Compression(t.gzip)),
-			otlpmetrichttp.WithRetry(retry), otlpmetrichttp.WithTemporalitySelector(s.temporality), otlpmetrichttp.WithAggregationSelector(metric.DefaultAggregationSelector))
-	default:
-		e, err = stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout))
+	return metricExporters{fan[metric.Exporter](all)}, closed, nil
+}
+
+// exporters returns the exporter of each destination and a function that closes
+// their connections.
+func exporters[E any, D ~[]Destination](s *Settings, to D, own Endpoint, path string, create func(*target) (E, error)) (all []E, closed func(), err error) {
+	var targets []*target
+	closed = func() {
+		for _, t := range targets {
+			t.close()
+		}
 	}
-	return e, t.close, err
+	for _, d := range to {
+		t := &target{}
+		switch d {
+		case ToPrometheus:
+			continue
+		case ToOTLP:
+			if t, err = s.collector(own, path); err != nil {
+				closed()
+				return nil, nil, err
+			}
+		}
+		targets = append(targets, t)
+		e, err := create(t)
+		if err != nil {
+			closed()
+			return nil, nil, err
+		}
+		all = append(all, e)
+	}
+	return all, closed, nil
+}
+
+// fan is the exporters of a signal, which all export the same.
+type fan[E interface{ Shutdown(context.Context) error }] []E
+
+func (f fan[E]) each(do func(E) error) error {
+	var errs []error
+	for _, e := range f {
+		errs = append(errs, do(e))
+	}
+	return errors.Join(errs...)
+}
+
+func (f fan[E]) Shutdown(ctx context.Context) error {
+	return f.each(func(e E) error { return e.Shutdown(ctx) })
+}
+
+type (
+	spanExporters   struct{ fan[trace.SpanExporter] }
+	logExporters    struct{ fan[log.Exporter] }
+	metricExporters struct{ fan[metric.Exporter] }
+)
+
+func (f spanExporters) ExportSpans(ctx context.Context, spans []trace.ReadOnlySpan) error {
+	return f.each(func(e trace.SpanExporter) error { return e.ExportSpans(ctx, spans) })
+}
+
+func (f logExporters) Export(ctx context.Context, records []log.Record) error {
+	return f.each(func(e log.Exporter) error { return e.Export(ctx, records) })
+}
+
+func (f logExporters) ForceFlush(ctx context.Context) error {
+	return f.each(func(e log.Exporter) error { return e.ForceFlush(ctx) })
+}
+
+func (f metricExporters) Export(ctx context.Context, data *metricdata.ResourceMetrics) error {
+	return f.each(func(e metric.Exporter) error { return e.Export(ctx, data) })
+}
+
+func (f metricExporters) ForceFlush(ctx context.Context) error {
+	return f.each(func(e metric.Exporter) error { return e.ForceFlush(ctx) })
+}
+
+// All exporters of metrics have the same temporality and aggregation.
+
+func (f metricExporters) Temporality(k metric.InstrumentKind) metricdata.Temporality {
+	return f.fan[0].Temporality(k)
+}
+
+func (f metricExporters) Aggregation(k metric.InstrumentKind) metric.Aggregation {
+	return f.fan[0].Aggregation(k)
+}
+
+// aggregation is the SDK's default, apart from histograms.
+func (s *Settings) aggregation(kind metric.InstrumentKind) metric.Aggregation {
+	if kind == metric.InstrumentKindHistogram && s.Histograms == Exponential {
+		return metric.AggregationBase2ExponentialHistogram{MaxSize: 160, MaxScale: 20} // the specification's defaults
+	}
+	return metric.DefaultAggregationSelector(kind)
 }
 
 // temporality implements the specification's table for the metrics exporter
@@ -138,15 +226,9 @@ func (t *target) close() {
 	}
 }
 
-// target returns where a signal is exported to, nil for ToNone. The variables
+// collector returns the connection to the collector of a signal. The variables
 // for all signals apply where the signal's own are not set.
-func (s *Settings) target(to Destination, own Endpoint, path string) (*target, error) {
-	switch to {
-	case ToNone:
-		return nil, nil
-	case ToConsole:
-		return &target{}, nil
-	}
+func (s *Settings) collector(own Endpoint, path string) (*target, error) {
 	e := s.merge(own)
 	u, secure, err := e.url(own.URL == "", path)
 	if err != nil {

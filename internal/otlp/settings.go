@@ -1,14 +1,12 @@
 // Package otlp parses the standard OTEL_* variables and creates the exporters
 // that they configure. It reads them from a map instead of the process's
-// environment, so that two Apps can export to two collectors. There are two
-// exceptions: the SDK also reads the process's OTEL_RESOURCE_ATTRIBUTES, which
-// those of the map override, and exports use the proxy in HTTPS_PROXY.
+// environment, so that two Apps can export to two collectors. Exports use the
+// proxy in the process's HTTPS_PROXY.
 package otlp
 
 import (
+	"cmp"
 	"errors"
-	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -23,77 +21,79 @@ import (
 // The tag secret marks those that are or may contain a secret, as in
 // [registry.Setting]. Their values are not shown when they are not accepted.
 type Settings struct {
-	Disabled    Bool        `env:"OTEL_SDK_DISABLED"`
-	Service     string      `env:"OTEL_SERVICE_NAME"`
-	Resource    Pairs       `env:"OTEL_RESOURCE_ATTRIBUTES" secret:"part"`
-	Propagators Propagators `env:"OTEL_PROPAGATORS"`
-	Sampler     Sampler     `env:"OTEL_TRACES_SAMPLER"`
-	SamplerArg  Ratio       `env:"OTEL_TRACES_SAMPLER_ARG"`
+	Disabled    Bool        `env:"OTEL_SDK_DISABLED" unset:"false" doc:"turns off spans, logs, metrics and the propagation of traces"`
+	Service     string      `env:"OTEL_SERVICE_NAME" doc:"service name; PODINFO_OTEL_SERVICE_NAME overrides it"`
+	Resource    Pairs       `env:"OTEL_RESOURCE_ATTRIBUTES" secret:"part" doc:"resource attributes; they override all others except the service name"`
+	Propagators Propagators `env:"OTEL_PROPAGATORS" doc:"formats of trace headers; the default is upstream's, not the specification's"`
+	Sampler     Sampler     `env:"OTEL_TRACES_SAMPLER" doc:"which traces are sampled"`
+	SamplerArg  Ratio       `env:"OTEL_TRACES_SAMPLER_ARG" doc:"share of the traces that a traceidratio sampler samples"`
 
-	TracesTo  Destination `env:"OTEL_TRACES_EXPORTER"`
-	LogsTo    Destination `env:"OTEL_LOGS_EXPORTER"`
-	MetricsTo Destination `env:"OTEL_METRICS_EXPORTER"`
+	TracesTo  Destinations       `env:"OTEL_TRACES_EXPORTER" doc:"where spans go"`
+	LogsTo    Destinations       `env:"OTEL_LOGS_EXPORTER" doc:"where log records go"`
+	MetricsTo MetricDestinations `env:"OTEL_METRICS_EXPORTER" unset:"none" doc:"where metrics go; the specification's default is otlp. prometheus means /metrics, which the metrics module serves"`
 
 	All     Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_"` // applies where a signal has no value of its own
-	Traces  Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_TRACES_"`
-	Logs    Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_LOGS_"`
-	Metrics Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_METRICS_"`
+	Traces  Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_TRACES_" scope:"spans: "`
+	Logs    Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_LOGS_" scope:"log records: "`
+	Metrics Endpoint `envPrefix:"OTEL_EXPORTER_OTLP_METRICS_" scope:"metrics: "`
 
-	Spans         Batch       `envPrefix:"OTEL_BSP_"`
-	Records       Batch       `envPrefix:"OTEL_BLRP_"`
-	MetricEvery   Millis      `env:"OTEL_METRIC_EXPORT_INTERVAL"`
-	MetricTimeout Millis      `env:"OTEL_METRIC_EXPORT_TIMEOUT"`
-	Temporality   Temporality `env:"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"`
+	Spans         Batch       `envPrefix:"OTEL_BSP_" scope:"spans: "`
+	Records       Batch       `envPrefix:"OTEL_BLRP_" scope:"log records: "`
+	MetricEvery   Millis      `env:"OTEL_METRIC_EXPORT_INTERVAL" doc:"time between two exports of metrics"`
+	MetricTimeout Timeout     `env:"OTEL_METRIC_EXPORT_TIMEOUT" doc:"time limit of an export of metrics"`
+	Exemplars     Exemplars   `env:"OTEL_METRICS_EXEMPLAR_FILTER" doc:"which measurements can become exemplars"`
+	Temporality   Temporality `env:"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" doc:"temporality of metrics; histograms from /metrics are always cumulative"`
+	Histograms    Histograms  `env:"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" doc:"kind of the histograms"`
 
-	AttributeLength *Limit `env:"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"` // applies where spans and records have no value of their own
-	AttributeCount  *Limit `env:"OTEL_ATTRIBUTE_COUNT_LIMIT"`
-	SpanLength      *Limit `env:"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"`
-	SpanCount       *Limit `env:"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"`
-	SpanEvents      *Limit `env:"OTEL_SPAN_EVENT_COUNT_LIMIT"`
-	SpanLinks       *Limit `env:"OTEL_SPAN_LINK_COUNT_LIMIT"`
-	EventCount      *Limit `env:"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"`
-	LinkCount       *Limit `env:"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"`
-	RecordLength    *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT"`
-	RecordCount     *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"`
+	AttributeLength *Limit `env:"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT" doc:"longest attribute value of spans and records; longer ones are cut"`
+	AttributeCount  *Limit `env:"OTEL_ATTRIBUTE_COUNT_LIMIT" unset:"128" doc:"attributes of a span or a record"`
+	SpanLength      *Limit `env:"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT" doc:"longest attribute value of spans"`
+	SpanCount       *Limit `env:"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" unset:"128" doc:"attributes of a span"`
+	SpanEvents      *Limit `env:"OTEL_SPAN_EVENT_COUNT_LIMIT" unset:"128" doc:"events of a span"`
+	SpanLinks       *Limit `env:"OTEL_SPAN_LINK_COUNT_LIMIT" unset:"128" doc:"links of a span"`
+	EventCount      *Limit `env:"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT" unset:"128" doc:"attributes of an event"`
+	LinkCount       *Limit `env:"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT" unset:"128" doc:"attributes of a link"`
+	RecordLength    *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT" doc:"longest attribute value of records"`
+	RecordCount     *Limit `env:"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT" unset:"128" doc:"attributes of a record"`
 }
 
 // Endpoint configures where and how OTLP is exported, for one signal or for all.
 type Endpoint struct {
-	URL         Address     `env:"ENDPOINT" secret:"part"`
-	Protocol    Protocol    `env:"PROTOCOL"`
-	Headers     Pairs       `env:"HEADERS" secret:"true"`
-	Timeout     Millis      `env:"TIMEOUT"`
-	Compression Compression `env:"COMPRESSION"`
-	Insecure    *Bool       `env:"INSECURE"`
-	Certificate string      `env:"CERTIFICATE"` // a PEM file, as the next two
-	ClientCert  string      `env:"CLIENT_CERTIFICATE"`
-	ClientKey   string      `env:"CLIENT_KEY"`
+	URL         Address     `env:"ENDPOINT" secret:"part" unset:"localhost:4317, or localhost:4318 over HTTP" doc:"the collector; over HTTP, the variable of a signal is the whole URL"`
+	Protocol    Protocol    `env:"PROTOCOL" doc:"protocol; the specification's default is http/protobuf. http/json is not supported"`
+	Headers     Pairs       `env:"HEADERS" secret:"true" doc:"headers of each export"`
+	Timeout     Timeout     `env:"TIMEOUT" doc:"time limit of an export"`
+	Compression Compression `env:"COMPRESSION" doc:"compression of exports"`
+	Insecure    *Bool       `env:"INSECURE" unset:"false" doc:"no TLS to an endpoint without a scheme"`
+	Certificate string      `env:"CERTIFICATE" doc:"PEM file with the certificates to trust"`
+	ClientCert  string      `env:"CLIENT_CERTIFICATE" doc:"PEM file with the client's certificate; needs CLIENT_KEY"`
+	ClientKey   string      `env:"CLIENT_KEY" doc:"PEM file with the key of CLIENT_CERTIFICATE"`
 }
 
 // Batch configures how spans or records are batched for export.
 type Batch struct {
-	Delay   Millis `env:"SCHEDULE_DELAY"`
-	Timeout Millis `env:"EXPORT_TIMEOUT"`
-	Queue   Count  `env:"MAX_QUEUE_SIZE"`
-	Size    Count  `env:"MAX_EXPORT_BATCH_SIZE"`
+	Delay   Millis  `env:"SCHEDULE_DELAY" doc:"time between two exports"`
+	Timeout Timeout `env:"EXPORT_TIMEOUT" doc:"time limit of an export with its retries"`
+	Queue   Count   `env:"MAX_QUEUE_SIZE" doc:"items that wait for export; further ones are dropped"`
+	Size    Count   `env:"MAX_EXPORT_BATCH_SIZE" doc:"items in one export; at most MAX_QUEUE_SIZE"`
 }
 
-// defaults returns the defaults of the specification, except for the
-// propagators, which are upstream's.
+// defaults returns the defaults.
 func defaults() Settings {
 	return Settings{
 		Propagators:   Propagators{"tracecontext", "baggage", "b3", "jaeger", "ottrace", "xray"},
 		Sampler:       "parentbased_always_on",
 		SamplerArg:    1,
-		TracesTo:      ToOTLP,
-		LogsTo:        ToOTLP,
-		MetricsTo:     ToNone,
+		TracesTo:      Destinations{ToOTLP},
+		LogsTo:        Destinations{ToOTLP},
 		All:           Endpoint{Protocol: GRPC, Timeout: 10_000, Compression: "none"},
 		Spans:         Batch{Delay: 5000, Timeout: 30_000, Queue: 2048, Size: 512},
 		Records:       Batch{Delay: 1000, Timeout: 30_000, Queue: 2048, Size: 512},
 		MetricEvery:   60_000,
 		MetricTimeout: 30_000,
+		Exemplars:     "trace_based",
 		Temporality:   "cumulative",
+		Histograms:    "explicit_bucket_histogram",
 	}
 }
 
@@ -110,36 +110,78 @@ func Variables(environ []string) map[string]string {
 }
 
 // Parse reads the OTEL_* variables in vars. An empty variable counts as not
-// set. Its error joins one [registry.SettingError] for each invalid variable.
-func Parse(vars map[string]string) (Settings, error) {
-	s := defaults()
-	set := map[string]string{}
-	for k, v := range vars {
-		if v = strings.TrimSpace(v); v != "" && strings.HasPrefix(k, "OTEL_") {
-			set[k] = v
+// set. As the specification demands, no value is an error: Parse ignores values
+// that it does not accept and variables that are not supported, and returns a
+// warning for each.
+func Parse(vars map[string]string) (s Settings, warnings []*registry.SettingError) {
+	s = defaults()
+	rows := map[string]Variable{}
+	value := func(key string) string { return strings.TrimSpace(vars[key]) }
+	warn := func(key, problem string) {
+		shown := value(key)
+		if rows[key].secret {
+			shown = registry.Redacted
 		}
+		warnings = append(warnings, &registry.SettingError{Key: key, Value: shown, Source: registry.FromEnvironment, Problem: problem})
 	}
-	var errs []error
-	for _, k := range slices.Sorted(maps.Keys(set)) { // one at a time, because env's error does not name the variable
-		if err := env.ParseWithOptions(&s, env.Options{Environment: map[string]string{k: set[k]}}); err != nil {
-			errs = append(errs, invalid(k, set[k], accepted(err)))
+	for _, v := range Table() {
+		rows[v.Name] = v
+		if value(v.Name) == "" {
+			continue
+		}
+		if v.Ignored {
+			warn(v.Name, "no effect: "+v.Doc)
+			continue
+		}
+		parsed := s
+		err := env.ParseWithOptions(&parsed, env.Options{Environment: map[string]string{v.Name: value(v.Name)}})
+		if parse, ok := errors.AsType[env.ParseError](err); ok {
+			err = parse.Err // ParseError has no Unwrap
+		}
+		bad, invalid := errors.AsType[wantError](err)
+		if invalid {
+			warn(v.Name, "want "+bad.want+"; "+cmp.Or(bad.instead, "ignored"))
+		}
+		if !invalid || bad.instead != "" {
+			s = parsed
 		}
 	}
 	for _, e := range []struct {
 		prefix string
-		Endpoint
-	}{{"", s.All}, {"TRACES_", s.Traces}, {"LOGS_", s.Logs}, {"METRICS_", s.Metrics}} {
-		if (e.ClientCert == "") != (e.ClientKey == "") {
-			key := "OTEL_EXPORTER_OTLP_" + e.prefix + "CLIENT_CERTIFICATE"
-			errs = append(errs, invalid(key, set[key], "a PEM file, together with its key in the CLIENT_KEY variable"))
+		*Endpoint
+	}{{"", &s.All}, {"TRACES_", &s.Traces}, {"LOGS_", &s.Logs}, {"METRICS_", &s.Metrics}} {
+		for _, half := range []struct{ name, value, other string }{{"CLIENT_CERTIFICATE", e.ClientCert, e.ClientKey}, {"CLIENT_KEY", e.ClientKey, e.ClientCert}} {
+			if half.value != "" && half.other == "" {
+				warn("OTEL_EXPORTER_OTLP_"+e.prefix+half.name, "ignored: set CLIENT_CERTIFICATE and CLIENT_KEY together")
+				e.ClientCert, e.ClientKey = "", ""
+				break
+			}
 		}
 	}
-	s.Spans.Size, s.Records.Size = min(s.Spans.Size, s.Spans.Queue), min(s.Records.Size, s.Records.Queue)
-	return s, errors.Join(errs...)
+	for prefix, b := range map[string]*Batch{"OTEL_BSP_": &s.Spans, "OTEL_BLRP_": &s.Records} {
+		if key := prefix + "MAX_EXPORT_BATCH_SIZE"; b.Size > b.Queue && value(key) != "" {
+			warn(key, "above "+prefix+"MAX_QUEUE_SIZE, which replaces it")
+		}
+		b.Size = min(b.Size, b.Queue)
+	}
+	return s, warnings
+}
+
+// Unaccepted returns the names of the supported variables in vars whose values
+// Parse does not accept.
+func Unaccepted(vars map[string]string) (names []string) {
+	_, warnings := Parse(vars)
+	for _, w := range warnings {
+		if !slices.ContainsFunc(ignored, func(v Variable) bool { return v.Name == w.Key }) {
+			names = append(names, w.Key)
+		}
+	}
+	return names
 }
 
 // Wanted reports whether vars turn on telemetry: they name an endpoint or an
-// exporter. OTEL_SERVICE_NAME alone does not.
+// exporter. OTEL_SERVICE_NAME alone does not, nor does an exporter that only
+// turns telemetry off or is not supported.
 func Wanted(vars map[string]string) bool {
 	if strings.EqualFold(strings.TrimSpace(vars["OTEL_SDK_DISABLED"]), "true") {
 		return false
@@ -148,50 +190,20 @@ func Wanted(vars map[string]string) bool {
 		if strings.TrimSpace(vars["OTEL_EXPORTER_OTLP_"+signal+"ENDPOINT"]) != "" {
 			return true
 		}
-		if to := Destination(strings.TrimSpace(vars["OTEL_"+signal+"EXPORTER"])); to == ToOTLP || to == ToConsole {
+		var to Destinations
+		_ = to.UnmarshalText([]byte(vars["OTEL_"+signal+"EXPORTER"])) // sets what it knows
+		if len(to) > 0 {
 			return true
 		}
 	}
 	return false
 }
-
-func invalid(key, value, want string) error {
-	if mayBeSecret(reflect.TypeFor[Settings](), key) {
-		value = registry.Redacted
-	}
-	return &registry.SettingError{Key: key, Value: value, Source: registry.FromEnvironment, Want: want}
-}
-
-// mayBeSecret reports whether the field of a variable has the tag secret.
-func mayBeSecret(t reflect.Type, key string) bool {
-	for f := range t.Fields() {
-		if f.Tag.Get("env") == key {
-			return f.Tag.Get("secret") != ""
-		}
-		if rest, nested := strings.CutPrefix(key, f.Tag.Get("envPrefix")); nested && f.Type.Kind() == reflect.Struct && mayBeSecret(f.Type, rest) {
-			return true
-		}
-	}
-	return false
-}
-
-// accepted returns what the field that err is about accepts.
-func accepted(err error) string {
-	if parse, ok := errors.AsType[env.ParseError](err); ok {
-		err = parse.Err // ParseError has no Unwrap
-	}
-	w, _ := errors.AsType[wantError](err)
-	return string(w)
-}
-
-// wantError is the error of every UnmarshalText below. It says what the type
-// accepts.
-type wantError string
-
-func (w wantError) Error() string { return "want " + string(w) }
 
 // Duration returns m as a time.Duration.
 func (m Millis) Duration() time.Duration { return time.Duration(m) * time.Millisecond }
+
+// Duration returns t as a time.Duration.
+func (t Timeout) Duration() time.Duration { return Millis(t).Duration() }
 
 // First returns the first limit that is set, or fallback when none is.
 func First(fallback int, limits ...*Limit) int {

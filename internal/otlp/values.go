@@ -8,37 +8,50 @@ import (
 	"strings"
 )
 
-// The types of settings. The error of each UnmarshalText says what the type
-// accepts.
+// The types of settings. The error of each UnmarshalText is a wantError.
 type (
 	Bool        bool              // true or false, in any case
-	Millis      int64             // milliseconds
+	Millis      int64             // milliseconds, above zero
+	Timeout     int64             // milliseconds; zero means no limit
 	Count       int               // above zero
 	Limit       int               // not negative
 	Ratio       float64           // 0 to 1
-	Pairs       map[string]string // key=value,key=value, percent-encoded (W3C Baggage)
+	Pairs       map[string]string // name=value,name=value, percent-encoded (W3C Baggage)
 	Address     string            // URL, or host:port
 	Protocol    string
 	Compression string
-	Destination string
 	Sampler     string
 	Temporality string
+	Histograms  string
+	Exemplars   string
 	Propagators []string
+
+	Destination        string
+	Destinations       []Destination
+	MetricDestinations []Destination
 )
+
+// wantError is the error of a value that a type does not accept. It says what
+// the type accepts and what is used instead of the value, "" for the default.
+type wantError struct{ want, instead string }
+
+func (w wantError) Error() string { return "want " + w.want }
 
 // Values of the settings.
 const (
 	GRPC Protocol = "grpc"
 	HTTP Protocol = "http/protobuf"
 
-	ToNone    Destination = "none"
-	ToOTLP    Destination = "otlp"
-	ToConsole Destination = "console"
+	ToOTLP       Destination = "otlp"
+	ToConsole    Destination = "console"
+	ToPrometheus Destination = "prometheus" // the page of the metrics module
 
 	Gzip Compression = "gzip"
 
 	Delta     Temporality = "delta"
 	LowMemory Temporality = "lowmemory"
+
+	Exponential Histograms = "base2_exponential_bucket_histogram"
 )
 
 // UnmarshalText reads true or false.
@@ -49,7 +62,8 @@ func (b *Bool) UnmarshalText(text []byte) error {
 	case "false":
 		*b = false
 	default:
-		return wantError("true or false")
+		*b = false
+		return wantError{"true or false", "taken as false"}
 	}
 	return nil
 }
@@ -58,9 +72,22 @@ func (b *Bool) UnmarshalText(text []byte) error {
 func (m *Millis) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n <= 0 || n > math.MaxInt32 {
-		return wantError("a number of milliseconds, above zero")
+		return wantError{want: "a number of milliseconds, above zero"}
 	}
 	*m = Millis(n)
+	return nil
+}
+
+// UnmarshalText reads a number.
+func (t *Timeout) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt32 {
+		return wantError{want: "a number of milliseconds, or 0 for no limit"}
+	}
+	if n == 0 {
+		n = math.MaxInt32
+	}
+	*t = Timeout(n)
 	return nil
 }
 
@@ -68,7 +95,7 @@ func (m *Millis) UnmarshalText(text []byte) error {
 func (c *Count) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil || n <= 0 || n > 1<<20 { // the SDK allocates the whole queue when it starts
-		return wantError("a whole number, 1 to 1048576")
+		return wantError{want: "a whole number, 1 to 1048576"}
 	}
 	*c = Count(n)
 	return nil
@@ -78,7 +105,7 @@ func (c *Count) UnmarshalText(text []byte) error {
 func (l *Limit) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil || n < 0 {
-		return wantError("a whole number, not negative")
+		return wantError{want: "a whole number, not negative"}
 	}
 	*l = Limit(n)
 	return nil
@@ -88,13 +115,13 @@ func (l *Limit) UnmarshalText(text []byte) error {
 func (r *Ratio) UnmarshalText(text []byte) error {
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || !(f >= 0 && f <= 1) {
-		return wantError("a number, 0 to 1")
+		return wantError{want: "a number, 0 to 1"}
 	}
 	*r = Ratio(f)
 	return nil
 }
 
-// UnmarshalText reads key=value,key=value.
+// UnmarshalText reads name=value,name=value.
 func (p *Pairs) UnmarshalText(text []byte) error {
 	out := Pairs{}
 	for pair := range strings.SplitSeq(string(text), ",") {
@@ -104,7 +131,7 @@ func (p *Pairs) UnmarshalText(text []byte) error {
 		k, v, ok := strings.Cut(pair, "=")
 		v, err := url.PathUnescape(strings.TrimSpace(v))
 		if k = strings.TrimSpace(k); !ok || k == "" || err != nil {
-			return wantError("key=value,key=value, with commas in values as %2C")
+			return wantError{want: "name=value,name=value, with commas in values as %2C"}
 		}
 		out[k] = v
 	}
@@ -120,7 +147,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains([]string{"", "http", "https"}, u.Scheme) {
-		return wantError("http://host:port, https://host:port or host:port, with credentials in the HEADERS variable")
+		return wantError{want: "http://host:port, https://host:port or host:port, with credentials in the HEADERS variable"}
 	}
 	*a = Address(s)
 	return nil
@@ -137,9 +164,14 @@ func (c *Compression) UnmarshalText(text []byte) error {
 	return oneOf((*string)(c), text, string(Gzip), "none")
 }
 
-// UnmarshalText reads the name of an exporter.
-func (d *Destination) UnmarshalText(text []byte) error {
-	return oneOf((*string)(d), text, string(ToOTLP), string(ToConsole), string(ToNone))
+// UnmarshalText reads the names of exporters.
+func (d *Destinations) UnmarshalText(text []byte) error {
+	return listOf((*[]Destination)(d), text, "otlp or console", ToOTLP, ToConsole)
+}
+
+// UnmarshalText reads the names of exporters.
+func (d *MetricDestinations) UnmarshalText(text []byte) error {
+	return listOf((*[]Destination)(d), text, "otlp, console or prometheus", ToOTLP, ToConsole, ToPrometheus)
 }
 
 // UnmarshalText reads the name of a sampler.
@@ -153,37 +185,64 @@ func (t *Temporality) UnmarshalText(text []byte) error {
 	return oneOf((*string)(t), text, "cumulative", string(Delta), string(LowMemory))
 }
 
-// UnmarshalText reads the names of propagators. "ot" is short for ottrace, and
-// "none" cannot be combined with others.
+// UnmarshalText reads an exemplar filter.
+func (e *Exemplars) UnmarshalText(text []byte) error {
+	return oneOf((*string)(e), text, "always_on", "always_off", "trace_based")
+}
+
+// UnmarshalText reads a kind of histograms.
+func (h *Histograms) UnmarshalText(text []byte) error {
+	return oneOf((*string)(h), text, "explicit_bucket_histogram", string(Exponential))
+}
+
+// UnmarshalText reads the names of propagators. "ot" is short for ottrace.
 func (p *Propagators) UnmarshalText(text []byte) error {
-	var out Propagators
-	for name := range strings.SplitSeq(string(text), ",") {
+	names := strings.Split(string(text), ",")
+	for i, name := range names {
 		if strings.EqualFold(strings.TrimSpace(name), "ot") {
-			name = "ottrace"
-		}
-		if err := oneOf(&name, []byte(name), "tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"); err != nil {
-			return wantError("a comma-separated list of tracecontext, baggage, b3, b3multi, jaeger, ottrace (or ot) and xray, or none")
-		}
-		if !slices.Contains(out, name) {
-			out = append(out, name)
+			names[i] = "ottrace"
 		}
 	}
-	if len(out) == 1 && out[0] == "none" {
-		out = nil
-	}
-	if slices.Contains(out, "none") {
-		return wantError("none alone, or names of propagators")
-	}
-	*p = out
-	return nil
+	return listOf((*[]string)(p), []byte(strings.Join(names, ",")), "tracecontext, baggage, b3, b3multi, jaeger, ottrace (or ot) or xray",
+		"tracecontext", "baggage", "b3", "b3multi", "jaeger", "ottrace", "xray")
 }
 
 // oneOf sets to to the one of names that text is, in any case.
 func oneOf(to *string, text []byte, names ...string) error {
 	got := strings.ToLower(strings.TrimSpace(string(text)))
 	if !slices.Contains(names, got) {
-		return wantError(strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1])
+		return wantError{want: strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]}
 	}
 	*to = got
+	return nil
+}
+
+// listOf sets to to those of names that are in the comma-separated text, in any
+// case and each once. "none" alone is the empty list.
+func listOf[T ~string](to *[]T, text []byte, want string, names ...T) error {
+	var known []T
+	unknown := false
+	for name := range strings.SplitSeq(strings.ToLower(string(text)), ",") {
+		switch name := T(strings.TrimSpace(name)); {
+		case !slices.Contains(names, name):
+			unknown = true
+		case !slices.Contains(known, name):
+			known = append(known, name)
+		}
+	}
+	if strings.EqualFold(strings.TrimSpace(string(text)), "none") {
+		unknown = false
+	}
+	err := wantError{want: "none, or a list of " + want}
+	switch {
+	case unknown && known == nil:
+		return err
+	case unknown:
+		err.instead = "the others are used"
+	}
+	*to = known
+	if unknown {
+		return err
+	}
 	return nil
 }

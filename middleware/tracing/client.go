@@ -7,15 +7,17 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
-// transport creates the spans of outgoing HTTP requests.
+// transport creates the spans of outgoing HTTP requests and measures them.
 type transport struct {
 	module *Module
 	next   http.RoundTripper
@@ -32,10 +34,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Header = http.Header{}
 	}
 	t.module.propagators.toHTTP(ctx, r.Header)
-	if !span.IsRecording() {
+	if !span.IsRecording() && !t.module.meter.on {
 		return t.next.RoundTrip(r)
 	}
-	a := pool.Get().(*attributes)
+	x := &exchange{ctx, span, pool.Get().(*attributes), t.module.meter.requests, time.Now()}
+	a := x.attributes
 	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLFull(redact.URL(r.URL)))
 	if methods[method] == other {
 		a.add(semconv.HTTPRequestMethodOriginal(r.Method))
@@ -44,7 +47,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.server(r.URL.Host, port)
 	res, err := t.next.RoundTrip(r)
 	if err != nil {
-		a.fail(span, err)
+		x.end(err)
 		return res, err
 	}
 	a.add(semconv.HTTPResponseStatusCode(res.StatusCode), semconv.NetworkProtocolVersion(version(res.ProtoMajor, res.ProtoMinor)))
@@ -53,41 +56,52 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		span.SetStatus(codes.Error, "")
 	}
 	if _, upgraded := res.Body.(io.Writer); upgraded {
-		a.finish(span)
+		x.end(nil)
 		return res, nil
 	}
-	res.Body = &body{ReadCloser: res.Body, span: span, attributes: a}
+	res.Body = &body{ReadCloser: res.Body, exchange: x}
 	return res, nil
 }
 
-// fail ends the span of a request or an operation that failed with err.
-func (a *attributes) fail(span trace.Span, err error) {
-	a.add(semconv.ErrorTypeKey.String(fmt.Sprintf("%T", err)))
-	span.SetStatus(codes.Error, redact.Text(err.Error()))
-	a.finish(span)
-}
-
-// body is a response body that ends the span.
-type body struct {
-	io.ReadCloser
+// exchange is an outgoing request, or an operation on a database.
+type exchange struct {
+	ctx        context.Context
 	span       trace.Span
 	attributes *attributes
-	once       sync.Once
+	seconds    metric.Float64Histogram // nil when metrics are not exported
+	began      time.Time
+}
+
+// end ends the span and records the duration. err is why the exchange failed.
+func (x *exchange) end(err error) {
+	if err != nil {
+		x.attributes.add(semconv.ErrorTypeKey.String(fmt.Sprintf("%T", err)))
+		x.span.SetStatus(codes.Error, redact.Text(err.Error()))
+	}
+	x.attributes.measure(x.ctx, x.seconds, x.began, ofClients)
+	x.attributes.finish(x.span)
+}
+
+// body is a response body that ends the exchange.
+type body struct {
+	io.ReadCloser
+	exchange *exchange
+	once     sync.Once
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case err == io.EOF:
-		b.once.Do(func() { b.attributes.finish(b.span) })
+		b.once.Do(func() { b.exchange.end(nil) })
 	case err != nil:
-		b.once.Do(func() { b.attributes.fail(b.span, err) })
+		b.once.Do(func() { b.exchange.end(err) })
 	}
 	return n, err
 }
 
 func (b *body) Close() error {
-	b.once.Do(func() { b.attributes.finish(b.span) })
+	b.once.Do(func() { b.exchange.end(nil) })
 	return b.ReadCloser.Close()
 }
 
@@ -100,17 +114,11 @@ func (m *Module) DatabaseSpan(ctx context.Context, system, operation, server str
 		return ctx, func(error) {}
 	}
 	ctx, span := m.tracer.Start(ctx, operation, asClient...)
-	if !span.IsRecording() {
+	if !span.IsRecording() && !m.meter.on {
 		return ctx, func(error) {}
 	}
-	a := pool.Get().(*attributes)
-	a.add(semconv.DBSystemNameKey.String(system), semconv.DBOperationName(operation))
-	a.server(server, "")
-	return ctx, func(err error) {
-		if err != nil {
-			a.fail(span, err)
-			return
-		}
-		a.finish(span)
-	}
+	x := &exchange{ctx, span, pool.Get().(*attributes), m.meter.operations, time.Now()}
+	x.attributes.add(semconv.DBSystemNameKey.String(system), semconv.DBOperationName(operation))
+	x.attributes.server(server, "")
+	return ctx, x.end
 }

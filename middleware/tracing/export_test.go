@@ -12,7 +12,6 @@ import (
 	"time"
 
 	vm "github.com/VictoriaMetrics/metrics"
-	metricpb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -246,54 +245,5 @@ func TestRefusal(t *testing.T) {
 		if !strings.Contains(page.Body.String(), line) {
 			t.Errorf("no %s", line)
 		}
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	collector := otlptest.Start(t)
-	s := serve(t, collector, map[string]string{"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "always_off"}, new(app))
-	for range 3 {
-		registrytest.Send(t, "GET", s.URL+"/get")
-	}
-	registrytest.Send(t, "POST", s.URL+"/status/503")
-	registrytest.Send(t, "GET", s.URL+"/nowhere")
-	stop(t, s)
-	got, names := map[string]uint64{}, map[string]bool{}
-	for _, m := range collector.Metrics() {
-		names[m.Name] = true
-		if m.Resource["service.name"] != "svc" {
-			t.Errorf("%+v", m.Resource)
-		}
-		h, ok := m.Data.(*metricpb.Metric_Histogram)
-		if !ok || m.Name != "http.server.request.duration" || m.Unit != "s" {
-			continue
-		}
-		for _, p := range h.Histogram.DataPoints {
-			labels := ""
-			for _, kv := range p.Attributes { // sorted by key
-				labels += kv.Key + "=" + kv.Value.GetStringValue() + fmt.Sprint(kv.Value.GetIntValue()) + " "
-			}
-			got[labels] += p.Count
-			if len(p.ExplicitBounds) != 14 {
-				t.Errorf("bounds %v", p.ExplicitBounds)
-			}
-		}
-	}
-	for labels, n := range map[string]uint64{
-		"http.request.method=GET0 http.response.status_code=200 http.route=/get0 network.protocol.version=1.10 url.scheme=http0 ":                            3,
-		"error.type=5030 http.request.method=POST0 http.response.status_code=503 http.route=/status/{code}0 network.protocol.version=1.10 url.scheme=http0 ": 1,
-		"http.request.method=GET0 http.response.status_code=404 network.protocol.version=1.10 url.scheme=http0 ":                                             1,
-	} {
-		if got[labels] != n {
-			t.Errorf("%s: %d, want %d of %v", labels, got[labels], n, got)
-		}
-	}
-	for _, name := range []string{"go.goroutine.count", "go.memory.used", "go.memory.gc.goal", "go.processor.limit"} {
-		if !names[name] {
-			t.Errorf("no %s in %v", name, names)
-		}
-	}
-	if len(collector.Spans()) != 0 {
-		t.Error("spans were exported with the sampler off")
 	}
 }

@@ -2,14 +2,12 @@ package tracing
 
 import (
 	"context"
-	"maps"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
-	otelsdk "go.opentelemetry.io/otel/sdk"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -19,16 +17,52 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
-// resource returns the attributes that identify this instance.
-func (m *Module) resource() *resource.Resource {
-	var attrs []attribute.KeyValue
-	for _, k := range slices.Sorted(maps.Keys(m.settings.Resource)) {
-		attrs = append(attrs, attribute.String(k, redact.Variable(k, m.settings.Resource[k])))
+// pod returns the attributes of the Pod, from the variables that the manifests
+// fill through the downward API.
+func pod(environ []string) (attrs []attribute.KeyValue) {
+	vars := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
 	}
-	attrs = append(attrs, // after those above, because the last value of a key wins
-		semconv.ServiceName(m.name()), semconv.ServiceVersion(m.host.Build().Version),
-		semconv.TelemetrySDKName("opentelemetry"), semconv.TelemetrySDKLanguageGo, semconv.TelemetrySDKVersion(otelsdk.Version()))
-	return resource.NewWithAttributes(semconv.SchemaURL, attrs...)
+	// The name of a Deployment's Pod is deployment-hash-suffix.
+	if deployment, suffix, ok := strings.Cut(vars["POD_NAME"], "-"+vars["POD_TEMPLATE_HASH"]+"-"); ok && len(suffix) == 5 && vars["POD_TEMPLATE_HASH"] != "" {
+		vars["deployment"] = deployment
+	}
+	for name, key := range map[string]attribute.Key{
+		"POD_NAME": semconv.K8SPodNameKey, "POD_UID": semconv.K8SPodUIDKey, "POD_NAMESPACE": semconv.K8SNamespaceNameKey,
+		"NODE_NAME": semconv.K8SNodeNameKey, "deployment": semconv.K8SDeploymentNameKey,
+	} {
+		if vars[name] != "" {
+			attrs = append(attrs, key.String(vars[name]))
+		}
+	}
+	return attrs
+}
+
+// detect returns the attributes that identify this instance. Those of the
+// environment that New was given override those that are detected.
+func (m *Module) detect() *resource.Resource {
+	attrs := append(pod(m.host.Environ()), semconv.ServiceVersion(m.host.Build().Version))
+	for k, v := range m.settings.Resource {
+		attrs = append(attrs, attribute.String(k, redact.Variable(k, v)))
+	}
+	attrs = append(attrs, semconv.ServiceName(m.name())) // the last value of a key wins
+	r, _ := resource.New(context.Background(),           // what cannot be detected is left out
+		resource.WithSchemaURL(semconv.SchemaURL), resource.WithService(), resource.WithTelemetrySDK(), resource.WithHost(),
+		resource.WithProcessPID(), resource.WithProcessExecutableName(), // not the arguments, which may have secrets
+		resource.WithProcessRuntimeName(), resource.WithProcessRuntimeVersion(), resource.WithProcessRuntimeDescription(),
+		resource.WithAttributes(attrs...))
+	// The SDK's providers add the attributes in the process's environment, which
+	// is not this App's. It has no option to leave them out: empty them.
+	var others []attribute.KeyValue
+	for _, kv := range resource.Environment().Attributes() {
+		if !r.Set().HasValue(kv.Key) {
+			others = append(others, kv.Key.String(""))
+		}
+	}
+	r, _ = resource.Merge(r, resource.NewSchemaless(others...))
+	return r
 }
 
 // sampler returns the sampler that OTEL_TRACES_SAMPLER names.
@@ -81,7 +115,7 @@ func (m *Module) startLogs(ctx context.Context) error {
 	}
 	b := m.settings.Records
 	provider := sdklog.NewLoggerProvider(
-		sdklog.WithResource(m.resource()),
+		sdklog.WithResource(m.resource),
 		sdklog.WithAttributeCountLimit(otlp.First(128, m.settings.RecordCount, m.settings.AttributeCount)),
 		sdklog.WithAttributeValueLengthLimit(otlp.First(-1, m.settings.RecordLength, m.settings.AttributeLength)),
 		sdklog.WithProcessor(logQueue{&m.records, sdklog.NewBatchProcessor(logExporter{&m.records, exporter},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -20,10 +21,10 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	}
 	method := strings.TrimPrefix(call.FullMethod, "/")
 	ctx, span := m.tracer.Start(m.propagators.fromRPC(ctx, call), method, asServer...)
-	if !span.IsRecording() {
+	if !span.IsRecording() && !m.meter.on {
 		return next(ctx)
 	}
-	returned := false
+	began, returned := time.Now(), false
 	defer func() {
 		code := rpc.CodeOf(err)
 		if !returned {
@@ -45,6 +46,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 			a.add(semconv.ErrorTypeKey.String(cmp.Or(class, codeName(code))))
 			span.SetStatus(codes.Error, "")
 		}
+		a.measure(ctx, m.meter.calls, began, ofCalls)
 		a.finish(span)
 	}()
 	err = next(ctx)

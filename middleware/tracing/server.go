@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/urfave/negroni/v3"
 	"go.opentelemetry.io/otel/attribute"
@@ -52,7 +51,7 @@ type route struct {
 	module  *Module
 	pattern string // "" for requests that match none
 	names   [len(httpmethod.Standard) + 2]string
-	series  sync.Map // of durations, by the labels that are not the route's
+	series  sync.Map // []metric.RecordOption by labels
 }
 
 func newRoute(m *Module, pattern string) *route {
@@ -75,7 +74,7 @@ var (
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	m, method := rt.module, methodIndex(r.Method)
 	ctx, span := m.tracer.Start(m.propagators.fromHTTP(r.Context(), r.Header), rt.names[method], asServer...)
-	recording, timed := span.IsRecording(), m.meter.duration.Inst() != nil
+	recording, timed := span.IsRecording(), m.meter.on
 	if !recording && !timed {
 		next(w, r.WithContext(ctx))
 		return
@@ -89,17 +88,21 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		attrs = pool.Get().(*attributes)
 		attrs.request(r, method, rt.pattern) // before the handler, which may change the request
 	}
-	began, returned := time.Now(), false
+	in, returned := r.WithContext(ctx), false
+	var measured *measured
+	if timed {
+		measured = rt.measure(in, method)
+	}
 	defer func() {
 		outcome := record.End(rw, r, returned)
 		if timed {
-			rt.record(ctx, time.Since(began), r, method, outcome)
+			measured.end(outcome)
 		}
 		if recording {
 			attrs.end(span, outcome)
 		}
 	}()
-	next(rw, r.WithContext(ctx))
+	next(rw, in)
 	returned = true
 }
 

@@ -167,8 +167,17 @@ type metricExporter struct {
 	metric.Exporter
 }
 
+// Export ignores the cancellation of ctx, by which Shutdown would abort the
+// periodic export in progress and lose its deltas. Stop aborts it when the time
+// is up.
 func (e metricExporter) Export(ctx context.Context, data *metricdata.ResourceMetrics) error {
-	ctx, done := e.abortable(ctx)
+	uncut := context.WithoutCancel(ctx)
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		uncut, cancel = context.WithDeadline(uncut, end)
+		defer cancel()
+	}
+	ctx, done := e.abortable(uncut)
 	defer done()
 	e.waiting.Add(1)
 	e.sent(1, e.Exporter.Export(ctx, data))

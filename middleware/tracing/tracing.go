@@ -4,17 +4,19 @@ package tracing
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
+	"slices"
 
 	vm "github.com/VictoriaMetrics/metrics"
 	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Module is the tracing module.
@@ -26,6 +28,8 @@ type Module struct {
 
 	settings    otlp.Settings
 	host        *registry.Host
+	resource    *resource.Resource
+	pages       []capability.MetricsPage
 	propagators propagators
 	provider    *sdk.TracerProvider
 	tracer      trace.Tracer
@@ -53,13 +57,19 @@ const scope = "github.com/seed-4591fe7d/podinfo"
 
 // Provision reads the OTEL_* variables and creates the tracer. Its spans are not
 // exported before Start.
-func (m *Module) Provision(h *registry.Host) (err error) {
-	m.host = h
-	if m.settings, err = otlp.Parse(otlp.Variables(h.Environ())); err != nil {
-		return err
+func (m *Module) Provision(h *registry.Host) error {
+	m.host, m.pages = h, registry.All(h, capability.MetricsPages)
+	var warnings []*registry.SettingError
+	m.settings, warnings = otlp.Parse(otlp.Variables(h.Environ()))
+	for _, w := range warnings {
+		h.Log.Warn(w)
 	}
+	if slices.Contains(m.settings.MetricsTo, otlp.ToPrometheus) && len(m.pages) == 0 {
+		h.Log.Warn("OTEL_METRICS_EXPORTER has prometheus, which needs the metrics module: turn it on")
+	}
+	m.resource = m.detect()
 	m.propagators = newPropagators(m.settings.Propagators)
-	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource()), sdk.WithSampler(sampler(&m.settings)), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
+	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource), sdk.WithSampler(sampler(&m.settings)), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
 	m.tracer = m.provider.Tracer(scope, trace.WithInstrumentationVersion(h.Build().Version))
 	m.spans.init("traces", int(m.settings.Spans.Queue), h.Log)
 	m.records.init("logs", int(m.settings.Records.Queue), h.Log)
@@ -67,16 +77,22 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	return nil
 }
 
-// Start starts the exporters. It does not wait for the collector.
+// Start starts the exporters. It does not wait for the collector. A signal that
+// cannot be exported, for example because a certificate cannot be read, is an
+// error in the log.
 func (m *Module) Start(ctx context.Context) error {
 	if m.settings.Disabled {
 		return nil
 	}
-	err := errors.Join(m.startSpans(ctx), m.startLogs(ctx), m.startMetrics(ctx))
-	if err != nil {
-		_ = m.Stop(ctx)
+	for _, s := range []struct {
+		*signal
+		start func(context.Context) error
+	}{{&m.spans, m.startSpans}, {&m.records, m.startLogs}, {&m.pushes, m.startMetrics}} {
+		if err := s.start(ctx); err != nil {
+			s.log.WithError(err).WithField("signal", s.name).Error("telemetry is not exported")
+		}
 	}
-	return err
+	return nil
 }
 
 // Bind returns the middleware that creates the spans of rt.

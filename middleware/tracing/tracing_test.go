@@ -155,16 +155,12 @@ func TestServerSpans(t *testing.T) {
 		{"POST", "/p/get", "POST", "", 405, nil, 0},
 	} {
 		collector := otlptest.Start(t)
-		s := serve(t, collector, map[string]string{"PODINFO_PREFIX": "/p", "OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=b"}, new(app))
+		s := serve(t, collector, map[string]string{"PODINFO_PREFIX": "/p"}, new(app))
 		registrytest.Send(t, c.method, s.URL+c.path)
 		stop(t, s)
 		path, _, _ := strings.Cut(c.path, "?")
 		host, port, _ := strings.Cut(s.Listener.Addr().String(), ":")
 		want := otlptest.Span{
-			Resource: otlptest.Attributes{
-				"service.name": "svc", "service.version": "1.2.3", "team": "a",
-				"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "go", "telemetry.sdk.version": "1.47.0",
-			},
 			Attributes: otlptest.Attributes{
 				"http.request.method": c.method, "url.path": path, "url.scheme": "http", "http.response.status_code": c.status,
 				"server.address": host, "server.port": number(t, port), "client.address": "127.0.0.1", "user_agent.original": "test", "network.protocol.version": "1.1",
@@ -180,7 +176,7 @@ func TestServerSpans(t *testing.T) {
 			if len(got[i].Trace) != 32 || len(got[i].ID) != 16 {
 				t.Errorf("%q %q", got[i].Trace, got[i].ID)
 			}
-			got[i].Trace, got[i].ID = "", ""
+			got[i].Trace, got[i].ID, got[i].Resource = "", "", nil
 		}
 		if diff := cmp.Diff([]otlptest.Span{want}, got); diff != "" {
 			t.Errorf("%s %s: %s", c.method, c.path, diff)
@@ -380,33 +376,35 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
+// TestBadVariables checks that what the OTEL_* variables say ends no start: it is
+// a warning or, if nothing can be exported, an error in the log.
 func TestBadVariables(t *testing.T) {
-	bad := registry.Environ([]string{"OTEL_TRACES_SAMPLER=often", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"})
-	_, err := registry.New([]registry.Module{new(tracing.Module)}, bad, registry.Env(map[string]string{"PODINFO_OTEL_SERVICE_NAME": "a"}))
-	want := `OTEL_EXPORTER_OTLP_PROTOCOL="http/json": want grpc or http/protobuf
-OTEL_TRACES_SAMPLER="often": want always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio`
-	if err == nil || err.Error() != want {
-		t.Errorf("%v", err)
-	}
-	if _, ok := errors.AsType[*registry.SettingError](err); !ok {
-		t.Errorf("%T", err)
-	}
-	if _, err := registry.New([]registry.Module{new(tracing.Module)}, bad); err != nil {
-		t.Errorf("refused although the module is off: %v", err)
-	}
-	app, err := registry.New([]registry.Module{new(tracing.Module)}, registry.Environ([]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT=https://x:1", "OTEL_EXPORTER_OTLP_CERTIFICATE=/none",
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := app.Start(t.Context()); err == nil {
-		t.Error("started without the certificate")
+	for _, c := range []struct {
+		vars, level, want string
+		spans             int
+	}{
+		{"OTEL_TRACES_SAMPLER=often", "warn", `OTEL_TRACES_SAMPLER=\"often\": want always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio; ignored`, 1},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL=http/json", "warn", `OTEL_EXPORTER_OTLP_PROTOCOL=\"http/json\": want grpc or http/protobuf; ignored`, 1},
+		{"OTEL_SDK_DISABLED=1", "warn", `OTEL_SDK_DISABLED=\"1\": want true or false; taken as false`, 1},
+		{"OTEL_CONFIG_FILE=otel.yaml", "warn", `OTEL_CONFIG_FILE=\"otel.yaml\": no effect: declarative configuration is not supported; use the other variables`, 1},
+		{"OTEL_METRICS_EXPORTER=prometheus", "warn", "OTEL_METRICS_EXPORTER has prometheus, which needs the metrics module: turn it on", 1},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://x:1 OTEL_EXPORTER_OTLP_CERTIFICATE=/none", "error", "telemetry is not exported", 0},
+	} {
+		collector := otlptest.Start(t)
+		s := serve(t, collector, registrytest.Vars(c.vars), new(app))
+		registrytest.Send(t, "GET", s.URL+"/get")
+		stop(t, s)
+		if got := s.Log.String(); strings.Count(got, c.want) != 1 || strings.Count(got, `"level":"`+c.level) != 1 {
+			t.Errorf("%s: %s", c.vars, got)
+		}
+		if got := len(collector.Spans()); got != c.spans {
+			t.Errorf("%s: %d spans", c.vars, got)
+		}
 	}
 }
 
 // TestProcessEnvironment checks that the process's variables do not affect an
-// App, except for OTEL_RESOURCE_ATTRIBUTES, which the App's attributes override.
+// App, apart from the names of resource attributes.
 func TestProcessEnvironment(t *testing.T) {
 	for k, v := range map[string]string{
 		"OTEL_SERVICE_NAME": "process", "OTEL_TRACES_SAMPLER": "always_off", "OTEL_BSP_MAX_QUEUE_SIZE": "1", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1",
@@ -426,7 +424,7 @@ func TestProcessEnvironment(t *testing.T) {
 	if len(spans) != 5 || len(records) != 5 {
 		t.Fatalf("%d spans, %d records", len(spans), len(records))
 	}
-	if s := spans[0]; s.Trace != traceID || s.Resource["service.name"] != "svc" || s.Resource["service.version"] != "1.2.3" || s.Attributes["http.route"] != "/log/{level}" {
+	if s := spans[0]; s.Trace != traceID || s.Resource["service.name"] != "svc" || s.Resource["service.version"] != "1.2.3" || s.Resource["zone"] != "" || s.Attributes["http.route"] != "/log/{level}" {
 		t.Errorf("%+v", s)
 	}
 	if r := records[0]; len(r.Attributes) != 4 || r.Body != "said" || r.Attributes["error"] != "broken" {

@@ -60,7 +60,7 @@ type MetricsPage interface {
 	MetricsPageHandler() http.Handler
 }
 
-// The metrics-server module uses MetricsPages.
+// The metrics-server and tracing modules use MetricsPages.
 var MetricsPages = registry.NewCapability[MetricsPage](
 	func(t typ) (method, bool) { return t.MethodByName("MetricsPageHandler") })
 

@@ -16,6 +16,7 @@
 
 {{- /* The variables that the values set, then those of settings. */ -}}
 {{- define "podinfo.ownEnvs" -}}
+{{- include "podinfo.podEnvs" . }}
 {{- include "podinfo.env" (list "PODINFO_UI_COLOR" .Values.ui.color) }}
 {{- include "podinfo.env" (list "PODINFO_UI_MESSAGE" .Values.ui.message) }}
 {{- include "podinfo.env" (list "PODINFO_UI_LOGO" .Values.ui.logo) }}
@@ -67,16 +68,24 @@
 {{- end }}
 {{- end }}
 
+{{- /* What a Pod tells about itself in the resource of its telemetry. */ -}}
+{{- define "podinfo.podEnvs" }}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: POD_TEMPLATE_HASH
+  valueFrom: {fieldRef: {fieldPath: "metadata.labels['pod-template-hash']"}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- end }}
+
 {{- define "podinfo.otelEnvs" -}}
 {{- with .Values.otel }}
 {{- if or .serviceName .endpoint }}
-- name: POD_NAME
-  valueFrom: {fieldRef: {fieldPath: metadata.name}}
-- name: POD_NAMESPACE
-  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
-- name: NODE_NAME
-  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
-{{- $attributes := list "k8s.pod.name=$(POD_NAME)" "k8s.namespace.name=$(POD_NAMESPACE)" "k8s.node.name=$(NODE_NAME)" }}
+{{- $attributes := list }}
 {{- range $name, $value := .resourceAttributes }}
 {{- $attributes = append $attributes (printf "%s=%s" $name (include "podinfo.scalar" $value)) }}
 {{- end }}

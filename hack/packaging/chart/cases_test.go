@@ -416,13 +416,9 @@ otel:
   protocol: http/protobuf
 `, changes: `
 ~ Deployment podinfo
-  + spec.template.spec.containers[podinfo].env[NODE_NAME]: {"valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}}
   + spec.template.spec.containers[podinfo].env[OTEL_EXPORTER_OTLP_ENDPOINT]: {"value":"http://collector:4318"}
   + spec.template.spec.containers[podinfo].env[OTEL_EXPORTER_OTLP_PROTOCOL]: {"value":"http/protobuf"}
-  + spec.template.spec.containers[podinfo].env[OTEL_RESOURCE_ATTRIBUTES]: {"value":"k8s.pod.name=$(POD_NAME),k8s.namespace.name=$(POD_NAMESPACE),k8s.node.name=$(NODE_NAME)"}
   + spec.template.spec.containers[podinfo].env[PODINFO_OTEL_SERVICE_NAME]: {"value":"podinfo"}
-  + spec.template.spec.containers[podinfo].env[POD_NAME]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}
-  + spec.template.spec.containers[podinfo].env[POD_NAMESPACE]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.namespace"}}}
 `},
 		"prefix": {values: `
 prefix: /app/

@@ -115,10 +115,7 @@ var changes = map[string]string{
 	"component-otel": `
 ~ Deployment podinfo
   + spec.template.spec.containers[podinfod].env[OTEL_EXPORTER_OTLP_ENDPOINT]: {"value":"http://otel-collector:4317"}
-  + spec.template.spec.containers[podinfod].env[OTEL_RESOURCE_ATTRIBUTES]: {"value":"k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME)"}
   + spec.template.spec.containers[podinfod].env[PODINFO_OTEL_SERVICE_NAME]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['app']"}}}
-  + spec.template.spec.containers[podinfod].env[POD_NAME]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}
-  + spec.template.spec.containers[podinfod].env[POD_NAMESPACE]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.namespace"}}}
 `,
 	"component-redis": `
 ~ Deployment podinfo
