@@ -56,8 +56,8 @@ import (
 func Modules() []registry.Module {
 	return []registry.Module{
 		new(recovery.Module),
+		new(tracing.Module), // before metrics, whose exemplars name the span
 		new(metrics.Module),
-		new(tracing.Module),
 		new(accesslog.Module),
 		new(versionheaders.Module),
 		new(bodylimit.Module),

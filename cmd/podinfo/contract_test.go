@@ -214,7 +214,7 @@ func TestMetricLabels(t *testing.T) {
 	for _, want := range []string{
 		`{method="GET",path="root",status="200"}`, `{method="GET",path="api_info",status="200"}`, `{method="GET",path="readyz",status="200"}`, `{method="POST",path="readyz_enable",status="202"}`,
 		`{method="POST",path="echo",status="202"}`, `{method="POST",path="api_echo",status="202"}`, `{method="GET",path="delay",status="200"}`, `{method="GET",path="status",status="404"}`,
-		`{method="POST",path="store",status="202"}`, `{method="POST",path="cache",status="202"}`, `{method="GET",path="cache",status="200"}`, `{method="GET",path="chunked",status="200"}`,
+		`{method="POST",path="store",status="202"}`, `{method="POST",path="cache_key",status="202"}`, `{method="GET",path="cache",status="200"}`, `{method="GET",path="chunked_wait_0_9",status="200"}`,
 		`{method="GET",path="token_validate",status="401"}`, `{method="GET",path="swagger",status="200"}`, `{method="GET",path="swagger_json",status="200"}`, `{method="GET",path="unmatched",status="404"}`,
 		`{method="DELETE",path="unmatched",status="405"}`, `{method="HEAD",path="version",status="200"}`, `{method="other",path="echo",status="202"}`, `{method="GET",path="fault_injection_status",status="200"}`,
 	} {

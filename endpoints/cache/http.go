@@ -29,12 +29,15 @@ func (m *Module) Routes() []registry.Route {
 		returns[http.StatusInternalServerError] = problem
 		returns[http.StatusServiceUnavailable] = problem
 		rt := registry.Route{
-			Method: method, Path: "/cache/{key}", Handler: h, Label: "cache",
+			Method: method, Path: "/cache/{key}", Handler: h,
 			Summary: summary, Tag: "HTTP API", Params: map[string]string{"key": "key of the value"}, Returns: returns,
 		}
 		if method == http.MethodPost || method == http.MethodPut {
 			rt.Body = "the value"
 			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = problem, problem
+		}
+		if method == http.MethodGet {
+			rt.Label = "cache" // upstream's label; that of the other methods is cache_key
 		}
 		return rt
 	}
@@ -138,6 +141,14 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 		for _, result := range results {
 			m.counters[op][result] = set.NewCounter(fmt.Sprintf("podinfo_cache_operations_total{operation=%q,result=%q}", string(op), result))
 		}
+	}
+}
+
+// DescribeMetrics describes the metrics.
+func (*Module) DescribeMetrics() map[string]string {
+	return map[string]string{
+		"podinfo_cache_operations_total": "Operations of /cache, by result.",
+		"podinfo_cache_up":               "1 if the cache server can be reached or values are in memory, else 0.",
 	}
 }
 

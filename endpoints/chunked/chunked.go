@@ -53,11 +53,11 @@ func (m *Module) Routes() []registry.Route {
 	returnsWait := map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}}
 	return []registry.Route{
 		{
-			Path: paths[0], Handler: m.serveRandom, SameAs: paths, Label: "chunked",
+			Path: paths[0], Handler: m.serveRandom, SameAs: paths,
 			Summary: "Chunked response after a random time", Tag: "HTTP API", Returns: returns,
 		},
 		{
-			Path: paths[1], Handler: m.serveWait, SameAs: paths, Label: "chunked",
+			Path: paths[1], Handler: m.serveWait, SameAs: paths, Label: "chunked_wait_0_9", // upstream's pattern
 			Summary: "Chunked response after a given time", Tag: "HTTP API", Returns: returnsWait,
 			Params: map[string]string{"wait": "time between the first and the last bytes: whole seconds, or a duration such as 250ms or 1.5s"},
 		},

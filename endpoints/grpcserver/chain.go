@@ -16,7 +16,7 @@ import (
 )
 
 func (m *Module) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	err = m.call(ctx, info.FullMethod, rpc.Unary, req, func(ctx context.Context) (err error) {
+	err = m.call(ctx, info.FullMethod, rpc.Unary, req, func(ctx context.Context, _ *rpc.Call) (err error) {
 		reply, err = handler(ctx, req)
 		return err
 	})
@@ -31,15 +31,16 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	case info.IsClientStream:
 		kind = rpc.ClientStream
 	}
-	return m.call(stream.Context(), info.FullMethod, kind, nil, func(ctx context.Context) error {
-		return handler(srv, &streamWith{stream, ctx})
+	return m.call(stream.Context(), info.FullMethod, kind, nil, func(ctx context.Context, call *rpc.Call) error {
+		return handler(srv, &streamWith{stream, ctx, call})
 	})
 }
 
 // streamWith is a stream with the context that the chain passed on.
 type streamWith struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx  context.Context
+	call *rpc.Call
 }
 
 func (s *streamWith) Context() context.Context { return s.ctx }
@@ -51,7 +52,19 @@ func (s *streamWith) SendMsg(msg any) error {
 			return toStatus(err)
 		}
 	}
-	return s.ServerStream.SendMsg(msg)
+	return s.observed(s.ServerStream.SendMsg(msg), true)
+}
+
+func (s *streamWith) RecvMsg(msg any) error { return s.observed(s.ServerStream.RecvMsg(msg), false) }
+
+// observed tells the middleware about a message, unless it failed.
+func (s *streamWith) observed(err error, sent bool) error {
+	if err == nil {
+		for _, f := range s.call.OnMessage {
+			f(sent)
+		}
+	}
+	return err
 }
 
 // call is a call on its way through the chain, in one allocation. It implements
@@ -60,13 +73,13 @@ type call struct {
 	rpc.Call
 	ctx     context.Context // of the call before the chain
 	chain   []rpc.Middleware
-	handler func(context.Context) error
+	handler func(context.Context, *rpc.Call) error
 
 	breakable *breakable // nil unless a module breaks connections
 }
 
 // call runs the chain around a handler.
-func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any, handler func(context.Context) error) error {
+func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any, handler func(context.Context, *rpc.Call) error) error {
 	now := m.host.Assembly()
 	if module, ok := m.owners[method]; ok && !now.Linked(module) { // as grpc-go replies to a service it does not know
 		service, _, _ := strings.Cut(method[1:], "/")
@@ -93,7 +106,7 @@ func (c *call) from(at int) func(context.Context) error {
 	return func(ctx context.Context) error { return c.chain[at].ServeRPC(ctx, &c.Call, c.from(at+1)) }
 }
 
-func (c *call) handle(ctx context.Context) error { return fromStatus(c.handler(ctx)) }
+func (c *call) handle(ctx context.Context) error { return fromStatus(c.handler(ctx, &c.Call)) }
 
 // Peer implements rpc.Client.
 func (c *call) Peer() string {

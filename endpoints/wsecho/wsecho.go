@@ -89,6 +89,11 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	set.NewGauge("podinfo_websocket_connections", func() float64 { return float64(m.clients.count()) })
 }
 
+// DescribeMetrics describes the metric.
+func (*Module) DescribeMetrics() map[string]string {
+	return map[string]string{"podinfo_websocket_connections": "WebSocket connections that are open."}
+}
+
 // Start starts the goroutine whose timers all connections share.
 func (m *Module) Start(context.Context) (err error) {
 	if m.hostname, err = os.Hostname(); err != nil {

@@ -18,6 +18,7 @@ type method struct {
 	module  *Module
 	labels  string
 	started *metrics.Counter
+	message func(sent bool) // counts a message of a stream
 	seconds *metrics.PrometheusHistogram
 	handled [17]atomic.Pointer[metrics.Counter] // by code
 }
@@ -32,6 +33,11 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 		counts = m.newMethod(call)
 	}
 	counts.started.Inc()
+	if call.Kind == rpc.Unary {
+		counts.message(false)
+	} else {
+		call.OnMessage = append(call.OnMessage, counts.message)
+	}
 	code, began := rpc.Internal, time.Now() // the code of a call whose handler panics
 	defer func() {
 		counts.counter(code).Inc()
@@ -39,6 +45,9 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	}()
 	err := next(ctx)
 	code = rpc.CodeOf(err)
+	if call.Kind == rpc.Unary && code == rpc.OK {
+		counts.message(true)
+	}
 	return err
 }
 
@@ -52,10 +61,18 @@ func (m *Module) newMethod(call *rpc.Call) *method {
 		return counts
 	}
 	labels := fmt.Sprintf(`grpc_type="%s",grpc_service="%s",grpc_method="%s"`, call.Kind, escape(call.Service()), escape(call.Method()))
+	received, sent := m.set.GetOrCreateCounter("grpc_server_msg_received_total{"+labels+"}"), m.set.GetOrCreateCounter("grpc_server_msg_sent_total{"+labels+"}")
 	counts := &method{
 		module: m, labels: labels,
 		started: m.set.GetOrCreateCounter("grpc_server_started_total{" + labels + "}"),
 		seconds: m.set.GetOrCreatePrometheusHistogram("grpc_server_handling_seconds{" + labels + "}"),
+		message: func(of bool) {
+			if of {
+				sent.Inc()
+			} else {
+				received.Inc()
+			}
+		},
 	}
 	grown := maps.Clone(old)
 	grown[call.FullMethod] = counts

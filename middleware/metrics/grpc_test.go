@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
@@ -64,8 +66,10 @@ func TestCalls(t *testing.T) {
 	got := families(t, m)
 	calls := map[string]float64{unary: 6, health: 1, ver: 1}
 	for name, want := range map[string]map[string]float64{
-		"grpc_server_started_total":    calls,
-		"grpc_server_handling_seconds": calls,
+		"grpc_server_started_total":      calls,
+		"grpc_server_handling_seconds":   calls,
+		"grpc_server_msg_received_total": calls,
+		"grpc_server_msg_sent_total":     {unary: 1, health: 1, ver: 1},
 		"grpc_server_handled_total": {
 			unary + " grpc_code=OK": 1, unary + " grpc_code=NotFound": 1, unary + " grpc_code=Unknown": 2, unary + " grpc_code=DeadlineExceeded": 1, unary + " grpc_code=Internal": 1,
 			health + " grpc_code=OK": 1, ver + " grpc_code=OK": 1,
@@ -93,6 +97,18 @@ func TestKindsOfCalls(t *testing.T) {
 			t.Errorf("%s: %s", method, code)
 		}
 	}
+	input, err := pb.NewTestServiceClient(s.Conn).StreamingInputCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := input.Send(&pb.StreamingInputCallRequest{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := input.CloseAndRecv(); err != nil {
+		t.Error(err)
+	}
 	if err := s.App.Stop(t.Context()); err != nil { // waits for the handlers
 		t.Error(err)
 	}
@@ -100,8 +116,23 @@ func TestKindsOfCalls(t *testing.T) {
 	for kind, method := range map[string]string{"unary": "UnaryCall", "server_stream": "StreamingOutputCall", "client_stream": "StreamingInputCall", "bidi_stream": "FullDuplexCall"} {
 		want[fmt.Sprintf("grpc_type=%s grpc_service=grpc.testing.TestService grpc_method=%s grpc_code=OK", kind, method)] = 1
 	}
-	if diff := cmp.Diff(want, values(t, families(t, m)["grpc_server_handled_total"])); diff != "" {
+	want["grpc_type=client_stream grpc_service=grpc.testing.TestService grpc_method=StreamingInputCall grpc_code=OK"] = 2
+	got := families(t, m)
+	if diff := cmp.Diff(want, values(t, got["grpc_server_handled_total"])); diff != "" {
 		t.Error(diff)
+	}
+	for name, want := range map[string]map[string]float64{
+		"grpc_server_msg_received_total": {"unary": 1, "server_stream": 1, "client_stream": 4, "bidi_stream": 1},
+		"grpc_server_msg_sent_total":     {"unary": 1, "server_stream": 1, "client_stream": 2, "bidi_stream": 1},
+	} {
+		messages := map[string]float64{}
+		for labels, n := range values(t, got[name]) {
+			kind, _, _ := strings.Cut(labels, " ")
+			messages[strings.TrimPrefix(kind, "grpc_type=")] = n
+		}
+		if diff := cmp.Diff(want, messages); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

@@ -4,22 +4,29 @@ package metrics
 // library adds about Go and the process.
 func ownHelp() map[string]string {
 	return map[string]string{
-		"grpc_server_handled_total":     "Calls completed, with any status code.",
-		"grpc_server_handling_seconds":  "Time from the arrival of a call to the end of its handling.",
-		"grpc_server_started_total":     "Calls started.",
-		"http_request_duration_seconds": "Time from the arrival of a request to the end of its handling.",
-		"http_requests_total":           "Requests handled.",
-		"podinfo_build_info":            "Version, revision and Go version of this build; the value is always 1.",
-		"podinfo_faults_injected_total": "Faults injected on purpose.",
+		"grpc_server_handled_total":      "Calls completed, with any status code.",
+		"grpc_server_handling_seconds":   "Time from the arrival of a call to the end of its handling.",
+		"grpc_server_msg_received_total": "Messages received from clients.",
+		"grpc_server_msg_sent_total":     "Messages sent to clients.",
+		"grpc_server_started_total":      "Calls started.",
+		"http_request_duration_seconds":  "Time from the arrival of a request to the end of its handling.",
+		"http_requests_total":            "Requests handled.",
+		"podinfo_build_info":             "Version, revision and Go version of this build; the value is always 1.",
+		"podinfo_faults_injected_total":  "Faults injected on purpose.",
 
 		"podinfo_memory_budget_bytes":    "Memory that requests hold now, and its limit.",
 		"podinfo_requests_refused_total": "Requests, calls and messages refused because the server had no room for them.",
 
-		"go_cgo_calls_count":                  "Calls from Go to C.",
-		"go_cpu_count":                        "Logical processors of the machine.",
+		"promhttp_metric_handler_requests_in_flight": "Scrapes being served.",
+		"promhttp_metric_handler_requests_total":     "Scrapes by status.",
+
+		"go_cgo_calls_total":                  "Calls from Go to C.",
+		"go_cpus":                             "Logical processors of the machine.",
 		"go_gc_cpu_seconds_total":             "CPU time spent in garbage collection.",
 		"go_gc_duration_seconds":              "Wall-time pauses of garbage collection cycles.",
-		"go_gc_forced_count":                  "Garbage collections that the program forced.",
+		"go_gc_forced_total":                  "Garbage collections that the program forced.",
+		"go_gc_gogc_percent":                  "Growth of the heap that starts a garbage collection (GOGC).",
+		"go_gc_gomemlimit_bytes":              "Go's soft memory limit (GOMEMLIMIT).",
 		"go_gc_mark_assist_cpu_seconds_total": "CPU time goroutines spent helping the garbage collector.",
 		"go_gc_pauses_seconds":                "Single pauses of garbage collection.",
 		"go_gomaxprocs":                       "Operating system threads that may run Go code simultaneously.",
@@ -53,6 +60,7 @@ func ownHelp() map[string]string {
 		"go_memstats_sys_bytes":               "All memory obtained from the operating system.",
 		"go_mutex_wait_seconds_total":         "Time goroutines spent waiting for locks.",
 		"go_sched_latencies_seconds":          "Time goroutines were ready to run before they ran.",
+		"go_sched_gomaxprocs_threads":         "Operating system threads that may run Go code simultaneously (GOMAXPROCS).",
 		"go_scavenge_cpu_seconds_total":       "CPU time spent returning memory to the operating system.",
 		"go_threads":                          "Operating system threads created.",
 
@@ -68,6 +76,8 @@ func ownHelp() map[string]string {
 		"process_major_pagefaults_total":                "Page faults that required a read from storage.",
 		"process_max_fds":                               "Maximum number of open file descriptors.",
 		"process_minor_pagefaults_total":                "Page faults that required no read from storage.",
+		"process_network_receive_bytes_total":           "Bytes received by the network namespace of the process.",
+		"process_network_transmit_bytes_total":          "Bytes sent by the network namespace of the process.",
 		"process_num_threads":                           "Operating system threads that exist.",
 		"process_open_fds":                              "File descriptors that are open.",
 		"process_pressure_cpu_stalled_seconds_total":    "Time the whole control group waited for a CPU.",
@@ -83,6 +93,7 @@ func ownHelp() map[string]string {
 		"process_resident_memory_shared_bytes":          "Resident memory shared with other processes.",
 		"process_start_time_seconds":                    "Start of the process, in seconds since 1970.",
 		"process_virtual_memory_bytes":                  "Virtual memory.",
+		"process_virtual_memory_max_bytes":              "Limit of the virtual memory.",
 		"process_virtual_memory_peak_bytes":             "Peak virtual memory.",
 	}
 }

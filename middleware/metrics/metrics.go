@@ -26,6 +26,12 @@ type Module struct {
 	durations *metrics.Set      // of requests; not in set, so that Durations can read them alone
 	help      map[string]string // by family
 
+	scraping atomic.Int64 // scrapes being served
+	scrapes  *metrics.Counter
+
+	tracers   []capability.ExemplarTracer
+	exemplars []*exemplars // guarded by mu
+
 	contributors []capability.MetricsContributor
 	describers   []capability.MetricsDescriber
 
@@ -46,9 +52,12 @@ func (*Module) Info() registry.Info {
 // global set, so that two servers in a process count separately.
 func (m *Module) Provision(h *registry.Host) error {
 	m.contributors, m.describers = registry.All(h, capability.MetricsContributors), registry.All(h, capability.MetricsDescribers)
+	m.tracers = registry.All(h, capability.ExemplarTracers)
 	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
 	m.routes, m.timed, m.faults = map[counted]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
 	m.rpcs.Store(&map[string]*method{})
+	m.set.NewGauge("promhttp_metric_handler_requests_in_flight", func() float64 { return float64(m.scraping.Load()) })
+	m.scrapes = m.set.NewCounter(`promhttp_metric_handler_requests_total{code="200"}`)
 	b := h.Build()
 	m.set.NewGauge(fmt.Sprintf(`podinfo_build_info{version="%s",revision="%s",goversion="%s"}`,
 		escape(b.Version), escape(b.Revision), escape(runtime.Version())), func() float64 { return 1 })

@@ -272,7 +272,7 @@ func TestPage(t *testing.T) {
 		"http_requests_total":           dto.MetricType_COUNTER,
 		"podinfo_build_info":            dto.MetricType_GAUGE,
 		"go_gc_duration_seconds":        dto.MetricType_SUMMARY,
-		"go_gc_forced_count":            dto.MetricType_COUNTER,
+		"go_gc_forced_total":            dto.MetricType_COUNTER,
 		"go_goroutines":                 dto.MetricType_GAUGE,
 		"go_info":                       dto.MetricType_GAUGE,
 		"go_memstats_alloc_bytes":       dto.MetricType_GAUGE,
@@ -305,7 +305,7 @@ func TestEncoding(t *testing.T) {
 		"identity": false, "gzip;q=0": false, "br, gzip ; q=0.000": false, "gzip;q=x": false, "xgzip": false,
 	} {
 		res, body := s.Call(t, "GET", "/metrics", "", "Accept-Encoding", accept)
-		if got := res.Header.Get("Content-Encoding") == "gzip"; got != zipped || res.Header.Get("Vary") != "Accept-Encoding" {
+		if got := res.Header.Get("Content-Encoding") == "gzip"; got != zipped || res.Header.Get("Vary") != "Accept, Accept-Encoding" {
 			t.Errorf("%q: zipped %v, header %v", accept, got, res.Header)
 			continue
 		}

@@ -30,8 +30,9 @@ type route struct {
 type class [100]atomic.Pointer[series]
 
 type series struct {
-	duration *metrics.PrometheusHistogram // nil for streams
-	requests *metrics.Counter
+	duration  *metrics.PrometheusHistogram // nil for streams
+	requests  *metrics.Counter
+	exemplars *exemplars // nil without a tracer
 }
 
 // ServeHTTP counts the request when next returns. When a handler panics, it
@@ -45,8 +46,12 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	defer func() {
 		s := rt.series(method, record.End(rw, r, returned).Label())
 		s.requests.Inc()
+		took := time.Since(began).Seconds()
 		if s.duration != nil {
-			s.duration.Update(time.Since(began).Seconds())
+			s.duration.Update(took)
+		}
+		if s.exemplars != nil {
+			s.exemplars.observe(r.Context(), took)
 		}
 	}()
 	next(rw, r)
@@ -71,11 +76,13 @@ func (rt *route) create(method, status int) *series {
 	}
 	m := rt.module
 	s := &series{requests: m.set.GetOrCreateCounter(fmt.Sprintf(`http_requests_total{status="%d"}`, status))}
+	name := ""
 	if !rt.stream {
-		name := fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
+		name = fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
 		s.duration = m.durations.GetOrCreatePrometheusHistogram(durationName + "{" + name + "}")
 		m.timed[name] = timed{rt.label, status}
 	}
+	s.exemplars = m.newExemplars(name, status)
 	slot.Load()[status%100].Store(s)
 	return s
 }

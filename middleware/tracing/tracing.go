@@ -111,6 +111,12 @@ func (m *Module) RequestTraceID(ctx context.Context) string {
 	return ""
 }
 
+// SampledSpan returns the IDs of the span of ctx, for the exemplars of metrics.
+func (m *Module) SampledSpan(ctx context.Context) (_ [16]byte, _ [8]byte, sampled bool) {
+	sc := trace.SpanContextFromContext(ctx)
+	return sc.TraceID(), sc.SpanID(), sc.IsValid() && sc.IsSampled()
+}
+
 // FaultInjected adds an event to the span that the fault hit. It implements
 // registry/fault's observer.
 func (m *Module) FaultInjected(ctx context.Context, fault string) {

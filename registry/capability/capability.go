@@ -136,6 +136,17 @@ type RequestTracer interface {
 var RequestTracers = registry.NewCapability[RequestTracer](
 	func(t typ) (method, bool) { return t.MethodByName("RequestTraceID") })
 
+// An ExemplarTracer knows the span of a request, for the exemplars of metrics.
+type ExemplarTracer interface {
+	// SampledSpan returns the IDs of the span of ctx. sampled is false without a
+	// span and for one that is not exported.
+	SampledSpan(ctx context.Context) (trace [16]byte, span [8]byte, sampled bool)
+}
+
+// The metrics module uses ExemplarTracers.
+var ExemplarTracers = registry.NewCapability[ExemplarTracer](
+	func(t typ) (method, bool) { return t.MethodByName("SampledSpan") })
+
 // A DatabaseTracer makes a span of each operation on a database server.
 type DatabaseTracer interface {
 	// DatabaseSpan begins the span. The caller passes the context on and calls
@@ -250,6 +261,7 @@ func All() []Named {
 		{"AdminAPIs", AdminAPIs},
 		{"TokenIssuers", TokenIssuers},
 		{"RequestTracers", RequestTracers},
+		{"ExemplarTracers", ExemplarTracers},
 		{"DatabaseTracers", DatabaseTracers},
 		{"TransportTracers", TransportTracers},
 		{"FaultObservers", FaultObservers},

@@ -37,6 +37,11 @@ type Call struct {
 	Kind       Kind
 	Internal   bool // health and reflection, which no fault and no guard may touch
 	Request    any  // the message of a unary call, nil for streams
+
+	// OnMessage is called after each message of a stream, sent or received. A
+	// middleware appends to it before it calls next.
+	OnMessage []func(sent bool)
+
 	Client
 }
 

@@ -194,6 +194,17 @@ otel:
   resourceAttributes:
     deployment.environment.name: demo
 `},
+		"alerts and dashboard": {values: `
+prometheusRule:
+  enabled: true
+  additionalLabels:
+    release: prometheus
+dashboard:
+  enabled: "true"
+`, changes: `
++ ConfigMap podinfo-dashboard
++ PrometheusRule podinfo
+`},
 		"network-policy": {values: `
 cache: redis://redis.caches:6379
 redis:

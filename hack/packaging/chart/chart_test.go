@@ -258,6 +258,7 @@ func TestStrings(t *testing.T) {
 		"annotations and labels of the GRPCRoute": {"grpcRoute": object{"enabled": true, "annotations": mixed, "additionalLabels": mixed}},
 		"annotations and labels of the Pods":      {"podAnnotations": mixed, "podLabels": mixed},
 		"ServiceMonitor":                          {"serviceMonitor": object{"enabled": true, "additionalLabels": mixed}},
+		"PrometheusRule and dashboard":            {"prometheusRule": object{"enabled": true, "additionalLabels": mixed}, "dashboard": object{"enabled": true, "additionalLabels": mixed}},
 		"nodeSelector":                            {"nodeSelector": mixed},
 		"labels that the chart has too":           {"service": object{"additionalLabels": object{"app.kubernetes.io/version": 7}}},
 		"fullnameOverride":                        {"fullnameOverride": "on", "redis": object{"enabled": true}, "hpa": object{"enabled": true}, "ingress": object{"enabled": true}},

@@ -28,7 +28,7 @@ func TestFlagger(t *testing.T) {
 	server := startPodinfo(t, `--faults=rules: [
 		{ name: slow, when: { every: 10 }, delay: 700ms, combine: true },
 		{ name: resets, when: { every: 2 }, fault: { reset: true } }]`)
-	prometheus := startPrometheus(t, t.TempDir(), "", server.metrics)
+	prometheus := startPrometheus(t, t.TempDir(), "", server.metrics, "1s")
 	load := startLoad(t, "http://"+server.http+"/api/info")
 	bounds := []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.Inf(1)}
 	bucket := func(seconds float64) int {
