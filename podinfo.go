@@ -24,6 +24,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/info"
 	"github.com/seed-4591fe7d/podinfo/endpoints/metricsserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/pprof"
+	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
 	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
@@ -87,6 +88,7 @@ func Modules() []registry.Module {
 		new(crash.Module),
 		new(pprof.Module),
 		new(swagger.Module),
+		new(proxy.Module),
 	}
 }
 

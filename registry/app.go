@@ -68,6 +68,7 @@ type Build struct {
 type Option func(*options)
 
 type options struct {
+	defaults         map[string]string
 	file, env, flags map[string]string
 	environ          []string
 	memory           Memory
@@ -87,6 +88,10 @@ func Flags(vars map[string]string) Option { return func(o *options) { o.flags = 
 
 // File sets variables that those of Env take precedence over.
 func File(vars map[string]string) Option { return func(o *options) { o.file = vars } }
+
+// Defaults sets variables that those of File take precedence over. They are shown
+// as values from code.
+func Defaults(vars map[string]string) Option { return func(o *options) { o.defaults = vars } }
 
 // Environ sets the environment of the process, in the form of os.Environ, for
 // modules that show it or that follow variables of other programs, such as
@@ -148,7 +153,7 @@ func New(mods []Module, opts ...Option) (*App, error) {
 		opt(&o)
 	}
 	a := &App{log: o.log, build: o.build, environ: o.environ, memory: o.memory, exit: o.exit, failed: make(chan error, 1)}
-	vals := merge(o.file, o.env, o.flags)
+	vals := merge(o.defaults, o.file, o.env, o.flags)
 	if err := a.list(mods, o.given, o.checks); err != nil {
 		return nil, err
 	}

@@ -98,9 +98,13 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	}
 	var mounts []*mount
 	byPath := map[[2]string]*mount{}
-	for _, rt := range routes {
+	for _, rt := range alone(routes) {
 		linked, names := a.chainOf(chain, rt, rt.Handler)
 		s.mounted = append(s.mounted, Mounted{rt, names})
+		if rt.Proxied && rt.Path == everything {
+			s.router.fallback = &linked
+			continue
+		}
 		for _, pattern := range spellings(rt.Pattern, a.core.Prefix) {
 			key := [2]string{rt.Method, pattern}
 			m := byPath[key]
@@ -113,6 +117,15 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 		}
 	}
 	return s.router.mountAll(mounts)
+}
+
+// alone returns the routes of the module that wants to be alone, or all of them.
+func alone(routes []Route) []Route {
+	i := slices.IndexFunc(routes, func(rt Route) bool { return rt.Alone })
+	if i < 0 {
+		return routes
+	}
+	return slices.DeleteFunc(slices.Clone(routes), func(rt Route) bool { return rt.Module != routes[i].Module })
 }
 
 // chainOf links the chain that covers rt in front of its handler.
@@ -175,7 +188,10 @@ func (a *App) routes(on []*entry) ([]Route, error) {
 // place fills in the fields of a route that are set at assembly.
 func (a *App) place(e *entry, rt Route) Route {
 	rt.Module, rt.Pattern = e.info.Name, a.core.Prefix+rt.Path
-	if a.core.Prefix != "" && rt.Path == "/" {
+	switch {
+	case rt.Proxied && rt.Path == everything: // with and without the prefix
+		rt.Pattern = everything
+	case a.core.Prefix != "" && rt.Path == "/":
 		rt.Pattern = a.core.Prefix
 	}
 	if rt.Label == "" {
@@ -222,7 +238,7 @@ func (s *Assembly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.router.unmatched.serve(w, r)
+	s.router.other(w, r)
 }
 
 // respondError responds with an error, see [Host.Error].

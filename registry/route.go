@@ -16,6 +16,8 @@ type Route struct {
 	When     func(*http.Request) bool // nil accepts; the first route that accepts wins
 	Internal bool                     // a probe, metrics or a switch, which no fault may hit
 	Probe    bool                     // called by an orchestrator that cannot log in: a wildcard of a guard leaves it open
+	Proxied  bool                     // forwards to another service, whose business the size, the origin and the headers are; with the path "/{path...}" it gets every request whose path no other route has, as the client sent it
+	Alone    bool                     // of a route that gets every path: the other modules' routes are not served, except on ports of their own
 	Stream   bool                     // responds until the client leaves: requests are counted and not timed
 	Label    string                   // metrics label; empty means one made from Pattern
 	SameAs   []string                 // paths of the module at which a request does the same, its own may be among them: a guard of one guards all
@@ -30,6 +32,9 @@ type Route struct {
 	Pattern string // prefix and Path, as in http.Request.Pattern
 	Module  string // name of the module that declared it
 }
+
+// everything is the path of a route for all paths that no other route has.
+const everything = "/{path...}"
 
 // unmatched represents the requests that match no route. Their chain ends in
 // 301, 404, 405 or the response to OPTIONS.

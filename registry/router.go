@@ -26,6 +26,7 @@ type router struct {
 	byFirst map[string][]*mount // by firstSegment
 
 	unmatched linkedRoute   // for requests that no route accepts
+	fallback  *linkedRoute  // for paths that no route has, nil for none
 	methods   []string      // those with a tree, sorted, without anyMethod
 	respond   errorResponse // to requests without a route
 }
@@ -278,6 +279,16 @@ func (rt *linkedRoute) serve(w http.ResponseWriter, r *http.Request) {
 		w = record.Wrap(w)
 	}
 	rt.chain.ServeHTTP(w, r)
+}
+
+// other serves a request that no route matches.
+func (rt *router) other(w http.ResponseWriter, r *http.Request) {
+	if rt.fallback == nil || r.Method == http.MethodConnect || r.URL.Path == "*" || isClean(r.URL.Path) && rt.allowed(r.URL.Path) != "" {
+		rt.unmatched.serve(w, r)
+		return
+	}
+	r.Pattern = everything
+	rt.fallback.serve(w, r)
 }
 
 // find looks a route up: the most specific path decides, then the method. HEAD is

@@ -69,12 +69,12 @@ func (c *core) checkBudget(own []field, vals values) error {
 }
 
 // merge merges the sources, weakest first.
-func merge(file, environment, flags map[string]string) values {
+func merge(defaults, file, environment, flags map[string]string) values {
 	out := values{}
 	for _, layer := range []struct {
 		source Source
 		vars   map[string]string
-	}{{FromFile, file}, {FromEnvironment, scrub(environment)}, {FromFlag, flags}} {
+	}{{FromCode, defaults}, {FromFile, file}, {FromEnvironment, scrub(environment)}, {FromFlag, flags}} {
 		for k, v := range layer.vars {
 			switch {
 			case v != "":

@@ -40,9 +40,10 @@ type Program struct {
 	Stderr  io.Writer
 	Exit    func(code int) // terminates the process
 
-	out   *jsonlog.Writer
-	words []string // the arguments that are not flags
-	json  bool     // print JSON
+	out      *jsonlog.Writer
+	defaults map[string]string // of the command, below the config file
+	words    []string          // the arguments that are not flags
+	json     bool              // print JSON
 }
 
 // command is a subcommand, the first argument that is not a flag.
@@ -50,20 +51,22 @@ type command struct {
 	name, args, doc string
 	details         string // of the help text
 	json            bool   // accepts -o json
+	many            bool   // takes any number of arguments
 	run             func(*Program, context.Context, *registry.App) error
 }
 
 // commands lists the subcommands. The first one is the default.
 func commands() []command {
 	return []command{
-		{"serve", "", "serve until SIGTERM or SIGINT (default)", "", false, (*Program).serve},
-		{"modules", "", "print the modules with their state and position in the chain", modulesHelp, true, (*Program).modules},
-		{"settings", "", "print every setting with its value, source and meaning", settingsHelp, true, (*Program).settings},
-		{"routes", "", "print every route with its module and the middleware before it", "", true, (*Program).routes},
-		{"check", "", "validate all settings and exit", checkHelp, false, (*Program).check},
-		{"completion", "bash|zsh|fish", "print a shell script that completes commands and flags", completionHelp, false, (*Program).completion},
-		{"version", "", "print the version", "", true, (*Program).version},
-		{"help", "[COMMAND]", "print the help of a command", "", false, (*Program).help},
+		{"serve", "", "serve until SIGTERM or SIGINT (default)", "", false, false, (*Program).serve},
+		{"proxy", "URL|NAME=ADDRESS…", "break a service that exists: serve it through the rules of a scenario", proxyHelp, false, true, (*Program).serve},
+		{"modules", "", "print the modules with their state and position in the chain", modulesHelp, true, false, (*Program).modules},
+		{"settings", "", "print every setting with its value, source and meaning", settingsHelp, true, false, (*Program).settings},
+		{"routes", "", "print every route with its module and the middleware before it", "", true, false, (*Program).routes},
+		{"check", "", "validate all settings and exit", checkHelp, false, false, (*Program).check},
+		{"completion", "bash|zsh|fish", "print a shell script that completes commands and flags", completionHelp, false, false, (*Program).completion},
+		{"version", "", "print the version", "", true, false, (*Program).version},
+		{"help", "[COMMAND]", "print the help of a command", "", false, false, (*Program).help},
 	}
 }
 
@@ -126,7 +129,12 @@ func (p *Program) dispatch(ctx context.Context) error {
 	case "help", "version", "completion":
 		return cmd.run(p, ctx, nil)
 	}
-	app, err := p.newApp(vars, cmd.name == "serve")
+	if cmd.name == "proxy" {
+		if err := p.proxyProfile(vars); err != nil {
+			return usageError{err}
+		}
+	}
+	app, err := p.newApp(vars, cmd.name == "serve" || cmd.name == "proxy")
 	if err != nil {
 		return usageError{err}
 	}
@@ -161,7 +169,7 @@ func findCommand(args []string) (command, error) {
 		switch {
 		case c.args == "" && len(args) > 1:
 			return command{}, fmt.Errorf("unexpected argument %q: %s takes none", redact.Text(args[1]), c.name)
-		case c.args != "" && len(args) > 2:
+		case c.args != "" && !c.many && len(args) > 2:
 			return command{}, fmt.Errorf("unexpected argument %q: %s takes one", redact.Text(args[2]), c.name)
 		}
 		return c, nil
@@ -188,7 +196,7 @@ func (p *Program) newApp(flags map[string]string, log bool) (*registry.App, erro
 		logger.SetOutput(io.Discard)
 	}
 	return registry.New(p.Modules, slices.Concat(p.Options, []registry.Option{
-		registry.With(p.Given...), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
+		registry.With(p.Given...), registry.Defaults(p.defaults), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
 		registry.Logger(logger), registry.Version(p.Build), registry.Exit(p.Abort),
 	})...)
 }

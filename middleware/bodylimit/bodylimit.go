@@ -26,6 +26,9 @@ func (m *Module) Validate() error {
 	return nil
 }
 
+// Covers reports whether bodies are for this server.
+func (*Module) Covers(rt registry.Route) bool { return !rt.Proxied }
+
 // ServeHTTP gives the handler a body that fails with [http.MaxBytesError]: on
 // the first read when the declared length is above the limit, otherwise once
 // more than the limit was read. Handlers that read no body are not affected.

@@ -34,9 +34,9 @@ func (m *Module) Validate() (err error) {
 }
 
 // Covers reports whether a route has methods that are not safe (RFC 9110,
-// section 9.2.1).
+// section 9.2.1). Another service decides for itself.
 func (*Module) Covers(rt registry.Route) bool {
-	return rt.Method != http.MethodGet && rt.Method != http.MethodHead
+	return rt.Method != http.MethodGet && rt.Method != http.MethodHead && !rt.Proxied
 }
 
 // ServeHTTP responds with 403 to a cross-origin request.

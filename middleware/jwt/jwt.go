@@ -148,8 +148,30 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
-// Covers reports whether the route is guarded.
-func (m *Module) Covers(rt registry.Route) bool { return m.guard.covers(rt) }
+// Covers reports whether the route, or a part of one that is proxied, is guarded.
+func (m *Module) Covers(rt registry.Route) bool {
+	return m.guard.covers(rt) || rt.Proxied && m.guard.meets(rt)
+}
+
+// Bind returns the middleware of a guarded route.
+func (m *Module) Bind(rt registry.Route) registry.Middleware {
+	if rt.Proxied && !m.guard.covers(rt) {
+		return proxied{m}
+	}
+	return m
+}
+
+// proxied is the middleware of a route to another service, a part of whose paths is
+// guarded.
+type proxied struct{ *Module }
+
+func (m proxied) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if !m.guard.coversPath(r.URL.Path) {
+		next(w, r)
+		return
+	}
+	m.Module.ServeHTTP(w, r, next)
+}
 
 // authorize checks the values of an Authorization header.
 func (m *Module) authorize(values []string) error {

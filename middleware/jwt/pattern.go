@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -146,6 +147,31 @@ func (g guard) covers(rt registry.Route) bool {
 	return !slices.ContainsFunc(g, excluded) && slices.ContainsFunc(g, func(r rule) bool { return r.includes(rt) })
 }
 
+// meets reports whether a rule includes a part of the route.
+func (g guard) meets(rt registry.Route) bool {
+	return slices.ContainsFunc(g, func(r rule) bool { return !r.exclude && r.touches(rt) })
+}
+
+// coversPath reports whether a path of another service is guarded, as it is or
+// cleaned, because the service may clean it too. An inclusion is also for every path
+// below its own.
+func (g guard) coversPath(p string) bool {
+	clean := path.Clean("/" + p)
+	included := func(r rule) bool {
+		if r.exclude || r.rpc {
+			return false
+		}
+		for above := clean; above != ""; above = parent(above) {
+			if r.paths.Match(above) || r.paths.Match(above+"/") {
+				return true
+			}
+		}
+		return r.paths.Match(p)
+	}
+	excluded := func(r rule) bool { return r.exclude && r.paths.Match(p) && r.paths.Match(clean) }
+	return slices.ContainsFunc(g, included) && !slices.ContainsFunc(g, excluded)
+}
+
 // divide returns the routes that are guarded, and those that are open although the
 // same module has guarded ones.
 func (g guard) divide(routes []registry.Route) (guarded, open []string) {
@@ -176,7 +202,7 @@ func resolve(rules []rule, routes []registry.Route) (guard, error) {
 			return nil, err
 		}
 	}
-	if !slices.ContainsFunc(routes, guard(rules).covers) {
+	if !slices.ContainsFunc(routes, guard(rules).covers) && !slices.ContainsFunc(routes, func(rt registry.Route) bool { return rt.Proxied && guard(rules).meets(rt) }) {
 		return nil, registry.Invalid("Paths", "patterns that leave something to guard")
 	}
 	return rules, nil
@@ -187,6 +213,9 @@ func resolve(rules []rule, routes []registry.Route) (guard, error) {
 func check(r rule, rules []rule, routes []registry.Route) error {
 	text := r.paths.String()
 	for _, rt := range routes {
+		if rt.Proxied {
+			continue
+		}
 		whole := func(x rule) bool { return x.exclude == r.exclude && x.spans(rt) }
 		if r.touches(rt) && !slices.ContainsFunc(rules, whole) {
 			return registry.Invalid("Paths", "whole routes: "+text+" does not name all of "+rt.Path+", use "+compile(rt.Path).Stars())
@@ -196,7 +225,10 @@ func check(r rule, rules []rule, routes []registry.Route) error {
 	if r.exclude {
 		applies = r.names
 	}
+	proxied := func(rt registry.Route) bool { return rt.Proxied && r.touches(rt) }
 	switch {
+	case slices.ContainsFunc(routes, proxied):
+		return nil
 	case slices.ContainsFunc(routes, applies):
 		return nil
 	case slices.ContainsFunc(routes, r.names):

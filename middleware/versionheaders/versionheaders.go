@@ -23,6 +23,9 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
+// Covers reports whether requests are for this server.
+func (*Module) Covers(rt registry.Route) bool { return !rt.Proxied }
+
 // ServeHTTP sets the two headers. It overwrites values from the client.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	r.Header["X-Api-Version"] = m.version

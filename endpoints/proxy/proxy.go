@@ -1,0 +1,187 @@
+// Package proxy forwards every path that no other module serves to another
+// service, so that the rest of the chain measures, guards and breaks it.
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
+)
+
+// Module is the proxy module.
+type Module struct {
+	URL       string        `env:"URL" secret:"part" enables:"true" doc:"the service: http, https, h2c (HTTP/2 without TLS) or unix (the path of a socket); gRPC calls to an http URL use HTTP/2 too" accepts:"a URL such as http://localhost:8080, or unix:///run/app.sock" takes:"URL"`
+	All       bool          `env:"ALL" doc:"forward every path, also those that podinfo serves itself; metrics, probes and the API of faults are then on the metrics port only"`
+	Patterns  []string      `env:"ROUTES" doc:"paths with a metrics label of their own; the label of all others is proxied" accepts:"patterns such as /orders/{id} or /files/{rest...}" takes:"PATTERN,…"`
+	Host      string        `env:"HOST_HEADER" envDefault:"client" doc:"header Host of forwarded requests: that of the client, or that of the URL" accepts:"client or service"`
+	Forwarded string        `env:"FORWARDED" envDefault:"append" doc:"what becomes of X-Forwarded-For, -Host and -Proto: append this client, keep them as they are, or remove them" accepts:"append, keep or remove"`
+	Connect   time.Duration `env:"CONNECT_TIMEOUT" envDefault:"10s" doc:"time limit for connecting to the service, with TLS" accepts:"a duration above zero"`
+	Response  time.Duration `env:"RESPONSE_TIMEOUT" envDefault:"0s" doc:"time limit for the header of a response; 0 for none" accepts:"0, or a duration"`
+	CAFile    string        `env:"CA_FILE" doc:"PEM file of the certificate authorities of an https service; the system's by default" takes:"FILE"`
+	Insecure  bool          `env:"INSECURE" doc:"accept any certificate of an https service"`
+
+	host       *registry.Host
+	target     *url.URL
+	wrappers   []capability.TransportTracer
+	transports transports
+	proxy      *httputil.ReverseProxy
+	failures   failures
+}
+
+// Info describes the module.
+func (*Module) Info() registry.Info {
+	return registry.Info{Name: "proxy", Doc: "Forward every path that no other module serves to another service.", OptIn: true}
+}
+
+const (
+	hostOfClient, hostOfService               = "client", "service"
+	forwardAppend, forwardKeep, forwardRemove = "append", "keep", "remove"
+)
+
+const format = "a URL such as http://localhost:8080, https://example.com, h2c://localhost:9999 or unix:///run/app.sock, without a query"
+
+// Validate checks the settings.
+func (m *Module) Validate() error {
+	var errs []error
+	if _, err := parseTarget(m.URL); err != nil {
+		errs = append(errs, registry.Invalid("URL", format))
+	}
+	for _, p := range m.Patterns {
+		if _, err := glob.Parse(p); err != nil || !strings.HasPrefix(p, "/") || strings.Contains(p, "*") {
+			errs = append(errs, registry.Invalid("Patterns", "patterns such as /orders/{id} or /files/{rest...}"))
+			break
+		}
+	}
+	if m.Host != hostOfClient && m.Host != hostOfService {
+		errs = append(errs, registry.Invalid("Host", "client or service"))
+	}
+	if !slices.Contains([]string{forwardAppend, forwardKeep, forwardRemove}, m.Forwarded) {
+		errs = append(errs, registry.Invalid("Forwarded", "append, keep or remove"))
+	}
+	if m.Connect <= 0 {
+		errs = append(errs, registry.Invalid("Connect", "a duration above zero"))
+	}
+	if m.Response < 0 {
+		errs = append(errs, registry.Invalid("Response", "0, or a duration"))
+	}
+	return errors.Join(errs...)
+}
+
+// parseTarget parses the setting URL.
+func parseTarget(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("a query")
+	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
+		return u, nil
+	case slices.Contains([]string{"http", "https", "h2c"}, u.Scheme) && u.Hostname() != "":
+		return u, nil
+	}
+	return nil, fmt.Errorf("%q is not a URL of a service", text)
+}
+
+// Provision finds the modules that wrap the transport.
+func (m *Module) Provision(h *registry.Host) (err error) {
+	m.host = h
+	m.wrappers = registry.All(h, capability.TransportTracers)
+	m.target, err = parseTarget(m.URL)
+	return err
+}
+
+// Start creates the transports. The tracing module, which wraps them, starts
+// earlier.
+func (m *Module) Start(context.Context) error {
+	conf, err := m.tlsConfig()
+	if err != nil {
+		return fmt.Errorf("PODINFO_PROXY_CA_FILE: %w", err)
+	}
+	m.transports = newTransports(m, conf)
+	var rt http.RoundTripper = m.transports
+	for _, w := range m.wrappers {
+		rt = w.TraceTransport(rt)
+	}
+	m.proxy = &httputil.ReverseProxy{
+		Rewrite: m.rewrite, Transport: rt, FlushInterval: -1, BufferPool: new(buffers),
+		ModifyResponse: observe, ErrorHandler: m.fail, ErrorLog: discard,
+	}
+	return nil
+}
+
+// Stop closes the idle connections to the service.
+func (m *Module) Stop(context.Context) error {
+	m.transports.close()
+	return nil
+}
+
+// Routes declares a route for all paths that no other module serves, and those of
+// the setting.
+func (m *Module) Routes() []registry.Route {
+	out := []registry.Route{{Path: "/{path...}", Handler: m.serve, Proxied: true, Alone: m.All, Label: "proxied"}}
+	for _, p := range m.Patterns {
+		out = append(out, registry.Route{Path: p, Handler: m.serve, Proxied: true})
+	}
+	return out
+}
+
+// CutsResponses implements record.Cutter: a response of the service may be cut.
+func (*Module) CutsResponses() {}
+
+// rewrite makes the request to the service of a client's. The path and the query
+// stay as the client wrote them.
+func (m *Module) rewrite(r *httputil.ProxyRequest) {
+	in, out := r.In, r.Out
+	out.URL.Scheme, out.URL.Host = m.target.Scheme, m.target.Host
+	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy removes what it cannot parse
+	if m.target.Scheme == "unix" {
+		out.URL.Scheme, out.URL.Host = "http", cmp.Or(in.Host, "localhost")
+	} else if base := strings.TrimSuffix(m.target.EscapedPath(), "/"); base != "" {
+		out.URL.RawPath = base + in.URL.EscapedPath()
+		out.URL.Path = strings.TrimSuffix(m.target.Path, "/") + in.URL.Path
+	}
+	if m.Host == hostOfService && m.target.Host != "" {
+		out.Host = m.target.Host
+	}
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values := in.Header[name]; values != nil && m.Forwarded != forwardRemove {
+			out.Header[name] = values // ReverseProxy removes them
+		}
+	}
+	if values := in.Header["Forwarded"]; values != nil && m.Forwarded != forwardRemove {
+		out.Header["Forwarded"] = values
+	}
+	if m.Forwarded == forwardAppend {
+		r.SetXForwarded()
+	}
+	if in.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = nil // otherwise Go adds its own
+	}
+	if (out.Body == nil || out.Body == http.NoBody) && slices.Contains(replayed, out.Method) {
+		out.Body = noReplay{}
+	}
+}
+
+// replayed are the methods of requests that net/http sends again when a connection
+// that was used before breaks.
+var replayed = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}
+
+// noReplay is an empty body that net/http does not know to be empty, so that it
+// does not send the request again: the client decides about that.
+type noReplay struct{}
+
+func (noReplay) Read([]byte) (int, error) { return 0, io.EOF }
+func (noReplay) Close() error             { return nil }

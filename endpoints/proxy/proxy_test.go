@@ -1,0 +1,375 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
+	"github.com/seed-4591fe7d/podinfo/endpoints/version"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// closed returns the address of a port that nothing listens on.
+func closed(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	return l.Addr().String()
+}
+
+// TestServiceDown checks the responses and the metric for a service that does not
+// respond.
+func TestServiceDown(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	garbage := serve(t, "SSH-2.0-x\r\n\r\n", false)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for _, c := range []struct {
+		url, reason string
+		status      int
+	}{
+		{"http://" + closed(t), "refused", 502},
+		{"http://nowhere.invalid", "dns", 502},
+		{secure.URL, "tls", 502},
+		{"https://" + silent.Addr().String(), "connect_timeout", 504},
+		{strings.Replace(plain.URL, "http", "https", 1), "tls", 502},
+		{"unix:///nowhere/app.sock", "no_socket", 502},
+		{"http://" + silent.Addr().String(), "response_timeout", 504},
+		{"http://" + garbage.Addr().String(), "malformed", 502},
+	} {
+		f := front(t, c.url, "PODINFO_PROXY_RESPONSE_TIMEOUT", "100ms", "PODINFO_PROXY_CONNECT_TIMEOUT", "200ms")
+		res, body := f.Call(t, "GET", "/x", "")
+		if res.StatusCode != c.status || !strings.Contains(body, "the service behind the proxy ") {
+			t.Errorf("%s: %d %s", c.url, res.StatusCode, body)
+		}
+		if res, page := f.Call(t, "GET", "/metrics", ""); res.StatusCode != 200 || !strings.Contains(page, `podinfo_proxy_failures_total{reason="`+c.reason+`"} 1`) {
+			t.Errorf("%s: no %s", c.url, c.reason)
+		}
+		if !strings.Contains(f.Log.String(), `"reason":"`+c.reason+`"`) {
+			t.Errorf("%s: %s", c.url, f.Log)
+		}
+	}
+}
+
+// TestPathsOfPodinfo checks which requests podinfo serves itself.
+func TestPathsOfPodinfo(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "service") }))
+	defer service.Close()
+	for all, want := range map[string]map[string]int{
+		"false": {"GET /version": 200, "POST /version": 405, "GET /version/": 1, "GET //version": 1, "GET /x": 1, "PUT /x": 1, "OPTIONS /x": 1, "GET /metrics": 200},
+		"true":  {"GET /version": 1, "POST /version": 1, "GET /x": 1, "GET /metrics": 1},
+	} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_PROXY_URL": service.URL, "PODINFO_PROXY_ALL": all}, new(metrics.Module), new(version.Module), new(proxy.Module))
+		for target, code := range want {
+			method, path, _ := strings.Cut(target, " ")
+			res, body := s.Call(t, method, path, "")
+			if forwarded := body == "service"; forwarded != (code == 1) || !forwarded && res.StatusCode != code {
+				t.Errorf("all=%s: %s: %d %s", all, target, res.StatusCode, body)
+			}
+		}
+	}
+}
+
+// TestLabels checks that the metrics have one label for each pattern and one for the
+// rest.
+func TestLabels(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer service.Close()
+	f := front(t, service.URL, "PODINFO_PROXY_ROUTES", "/orders/{id},/files/{rest...}")
+	for _, path := range []string{"/orders/1", "/orders/2", "/orders/2/items", "/files/a/b", "/else"} {
+		f.Call(t, "GET", path, "")
+	}
+	want := []string{`path="files",status="200"} 1`, `path="orders_id",status="200"} 2`, `path="proxied",status="200"} 2`}
+	var got []string
+	for deadline := time.Now().Add(10 * time.Second); !cmp.Equal(want, got) && time.Now().Before(deadline); time.Sleep(time.Millisecond) { // a request is counted after its client saw it end
+		_, page := f.Call(t, "GET", "/metrics", "")
+		got = nil
+		for line := range strings.SplitSeq(page, "\n") {
+			if _, series, ok := strings.Cut(line, `_seconds_count{method="GET",`); ok && !strings.Contains(line, `"metrics"`) {
+				got = append(got, series)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestStreams checks that bodies pass as they arrive, in both directions at once.
+func TestStreams(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctl := http.NewResponseController(w)
+		ctl.EnableFullDuplex()
+		w.Header().Set("Content-Length", "3")
+		b := make([]byte, 1)
+		for range 3 {
+			if _, err := io.ReadFull(r.Body, b); err != nil {
+				t.Error(err)
+			}
+			w.Write(b)
+			ctl.Flush()
+		}
+	}))
+	defer service.Close()
+	f := front(t, service.URL)
+	in, out := io.Pipe()
+	req, _ := http.NewRequest("POST", f.URL+"/x", in)
+	go io.WriteString(out, "1")
+	tr := &http.Transport{DisableKeepAlives: true}
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b := make([]byte, 1)
+	for i := 1; i <= 3; i++ {
+		if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != fmt.Sprint(i) {
+			t.Fatalf("%d: %q %v", i, b, err)
+		}
+		if i < 3 {
+			io.WriteString(out, fmt.Sprint(i+1))
+		}
+	}
+	out.Close()
+}
+
+// TestExpect checks that the service decides whether a body is sent.
+func TestExpect(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refuse" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		io.Copy(w, r.Body)
+	}))
+	defer service.Close()
+	f := front(t, service.URL)
+	for path, want := range map[string]string{"/take": "HTTP/1.1 100 Continue", "/refuse": "HTTP/1.1 403 Forbidden"} {
+		conn, err := net.Dial("tcp", f.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", path)
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if strings.TrimSpace(line) != want {
+			t.Errorf("%s: %q %v", path, line, err)
+		}
+		io.WriteString(conn, "hello")
+		conn.Close()
+	}
+}
+
+// TestWebSocket checks that messages pass both ways, and that the rules break them.
+func TestWebSocket(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		for {
+			b, op, err := wsutil.ReadClientData(conn)
+			if err != nil || wsutil.WriteServerMessage(conn, op, b) != nil {
+				return
+			}
+		}
+	}))
+	defer service.Close()
+	for rules, want := range map[string]string{
+		"rules: []": "hello",
+		"rules: [{name: r, match: {path: /ws}, fault: {websocket: {close: 1011, after: 0}}}]": "1011",
+	} {
+		f := front(t, service.URL, "PODINFO_FAULTS", rules)
+		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(f.URL, "http", "ws", 1)+"/ws")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		wsutil.WriteClientText(conn, []byte("hello"))
+		got, _, err := wsutil.ReadServerData(conn)
+		if closed, ok := err.(wsutil.ClosedError); ok {
+			got = fmt.Append(nil, int(closed.Code))
+		}
+		if string(got) != want {
+			t.Errorf("%s: %q %v", rules, got, err)
+		}
+		conn.Close()
+	}
+}
+
+// TestUnixSocket checks a service behind a socket.
+func TestUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "proxy") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host, r.URL) })}
+	go srv.Serve(l)
+	defer srv.Close()
+	f := front(t, "unix://"+l.Addr().String())
+	if _, body := f.Call(t, "GET", "/x?y", ""); !strings.HasSuffix(body, "/x?y") || !strings.HasPrefix(body, "127.0.0.1:") {
+		t.Error(body)
+	}
+}
+
+// health is a gRPC service with a unary and a streaming method.
+type health struct {
+	healthpb.UnimplementedHealthServer
+}
+
+func (health) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	if req.Service == "missing" {
+		grpc.SetTrailer(ctx, metadata.Pairs("x-sum", "7"))
+		return nil, status.Error(codes.NotFound, "no such service")
+	}
+	grpc.SetHeader(ctx, metadata.Pairs("x-served", req.Service))
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}
+
+func (health) Watch(_ *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	for range 3 {
+		if err := s.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}); err != nil {
+			return err
+		}
+	}
+	return status.Error(codes.Aborted, "enough")
+}
+
+// grpcFront returns a client of a gRPC service behind the proxy.
+func grpcFront(t *testing.T, env ...string) healthpb.HealthClient {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	healthpb.RegisterHealthServer(srv, health{})
+	go srv.Serve(l)
+	t.Cleanup(srv.Stop)
+	f := front(t, "http://"+l.Addr().String(), env...)
+	h2 := httptest.NewUnstartedServer(f.App)
+	h2.Config.Protocols = new(http.Protocols)
+	h2.Config.Protocols.SetUnencryptedHTTP2(true)
+	h2.Start()
+	t.Cleanup(h2.Close)
+	conn, err := grpc.NewClient("passthrough:"+h2.Listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return healthpb.NewHealthClient(conn)
+}
+
+// TestGRPC checks calls, streams, metadata and statuses through the proxy.
+func TestGRPC(t *testing.T) {
+	c := grpcFront(t)
+	var header, trailer metadata.MD
+	res, err := c.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "a"}, grpc.Header(&header))
+	if err != nil || res.Status != healthpb.HealthCheckResponse_SERVING || header.Get("x-served")[0] != "a" {
+		t.Errorf("%v %v %v", res, err, header)
+	}
+	_, err = c.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "missing"}, grpc.Trailer(&trailer))
+	if status.Code(err) != codes.NotFound || len(trailer.Get("x-sum")) != 1 {
+		t.Errorf("%v %v", err, trailer)
+	}
+	stream, err := c.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; err == nil; n++ {
+		_, err = stream.Recv()
+	}
+	if n != 4 || status.Code(err) != codes.Aborted || status.Convert(err).Message() != "enough" {
+		t.Errorf("%d messages, %v", n-1, err)
+	}
+}
+
+// TestNoRetries checks that the proxy never sends a request twice, even when a
+// connection that it used before breaks.
+func TestNoRetries(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan string, 10)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					got <- r.URL.Path
+					if r.URL.Path == "/break" {
+						return
+					}
+					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			}()
+		}
+	}()
+	f := front(t, "http://"+l.Addr().String())
+	f.Call(t, "GET", "/keep", "")
+	if _, err := http.Get(f.URL + "/break"); err == nil {
+		t.Error("a response")
+	}
+	f.Call(t, "GET", "/after", "")
+	var paths []string
+	for len(got) > 0 {
+		paths = append(paths, <-got)
+	}
+	if text := strings.Join(paths, " "); text != "/keep /break /after" {
+		t.Error(text)
+	}
+}

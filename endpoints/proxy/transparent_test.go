@@ -1,0 +1,252 @@
+package proxy_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/registry"
+)
+
+// front returns a server whose proxy forwards to a service.
+func front(t testing.TB, service string, env ...string) *registrytest.Server {
+	t.Helper()
+	vars := map[string]string{"PODINFO_PROXY_URL": service}
+	for i := 0; i+1 < len(env); i += 2 {
+		vars[env[i]] = env[i+1]
+	}
+	mods := []registry.Module{new(recovery.Module), new(metrics.Module), new(accesslog.Module), new(faults.Module), new(proxy.Module)}
+	return registrytest.Serve(t, vars, mods...)
+}
+
+// service is a TCP server that sends the same bytes for each request.
+type service struct {
+	net.Listener
+	requests chan string // as they arrived, without the body
+}
+
+// serve starts a service. It responds, and then closes the connection or resets it.
+func serve(t *testing.T, response string, reset bool) *service {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &service{l, make(chan string, 10)}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.respond(conn.(*net.TCPConn), response, reset)
+		}
+	}()
+	return s
+}
+
+func (s *service) respond(conn *net.TCPConn, response string, reset bool) {
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(conn)
+	var head strings.Builder
+	length := 0
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		head.WriteString(line)
+		fmt.Sscanf(line, "Content-Length: %d", &length)
+		if line == "\r\n" {
+			break
+		}
+	}
+	io.CopyN(io.Discard, in, int64(length))
+	s.requests <- head.String()
+	for part := range strings.SplitSeq(response, "~") { // a pause
+		io.WriteString(conn, part)
+		if strings.Contains(response, "~") {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if reset {
+		conn.SetLinger(0)
+		return
+	}
+	conn.CloseWrite()
+	io.Copy(io.Discard, in)
+}
+
+// view is what a client sees of a response.
+type view struct {
+	Interim []string
+	Status  string
+	Header  http.Header
+	Length  int64
+	Chunked bool
+	Body    string
+	Trailer http.Header
+	Err     string
+}
+
+// look sends a request to an address and returns what its client sees.
+func look(t *testing.T, addr, method string) (v view) {
+	t.Helper()
+	req, _ := http.NewRequest(method, "http://"+addr+"/x", nil)
+	req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		v.Interim = append(v.Interim, fmt.Sprint(code, h))
+		return nil
+	}}))
+	tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		v.Err = ending(err)
+		return v
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	res.Header.Del("Connection")
+	v.Status, v.Header, v.Length, v.Chunked, v.Body, v.Trailer = res.Status, res.Header, res.ContentLength, len(res.TransferEncoding) > 0, string(b), res.Trailer
+	v.Err = ending(err)
+	return v
+}
+
+// ending names how a response ended.
+func ending(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case strings.Contains(err.Error(), "malformed MIME header"):
+		return "cut"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "cut"
+	}
+	return err.Error()
+}
+
+// TestResponsesPassAsTheyAre compares what clients see of a service with and without
+// the proxy.
+func TestResponsesPassAsTheyAre(t *testing.T) {
+	for _, c := range []struct {
+		name, response string
+		reset          bool
+	}{
+		{"plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\nDate: x\r\n\r\nhello", false},
+		{"no headers at all", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html", false},
+		{"reason", "HTTP/1.1 404 Nope\r\nContent-Length: 0\r\n\r\n", false},
+		{"unknown status", "HTTP/1.1 599 Odd\r\nContent-Length: 2\r\n\r\nab", false},
+		{"no content", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", false},
+		{"not modified", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", false},
+		{"repeated headers", "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nVary: A\r\nVary: B\r\nContent-Length: 0\r\n\r\n", false},
+		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false},
+		{"chunked and slow", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n~5\r\nhello\r\n~5\r\nthere\r\n~0\r\n\r\n", false},
+		{"trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n", false},
+		{"until the end", "HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\nhello", false},
+		{"interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", false},
+		{"encoded", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", false},
+		{"redirect", "HTTP/1.1 302 Found\r\nLocation: //elsewhere/a b\r\nContent-Length: 0\r\n\r\n", false},
+		{"no response", "", false},
+		{"reset without a response", "", true},
+		{"cut in the header", "HTTP/1.1 200 OK\r\nContent-Le", false},
+		{"cut in the body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n~hello", false},
+		{"cut before the body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", false},
+		{"cut between chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n~", false},
+		{"reset in the body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n~hello~", true},
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			t.Run(c.name+" to "+method, func(t *testing.T) {
+				t.Parallel()
+				if _, body, _ := strings.Cut(c.response, "\r\n\r\n"); method == "HEAD" && body != "" {
+					t.Skip("no response to HEAD")
+				}
+				s := serve(t, c.response, c.reset)
+				f := front(t, "http://"+s.Addr().String())
+				want := look(t, s.Addr().String(), method)
+				got := look(t, f.Listener.Addr().String(), method)
+				if c.name == "reason" || c.name == "unknown status" { // net/http has its own
+					want.Status, got.Status = want.Status[:3], got.Status[:3]
+				}
+				if c.name == "until the end" { // the proxy may keep the connection
+					want.Chunked, got.Chunked = false, false
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+// TestRequestsPassAsTheyAre checks what reaches the service of a request.
+func TestRequestsPassAsTheyAre(t *testing.T) {
+	const end = "Connection: close\r\n\r\n"
+	for _, c := range []struct {
+		request string
+		want    string // the request line, and lines of the header
+		env     []string
+	}{
+		{"GET / HTTP/1.1\r\nHost: a.example:8080\r\n" + end, "GET / HTTP/1.1|Host: a.example:8080", nil},
+		{"GET //a//b/../c/./d/ HTTP/1.1\r\nHost: a\r\n" + end, "GET //a//b/../c/./d/ HTTP/1.1", nil},
+		{"GET /a%2Fb/%2e%2e/%20?q=%2F&x=1;y=%zz&&a HTTP/1.1\r\nHost: a\r\n" + end, "GET /a%2Fb/%2e%2e/%20?q=%2F&x=1;y=%zz&&a HTTP/1.1", nil},
+		{"GET /a? HTTP/1.1\r\nHost: a\r\n" + end, "GET /a? HTTP/1.1", nil},
+		{"BREW /a HTTP/1.1\r\nHost: a\r\n" + end, "BREW /a HTTP/1.1", nil},
+		{"POST /a HTTP/1.1\r\nHost: a\r\nOrigin: https://elsewhere\r\nContent-Length: 3\r\n" + end + "abc", "POST /a HTTP/1.1|Content-Length: 3|Origin: https://elsewhere", nil},
+		{"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + end, "POST /a HTTP/1.1|Content-Length: 0", nil},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4, 127.0.0.1|X-Forwarded-Host: a|X-Forwarded-Proto: http", nil},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nForwarded: for=1.2.3.4\r\n" + end, "Forwarded: for=1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nKeep-Alive: 3\r\nX-Hop: 1\r\nConnection: close, X-Hop\r\n\r\n", "GET /a HTTP/1.1", nil},
+		{"GET /a HTTP/1.1\r\nHost: a\r\n" + end, "GET /base/a HTTP/1.1", []string{"base", "/base/"}},
+	} {
+		s := serve(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false)
+		base := ""
+		if len(c.env) > 0 && c.env[0] == "base" {
+			base, c.env = c.env[1], nil
+		}
+		f := front(t, "http://"+s.Addr().String()+base, c.env...)
+		conn, err := net.Dial("tcp", f.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, c.request)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Errorf("%q: %v %v", c.request, res, err)
+			conn.Close()
+			continue
+		}
+		conn.Close()
+		got := <-s.requests
+		for line := range strings.SplitSeq(c.want, "|") {
+			if !strings.Contains("\r\n"+got, "\r\n"+line+"\r\n") {
+				t.Errorf("%q: want %q in %q", c.request, line, got)
+			}
+		}
+		for _, never := range []string{"User-Agent", "Accept-Encoding", "X-Hop", "Transfer-Encoding", "X-Api-Version"} {
+			if strings.Contains(got, never+":") {
+				t.Errorf("%q: %s in %q", c.request, never, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
+)
+
+// maxCA is the size limit of a file of certificate authorities, in bytes.
+const maxCA = 1 << 20
+
+// tlsConfig returns the configuration of connections to an https service.
+func (m *Module) tlsConfig() (*tls.Config, error) {
+	conf := &tls.Config{InsecureSkipVerify: m.Insecure}
+	if m.CAFile == "" {
+		return conf, nil
+	}
+	pem, err := watch.ReadFile(m.CAFile, maxCA)
+	if err != nil {
+		return nil, err
+	}
+	conf.RootCAs = x509.NewCertPool()
+	if !conf.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New("no certificate in the file")
+	}
+	return conf, nil
+}
+
+// transports sends requests over the protocol that the service speaks.
+type transports struct {
+	http *http.Transport // HTTP/1.1, or HTTP/2 if TLS agrees on it
+	h2c  *http.Transport // HTTP/2 without TLS
+}
+
+func newTransports(m *Module, conf *tls.Config) transports {
+	dialer := &net.Dialer{Timeout: m.Connect}
+	dial := dialer.DialContext
+	if m.target.Scheme == "unix" {
+		path := m.target.Path
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }
+	}
+	newTransport := func() *http.Transport {
+		return &http.Transport{
+			DialContext: dial, TLSClientConfig: conf, TLSHandshakeTimeout: m.Connect, ResponseHeaderTimeout: m.Response,
+			MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+			DisableCompression: true, Protocols: new(http.Protocols),
+		}
+	}
+	t := transports{newTransport(), newTransport()}
+	t.http.Protocols.SetHTTP1(true)
+	t.http.Protocols.SetHTTP2(m.target.Scheme == "https")
+	t.h2c.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}
+
+// RoundTrip sends a request. A gRPC call to an http service needs HTTP/2, which
+// only the client's request tells (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch {
+	case r.URL.Scheme == "h2c":
+		r.URL.Scheme = "http" // of a request of the proxy's own
+		return t.h2c.RoundTrip(r)
+	case r.URL.Scheme == "http" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+		return t.h2c.RoundTrip(r)
+	}
+	return t.http.RoundTrip(r)
+}
+
+func (t transports) close() {
+	t.http.CloseIdleConnections()
+	t.h2c.CloseIdleConnections()
+}
+
+// buffers is a pool of the buffers that copy bodies.
+type buffers struct{ sync.Pool }
+
+// bufferSize is the size of such a buffer, in bytes.
+const bufferSize = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (p *buffers) Get() []byte {
+	if b, ok := p.Pool.Get().(*[bufferSize]byte); ok {
+		return b[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements httputil.BufferPool.
+func (p *buffers) Put(b []byte) { p.Pool.Put((*[bufferSize]byte)(b)) }
