@@ -26,6 +26,7 @@ import (
 
 func TestStockModulesKeepTheContract(t *testing.T) {
 	needs := map[string][]string{
+		"proxy":   {"PODINFO_PROXY_URL=http://127.0.0.1:1"}, // nothing listens there
 		"jwt":     {"PODINFO_JWT_PATHS=/cache/*", "PODINFO_JWT_SECRET=" + strings.Repeat("k", 32)},
 		"tracing": {"OTEL_TRACES_EXPORTER=none", "OTEL_LOGS_EXPORTER=none", "OTEL_METRICS_EXPORTER=none"}, // there is no collector
 	}

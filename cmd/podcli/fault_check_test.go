@@ -115,9 +115,37 @@ func TestFaultSimulateFlags(t *testing.T) {
 		{"fault: {websocket: {close: 1011}}", []string{"--websocket"}, 1000},
 		{"when: {daily: {from: '23:00', to: '23:00:05'}}\ndelay: 1ms", []string{"--start=22:59:58"}, 500},
 		{"ttl: 2s\ndelay: 1ms", nil, 200},
+		{"match: {path: '~/v[1-3]/(items|orders)/\\d+', headers: {x-user: '~b.*'}}\ndelay: 1ms", nil, 1000},
+		{"match: {path: '~/v[1-3]/.*'}\ndelay: 1ms", []string{"--path=/v4/x"}, 0},
+		{"match: {cookie: {session: a*}, claim: {sub: ann, $.roles.kind: '*'}, json: {$.user.id: '7'}}\ndelay: 1ms", nil, 1000},
+		{"match: {claim: {sub: ann}}\ndelay: 1ms", []string{"--claim=sub=bob"}, 0},
+		{"match: {claim: {sub: ann}}\ndelay: 1ms", []string{"--claim=sub=ann"}, 1000},
+		{"match: {json: {'$.items[0].sku': A*}}\ndelay: 1ms", []string{"--json=$.items[0].sku=AB"}, 1000},
+		{"match: {cookie: {session: b}}\ndelay: 1ms", []string{"--header=Cookie: a=b; session=b"}, 1000},
+		{"match: {path: /a*, not: {path: /ab}}\ndelay: 1ms", []string{"--path=/ab"}, 0},
+		{"match: {path: /a*, not: {path: /ab}}\ndelay: 1ms", []string{"--path=/ac"}, 1000},
+		{"match: {per: 'header:x', sticky: 30}\ndelay: 1ms", []string{"--keys=1000"}, 306},
+		{"match: {per: 'cookie:c'}\nwhen: {first: 2}\ndelay: 1ms", nil, 20},
+		{"match: {per: 'claim:sub'}\nwhen: {first: 2}\ndelay: 1ms", nil, 20},
+		{"match: {per: 'json:$.id'}\nwhen: {first: 2}\nshared: true\ndelay: 1ms", nil, 20},
+		{"match: {instance: {name: pod-*, version: 6.*, labels: {track: canary}, zone: '~eu-.*'}}\ndelay: 1ms", nil, 1000},
+		{"match: {instance: {version: 6.*}}\ndelay: 1ms", []string{"--server-version=7.0.0"}, 0},
+		{"match: {instance: {labels: {track: canary}}}\ndelay: 1ms", []string{"--label=track=stable"}, 0},
+		{"match: {instance: {zone: a}}\ndelay: 1ms", []string{"--zone=b"}, 0},
+		{"when: {burst: {enter: 1%, leave: 20%}}\ndelay: 1ms", nil, 82}, // one in 21 on average
+		{"when: {cron: '0 9 * * 1-5', for: 5s, zone: Europe/Berlin}\ndelay: 1ms", []string{"--start=2026-07-06 06:59:58"}, 500},
+		{"when: {cron: '0 9 * * 1-5', for: 5s, zone: Europe/Berlin}\ndelay: 1ms", []string{"--start=2026-07-05 06:59:58"}, 0}, // a Sunday
+		{"when: {weekdays: [mon, tue]}\ndelay: 1ms", nil, 1000},
+		{"when: {weekdays: [tue]}\ndelay: 1ms", []string{"--start=23:59:58"}, 800},
+		{"limit: {concurrency: 1, queue: 100, wait: 1s}", []string{"--rate=100", "--took=10ms"}, 0},
+		{"limit: {concurrency: 1, queue: 3, wait: 1s}", []string{"--rate=200", "--took=10ms"}, 497}, // half of them, less the three that wait at the end
+		{"limit: {concurrency: 1, queue: 100, wait: 25ms}", []string{"--rate=200", "--took=10ms"}, 497},
 		{"when: {flap: {hit: 1s, pass: 3s}}\nfault: {unready: true}", nil, 300},
 	} {
 		r := runWith(t, "name: r\n"+c.rule, append([]string{"fault", "simulate", "-", "-n=1000", "-o=json"}, c.args...)...)
+		if r.code != 0 {
+			t.Fatalf("%s %s: %+v", c.rule, c.args, r)
+		}
 		if rule := r.object(t)["rules"].([]any)[0].(map[string]any); rule["hits"] != c.hits {
 			t.Errorf("%s %s: %v hits, want %v", c.rule, c.args, rule["hits"], c.hits)
 		}

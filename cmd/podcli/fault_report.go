@@ -81,7 +81,7 @@ type series struct {
 
 // series returns the kinds of delays that occurred.
 func (r *ruleRun) series() []series {
-	all := []series{{"delay", r.delays}, {"chunk_delay", r.chunks}, {"message_delay", r.messages}}
+	all := []series{{"delay", r.delays}, {"queue_wait", r.waits}, {"chunk_delay", r.chunks}, {"message_delay", r.messages}}
 	return slices.DeleteFunc(all, func(s series) bool { return len(s.delays) == 0 })
 }
 

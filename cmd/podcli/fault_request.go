@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -17,13 +19,15 @@ import (
 type synthetic struct {
 	request scenario.Request
 	header  map[string][]string // by name in lower case
+	claims  map[string]string   // by path; * stands for the key
+	body    map[string]string   // likewise
 	query   map[string][]string
 	keyed   map[string]string // header values by lower-case name and query values by "?name"; * stands for the key
 	key     int               // number of the simulated client
 }
 
 func newSynthetic(method, path, host string) *synthetic {
-	s := &synthetic{header: map[string][]string{}, query: map[string][]string{}, keyed: map[string]string{}}
+	s := &synthetic{header: map[string][]string{}, query: map[string][]string{}, keyed: map[string]string{}, claims: map[string]string{}, body: map[string]string{}}
 	s.request = scenario.Request{Method: method, Path: path, Host: host, Route: path, Values: s}
 	return s
 }
@@ -50,6 +54,37 @@ func (s *synthetic) valuesOf(name string, fixed []string) []string {
 	return fixed
 }
 
+// Claims returns the claims of the bearer token.
+func (s *synthetic) Claims(bool) []byte { return s.document(s.claims) }
+
+// Body returns the body.
+func (s *synthetic) Body() []byte { return s.document(s.body) }
+
+// document makes a JSON document of values by path.
+func (s *synthetic) document(values map[string]string) []byte {
+	if len(values) == 0 {
+		return nil
+	}
+	doc := map[string]any{}
+	for path, text := range values {
+		at, names := doc, scenario.PathNames(path)
+		for _, name := range names[:len(names)-1] {
+			inner, ok := at[name].(map[string]any)
+			if !ok {
+				inner = map[string]any{}
+				at[name] = inner
+			}
+			at = inner
+		}
+		at[names[len(names)-1]] = strings.ReplaceAll(text, "*", fmt.Sprintf("key-%d", s.key))
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		panic(err) // impossible: maps of strings
+	}
+	return b
+}
+
 // Client returns the client's address, which differs for each key.
 func (s *synthetic) Client() string {
 	return fmt.Sprintf("10.%d.%d.%d", s.key>>16&255, s.key>>8&255, s.key&255)
@@ -74,9 +109,10 @@ type syntheticFlags struct {
 	webSocket, internal      bool
 	header                   http.Header
 	query                    map[string][]string
+	claims, body             map[string]string
 }
 
-var syntheticNames = []string{"path", "method", "header", "query", "host", "grpc", "websocket", "internal"}
+var syntheticNames = []string{"path", "method", "header", "query", "claim", "json", "host", "grpc", "websocket", "internal"}
 
 func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	s := &syntheticFlags{flags: f, query: map[string][]string{}}
@@ -91,6 +127,8 @@ func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 		s.query[name] = append(s.query[name], value)
 		return nil
 	})
+	f.StringToStringVar(&s.claims, "claim", nil, "claim of the bearer token as `name=value` (repeatable)")
+	f.StringToStringVar(&s.body, "json", nil, "value in the JSON body as `path=value`, such as $.user.id=7 (repeatable)")
 	f.StringVar(&s.host, "host", "localhost", "host name without the port")
 	f.StringVar(&s.grpc, "grpc", "", "simulate gRPC calls of `service/method` instead of HTTP requests")
 	f.BoolVar(&s.webSocket, "websocket", false, "simulate WebSocket requests")
@@ -110,8 +148,8 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 	if !any {
 		return nil, nil
 	}
-	if f.grpc != "" && (given["path"] || given["method"] || given["query"] || given["host"] || given["websocket"]) {
-		return nil, errors.New("--grpc cannot be combined with --path, --method, --query, --host or --websocket")
+	if f.grpc != "" && (given["path"] || given["method"] || given["query"] || given["json"] || given["host"] || given["websocket"]) {
+		return nil, errors.New("--grpc cannot be combined with --path, --method, --query, --json, --host or --websocket")
 	}
 	if strings.Count(strings.TrimPrefix(f.grpc, "/"), "/") != 1 && f.grpc != "" {
 		return nil, fmt.Errorf("--grpc %q: want service/method, such as echo.EchoService/Echo", f.grpc)
@@ -126,7 +164,7 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 	for name, values := range f.header {
 		s.header[strings.ToLower(name)] = values
 	}
-	s.query = f.query
+	s.query, s.claims, s.body = f.query, f.claims, f.body
 	s.request.WebSocket, s.request.Internal = f.webSocket, f.internal
 	return s, nil
 }
@@ -157,20 +195,44 @@ func matching(r *scenario.Rule) *synthetic {
 	for name, text := range m.Query {
 		s.addCondition("?"+name, text)
 	}
+	for name, text := range m.Cookie {
+		s.addCookie(name, fill(text))
+	}
+	for path, text := range m.Claim {
+		s.claims[path] = fill(text)
+	}
+	for path, text := range m.JSON {
+		s.body[path] = fill(text)
+	}
 	switch kind, name, _ := strings.Cut(m.Per, ":"); kind {
 	case "header":
 		s.addKey(strings.ToLower(name))
 	case "query":
 		s.addKey("?" + name)
+	case "cookie":
+		if m.Cookie[name] == "" {
+			s.addCookie(name, "*")
+		}
+	case "claim":
+		s.claims[name] = cmp.Or(s.claims[name], "*")
+	case "json":
+		s.body[name] = cmp.Or(s.body[name], "*")
 	}
 	return s
+}
+
+// addCookie adds a cookie, unless its value is empty.
+func (s *synthetic) addCookie(name, value string) {
+	if value != "" {
+		s.keyed["cookie"] = strings.TrimPrefix(s.keyed["cookie"]+"; "+name+"="+value, "; ")
+	}
 }
 
 // addCondition makes the request meet a condition of the rule. An empty text is met
 // by a request without the header or parameter.
 func (s *synthetic) addCondition(name, text string) {
 	if text != "" {
-		s.keyed[name] = text
+		s.keyed[name] = fillKeyed(text)
 	}
 }
 
@@ -181,11 +243,57 @@ func (s *synthetic) addKey(name string) {
 	}
 }
 
-// fill replaces the wildcards in a pattern.
-func fill(pattern string) string { return strings.ReplaceAll(pattern, "*", "any") }
+// fill returns a text that a pattern matches.
+func fill(pattern string) string { return strings.ReplaceAll(fillKeyed(pattern), "*", "any") }
 
-// fillPath replaces the wildcards in a pattern for paths; {name} becomes name.
+// fillKeyed returns a text that a pattern matches, with its wildcards. That of a
+// regular expression has none.
+func fillKeyed(pattern string) string {
+	expr, ok := strings.CutPrefix(pattern, "~")
+	if !ok {
+		return pattern
+	}
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		panic(err) // impossible: the rule was checked
+	}
+	return sample(parsed.Simplify())
+}
+
+// sample returns a text that a regular expression matches. It ignores conditions
+// about the boundaries of words.
+func sample(re *syntax.Regexp) (out string) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return string(re.Rune)
+	case syntax.OpCharClass:
+		for i := 0; i+1 < len(re.Rune); i += 2 { // a letter or digit if there is one
+			for _, c := range "a0A" {
+				if re.Rune[i] <= c && c <= re.Rune[i+1] {
+					return string(c)
+				}
+			}
+		}
+		if len(re.Rune) > 0 {
+			return string(re.Rune[0])
+		}
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return "a"
+	case syntax.OpCapture, syntax.OpPlus, syntax.OpAlternate:
+		return sample(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			out += sample(sub)
+		}
+	}
+	return out
+}
+
+// fillPath is fill for paths; {name} becomes name.
 func fillPath(pattern string) string {
+	if strings.HasPrefix(pattern, "~") {
+		return fill(pattern)
+	}
 	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
 		pattern = "/*" + rest
 	}

@@ -24,14 +24,16 @@ const timeSlices = 10
 
 // simulator is the command fault simulate.
 type simulator struct {
-	n, keys    int
-	seed       uint64
-	rate       float64
-	took       time.Duration
-	maxDelay   *time.Duration
-	start, pod string
-	request    *syntheticFlags
-	out        *output
+	n, keys       int
+	seed          uint64
+	rate          float64
+	took          time.Duration
+	maxDelay      *time.Duration
+	start, pod    string
+	version, zone string
+	labels        map[string]string
+	request       *syntheticFlags
+	out           *output
 }
 
 func faultSimulate() *command {
@@ -52,8 +54,11 @@ scenario or a single rule; - means standard input.`
 	s.request = addSynthetic(c.flags)
 	c.flags.IntVar(&s.keys, "keys", 10, "number of clients, and of values of each key that rules count by")
 	c.flags.DurationVar(&s.took, "took", 10*time.Millisecond, "time that the server needs for each request; affects concurrency limits")
-	c.flags.StringVar(&s.start, "start", "", "`time` of day (UTC), or RFC 3339, when the rules are loaded and the first request arrives (default: 12:00, or the first when.from)")
+	c.flags.StringVar(&s.start, "start", "", "`time` (UTC) when the rules are loaded and the first request arrives: a time of day on a Monday, or a date and time such as 2026-03-02 09:00 (default: 12:00, or the first when.from)")
 	c.flags.StringVar(&s.pod, "pod", "", "`name` of the instance, PODINFO_INSTANCE, which its draws depend on (default: a name that the first rule about a server matches)")
+	c.flags.StringVar(&s.version, "server-version", "", "version of the server (default: one that the first rule about a version matches)")
+	c.flags.StringVar(&s.zone, "zone", "", "zone of the server (default: one that the first rule about a zone matches)")
+	c.flags.StringToStringVar(&s.labels, "label", nil, "label of the server as `name=value` (repeatable; default: those that the rules match)")
 	s.maxDelay = addMaxDelay(c.flags)
 	s.out = addOutput(c.flags, "o")
 	c.do = func(ctx context.Context, args []string) error {
@@ -102,20 +107,23 @@ func (s *simulator) prepare(file string, seeded, started bool) (*simulation, err
 	if at := firstTime(f.scenario, time.Duration(float64(s.n)/s.rate*float64(time.Second))); !at.IsZero() && !started {
 		start = at
 	}
-	run := &simulation{simulator: s, scenario: f.scenario, began: start, now: start, rules: map[string]*ruleRun{}}
+	run := &simulation{simulator: s, scenario: f.scenario, began: start, now: start, rules: map[string]*ruleRun{}, queues: map[any][]*place{}}
 	run.load(request)
 	return run, nil
 }
 
-// parseStart parses a time of day, or RFC 3339. It is 12:00 by default.
-func parseStart(text string) (time.Time, error) {
+// parseStart parses a time in UTC, or a time of day on a Monday.
+func parseStart(text string) (start time.Time, err error) {
 	text = cmp.Or(text, "12:00")
-	for _, layout := range []string{time.TimeOnly, "15:04", time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
+	for _, layout := range []string{time.TimeOnly, "15:04", time.DateTime, "2006-01-02 15:04", time.RFC3339} {
+		if start, err = time.Parse(layout, text); err == nil {
+			if start.Year() == 0 {
+				start = start.AddDate(2026, 0, 4)
+			}
+			return start.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--start %q: want a time of day such as 22:30, or 2026-03-01T09:30:00Z", text)
+	return start, fmt.Errorf("--start %q: want a time of day such as 22:30, or a date and time such as 2026-03-02 09:00", text)
 }
 
 // firstTime returns when to start so that the first rule with an absolute time
@@ -141,6 +149,9 @@ type simulation struct {
 	requests   []*synthetic // sent in turn
 	began, now time.Time
 	running    endHeap
+	queues     map[any][]*place
+	waited     time.Duration // by the current request, in queues
+	places     []*place      // of the current request
 
 	order  []*ruleRun
 	rules  map[string]*ruleRun
@@ -157,6 +168,7 @@ type ruleRun struct {
 	hits      int
 	faults    map[string]int
 	delays    []time.Duration
+	waits     []time.Duration // in the queue of the limit
 	chunks    []time.Duration // between chunks: one sample per request
 	messages  []time.Duration // of WebSocket messages: one sample per connection
 	slices    [timeSlices]int // hits over time
@@ -167,9 +179,7 @@ func (r *simulation) load(request *synthetic) {
 	for _, rule := range r.scenario.Rules {
 		run := &ruleRun{rule: rule, readiness: rule.Fault.Kind(scenario.Readiness).Label(rule.Fault), faults: map[string]int{}}
 		r.order, r.rules[rule.Name] = append(r.order, run), run
-		if len(rule.Match.Server) > 0 {
-			r.pod = cmp.Or(r.pod, fill(rule.Match.Server[0]))
-		}
+		r.addServer(&rule.Match)
 		for _, a := range rule.Alternatives() {
 			run := &ruleRun{rule: a, of: run, faults: map[string]int{}}
 			r.order, r.rules[a.Name] = append(r.order, run), run
@@ -185,6 +195,8 @@ func (r *simulation) load(request *synthetic) {
 	}
 	r.engine = scenario.NewEngine(0, r.pod, scenario.Limits{Delay: *r.maxDelay, Keys: serverKeys})
 	r.engine.SetClock(func() time.Time { return r.now })
+	r.engine.SetSelf(scenario.Self{Version: r.version, Zone: r.zone, Labels: r.labels})
+	r.engine.SetQueue(r.queue)
 	r.engine.Apply(r.scenario)
 }
 
@@ -226,6 +238,7 @@ func (r *simulation) decide(i int, req *synthetic) {
 	if name := r.engine.Unready(); name != "" {
 		r.rules[name].addHit(r.rules[name].readiness, slice)
 	}
+	r.waited, r.places = 0, r.places[:0]
 	d := r.engine.Decide(&req.request)
 	if d == nil {
 		return
@@ -239,7 +252,7 @@ func (r *simulation) decide(i int, req *synthetic) {
 		}
 		run.addDelays(s)
 	}
-	wait := d.Delay()
+	wait := r.waited + d.Delay()
 	if len(d.Strikes) > 0 {
 		r.hit++
 	}
@@ -250,6 +263,9 @@ func (r *simulation) decide(i int, req *synthetic) {
 		wait += r.took
 	}
 	heap.Push(&r.running, end{r.now.Add(wait), d})
+	for _, p := range r.places {
+		p.end = r.now.Add(wait)
+	}
 }
 
 func (r *ruleRun) addHit(kind string, slice int) {
@@ -278,7 +294,7 @@ func (r *ruleRun) addDelays(s *scenario.Strike) {
 // timed reports whether the rule's effect changes over time.
 func (r *ruleRun) timed() bool {
 	w, limit := r.rule.When, r.rule.Limit
-	return r.rule.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || limit != nil
+	return r.rule.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Weekdays != nil || w.Burst != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || limit != nil
 }
 
 // end is the end of a request in flight.

@@ -13,16 +13,19 @@ package glob
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // A Pattern is a compiled pattern. The zero value matches only the empty text.
-// A Pattern never changes, so it may be used concurrently.
+// A Pattern never changes, so it may be used concurrently. The pattern of a
+// regular expression has no Prefix, Shape and Stars, and Meets is not for it.
 type Pattern struct {
 	text   string
 	prefix string // of text, before the first wildcard
 	ops    []op
+	re     *regexp.Regexp // takes the place of ops
 }
 
 // An op is one element of a pattern: a byte that matches itself, or a wildcard.
@@ -102,7 +105,7 @@ func (p Pattern) AllowEmpty() Pattern {
 func (p Pattern) String() string { return p.text }
 
 // Literal reports whether p has no wildcard. It then matches only its own text.
-func (p Pattern) Literal() bool { return len(p.prefix) == len(p.ops) }
+func (p Pattern) Literal() bool { return len(p.prefix) == len(p.ops) && p.re == nil }
 
 // Prefix returns the text before the first wildcard, with which every match
 // begins.
@@ -145,6 +148,9 @@ func (o op) takes(c op) bool { return o == c || o == star || o == rest || o < 0 
 // Match reports whether p matches all of s. It does not allocate, and its time is
 // at most proportional to the product of both lengths.
 func (p Pattern) Match(s string) bool {
+	if p.re != nil {
+		return p.re.MatchString(s)
+	}
 	if !strings.HasPrefix(s, p.prefix) {
 		return false
 	}

@@ -47,9 +47,14 @@ func (p Pattern) Meets(q Pattern) bool {
 	}
 }
 
-// Covers reports whether p matches every text that q matches. The answer is exact.
+// Covers reports whether p matches every text that q matches. The answer is exact,
+// except that it is false for most pairs with a regular expression.
 func (p Pattern) Covers(q Pattern) bool {
 	switch {
+	case q.re != nil:
+		return p.text == q.text || p.re == nil && p.text == "*"
+	case p.re != nil:
+		return q.Literal() && p.Match(q.text)
 	case q.Literal():
 		return p.Match(q.text)
 	case p.Literal() || !strings.HasPrefix(q.prefix, p.prefix):

@@ -41,7 +41,12 @@ type Module struct {
 	AdminToken string   `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none" needs:"FAULTS_ADMIN"`
 	AdminHosts []string `env:"FAULTS_ADMIN_HOSTS" doc:"host names under which the API of fault rules responds without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc" takes:"HOST,…" needs:"FAULTS_ADMIN"`
 
+	Labels []string `env:"FAULTS_LABELS" doc:"labels of this server, which match.instance.labels of a rule selects" accepts:"a comma-separated list such as track=canary,team=a" takes:"NAME=VALUE,…"`
+	Zone   string   `env:"FAULTS_ZONE" doc:"zone of this server, which match.instance.zone of a rule selects; by default the label topology.kubernetes.io/zone" accepts:"text such as eu-west-1a"`
+
 	hosts     *origin.Hosts
+	tokens    []capability.TokenVerifier
+	fleet     fleet
 	host      *registry.Host
 	engine    *scenario.Engine
 	observers fault.Observers
@@ -80,6 +85,9 @@ func (m *Module) Validate() (err error) {
 		errs = append(errs, registry.Invalid("Inline", "a valid scenario: "+strings.ReplaceAll(redact.Text(err.Error()), "\n", "; ")))
 	} else if m.File != "" && m.inlined() {
 		errs = append(errs, registry.Invalid("Inline", "only one of PODINFO_FAULTS and PODINFO_FAULTS_FILE"))
+	}
+	if _, err := labelsOf(m.Labels); err != nil {
+		errs = append(errs, err)
 	}
 	if m.MaxDelay <= 0 {
 		errs = append(errs, registry.Invalid("MaxDelay", "a duration above zero"))
@@ -123,6 +131,9 @@ func (m *Module) Provision(h *registry.Host) error {
 		}
 	}
 	m.engine = scenario.NewEngine(h.Random().Next().Uint64(), m.Instance, scenario.Limits{Delay: m.MaxDelay, Held: m.MaxHeld, Keys: m.MaxKeys})
+	if err := m.findPeers(h); err != nil {
+		return err
+	}
 	if m.header = m.Header; m.header == "-" {
 		m.header = ""
 	}
@@ -220,6 +231,7 @@ func (m *Module) swapLocked(s *scenario.Scenario, anew ...string) {
 	m.version++
 	m.labels.Clear() // of rules that no longer exist
 	m.engine.Apply(s, anew...)
+	m.warnOfRules(s)
 	m.logEndsLocked()
 }
 

@@ -15,22 +15,19 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// callValues implements scenario.Values.
-type callValues struct {
-	*rpc.Call
-	host *registry.Host
-}
-
-func (v callValues) Header(name string) []string { return v.Metadata(name) }
-func (v callValues) Query(string) []string       { return nil }
-func (v callValues) Client() string              { return v.host.Caller(v.Call) }
-
 // ServeRPC delays and breaks calls by the rules.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	if m.engine.Idle() && !m.ByHeader {
 		return next(ctx)
 	}
-	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: callValues{call, m.host}})
+	v := &callValues{Call: call, m: m, ctx: ctx}
+	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: v})
+	if v.left {
+		if d != nil {
+			d.Done()
+		}
+		return rpc.FromContext(ctx)
+	}
 	if m.ByHeader && !call.Internal {
 		var err error
 		if d, err = m.addByMetadata(call, d); err != nil {

@@ -2,16 +2,13 @@ package faults
 
 import (
 	"io"
-	"math"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/negroni/v3"
 
-	"github.com/seed-4591fe7d/podinfo/internal/forwarded"
 	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -52,7 +49,18 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	if upgrades(r) {
 		scope = scenario.WebSockets
 	}
-	d := m.decide(r, scope, internal)
+	v := &values{Request: r, m: m, w: w}
+	defer v.free()
+	d := m.decide(r, v, scope, internal)
+	if err := v.err(); err != nil || v.left {
+		if d != nil {
+			d.Done()
+		}
+		if err != nil {
+			reply.BodyError(w, r, err)
+		}
+		return
+	}
 	if m.ByHeader && !internal {
 		var ok bool
 		if d, ok = m.addByHeader(w, r, d, scope); !ok {
@@ -77,44 +85,14 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	m.strike(w, r, next, d, scope)
 }
 
-// values implements scenario.Values. It parses the query on first use.
-type values struct {
-	*http.Request
-	host  *registry.Host
-	query url.Values
-}
-
-func (v *values) Header(name string) []string { return v.Request.Header[name] }
-
-func (v *values) Query(name string) []string {
-	if v.query == nil {
-		v.query = v.URL.Query()
-	}
-	return v.query[name]
-}
-
-func (v *values) Client() string {
-	addr, _ := v.host.Client(v.Request)
-	return addr
-}
-
-// hostOf returns the header Host without its port, which it rarely has.
-func hostOf(header string) string {
-	if !strings.Contains(header, ":") {
-		return header
-	}
-	return forwarded.Host(header)
-}
-
-func (m *Module) decide(r *http.Request, scope scenario.Scope, internal bool) *scenario.Decision {
-	v := values{Request: r, host: m.host}
+func (m *Module) decide(r *http.Request, v *values, scope scenario.Scope, internal bool) *scenario.Decision {
 	path := strings.TrimPrefix(r.URL.Path, m.host.Prefix())
 	if path == "" {
 		path = "/"
 	}
 	return m.engine.Decide(&scenario.Request{
 		Method: r.Method, Path: path, Host: hostOf(r.Host), Route: r.Pattern,
-		WebSocket: scope == scenario.WebSockets, Internal: internal, Values: &v,
+		WebSocket: scope == scenario.WebSockets, Internal: internal, Values: v,
 	})
 }
 
@@ -180,8 +158,8 @@ func wrapped(w http.ResponseWriter) negroni.ResponseWriter {
 // that sets neither gets the body of every other error.
 func respond(m *Module, w http.ResponseWriter, r *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
 	h := w.Header()
-	if s.Retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(s.Retry.Seconds()))))
+	if after := s.RetryAfter(time.Now()); after != "" {
+		h.Set("Retry-After", after)
 	}
 	for name, value := range s.Fault.Headers {
 		h.Set(name, value)

@@ -70,6 +70,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 		return n
 	})
 	set.NewGauge("podinfo_fault_held_requests", func() float64 { return float64(m.engine.Held()) })
+	m.fleet.contribute(set)
 	if m.File == "" {
 		return
 	}
@@ -87,10 +88,11 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 // DescribeMetrics describes the metrics.
 func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
-		"podinfo_fault_hits_total":       "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
-		"podinfo_fault_rules":            "Rules of the current scenario that have not ended.",
-		"podinfo_fault_held_requests":    "Requests being delayed by faults.",
-		"podinfo_fault_file_loads_total": "Loads of the scenario file, by outcome.",
-		"podinfo_fault_file_good":        "1 if the scenario file is valid, 0 if it is invalid and the previous rules are kept.",
+		"podinfo_fault_hits_total":          "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
+		"podinfo_fault_rules":               "Rules of the current scenario that have not ended.",
+		"podinfo_fault_held_requests":       "Requests being delayed by faults.",
+		"podinfo_fault_shared_counts_total": "Requests counted by rules with shared, by who counted: the fleet, or the replica alone while the server is unavailable.",
+		"podinfo_fault_file_loads_total":    "Loads of the scenario file, by outcome.",
+		"podinfo_fault_file_good":           "1 if the scenario file is valid, 0 if it is invalid and the previous rules are kept.",
 	}
 }

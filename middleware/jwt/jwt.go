@@ -173,11 +173,17 @@ func (m proxied) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	m.Module.ServeHTTP(w, r, next)
 }
 
+// VerifyToken returns why a token is not valid, nil if it is.
+func (m *Module) VerifyToken(token string) error {
+	_, _, err := m.verifier.Verify(token)
+	return err
+}
+
 // authorize checks the values of an Authorization header.
 func (m *Module) authorize(values []string) error {
 	token, err := bearer.FromValues(values)
 	if err == nil {
-		_, _, err = m.verifier.Verify(token)
+		err = m.VerifyToken(token)
 	}
 	return err
 }

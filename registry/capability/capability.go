@@ -126,6 +126,35 @@ type IssuedTokens interface {
 var TokenIssuers = registry.NewCapability[TokenIssuer](
 	func(t typ) (method, bool) { return t.MethodByName("IssuedTokens") })
 
+// A TokenVerifier verifies the bearer tokens of requests.
+type TokenVerifier interface {
+	// VerifyToken returns why a token is not valid, nil if it is. Call it after
+	// Start.
+	VerifyToken(token string) error
+}
+
+// The faults module uses TokenVerifiers.
+var TokenVerifiers = registry.NewCapability[TokenVerifier](
+	func(t typ) (method, bool) { return t.MethodByName("VerifyToken") })
+
+// A SharedCounter counts together with other replicas.
+type SharedCounter interface {
+	SharedCounts() SharedCounts
+}
+
+// SharedCounts are numbers on a server that replicas have in common.
+type SharedCounts interface {
+	// Add adds to the number of a key and returns the sum, in one round trip. A
+	// key that is not used for the lifetime starts over.
+	Add(ctx context.Context, key string, add uint64, lifetime time.Duration) (uint64, error)
+	// Timeout returns the time limit of Add.
+	Timeout() time.Duration
+}
+
+// The faults module uses SharedCounters.
+var SharedCounters = registry.NewCapability[SharedCounter](
+	func(t typ) (method, bool) { return t.MethodByName("SharedCounts") })
+
 // A RequestTracer knows the trace of the request or call whose context is ctx.
 type RequestTracer interface {
 	// RequestTraceID returns the trace ID in hexadecimal, "" without a trace.
@@ -260,6 +289,8 @@ func All() []Named {
 		{"HealthProbers", HealthProbers},
 		{"AdminAPIs", AdminAPIs},
 		{"TokenIssuers", TokenIssuers},
+		{"TokenVerifiers", TokenVerifiers},
+		{"SharedCounters", SharedCounters},
 		{"RequestTracers", RequestTracers},
 		{"ExemplarTracers", ExemplarTracers},
 		{"DatabaseTracers", DatabaseTracers},

@@ -85,11 +85,18 @@ func (d *decoder) checkRule(r *Rule) {
 		d.wrong("limit", "give either concurrency or rate")
 	} else if l != nil && l.Burst != 0 && l.Rate == 0 {
 		d.wrong("limit.burst", "no effect without rate; add it or remove burst")
+	} else if l != nil && l.Queue != 0 && l.Concurrency == 0 {
+		d.wrong("limit.queue", "no effect without concurrency; add it or remove queue")
+	} else if l != nil && l.Wait != 0 && l.Queue == 0 {
+		d.wrong("limit.wait", "no effect without queue; add it or remove wait")
+	}
+	if r.Shared {
+		d.checkShared(r)
 	}
 	if r.Delay != nil {
 		d.checkDelay(r.Delay, "delay")
 	}
-	if r.Fault != nil {
+	if d.limited = r.Limit != nil; r.Fault != nil {
 		d.checkFault(r.Fault)
 	}
 	d.checkScopes(r)
@@ -130,11 +137,12 @@ func (d *decoder) checkMatch(m *Match) {
 	if m.Path != "" {
 		d.checkPath(m.Path)
 	}
-	if m.GRPC != "" && (strings.HasPrefix(m.GRPC, "/") || m.GRPC != "*" && strings.Count(m.GRPC, "/") != 1) {
+	d.checkExpressions(m)
+	if m.GRPC != "" && m.GRPC[0] != '~' && (strings.HasPrefix(m.GRPC, "/") || m.GRPC != "*" && strings.Count(m.GRPC, "/") != 1) {
 		d.wrong("match.grpc", "%q is not service/method; use a pattern such as echo.EchoService/* or *", m.GRPC)
 	}
 	if m.GRPC != "" && m.web() {
-		d.wrong("match.grpc", "path, methods, host and query match only HTTP requests; remove them or grpc")
+		d.wrong("match.grpc", "path, methods, host, query and json match only HTTP requests; remove them or grpc")
 	}
 	for _, name := range m.Methods {
 		if name == "*" {
@@ -162,9 +170,10 @@ func (d *decoder) checkMatch(m *Match) {
 			d.wrong("match.query", "%q: only values can contain *; write the name in full", name)
 		}
 	}
-	if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") { // two are IPv6
+	if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") && m.Host[0] != '~' { // two are IPv6
 		d.wrong("match.host", "%q: the host is compared without its port; remove :%s", m.Host, port)
 	}
+	d.checkMore(m)
 	if m.Per != "" {
 		source, name, named := strings.Cut(m.Per, ":")
 		switch {
@@ -172,18 +181,23 @@ func (d *decoder) checkMatch(m *Match) {
 		case strings.Contains(name, "*"):
 			d.wrong("match.per", "%q: a key is one header or query value; write its name in full", m.Per)
 		case named && source == "header" && token().MatchString(name):
-		case named && source == "query" && name != "":
+		case named && (source == "query" || source == "claim") && name != "":
+		case named && source == "cookie" && token().MatchString(name):
+		case named && source == "json" && isJSONPath(name):
 		default:
-			d.wrong("match.per", "%q is not a key; use header:NAME, query:NAME, client or route", m.Per)
+			d.wrong("match.per", "%q is not a key; use header:NAME, query:NAME, cookie:NAME, claim:NAME, json:PATH, client or route", m.Per)
 		}
 	}
-	literal := m.Path != "" && !strings.ContainsAny(m.Path, "*{") || m.GRPC != "" && !strings.Contains(m.GRPC, "*")
+	literal := m.Path != "" && !strings.ContainsAny(m.Path, "*{~") || m.GRPC != "" && !strings.ContainsAny(m.GRPC, "*~")
 	if m.Internal && !literal {
 		d.wrong("match.internal", "needs a path or a grpc method without * and {name}")
 	}
 }
 
 func (d *decoder) checkPath(path string) {
+	if path[0] == '~' {
+		return
+	}
 	if path[0] != '/' && path[0] != '*' {
 		d.wrong("match.path", "%q does not begin with /", path)
 	}
@@ -197,15 +211,17 @@ func (d *decoder) checkPath(path string) {
 
 // web reports whether m has a condition that only HTTP requests can meet.
 func (m *Match) web() bool {
-	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0
+	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0 || len(m.JSON) > 0
 }
 
 // empty reports whether m has no condition about requests.
 func (m *Match) empty() bool {
-	return !m.web() && len(m.Headers) == 0 && m.GRPC == "" && m.Percent == nil && m.Per == "" && !m.Internal
+	return !m.web() && len(m.Headers) == 0 && m.GRPC == "" && m.Percent == nil && m.Per == "" && !m.Internal &&
+		len(m.Cookie) == 0 && len(m.Claim) == 0 && m.Sticky == nil && m.Not == nil
 }
 
 func (d *decoder) checkWhen(w *When) {
+	d.checkSchedule(w)
 	if w.Cycle && len(w.Outcomes) == 0 {
 		d.wrong("when.cycle", "no effect without outcomes; add them or remove cycle")
 	}

@@ -185,7 +185,7 @@ func (d *Decision) Limited() bool { return len(d.slots) > 0 }
 // Done frees the slots that the request occupies.
 func (d *Decision) Done() {
 	for _, t := range d.slots {
-		t.running.Add(-1)
+		t.leave()
 	}
 	d.slots = nil
 }

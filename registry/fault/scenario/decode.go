@@ -113,16 +113,18 @@ func ParseRule(file, name string, b []byte) (*Rule, error) {
 
 // decoder walks a document and collects every mistake.
 type decoder struct {
-	file     string
-	named    string // default name of a single rule
-	rule     string // the rule being read, as errors name it
-	under    string // field of the rule that checks are for, with a dot
-	errs     []error
-	bad      map[int]bool          // rules with mistakes, by index
-	unplaced bool                  // leave lines and columns out of errors
-	inAlias  int                   // depth of aliases being read
-	aliased  int                   // values read through aliases
-	at       map[string]*yaml.Node // nodes of fields, by rule and path
+	file         string
+	named        string // default name of a single rule
+	rule         string // the rule being read, as errors name it
+	under        string // field of the rule that checks are for, with a dot
+	errs         []error
+	bad          map[int]bool          // rules with mistakes, by index
+	instructions int                   // of regular expressions
+	limited      bool                  // the rule being checked has a limit
+	unplaced     bool                  // leave lines and columns out of errors
+	inAlias      int                   // depth of aliases being read
+	aliased      int                   // values read through aliases
+	at           map[string]*yaml.Node // nodes of fields, by rule and path
 }
 
 var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)

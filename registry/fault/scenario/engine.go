@@ -23,6 +23,9 @@ type Engine struct {
 	limits   Limits
 	seed     uint64 // for scenarios without one
 	instance string
+	self     Self
+	queue    func(*Queue) bool // takes the place of the queues of limits
+	shared   func(key string, add uint64) (uint64, bool)
 	now      func() time.Time
 
 	set      atomic.Pointer[set] // nil when no rule can hit anything
@@ -84,9 +87,10 @@ func (e *Engine) Apply(s *Scenario, anew ...string) {
 // compile prepares a rule that was checked, and its alternatives.
 func (e *Engine) compile(r *Rule, seed uint64, now time.Time) *live {
 	l := compileRule(r, seed, now, e.limits)
-	if r.Match.Per == "" && r.Sync != Fleet && e.instance != "" {
+	if r.Match.Per == "" && r.Sync != Fleet && !r.Shared && e.instance != "" {
 		l.key = splitmix.Mix(l.key ^ splitmix.Hash(e.instance))
 	}
+	l.settle(e)
 	return l
 }
 
@@ -103,7 +107,7 @@ func (e *Engine) Pause(paused bool) {
 func (e *Engine) arrangeLocked(now time.Time) {
 	s := new(set)
 	for _, l := range e.rules {
-		if l.ended(now) || e.paused || !l.on(e.instance) {
+		if l.ended(now) || e.paused || !l.Match.on(e) {
 			continue
 		}
 		if l.kinds[Readiness] != nil {
@@ -113,12 +117,14 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		at := int32(len(s.rules))
 		s.rules = append(s.rules, l)
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
-			s.web.add(l, at, l.path, l.Match.Path != "")
+			s.web.add(l, at, false)
 		}
 		if l.acts[GRPCCalls] {
-			s.calls.add(l, at, l.rpc, l.Match.GRPC != "" && l.Match.GRPC != "*")
+			s.calls.add(l, at, true)
 		}
 	}
+	s.web.finish()
+	s.calls.finish()
 	if len(s.rules)+len(s.unready) == 0 {
 		s = nil
 	}
@@ -141,9 +147,9 @@ func (e *Engine) Decide(req *Request) *Decision {
 	var room [12][]int32
 	var lists [][]int32
 	if req.RPC != "" {
-		lists = s.calls.find(req, req.RPC, room[:0])
+		lists = s.calls.find(req, room[:0])
 	} else {
-		lists = s.web.find(req, req.Path, room[:0])
+		lists = s.web.find(req, room[:0])
 	}
 	if len(lists) == 0 {
 		return nil
@@ -218,7 +224,7 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 	share := 1.0
 	if l.timed {
 		var ok bool
-		if share, ok = l.When.open(l.born, now); !ok {
+		if share, ok = l.When.open(l.born, now); !ok || !l.scheduled(now) {
 			return d, Strike{}, false
 		}
 	}
@@ -227,6 +233,9 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 		return d, Strike{}, false
 	}
 	n, nth, draws := l.count(t, key)
+	if l.Shared && nth != 0 {
+		nth = l.countShared(e, req, t, nth)
+	}
 	if nth == 0 || !l.When.picks(nth) || share < 1 && draws.uniform(drawPercent, 0) >= l.percent*share {
 		return d, Strike{}, false
 	}
@@ -237,7 +246,7 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 	if l.Limit == nil {
 		return d, does.strike(e, n, draws), true
 	}
-	wait, over := l.Limit.over(t, now)
+	wait, over := l.admit(e, req, t, now)
 	if over {
 		strike := does.strike(e, n, draws)
 		strike.Retry = wait
@@ -256,7 +265,7 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 // draws, and nth its number after the percentage, 0 when the percentage excludes
 // it. Where the order of hits depends on both, they are counted in one step.
 func (l *live) count(t *tally, key uint64) (n, nth uint64, d draws) {
-	if l.percent == 1 || !l.When.counts() {
+	if l.When.Burst == nil && (l.percent == 1 || !l.When.counts()) {
 		n = t.n.Add(1)
 		d = draws(splitmix.Mix(key + n))
 		if l.percent < 1 && d.uniform(drawPercent, 0) >= l.percent {
@@ -272,6 +281,9 @@ func (l *live) count(t *tally, key uint64) (n, nth uint64, d draws) {
 		return n, 0, d
 	}
 	t.passed++
+	if b := l.When.Burst; b != nil && !t.bursts(b, d) {
+		return n, 0, d
+	}
 	return n, t.passed, d
 }
 
@@ -312,7 +324,7 @@ func (e *Engine) Unready() string {
 	}
 	now := e.now()
 	for _, l := range s.unready {
-		if _, open := l.When.open(l.born, now); open && !l.ended(now) {
+		if _, open := l.When.open(l.born, now); open && l.scheduled(now) && !l.ended(now) {
 			return l.Name
 		}
 	}

@@ -33,6 +33,8 @@ type Fault struct {
 	Headers ReplyHeader `json:"headers,omitempty" of:"status" doc:"headers of that response"`
 	Body    string      `json:"body,omitempty" of:"status" doc:"body of that response"`
 
+	RetryAfter *RetryAfter `json:"retry-after,omitempty" of:"status" scalar:"after" doc:"header Retry-After of that response"`
+
 	Empty     bool   `json:"empty,omitempty" example:"true" http:"close the connection without a response; over HTTP/2, reset the stream" websocket:"close the connection without a response" grpc:"close the connection, which ends every call on it"`
 	Reset     bool   `json:"reset,omitempty" of:"truncate" example:"true" http:"reset the connection (TCP RST; over HTTP/2, RST_STREAM), with truncate after its bytes" websocket:"reset the connection" grpc:"reset the stream (RST_STREAM)"`
 	Truncate  *int   `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection"`
@@ -191,7 +193,7 @@ func (d *decoder) checkScopes(r *Rule) {
 	if k := f.Kind(Readiness); k != nil {
 		w := r.When
 		if w.counts() || w.Ramp != nil || r.Delay != nil || r.Limit != nil || len(f.Kinds()) > 1 || !r.Match.empty() {
-			d.wrong("fault."+k.Name, "combines only with match.server and with for, window, daily and flap of when; remove the rest")
+			d.wrong("fault."+k.Name, "combines only with match.server, match.instance and with for, window, daily, cron, weekdays and flap of when; remove the rest")
 		}
 		return
 	}

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
 // Server is what [Lint] knows about the server that a scenario is for.
@@ -81,11 +79,13 @@ func (l *live) idle(now time.Time) string {
 		return "when.until is over"
 	case l.percent == 0:
 		return "match.percent is 0"
+	case l.Match.Sticky != nil && *l.Match.Sticky == 0:
+		return "match.sticky is 0"
 	case w.Ramp != nil && w.Ramp.From == 0 && w.Ramp.To == 0:
 		return "when.ramp stays at 0"
 	case len(w.Outcomes) > 0 && !slices.Contains(w.Outcomes, Hit):
 		return "when.outcomes has no hit"
-	case w.For > 0 && begins >= time.Duration(w.For):
+	case w.For > 0 && w.Cron == "" && begins >= time.Duration(w.For):
 		return "when.for is over before when.window begins"
 	case l.TTL > 0 && begins >= time.Duration(l.TTL):
 		return "ttl is over before when.window begins"
@@ -141,9 +141,9 @@ func (l *live) covers(b *live, s Scope) bool {
 
 // namesCover reports whether as has a pattern for each text that bs matches. An
 // empty list matches every text.
-func namesCover(as, bs Names) bool {
+func namesCover(as, bs Texts) bool {
 	covered := func(b string) bool {
-		return slices.ContainsFunc(as, func(a string) bool { return glob.Text(a).Covers(glob.Text(b)) })
+		return slices.ContainsFunc(as, func(a string) bool { return parseText("", a).Covers(parseText("", b)) })
 	}
 	return len(as) == 0 || len(bs) > 0 && !slices.ContainsFunc(bs, func(b string) bool { return !covered(b) })
 }

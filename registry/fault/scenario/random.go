@@ -13,6 +13,8 @@ const (
 	drawGarbage
 	drawFrameIn
 	drawFrameInDelay
+	drawSticky
+	drawBurst
 	drawChoice
 )
 

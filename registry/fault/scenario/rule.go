@@ -48,6 +48,29 @@ type Values interface {
 	Client() string // address, without the port
 }
 
+// Names is implemented by Values that can list the names of headers, or of query
+// parameters, with their values. The engine does not modify them.
+type Names interface {
+	Names(query bool) map[string][]string
+}
+
+// Waiter is implemented by the Values of requests that can wait in the queue of a
+// limit.
+type Waiter interface {
+	// Wait waits until turn is closed, at most for a time. It returns false if
+	// the time is over or the client has left.
+	Wait(turn <-chan struct{}, most time.Duration) bool
+}
+
+// Payloads is implemented by Values that know JSON documents of a request.
+type Payloads interface {
+	// Claims returns the claims of the bearer token, nil without a token. If
+	// unverified is false, the token must have been verified.
+	Claims(unverified bool) []byte
+	// Body returns the body, nil if it is too long.
+	Body() []byte
+}
+
 // live is a compiled rule with its counters.
 type live struct {
 	*Rule
@@ -62,14 +85,19 @@ type live struct {
 	host      glob.Pattern
 	headers   []condition
 	query     []condition
-	per       condition // the pattern is not used
+	more      []condition // about cookies, claims and the body
+	not       *live       // only its match is used; nil for none
+	per       condition   // the pattern is not used
 	perSource string
 	delay     Distribution
 	frames    Distribution
 	percent   float64 // from 0 to 1
 	timed     bool    // the rule depends on the clock
+	schedule
+	period atomic.Pointer[period] // of the cron expression
 
 	choices []*live // the alternatives, whose percent is the sum up to and with it
+	fleet   string  // first part of the keys of the shared counts
 
 	all   tally
 	keyed *keys
@@ -79,11 +107,21 @@ type live struct {
 // condition is a pattern for the value of a name.
 type condition struct {
 	glob.Pattern
-	lower, canonical string // the name in gRPC metadata and in HTTP
+	source           source
+	lower, canonical string   // the name in gRPC metadata and in HTTP
+	path             []string // of claims and bodies
+	unverified       bool     // claims of any token count
 }
 
-func newCondition(name, text string) condition {
-	return condition{glob.Text(text), strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)}
+func newCondition(from source, name, text string) condition {
+	c := condition{Pattern: parseText("", text), source: from, lower: name, canonical: name}
+	switch from {
+	case byHeader:
+		c.lower, c.canonical = strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)
+	case byClaim, byJSON:
+		c.path = PathNames(name)
+	}
+	return c
 }
 
 func (c *condition) name(req *Request) string {
@@ -91,6 +129,56 @@ func (c *condition) name(req *Request) string {
 		return c.lower
 	}
 	return c.canonical
+}
+
+// values returns the values of the request. It may use room for them.
+func (c *condition) values(req *Request, room []string) []string {
+	switch c.source {
+	case byHeader:
+		return req.Header(c.name(req))
+	case byQuery:
+		if req.RPC == "" {
+			return req.Query(c.canonical)
+		}
+	case byCookie:
+		return cookies(req, c.canonical, room)
+	case byClaim, byJSON:
+		p, ok := req.Values.(Payloads)
+		if !ok {
+			return nil
+		}
+		if c.source == byClaim {
+			return jsonValues(p.Claims(c.unverified), c.path, room)
+		}
+		return jsonValues(p.Body(), c.path, room)
+	}
+	return nil
+}
+
+// parseText compiles a pattern that was checked: a regular expression after ~, or
+// a text in which * is a wildcard. The text before is literal.
+func parseText(before, text string) glob.Pattern {
+	if expr, ok := strings.CutPrefix(text, "~"); ok {
+		p, _ := glob.Regexp(before, expr)
+		return p
+	}
+	return glob.Text(before + text)
+}
+
+// parsePath is parseText for paths, in which {name} is a wildcard too.
+func parsePath(text string) (glob.Pattern, error) {
+	if expr, ok := strings.CutPrefix(text, "~"); ok {
+		return glob.Regexp("", expr)
+	}
+	return glob.Parse(text)
+}
+
+// parseHost is parseText for hosts, in lower case.
+func parseHost(text string) glob.Pattern {
+	if expr, ok := strings.CutPrefix(text, "~"); ok {
+		return parseText("", "~(?i:"+expr+")")
+	}
+	return glob.Text(strings.ToLower(text))
 }
 
 // compileRule prepares a rule that was checked.
@@ -103,25 +191,14 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	if m.Percent != nil {
 		l.percent = *m.Percent / 100
 	}
-	l.path, _ = glob.Parse(m.Path) // which was checked
-	l.rpc, l.host = glob.Text("/"+m.GRPC), glob.Text(strings.ToLower(m.Host))
-	for name, text := range m.Headers {
-		l.headers = append(l.headers, newCondition(name, text))
+	l.compileMatch(m)
+	if m.Not != nil {
+		not := *m.Not
+		not.Unverified = m.Unverified
+		l.not = &live{Rule: &Rule{Match: not}}
+		l.not.compileMatch(&not)
 	}
-	for name, text := range m.Query {
-		c := newCondition(name, text)
-		c.lower, c.canonical = name, name
-		l.query = append(l.query, c)
-	}
-	byName := func(a, b condition) int { return cmp.Compare(a.canonical, b.canonical) }
-	slices.SortFunc(l.headers, byName)
-	slices.SortFunc(l.query, byName)
 	if m.Per != "" {
-		source, name, _ := strings.Cut(m.Per, ":")
-		l.perSource, l.per = source, newCondition(name, "*")
-		if source == "query" {
-			l.per.canonical = name
-		}
 		l.keyed = &keys{limit: limits.Keys}
 	}
 	if r.Delay != nil {
@@ -133,8 +210,43 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	l.compileChoices(limits)
 	l.setScopes()
 	w := &r.When
-	l.timed = r.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || r.Limit != nil && r.Limit.Rate > 0
+	l.schedule, _ = newSchedule(w) // which was checked
+	if r.Shared {
+		l.fleet = l.sharedPrefix()
+	}
+	l.timed = r.TTL > 0 || !w.From.IsZero() || !w.Until.IsZero() || w.For > 0 || w.Window != nil || w.Daily != nil || w.Flap != nil || w.Ramp != nil || w.Cron != "" || w.Weekdays != nil || r.Limit != nil && r.Limit.Rate > 0
 	return l
+}
+
+// compileMatch prepares the conditions about requests.
+func (l *live) compileMatch(m *Match) {
+	l.path, _ = parsePath(m.Path) // which was checked
+	l.rpc, l.host = parseText("/", m.GRPC), parseHost(m.Host)
+	l.headers, l.query = conditions(byHeader, m.Headers), conditions(byQuery, m.Query)
+	l.more = slices.Concat(conditions(byCookie, m.Cookie), conditions(byClaim, m.Claim), conditions(byJSON, m.JSON))
+	if m.Per != "" {
+		source, name, _ := strings.Cut(m.Per, ":")
+		l.perSource = source
+		l.per = newCondition(perSources()[source], name, "*")
+	}
+	l.per.unverified = m.Unverified
+	for i := range l.more {
+		l.more[i].unverified = m.Unverified
+	}
+}
+
+// perSources are the sources of keys that have a name.
+func perSources() map[string]source {
+	return map[string]source{"header": byHeader, "query": byQuery, "cookie": byCookie, "claim": byClaim, "json": byJSON}
+}
+
+// conditions compiles patterns by name, in the order of the names.
+func conditions(from source, patterns map[string]string) (out []condition) {
+	for name, text := range patterns {
+		out = append(out, newCondition(from, name, text))
+	}
+	slices.SortFunc(out, func(a, b condition) int { return cmp.Compare(a.canonical, b.canonical) })
+	return out
 }
 
 // compileChoices prepares the alternatives, which draw and count with the rule.
@@ -156,7 +268,7 @@ func (r *Rule) Alternatives() (out []*Rule) {
 		if a.Name == "" {
 			a.Name = fmt.Sprintf("%s.%d", r.Name, i+1)
 		}
-		a.Match.Percent, a.Match.Per = nil, ""
+		a.Match.Percent, a.Match.Sticky, a.Match.Per = nil, nil, ""
 		out = append(out, a)
 	}
 	return out
@@ -178,11 +290,6 @@ func (l *live) choose(d draws, req *Request) *live {
 		}
 	}
 	return nil
-}
-
-// on reports whether the rule is for an instance.
-func (l *live) on(instance string) bool {
-	return len(l.Match.Server) == 0 || slices.ContainsFunc(l.Match.Server, func(name string) bool { return glob.Text(name).Match(instance) })
 }
 
 // setScopes decides what the rule does in each scope.
@@ -224,15 +331,28 @@ func (l *live) matches(req *Request) bool {
 	if !l.acts[req.Scope()] {
 		return false
 	}
+	return l.meetsAll(req) && (l.Match.Sticky == nil || l.sticks(req)) && (l.not == nil || !l.not.meetsAll(req))
+}
+
+// meetsAll reports whether the request meets every condition about requests,
+// except those of the field Not.
+func (l *live) meetsAll(req *Request) bool {
+	m := &l.Match
 	if req.RPC != "" {
-		if l.Match.GRPC != "" && l.Match.GRPC != "*" && !l.rpc.Match(req.RPC) {
+		if m.web() || m.GRPC != "" && m.GRPC != "*" && !l.rpc.Match(req.RPC) {
 			return false
 		}
-	} else if !l.matchesWeb(req) {
+	} else if m.GRPC != "" || !l.matchesWeb(req) {
 		return false
 	}
-	for i := range l.headers {
-		if c := &l.headers[i]; !c.any(req.Header(c.name(req))) {
+	return meetAll(l.headers, req) && meetAll(l.more, req)
+}
+
+// meetAll reports whether a request meets conditions.
+func meetAll(all []condition, req *Request) bool {
+	for i := range all {
+		var room [4]string
+		if c := &all[i]; !c.any(c.values(req, room[:0])) {
 			return false
 		}
 	}
@@ -246,12 +366,7 @@ func (l *live) matchesWeb(req *Request) bool {
 		m.Host != "" && !l.host.Match(strings.ToLower(req.Host)) {
 		return false
 	}
-	for i := range l.query {
-		if c := &l.query[i]; !c.any(req.Query(c.canonical)) {
-			return false
-		}
-	}
-	return true
+	return meetAll(l.query, req)
 }
 
 // any reports whether one of the values matches. An empty pattern matches when
@@ -271,27 +386,37 @@ func (c *condition) any(values []string) bool {
 // countFor returns the tally that counts the request, and the seed of its draws.
 // The tally is nil when the request does not have the key.
 func (l *live) countFor(req *Request) (*tally, uint64) {
-	var value string
-	switch l.perSource {
-	case "":
+	if l.perSource == "" {
 		return &l.all, l.key
-	case "client":
-		value = req.Client()
-	case "route":
-		value = cmp.Or(req.RPC, req.Route)
-	case "header":
-		value = first(req.Header(l.per.name(req)))
-	case "query":
-		if req.RPC == "" {
-			value = first(req.Query(l.per.canonical))
-		}
 	}
+	value := l.keyOf(req)
 	if value == "" {
 		return nil, 0
 	}
 	h := splitmix.Hash(value)
 	l.all.n.Add(1)
 	return l.keyed.of(h), splitmix.Mix(l.key ^ h)
+}
+
+// keyOf returns the key that the rule counts the request by, "" for none.
+func (l *live) keyOf(req *Request) string {
+	switch l.perSource {
+	case "client":
+		return req.Client()
+	case "route":
+		return cmp.Or(req.RPC, req.Route)
+	}
+	var room [4]string
+	return first(l.per.values(req, room[:0]))
+}
+
+// sticks reports whether the request's key is in the rule's share of keys. That
+// depends on the rule's name and the key alone, so it is the same on
+// every replica and after a restart.
+func (l *live) sticks(req *Request) bool {
+	value := l.keyOf(req)
+	h := splitmix.Mix(splitmix.Hash(l.Name) ^ splitmix.Mix(splitmix.Hash(value)))
+	return value != "" && draws(h).uniform(drawSticky, 0) < *l.Match.Sticky/100
 }
 
 func first(values []string) string {
@@ -301,20 +426,17 @@ func first(values []string) string {
 	return values[0]
 }
 
-// open reports whether the conditions about time hold, and the share of requests
+// open reports whether the conditions about the time since the loading hold, and the share of requests
 // that the ramp has reached.
 func (w *When) open(born, now time.Time) (share float64, ok bool) {
 	if !w.From.IsZero() && now.Before(w.From.Time) {
 		return 0, false
 	}
 	passed := now.Sub(born)
-	if w.For > 0 && passed >= time.Duration(w.For) {
+	if w.For > 0 && w.Cron == "" && passed >= time.Duration(w.For) {
 		return 0, false
 	}
 	if x := w.Window; x != nil && (passed < time.Duration(x.From) || x.To > 0 && passed >= time.Duration(x.To)) {
-		return 0, false
-	}
-	if x := w.Daily; x != nil && !x.has(now) {
 		return 0, false
 	}
 	if x := w.Flap; x != nil && passed%time.Duration(x.Hit+x.Pass) >= time.Duration(x.Hit) {
@@ -327,17 +449,10 @@ func (w *When) open(born, now time.Time) (share float64, ok bool) {
 	return 1, true
 }
 
-func (d *Daily) has(now time.Time) bool {
-	now = now.UTC()
-	t := Clock(now.Sub(time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)))
-	if d.From < d.To {
-		return d.From <= t && t < d.To
-	}
-	return d.From <= t || t < d.To
-}
-
 // counts reports whether w depends on the number of a request.
-func (w *When) counts() bool { return w.After+w.Every+w.First > 0 || len(w.Outcomes) > 0 }
+func (w *When) counts() bool {
+	return w.After+w.Every+w.First > 0 || len(w.Outcomes) > 0 || w.Burst != nil
+}
 
 // picks reports whether w selects the n-th request, counted from 1.
 func (w *When) picks(n uint64) bool {

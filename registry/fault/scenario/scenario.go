@@ -32,6 +32,7 @@ type Rule struct {
 	Choose  []*Choice `json:"choose,omitempty" doc:"alternatives of delay and fault, of which at most one hits a request, each with exactly its percentage of the requests"`
 	Sync    Sync      `json:"sync,omitempty" doc:"fleet: the n-th request gets the same draws on every instance with the same seed; by default each instance draws for itself"`
 	TTL     Duration  `json:"ttl,omitzero" doc:"time from the loading of the rule, or from when.from, after which it ends; a restart loads it anew, so prefer when.until for an end that holds on every instance"`
+	Shared  bool      `json:"shared,omitempty" doc:"count after, every, first and outcomes of when together with the other replicas, on the server of module cache"`
 	Combine bool      `json:"combine,omitempty" doc:"also apply the rules below: delays add up, and the first fault wins"`
 }
 
@@ -49,18 +50,34 @@ type Sync string
 // Fleet gives every instance with the same seed the same draws.
 const Fleet Sync = "fleet"
 
-// Match selects requests. All conditions must hold.
+// Match selects requests. All conditions must hold. A text that begins with ~ is a
+// regular expression (RE2) for the whole value, instead of a pattern with *.
 type Match struct {
-	Path     string            `json:"path,omitempty" doc:"path below the server's prefix; * is any text, {name} one segment"`
-	Methods  Names             `json:"methods,omitempty" doc:"HTTP methods"`
-	Host     string            `json:"host,omitempty" doc:"host without the port; * is any text"`
-	Headers  map[string]string `json:"headers,omitempty" doc:"HTTP headers or gRPC metadata, by name; * is any text, and an empty text means absent"`
-	Query    map[string]string `json:"query,omitempty" doc:"query parameters, by name; * is any text, and an empty text means absent"`
-	GRPC     string            `json:"grpc,omitempty" doc:"service/method of a gRPC call; * is any text"`
-	Percent  *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
-	Per      string            `json:"per,omitempty" doc:"count separately for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
-	Server   Names             `json:"server,omitempty" doc:"names of instances (PODINFO_INSTANCE, by default the host name, such as the pod's name); * is any text"`
-	Internal bool              `json:"internal,omitempty" doc:"also match an internal route such as health or reflection, whose path or method must be literal"`
+	Path       string            `json:"path,omitempty" doc:"path below the server's prefix; * is any text, {name} one segment"`
+	Methods    Texts             `json:"methods,omitempty" doc:"HTTP methods"`
+	Host       string            `json:"host,omitempty" doc:"host without the port; * is any text"`
+	Headers    map[string]string `json:"headers,omitempty" doc:"HTTP headers or gRPC metadata, by name; * is any text, and an empty text means absent"`
+	Query      map[string]string `json:"query,omitempty" doc:"query parameters, by name; * is any text, and an empty text means absent"`
+	Cookie     map[string]string `json:"cookie,omitempty" doc:"cookies, by name; * is any text, and an empty text means absent"`
+	Claim      map[string]string `json:"claim,omitempty" doc:"claims of the bearer token, a JSON Web Token that module jwt accepts, by name or by path such as $.realm_access.roles[*]; * is any text, and an empty text means absent"`
+	JSON       map[string]string `json:"json,omitempty" doc:"values in a JSON body of at most 64 KiB, by path such as $.user.id or $.items[*].sku; * is any text, and an empty text means absent"`
+	GRPC       string            `json:"grpc,omitempty" doc:"service/method of a gRPC call; * is any text"`
+	Percent    *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
+	Per        string            `json:"per,omitempty" doc:"count separately for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
+	Sticky     *float64          `json:"sticky,omitempty" min:"0" max:"100" doc:"percentage of the keys of per, 0 to 100: always the same keys for a rule's name, on every replica and after a restart"`
+	Server     Texts             `json:"server,omitempty" doc:"names of instances (PODINFO_INSTANCE, by default the host name, such as the pod's name); * is any text"`
+	Instance   *Instance         `json:"instance,omitempty" doc:"name, version, labels and zone of the server; * is any text"`
+	Not        *Match            `json:"not,omitempty" omits:"percent,per,sticky,internal,unverified,not" doc:"requests that do not match: those that meet all of these conditions"`
+	Unverified bool              `json:"unverified,omitempty" doc:"claim and per: claim also count tokens that module jwt did not verify, because another server did"`
+	Internal   bool              `json:"internal,omitempty" doc:"also match an internal route such as health or reflection, whose path or method must be literal"`
+}
+
+// Instance selects servers. All conditions must hold.
+type Instance struct {
+	Name    string            `json:"name,omitempty" doc:"name, as in match.server"`
+	Version string            `json:"version,omitempty" doc:"version of podinfo, such as 6.*"`
+	Labels  map[string]string `json:"labels,omitempty" doc:"labels of the server, by name; an empty text means absent"`
+	Zone    string            `json:"zone,omitempty" doc:"zone of the server"`
 }
 
 // When selects among the matching requests, by number and by time. All
@@ -72,14 +89,18 @@ type When struct {
 	First    uint64    `json:"first,omitempty" min:"1" doc:"hit only the first N requests"`
 	Outcomes []Outcome `json:"outcomes,omitempty" doc:"hit or pass for each request in turn; requests after the last one pass"`
 	Cycle    bool      `json:"cycle,omitempty" doc:"start the outcomes over after the last one"`
+	Burst    *Burst    `json:"burst,omitempty" example:"{ enter: 1%, leave: 20% }" doc:"hit in bursts: a Markov chain of two states for each rule, or for each of its keys"`
 
-	From   Time     `json:"from,omitzero" doc:"hit only from this time on (RFC 3339)"`
-	Until  Time     `json:"until,omitzero" doc:"time at which the rule ends (RFC 3339)"`
-	For    Duration `json:"for,omitzero" doc:"hit only for this long"`
-	Window *Window  `json:"window,omitempty" doc:"hit only in this period"`
-	Daily  *Daily   `json:"daily,omitempty" doc:"hit only at this time of day, UTC"`
-	Flap   *Flap    `json:"flap,omitempty" doc:"alternate between hitting and passing"`
-	Ramp   *Ramp    `json:"ramp,omitempty" doc:"hit a percentage that changes over time"`
+	From     Time      `json:"from,omitzero" doc:"hit only from this time on (RFC 3339)"`
+	Until    Time      `json:"until,omitzero" doc:"time at which the rule ends (RFC 3339)"`
+	For      Duration  `json:"for,omitzero" doc:"hit only for this long; with cron, the length of each period"`
+	Window   *Window   `json:"window,omitempty" doc:"hit only in this period"`
+	Daily    *Daily    `json:"daily,omitempty" doc:"hit only at this time of day"`
+	Cron     string    `json:"cron,omitempty" example:"0 9 * * 1-5" doc:"hit only in periods that begin at these times (minute, hour, day of the month, month, day of the week) and last for"`
+	Weekdays []Weekday `json:"weekdays,omitempty" doc:"hit only on these days, mon to sun"`
+	Zone     string    `json:"zone,omitempty" example:"Europe/Berlin" doc:"time zone of daily, cron and weekdays; UTC by default"`
+	Flap     *Flap     `json:"flap,omitempty" doc:"alternate between hitting and passing"`
+	Ramp     *Ramp     `json:"ramp,omitempty" doc:"hit a percentage that changes over time"`
 }
 
 // Outcome is what happens to one request of a list: Hit or Pass.
@@ -97,7 +118,7 @@ type Window struct {
 	To   Duration `json:"to,omitzero" doc:"end; never by default"`
 }
 
-// Daily is a period of every day, in UTC. It may span midnight.
+// Daily is a period of every day. It may span midnight.
 type Daily struct {
 	From Clock `json:"from" required:"true" doc:"time of day, such as 22:30"`
 	To   Clock `json:"to" required:"true" doc:"time of day, such as 06:00"`
@@ -119,11 +140,15 @@ type Ramp struct {
 
 // Limit sheds load: the rule hits only requests above it. Without a fault,
 // requests above a concurrency get 503 or UNAVAILABLE, and those above a rate
-// 429 or RESOURCE_EXHAUSTED, with Retry-After.
+// 429 or RESOURCE_EXHAUSTED, with Retry-After. With a queue, requests above the
+// concurrency wait for their turn, so latency grows with load, and the rule hits
+// those that find the queue full or wait too long.
 type Limit struct {
-	Concurrency int     `json:"concurrency,omitempty" min:"1" doc:"maximum number of requests at the same time"`
-	Rate        float64 `json:"rate,omitempty" min:"0.001" doc:"maximum number of requests per second, by a token bucket"`
-	Burst       int     `json:"burst,omitempty" min:"1" doc:"size of the token bucket; the rate, rounded up, by default"`
+	Concurrency int      `json:"concurrency,omitempty" min:"1" doc:"maximum number of requests at the same time"`
+	Queue       int      `json:"queue,omitempty" min:"1" doc:"number of requests above the concurrency that wait for their turn, in order; each is one of the requests that PODINFO_FAULTS_MAX_HELD limits"`
+	Wait        Duration `json:"wait,omitzero" doc:"longest wait in the queue; the server's limit of delays by default"`
+	Rate        float64  `json:"rate,omitempty" min:"0.001" doc:"maximum number of requests per second, by a token bucket"`
+	Burst       int      `json:"burst,omitempty" min:"1" doc:"size of the token bucket; the rate, rounded up, by default"`
 }
 
 // Delay is a distribution of delays. Exactly one is given.
@@ -178,8 +203,8 @@ type Duration time.Duration
 // MarshalText returns d as Go writes it.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// Names is a list of texts. In a scenario a single one needs no list.
-type Names []string
+// Texts is a list of texts. In a scenario a single one needs no list.
+type Texts []string
 
 // Time is a point in time, in UTC.
 type Time struct{ time.Time }

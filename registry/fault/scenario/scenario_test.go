@@ -39,6 +39,10 @@ rules:
 - { name: elsewhere, match: { server: [pod-1, "web-*"], methods: GET }, when: { from: 2026-01-01T00:00:00+01:00, until: 2036-01-01T00:00:00Z }, sync: fleet, fault: { status: 503, grpc: 14 } }
 - { name: mix, choose: [ { percent: 5, fault: { status: 500 } }, { name: slow, percent: 3.5, delay: 1s } ] }
 - { name: bucket, match: { per: "query:a" }, limit: { rate: 2.5, burst: 10 }, when: { ramp: { from: 0, to: 50, over: 5m }, outcomes: [hit, pass], cycle: true } }
+- { name: some, match: { path: "~/v[0-9]+/.*", cookie: { a: b }, claim: { sub: x, "$.roles[*]": admin }, unverified: true, json: { $.user.id: "7" }, per: "claim:sub", sticky: 5, instance: { name: a, version: 6.*, labels: { track: canary }, zone: z }, not: { path: /v1/health, headers: { x: "~a|b" } } }, delay: 1ms }
+- { name: sometimes, when: { burst: { enter: 1%, leave: 20 }, cron: "0 9 * * 1-5", for: 30m, weekdays: [mon, tue], zone: Europe/Berlin }, fault: { status: 503, retry-after: { after: 10s, as: date } } }
+- { name: queued, limit: { concurrency: 2, queue: 10, wait: 3s }, fault: { status: 503, retry-after: { as: date } } }
+- { name: fleet, match: { per: "cookie:id" }, when: { first: 2 }, shared: true, fault: { status: 503, retry-after: 10s } }
 - { name: per.route, match: { path: "/a/{name}/b", per: route }, delay: { lognormal: { p10: 1ms, p90: 2ms } } }
 `
 
@@ -137,7 +141,7 @@ func TestMistakes(t *testing.T) {
 		{rule("fault: {grpc: {code: ABORTED, details: {retry-info: soon}}}"), `fault.grpc.details.retry-info: "soon" is not a duration`},
 		{rule("fault: {grpc: {code: ABORTED, details: {error-info: {domain: x}}}}"), `fault.grpc.details.error-info: missing key "reason"`},
 		{rule("fault: {grpc: {code: ABORTED, details: {retryinfo: 1s}}}"), `unknown key "retryinfo" (did you mean "retry-info"?)`},
-		{rule("fault: {grpc: ABORTED}\n  match: {grpc: a/b, path: /a}"), `match.grpc: path, methods, host and query match only HTTP requests`},
+		{rule("fault: {grpc: ABORTED}\n  match: {grpc: a/b, path: /a}"), `match.grpc: path, methods, host, query and json match only HTTP requests`},
 		{rule("fault: {grpc: ABORTED}\n  match: {path: /a}"), `fault: grpc does nothing to HTTP requests, which path, methods, host and query match; use one of `},
 		{rule(fault + "match: {percent: 101}"), `match.percent: 101 is out of range; use a number from 0 to 100`},
 		{rule(fault + "match: {per: ip}"), `match.per: "ip" is not a key; use header:NAME`},
@@ -172,6 +176,38 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "when: {ramp: {from: 0, to: 200, over: 1s}}"), `when.ramp.to: 200 is out of range`},
 		{rule(fault + "limit: {}"), `limit: give either concurrency or rate`},
 		{rule(fault + "limit: {concurrency: 1, burst: 2}"), `limit.burst: no effect without rate`},
+		{rule(fault + "limit: {concurrency: 1, wait: 2s}"), `limit.wait: no effect without queue`},
+		{rule(fault + "limit: {rate: 1, queue: 2}"), `limit.queue: no effect without concurrency`},
+		{rule(fault + "match: {path: '~/a('}"), `match.path: invalid regular expression: error parsing regexp: missing closing ): `},
+		{rule(fault + "match: {headers: {x: '~a{1000}{1000}'}}"), `match.headers.x: invalid regular expression: `},
+		{rule(fault + "match: {host: '~" + strings.Repeat("a", 513) + "'}"), `match.host: invalid regular expression: longer than 512 bytes`},
+		{rule(fault + "match: {query: {q: '~" + strings.Repeat("a{99}", 11) + "'}}"), `too many repetitions or alternatives`},
+		{"rules:" + strings.Repeat("\n- {name: r, delay: 1s, match: {path: '~/(?:abc){250}'}}", 300), `match.path: invalid regular expression: the scenario's expressions are too large together`},
+		{rule(fault + "match: {path: '~/healthz', internal: true}"), `match.internal: needs a path`},
+		{rule(fault + "match: {cookie: {'a b': c}}"), `match.cookie: "a b" is not the name of a cookie`},
+		{rule(fault + "match: {claim: {$sub: c}}"), `match.claim: "$sub" is not a claim; use a name such as sub, or a path`},
+		{rule(fault + "match: {json: {user: c}}"), `match.json: "user" is not a path; use one such as $.user.id`},
+		{rule(fault + "match: {unverified: true}"), `match.unverified: no effect without claim`},
+		{rule(fault + "match: {sticky: 5}"), `match.sticky: needs per`},
+		{rule(fault + "match: {not: {}}"), `match.not: matches everything`},
+		{rule(fault + "match: {not: {percent: 5}}"), `match.not: percent, per, sticky, internal, unverified and not are not allowed here`},
+		{rule(fault + "match: {not: {path: a}}"), `match.not.path: "a" does not begin with /`},
+		{rule(fault + "match: {instance: {labels: {a: '~('}}}"), `match.instance.labels.a: invalid regular expression`},
+		{rule(fault + "when: {burst: {enter: 101%, leave: 1%}}"), `when.burst.enter: "101%" is not a percentage; use one from 0% to 100%`},
+		{rule(fault + "when: {burst: {enter: 1%, leave: 0}}"), `when.burst: enter and leave must be above zero`},
+		{rule(fault + "when: {burst: {enter: 1%}}"), `when.burst: missing key "leave"`},
+		{rule(fault + "when: {cron: '0 9 * *', for: 1m}"), `when.cron: "0 9 * *" is not a cron expression (expected exactly 5 fields`},
+		{rule(fault + "when: {cron: '@every 1s', for: 1m}"), `(use five fields and when.zone)`},
+		{rule(fault + "when: {cron: '0 0 30 2 *', for: 1m}"), `(never occurs)`},
+		{rule(fault + "when: {cron: '0 9 * * *'}"), `when.cron: needs for`},
+		{rule(fault + "when: {weekdays: [monday]}"), `when.weekdays[0]: "monday" is not one of sun, mon`},
+		{rule(fault + "when: {weekdays: [mon], zone: Berlin}"), `when.zone: "Berlin" is not a time zone; use a name such as Europe/Berlin`},
+		{rule(fault + "when: {weekdays: [mon], zone: Local}"), `is not a time zone`},
+		{rule(fault + "when: {zone: UTC}"), `when.zone: no effect without cron, daily or weekdays`},
+		{rule(fault + "shared: true"), `shared: no effect without after, every, first or outcomes`},
+		{rule(fault + "shared: true\n  when: {first: 1}\n  limit: {rate: 1}"), `shared: each replica has its own limit`},
+		{rule("fault: {status: 503, retry-after: {as: date}}"), `fault.retry-after: needs after, as the rule has no limit`},
+		{rule("fault: {reset: true, retry-after: 1s}"), `fault.retry-after: no effect without status`},
 		{rule(fault + "\n- name: r\n  delay: 1s"), `rule "r": name: another rule has this name`},
 		{"rules: [{name: a b, delay: 1s}]", `rule "a b": name: invalid name; use at most 63 letters, digits, -, _ and .`},
 		{rule(fault + "match: {methods: [get]}"), `match.methods: "get": methods are case-sensitive; use GET`},
@@ -242,6 +278,13 @@ type values map[string][]string
 
 func (v values) Header(name string) []string { return v[name] }
 func (v values) Query(name string) []string  { return v["?"+name] }
+func (v values) Body() []byte                { return []byte(strings.Join(v["body"], "")) }
+func (v values) Claims(unverified bool) []byte {
+	if c := v["claims"]; c != nil || !unverified {
+		return []byte(strings.Join(c, ""))
+	}
+	return []byte(strings.Join(v["unverified"], ""))
+}
 func (v values) Client() string {
 	if c := v["client"]; c != nil {
 		return c[0]

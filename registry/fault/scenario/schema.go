@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,7 @@ func Schema() []byte {
 
 const (
 	durationText = `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$|^0$`
+	percentText  = `^(100|[0-9]{1,2}(\.[0-9]+)?)%?$`
 	clockText    = `^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$`
 )
 
@@ -50,11 +52,17 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"type": "string", "format": "date-time"}
 	case reflect.TypeFor[Sync]():
 		return object{"enum": []Sync{Fleet}}
-	case reflect.TypeFor[Names]():
+	case reflect.TypeFor[Texts]():
 		one := schemaOf(reflect.TypeFor[string](), "")
 		return object{"anyOf": []object{one, {"type": "array", "items": one}}}
+	case reflect.TypeFor[Percent]():
+		return object{"type": []string{"string", "number"}, "pattern": percentText, "minimum": 0, "maximum": 100}
+	case reflect.TypeFor[Weekday]():
+		return object{"enum": weekdays()}
 	case reflect.TypeFor[Outcome]():
 		return object{"enum": []Outcome{Hit, Pass}}
+	case reflect.TypeFor[RetryForm]():
+		return object{"enum": []RetryForm{Seconds, Date}}
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
 	case reflect.TypeFor[Direction]():
@@ -64,7 +72,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	}
 	switch t.Kind() {
 	case reflect.Struct:
-		return structSchema(t)
+		return structSchema(t, tag.Get("omits"))
 	case reflect.Map:
 		s := object{"type": "object", "additionalProperties": schemaOf(t.Elem(), "")}
 		if t.Elem() == reflect.TypeFor[Duration]() {
@@ -100,10 +108,14 @@ func within(s object, tag reflect.StructTag) object {
 	return s
 }
 
-func structSchema(t reflect.Type) object {
+// structSchema leaves out the fields in omits, a list with commas.
+func structSchema(t reflect.Type, omits string) object {
 	properties, required := object{}, []string{}
 	s := object{"type": "object", "additionalProperties": false, "properties": properties}
 	for f := range t.Fields() {
+		if slices.Contains(strings.Split(omits, ","), keyOf(f)) {
+			continue
+		}
 		p := schemaOf(f.Type, f.Tag)
 		p["description"] = description(f.Tag)
 		if example := f.Tag.Get("example"); example != "" {

@@ -11,10 +11,14 @@ type tally struct {
 	n       atomic.Uint64 // requests that matched, before the percentage
 	running atomic.Int64  // requests that occupy a slot of a concurrency limit
 
-	mu     sync.Mutex
-	passed uint64  // requests within the percentage, where their order matters
-	tokens float64 // of the bucket
-	filled time.Time
+	mu      sync.Mutex
+	passed  uint64          // requests within the percentage, where their order matters
+	fleet   uint64          // passed, as all replicas count it
+	alone   uint64          // of passed, those that only this replica knows
+	burst   bool            // the last request was in a burst
+	waiting []chan struct{} // requests in the queue of a concurrency limit, in order
+	tokens  float64         // of the bucket
+	filled  time.Time
 }
 
 // enter takes a slot of a concurrency limit. It returns false when all are
@@ -44,7 +48,7 @@ func (t *tally) take(now time.Time, rate, burst float64) (ok bool, wait time.Dur
 	return false, time.Duration((1 - t.tokens) / rate * float64(time.Second))
 }
 
-// keys holds the tallies of keys, 90 bytes each. The least recently seen are
+// keys holds the tallies of keys, 140 bytes each. The least recently seen are
 // evicted: at least half of limit and at most limit are kept, besides those of
 // requests in flight. An evicted key starts over.
 type keys struct {

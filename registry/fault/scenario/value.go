@@ -88,15 +88,25 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = Time{x.UTC()}
 	case *Sync:
 		*p = Sync(d.word(n, field, string(Fleet)))
-	case *Names:
+	case *Texts:
 		if n.Kind != yaml.ScalarNode {
 			return false
 		}
-		*p = Names{n.Value}
+		*p = Texts{n.Value}
+	case *Percent:
+		x, err := strconv.ParseFloat(strings.TrimSuffix(n.Value, "%"), 64)
+		if n.Kind != yaml.ScalarNode || err != nil || !(x >= 0 && x <= 100) {
+			d.fail(n, field, "%s is not a percentage; use one from 0%% to 100%%, such as 2.5%%", shown(n))
+		}
+		*p = Percent(x)
+	case *Weekday:
+		*p = Weekday(d.word(n, field, weekdays()...))
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
 	case *Direction:
 		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
+	case *RetryForm:
+		*p = RetryForm(d.word(n, field, string(Seconds), string(Date)))
 	case *At:
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
