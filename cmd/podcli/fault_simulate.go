@@ -246,7 +246,7 @@ func (r *simulation) decide(i int, req *synthetic) {
 	for j := range d.Strikes {
 		s := &d.Strikes[j]
 		run := r.rules[s.Rule]
-		run.addHit(s.Kind(req.request.Scope()).Label(s.Fault), slice)
+		run.addHit(s.Label(req.request.Scope()), slice)
 		if run.of != nil {
 			run.of.addHit("", slice)
 		}

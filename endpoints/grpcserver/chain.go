@@ -48,7 +48,9 @@ func (s *streamWith) Context() context.Context { return s.ctx }
 // SendMsg first calls the hook for messages in the context, if there is one.
 func (s *streamWith) SendMsg(msg any) error {
 	if m := fault.MessagesOf(s.ctx); m != nil {
-		if err := m.Send(s.ctx); err != nil {
+		if err := m.Send(s.ctx); errors.Is(err, fault.ErrLost) {
+			return nil
+		} else if err != nil {
 			return toStatus(err)
 		}
 	}

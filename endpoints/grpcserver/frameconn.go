@@ -46,7 +46,7 @@ type frameConn struct {
 
 	writing    sync.Mutex // guards the fields below
 	out        frames
-	unsent     []byte // a GOAWAY that waits for the end of a frame
+	unsent     []byte // inserted frames that wait for the end of a frame
 	goAwaySent bool
 }
 
@@ -112,7 +112,7 @@ func (c *frameConn) receive(frame []byte) {
 	c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// Write implements net.Conn. It inserts a waiting GOAWAY at the end of the frame.
+// Write implements net.Conn. It inserts waiting frames at the end of a frame.
 func (c *frameConn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -134,19 +134,31 @@ func (c *frameConn) Write(b []byte) (int, error) {
 	return sent + n, err
 }
 
-// goAway sends the client a GOAWAY, at most once: immediately, or after the frame
-// that grpc-go has written only a part of.
-func (c *frameConn) goAway(reason string) {
+// goAway sends the client a GOAWAY, at most once.
+func (c *frameConn) goAway(code uint32, reason string) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if c.goAwaySent {
 		return
 	}
 	c.goAwaySent = true
-	if frame := goAwayFrame(reason); c.out.between() {
+	c.insertLocked(goAwayFrame(code, reason))
+}
+
+// send sends the client a frame of the server's own.
+func (c *frameConn) send(frame []byte) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.insertLocked(frame)
+}
+
+// insertLocked sends a frame immediately, or after the frame that grpc-go has
+// written only a part of. The caller must hold c.writing.
+func (c *frameConn) insertLocked(frame []byte) {
+	if c.out.between() {
 		c.Conn.Write(frame) // an error also occurs in grpc-go's next write
 	} else {
-		c.unsent = frame
+		c.unsent = append(c.unsent, frame...)
 	}
 }
 
@@ -168,9 +180,9 @@ func (c *call) SetTrailer(name, value string) {
 
 // GoAway asks the client to leave the connection. Calls on the connection
 // continue, and the server still serves calls that the client starts on it.
-func (c *call) GoAway(reason string) {
+func (c *call) GoAway(code uint32, reason string) {
 	if fc := c.conn(); fc != nil {
-		fc.goAway(reason)
+		fc.goAway(code, reason)
 	}
 }
 

@@ -108,7 +108,7 @@ func TestFramesAreInsertedBetweenOthers(t *testing.T) {
 		at := rnd.IntN(len(sent))
 		for rest := sent; len(rest) > 0; {
 			if len(sent)-len(rest) >= at {
-				c.goAway("because")
+				c.goAway(0, "because")
 			}
 			n := min(len(rest), 1+rnd.IntN(40))
 			if k, err := c.Write(rest[:n]); k != n || err != nil {
@@ -116,13 +116,13 @@ func TestFramesAreInsertedBetweenOthers(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		c.goAway("because") // has no effect unless none was sent yet
+		c.goAway(0, "because") // has no effect unless none was sent yet
 		if !slices.Equal(list(t, conn.written.Bytes(), http2.FrameGoAway, 1), list(t, sent, http2.FrameGoAway, 0)) {
 			t.Errorf("seed %d: the frames that were written have changed", seed)
 		}
 
 		got := readAll(t, rnd, sent)
-		if !slices.Equal(list(t, got, http2.FrameWindowUpdate, 3), list(t, sent, http2.FrameWindowUpdate, 0)) {
+		if !slices.Equal(list(t, got, http2.FrameRSTStream, 3), list(t, sent, http2.FrameRSTStream, 0)) {
 			t.Errorf("seed %d: the frames that were read have changed", seed)
 		}
 	}
@@ -181,7 +181,7 @@ func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
 	inserts := 3
 	for {
 		if inserts > 0 && (len(got) > preface && rnd.IntN(8) == 0) {
-			c.receive(zeroWindowUpdate(1))
+			c.receive(resetFrame(1, codeCancel))
 			inserts--
 		}
 		b := make([]byte, 1+rnd.IntN(50))
@@ -195,7 +195,7 @@ func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
 		}
 	}
 	for ; inserts > 0; inserts-- { // the traffic ended before they were inserted
-		got = append(got, zeroWindowUpdate(1)...)
+		got = append(got, resetFrame(1, codeCancel)...)
 	}
 	if string(got[:preface]) != http2.ClientPreface {
 		t.Fatalf("%q", got[:preface])

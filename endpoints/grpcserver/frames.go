@@ -7,11 +7,12 @@ const (
 	headerLen        = 9  // bytes: length, type, flags, stream
 	preface          = 24 // bytes of the client's connection preface
 	typeHeaders      = 0x1
+	typeRSTStream    = 0x3
 	typePushPromise  = 0x5
 	typeGoAway       = 0x7
-	typeWindowUpdate = 0x8
 	typeContinuation = 0x9
 	flagEndHeaders   = 0x4
+	codeCancel       = 0x8
 	maxStreamID      = 1<<31 - 1
 )
 
@@ -68,10 +69,10 @@ func (f *frames) parseHeader() {
 
 // goAwayFrame returns a GOAWAY frame (RFC 9113, section 6.8) that rejects no
 // stream. reason is debug data.
-func goAwayFrame(reason string) []byte {
+func goAwayFrame(code uint32, reason string) []byte {
 	b := frameHeader(8+len(reason), typeGoAway, 0)
 	b = binary.BigEndian.AppendUint32(b, maxStreamID) // the last stream that is served
-	b = binary.BigEndian.AppendUint32(b, 0)           // NO_ERROR
+	b = binary.BigEndian.AppendUint32(b, code)
 	return append(b, reason...)
 }
 
@@ -79,4 +80,9 @@ func goAwayFrame(reason string) []byte {
 func frameHeader(length int, frameType byte, stream uint32) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(length)<<8|uint32(frameType))
 	return binary.BigEndian.AppendUint32(append(b, 0), stream)
+}
+
+// resetFrame returns an RST_STREAM frame (RFC 9113, section 6.4).
+func resetFrame(stream, code uint32) []byte {
+	return binary.BigEndian.AppendUint32(frameHeader(4, typeRSTStream, stream), code)
 }

@@ -61,10 +61,10 @@ func (c *bareClient) call(t *testing.T, stream uint32) {
 	}
 }
 
-// TestZeroWindowUpdateResetsTheStream is the canary for the reaction of grpc-go
-// that reset.go relies on: the stream is reset, its handler is cancelled, and the
-// connection stays open.
-func TestZeroWindowUpdateResetsTheStream(t *testing.T) {
+// TestResetCancelsTheCall is the canary for the reaction of grpc-go that reset.go
+// relies on: after an RST_STREAM of the client the handler is cancelled, nothing
+// more is sent on the stream, and the connection stays open.
+func TestResetCancelsTheCall(t *testing.T) {
 	entered, ended := make(chan bool), make(chan bool, 1)
 	c := dialBare(t, func(_ any, s grpc.ServerStream) error {
 		entered <- true
@@ -74,28 +74,27 @@ func TestZeroWindowUpdateResetsTheStream(t *testing.T) {
 	})
 	c.call(t, 1)
 	<-entered
-	if _, err := c.Write(zeroWindowUpdate(1)); err != nil {
+	if _, err := c.Write(resetFrame(1, codeCancel)); err != nil {
 		t.Fatal(err)
-	}
-	if err := c.WritePing(false, [8]byte{1}); err != nil {
-		t.Fatal(err)
-	}
-	reset, open := false, false
-	for !reset || !open {
-		f, err := c.ReadFrame()
-		if err != nil {
-			t.Fatalf("after a WINDOW_UPDATE of 0: stream reset %v, connection open %v, %v: grpc-go %s no longer reacts with RST_STREAM, which reset.go relies on", reset, open, err, grpc.Version)
-		}
-		switch f := f.(type) {
-		case *http2.RSTStreamFrame:
-			reset = f.StreamID == 1
-		case *http2.PingFrame:
-			open = f.IsAck()
-		}
 	}
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):
-		t.Errorf("grpc-go %s does not cancel the context of a stream that it resets, which reset.go relies on", grpc.Version)
+		t.Errorf("grpc-go %s does not cancel the context of a stream that its client resets, which reset.go relies on", grpc.Version)
+	}
+	if err := c.WritePing(false, [8]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			t.Fatalf("after RST_STREAM the connection is closed: %v", err)
+		}
+		if f.Header().StreamID == 1 {
+			t.Errorf("grpc-go %s sends %v on a stream that its client has reset", grpc.Version, f)
+		}
+		if p, ok := f.(*http2.PingFrame); ok && p.IsAck() {
+			return
+		}
 	}
 }

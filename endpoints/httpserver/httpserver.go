@@ -13,6 +13,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
@@ -108,6 +109,9 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 
 func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
 	s := serve.New(m.server(conf), l)
+	if len(registry.All(m.host, capability.ConnectionBreakers)) > 0 {
+		s.BreakHTTP2()
+	}
 	m.servers = append(m.servers, s)
 	m.host.Log.WithField("addr", s.Addr().String()).Info(message)
 }

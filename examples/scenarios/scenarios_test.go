@@ -121,10 +121,10 @@ func (c *client) Metadata(key string) []string {
 	}
 	return nil
 }
-func (*client) SetTrailer(_, _ string) {}
-func (c *client) GoAway(string)        { c.site.goaways++ }
-func (c *client) Reset()               {}
-func (c *client) Close()               {}
+func (*client) SetTrailer(_, _ string)  {}
+func (c *client) GoAway(uint32, string) { c.site.goaways++ }
+func (c *client) Reset(uint32)          {}
+func (c *client) Close()                {}
 
 func (s *site) between(what string, x, lo, hi int) {
 	s.t.Helper()

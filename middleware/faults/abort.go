@@ -17,37 +17,54 @@ const linger = 500 * time.Millisecond
 // garbageSize is the number of bytes that the kind garbage sends.
 const garbageSize = 64
 
-// takeOver records the request as unanswered and returns its connection. Over
-// HTTP/2, where one stream must not break the others, it resets the stream instead.
-func takeOver(m *Module, w http.ResponseWriter, class record.Class) net.Conn {
+// What clients see when a response is cut, as the label of the counter.
+const (
+	connClosed  = "connection closed"
+	connReset   = "connection reset"
+	notHTTP     = "garbage"
+	wrongLength = "wrong Content-Length"
+	streamReset = "RST_STREAM INTERNAL_ERROR"
+)
+
+// takeOver records the request as cut and returns its connection, on which the
+// client is going to see something. Over HTTP/2, where one stream must not break
+// the others, it resets the stream instead.
+func takeOver(m *Module, w http.ResponseWriter, s *scenario.Strike, seen string, class record.Class) net.Conn {
 	m.recordCut(w, 0, 0, class)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		m.recordCut(w, 0, 0, record.StreamReset)
+		m.saw(s, streamReset)
 		panic(http.ErrAbortHandler)
 	}
+	m.saw(s, seen)
 	return conn
 }
 
 // closeUnanswered applies the kind empty.
-func closeUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	hangUp(takeOver(m, w, record.NoResponse))
+func closeUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
+	hangUp(takeOver(m, w, s, connClosed, record.NoResponse))
 	panic(http.ErrAbortHandler)
 }
 
 // resetUnanswered applies the kind reset.
-func resetUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
-	reset(takeOver(m, w, record.ConnectionReset))
+func resetUnanswered(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
+	reset(takeOver(m, w, s, connReset, record.ConnectionReset))
 	panic(http.ErrAbortHandler)
 }
 
 // sendGarbage applies the kind garbage.
 func sendGarbage(m *Module, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc, s *scenario.Strike) {
-	conn := takeOver(m, w, record.Malformed)
+	conn := takeOver(m, w, s, notHTTP, record.Malformed)
 	conn.SetWriteDeadline(time.Now().Add(linger))
 	conn.Write(s.Garbage(garbageSize))
 	hangUp(conn)
 	panic(http.ErrAbortHandler)
+}
+
+// hang applies the kind hang.
+func hang(m *Module, w http.ResponseWriter, r *http.Request, _ http.HandlerFunc, _ *scenario.Strike) {
+	m.waitForClient(w, r, 0)
 }
 
 // raw returns the connection below TLS.

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -12,24 +13,28 @@ import (
 // of kinds, the fields of [scenario.Fault], has a tag for. A kind that pauses
 // the response has pace in place of http. [Module.Ready] applies all kinds in
 // the scope of readiness.
+//
+// After the handler the same functions apply. Those that replace the response get
+// a next that does nothing; edits is true for the others, which call the handler
+// themselves.
 type breaker struct {
 	http, webSocket requestBreaker
 	pace            pacer
 	grpc            callBreaker
+	edits           bool
 }
 
 type (
 	// requestBreaker responds to a request, or calls next for the response.
 	requestBreaker func(m *Module, w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike)
 
-	// pacer returns the part of b to send next, and how long to wait after
-	// it. After the whole body it is called once more, with b nil and end
-	// true, and only the wait counts.
-	pacer func(s *slow, b []byte, end bool) (part []byte, wait time.Duration)
+	// pacer returns how long to wait, and the part of b to send then. After
+	// the whole body it is called once more, with b nil and end true.
+	pacer func(s *slow, b []byte, end bool) (wait time.Duration, part []byte)
 
 	// callBreaker breaks a call below gRPC, or returns the error that ends it
 	// and how many messages are sent before.
-	callBreaker func(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int)
+	callBreaker func(ctx context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int)
 )
 
 // breakers apply the kinds of faults, by name. A test holds them against the
@@ -38,12 +43,16 @@ var breakers = map[string]breaker{
 	"status":    {http: respond, webSocket: respond},
 	"empty":     {http: closeUnanswered, webSocket: closeUnanswered, grpc: closeCall},
 	"reset":     {http: resetUnanswered, webSocket: resetUnanswered, grpc: resetCall},
-	"truncate":  {http: (*Module).cut},
-	"bad-chunk": {http: (*Module).cut},
+	"truncate":  {http: (*Module).cut, edits: true},
+	"bad-chunk": {http: (*Module).cut, edits: true},
 	"garbage":   {http: sendGarbage, webSocket: sendGarbage},
 	"stall":     {pace: stall},
 	"bandwidth": {pace: throttle},
+	"upload":    {http: slowUpload},
+	"hang":      {http: hang, webSocket: hang, grpc: hangCall},
 	"goaway":    {http: respondAndLeave, grpc: leaveCall},
+	"reply":     {http: changeReply},
+	"http2":     {http: endStream, grpc: endCallStream},
 	"websocket": {webSocket: breakMessages},
 	"grpc":      {grpc: endCall},
 }

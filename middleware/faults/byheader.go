@@ -85,9 +85,9 @@ func (m *Module) headerRules(get func(string) string, scope scenario.Scope) (rul
 		if err != nil {
 			return nil, err.Error()
 		}
-		allowed := &scenario.Rule{Name: ownHeader, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault}
+		allowed := &scenario.Rule{Name: ownHeader, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault, At: r.At}
 		if !reflect.DeepEqual(r, allowed) || r.Meets(scenario.Readiness) {
-			return nil, ownHeader + ": only delay, match.percent and a fault of the request are allowed; remove the rest"
+			return nil, ownHeader + ": only delay, match.percent, at and a fault of the request are allowed; remove the rest"
 		}
 		if r.Meets(scope) {
 			m.setPercent(r, r.Match.Percent)

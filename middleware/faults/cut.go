@@ -28,7 +28,8 @@ var errCut = errors.New("response cut by a fault")
 type capture struct {
 	http.ResponseWriter // the client's, whose deadlines the handler may set
 	r                   *http.Request
-	fault               *scenario.Fault
+	strike              *scenario.Strike
+	seen                string // what the client sees at the end
 	module              *Module
 	writeTimeout        time.Duration // of one write
 	stop                func()        // cancels the handler's context
@@ -38,6 +39,7 @@ type capture struct {
 	keep, total int // bytes of the body to send at most, and written
 	body        bytes.Buffer
 
+	unaware bool // the handler does not notice
 	streams bool
 	conn    net.Conn // of a stream over HTTP/1, nil over HTTP/2
 	sent    int
@@ -50,7 +52,13 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(m.closing, stop)()
-	c := &capture{ResponseWriter: w, r: r, fault: s.Fault, module: m, writeTimeout: m.MaxDelay, stop: stop, header: w.Header().Clone(), keep: badChunkKeep}
+	c := &capture{
+		ResponseWriter: w, r: r, strike: s, seen: connClosed, module: m, writeTimeout: m.MaxDelay, stop: stop,
+		header: w.Header().Clone(), keep: badChunkKeep, unaware: s.After(),
+	}
+	if s.Fault.Reset {
+		c.seen = connReset
+	}
 	if s.Fault.Truncate != nil {
 		c.keep = *s.Fault.Truncate
 	}
@@ -68,7 +76,7 @@ func (m *Module) cut(w http.ResponseWriter, r *http.Request, next http.HandlerFu
 	case c.streams:
 		c.end()
 	case c.bodiless(): // there is no body to cut
-		c.close(takeOver(c.module, w, c.class()))
+		c.close(takeOver(c.module, w, s, c.seen, c.class()))
 	default:
 		c.sendCut()
 	}
@@ -104,11 +112,11 @@ func (c *capture) Write(b []byte) (int, error) {
 // class returns what a client calls the error.
 func (c *capture) class() record.Class {
 	switch {
-	case c.fault.Reset && c.r.ProtoMajor == 1:
+	case c.strike.Fault.Reset && c.r.ProtoMajor == 1:
 		return record.ConnectionReset
 	case c.bodiless():
 		return record.NoResponse
-	case c.fault.BadChunk && c.header.Get("Transfer-Encoding") != "":
+	case c.strike.Fault.BadChunk && c.header.Get("Transfer-Encoding") != "":
 		return record.Malformed
 	}
 	return record.Truncated
@@ -120,10 +128,11 @@ func (c *capture) bodiless() bool {
 }
 
 // Flush sends what was buffered and starts to stream. Responses to HTTP/1.0 stay
-// buffered: without chunks the client could not tell that a stream was cut.
+// buffered: without chunks the client could not tell that a stream was cut. So do
+// those that are cut after the handler.
 func (c *capture) Flush() {
 	c.WriteHeader(http.StatusOK)
-	if c.streams || c.bodiless() || !c.r.ProtoAtLeast(1, 1) {
+	if c.streams || c.unaware || c.bodiless() || !c.r.ProtoAtLeast(1, 1) {
 		return
 	}
 	c.streams = true
@@ -131,7 +140,7 @@ func (c *capture) Flush() {
 	if c.conn != nil {
 		go c.watch(c.conn)
 	}
-	if c.send(c.body.Bytes()); c.total > c.keep || c.fault.BadChunk {
+	if c.send(c.body.Bytes()); c.total > c.keep || c.strike.Fault.BadChunk {
 		c.end()
 	}
 }
@@ -161,7 +170,9 @@ func (c *capture) begin(length string) {
 	if to.Get("Content-Type") == "" {
 		to.Set("Content-Type", http.DetectContentType(c.body.Bytes()))
 	}
-	to.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if to.Get("Date") == "" {
+		to.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
 	to.Set("Connection", "close")
 	if length == "" {
 		to.Set("Transfer-Encoding", "chunked")
@@ -222,9 +233,11 @@ func (c *capture) end() {
 	c.stop()
 	c.module.recordCut(c.ResponseWriter, c.status, c.sent, c.class())
 	if c.conn == nil {
+		c.module.saw(c.strike, streamReset)
 		return
 	}
-	if c.fault.BadChunk {
+	c.module.saw(c.strike, c.seen)
+	if c.strike.Fault.BadChunk {
 		c.writeRaw([]byte("no chunk\r\n"))
 	}
 	c.close(c.conn)
@@ -232,7 +245,7 @@ func (c *capture) end() {
 
 // close closes the connection, by a reset when the fault has one.
 func (c *capture) close(conn net.Conn) {
-	if c.fault.Reset {
+	if c.strike.Fault.Reset {
 		reset(conn)
 	} else {
 		hangUp(conn)
@@ -242,13 +255,13 @@ func (c *capture) close(conn net.Conn) {
 // sendCut sends the beginning of a response that the handler has finished,
 // shorter than its header declares.
 func (c *capture) sendCut() {
-	if c.fault.BadChunk {
+	if c.strike.Fault.BadChunk {
 		c.body.Truncate(c.body.Len() / 2)
 	} else if c.total <= c.keep {
 		c.body.Truncate(max(0, c.total-1))
 	}
 	length := strconv.Itoa(max(1, c.total))
-	if c.fault.BadChunk && c.r.ProtoMajor == 1 && c.r.ProtoAtLeast(1, 1) {
+	if c.strike.Fault.BadChunk && c.r.ProtoMajor == 1 && c.r.ProtoAtLeast(1, 1) {
 		length = ""
 	}
 	c.begin(length)

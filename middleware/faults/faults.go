@@ -54,7 +54,9 @@ type Module struct {
 	labels    sync.Map // names of faults for observers, by rule
 	counts    counts
 	closing   context.Context // canceled when the App stops; ends WebSockets
-	hidden    sync.Once       // the warning about writers without Unwrap
+	draining  context.Context // canceled when the App drains; ends what hangs
+	drain     context.CancelFunc
+	hidden    sync.Once // the warning about writers without Unwrap
 
 	mu      sync.Mutex         // guards current and version, and their application
 	current *scenario.Scenario // last one given to the engine
@@ -124,6 +126,7 @@ func (m *Module) inline() (*scenario.Scenario, error) {
 // Provision creates the engine and applies the inline scenario.
 func (m *Module) Provision(h *registry.Host) error {
 	m.host, m.observers, m.closing = h, fault.ObserversOf(h), h.Context()
+	m.draining, m.drain = context.WithCancel(m.closing)
 	if m.Instance == "" {
 		var err error
 		if m.Instance, err = os.Hostname(); err != nil {
@@ -285,3 +288,6 @@ func (m *Module) recordCut(w http.ResponseWriter, status, sent int, class record
 		})
 	}
 }
+
+// saw counts what the client saw at the end of a response that a fault cut.
+func (m *Module) saw(s *scenario.Strike, what string) { m.counts.addEnd(s.Rule, what) }

@@ -48,8 +48,8 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 type noConnection struct{}
 
 func (noConnection) SetTrailer(_, _ string) {}
-func (noConnection) GoAway(string)          {}
-func (noConnection) Reset()                 {}
+func (noConnection) GoAway(uint32, string)  {}
+func (noConnection) Reset(uint32)           {}
 func (noConnection) Close()                 {}
 
 func connectionOf(call *rpc.Call) rpc.Connection {
@@ -74,17 +74,33 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 		t.SetTrailer(strings.ToLower(m.header), d.Names())
 	}
 	m.report(ctx, d, scenario.GRPCCalls)
-	if !registry.Sleep(ctx, d.Delay()) {
+	afterwards := d.DelayAfter()
+	if !registry.Sleep(ctx, d.Delay()-afterwards) {
 		return rpc.FromContext(ctx)
 	}
 	slow := d.Slow(scenario.GRPCCalls)
-	if !slow {
+	strike := d.Broken()
+	kind, b := breakerOf(strike, scenario.GRPCCalls)
+	if !slow && afterwards == 0 && (kind == nil || !kind.Waits) {
 		leave() // the handler's own time does not count
+	}
+	if afterwards > 0 {
+		handle := next
+		next = func(ctx context.Context) error {
+			if err := handle(ctx); !registry.Sleep(ctx, afterwards) {
+				return rpc.FromContext(ctx)
+			} else {
+				return err
+			}
+		}
+	}
+	if kind != nil && strike.After() {
+		return m.breakAfter(ctx, t, next, d, b)
 	}
 	var broken *rpc.Error
 	after := 0
-	if kind, b := breakerOf(d.Broken(), scenario.GRPCCalls); kind != nil {
-		broken, after = b.grpc(t, d.Broken())
+	if kind != nil {
+		broken, after = b.grpc(ctx, m, t, strike)
 	}
 	if broken != nil && after == 0 {
 		return broken
@@ -102,11 +118,24 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 	return nil
 }
 
+// breakAfter handles the call, drops what the handler sends, and breaks the call.
+func (m *Module) breakAfter(ctx context.Context, t rpc.Connection, next func(context.Context) error, d *scenario.Decision, b breaker) error {
+	s := &messages{decision: d, broken: &rpc.Error{Cause: fault.ErrLost}}
+	if g := d.Broken().Fault.GRPC; g != nil {
+		s.after = g.After
+	}
+	if err := next(fault.WithMessages(ctx, s)); ctx.Err() != nil {
+		return err // the client has left
+	}
+	broken, _ := b.grpc(ctx, m, t, d.Broken())
+	return broken
+}
+
 // describe returns a message that names the rule.
 func describe(s *scenario.Strike) string { return "fault " + s.Rule }
 
 // endCall applies the kind grpc.
-func endCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func endCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
 	g := s.Fault.GRPC
 	broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, describe(s)), Details: details(s)}
 	if wait := broken.Details.RetryDelay; wait != nil {
@@ -115,22 +144,39 @@ func endCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int
 	return broken, g.After
 }
 
-// resetCall applies the kind reset.
-func resetCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
-	t.Reset()
+// resetCall applies the kind reset. Its error has the code that clients derive
+// from the reset, for the records.
+func resetCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+	m.saw(s, "RST_STREAM PROTOCOL_ERROR")
+	t.Reset(protocolError)
 	return &rpc.Error{Code: rpc.Internal, Class: string(record.StreamReset), Message: describe(s)}, 0
 }
 
-// closeCall applies the kind empty.
-func closeCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+// closeCall applies the kind empty. Its error has the code that clients derive
+// from the closed connection, for the records.
+func closeCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+	m.saw(s, connClosed)
 	t.Close()
 	return &rpc.Error{Code: rpc.Unavailable, Class: string(record.NoResponse), Message: describe(s)}, 0
 }
 
 // leaveCall applies the kind goaway.
-func leaveCall(t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
-	t.GoAway(describe(s))
+func leaveCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+	t.GoAway(0, describe(s))
 	return nil, 0
+}
+
+// protocolError is the error code of HTTP/2 with which the kind reset ends a call.
+const protocolError = 1
+
+// hangCall applies the kind hang.
+func hangCall(ctx context.Context, m *Module, _ rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+	select {
+	case <-ctx.Done():
+		return rpc.FromContext(ctx), 0
+	case <-m.draining.Done():
+		return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, 0
+	}
 }
 
 // pushback is the trailer that tells the client's library when to retry, in

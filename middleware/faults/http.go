@@ -120,31 +120,52 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 		w.Header().Set(m.header, d.Names())
 	}
 	m.report(r.Context(), d, scope)
-	delay := d.Delay()
-	if delay > 0 {
-		wait.ExtendAll(w, r, delay)
-		if !registry.Sleep(r.Context(), delay) {
-			return
-		}
+	after := d.DelayAfter()
+	delay := d.Delay() - after
+	if !pause(w, r, delay) {
+		return
 	}
 	broken := d.Broken()
 	kind, b := breakerOf(broken, scope)
 	if d.Slow(scope) {
-		s := &slow{ResponseWriter: wrapped(w), r: r, decision: d, strike: broken, pace: b.pace, left: m.MaxDelay - delay}
+		s := &slow{ResponseWriter: wrapped(w), m: m, r: r, decision: d, strike: broken, pace: b.pace, left: m.MaxDelay - delay}
 		w = s
 		defer s.finish()
-	} else {
+	} else if after == 0 && (kind == nil || !kind.Waits) {
 		leave() // the handler's own time does not count
 	}
+	if after > 0 {
+		next = m.delayed(next, after, kind == nil)
+	}
 	switch {
+	case b.pace != nil && !d.Chunked():
+		m.framed(w, r, next)
 	case kind == nil || kind.Pauses:
 		next(w, r)
 	case scope == scenario.WebSockets:
 		b.webSocket(m, w, r, next, broken)
+	case broken.After() && !b.edits:
+		lose(w, r, next)
+		if r.Context().Err() == nil { // the client has not left
+			b.http(m, w, r, nothing, broken)
+		}
 	default:
 		b.http(m, w, r, next, broken)
 	}
 }
+
+// pause waits for d and moves the deadlines of the request by it. It returns false
+// when the client has left.
+func pause(w http.ResponseWriter, r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	wait.ExtendAll(w, r, d)
+	return registry.Sleep(r.Context(), d)
+}
+
+// nothing is the handler of a request that was handled.
+func nothing(http.ResponseWriter, *http.Request) {}
 
 // wrapped returns w as a negroni.ResponseWriter, which it is within a chain.
 func wrapped(w http.ResponseWriter) negroni.ResponseWriter {

@@ -24,12 +24,18 @@ import (
 // come back, and how the connection ended.
 func exchange(t *testing.T, addr, request string) (string, error) {
 	t.Helper()
+	return exchangeWithin(t, 20*time.Second, addr, request)
+}
+
+// exchangeWithin is exchange by a client that leaves after some time.
+func exchangeWithin(t *testing.T, patience time.Duration, addr, request string) (string, error) {
+	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +354,7 @@ func TestByHeader(t *testing.T) {
 		{[]string{"x-envoy-fault-throughput-response", "0"}, 400, "use KiB per second"},
 		{[]string{"x-envoy-fault-throughput-response", "1", "x-envoy-fault-throughput-response-percentage", "-1"}, 400, "percentage"},
 		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
-		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "only delay, match.percent and a fault of the request are allowed"},
+		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "only delay, match.percent, at and a fault of the request are allowed"},
 		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // not a WebSocket
 		{[]string{"x-podinfo-fault", "{fault: {statsu: 502}}"}, 400, `unknown key \"statsu\" (did you mean \"status\"?)`},
 		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "a fault of the request"},

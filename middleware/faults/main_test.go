@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -44,6 +45,14 @@ func (e *endpoint) Routes() []registry.Route {
 	return []registry.Route{
 		{Path: "/a", Handler: answer},
 		{Path: "/api/{name}", Handler: answer},
+		{Method: "POST", Path: "/upload", Handler: func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			answer(w, r)
+			w.Write(b)
+		}},
 		{Path: "/internal", Handler: answer, Internal: true},
 		{Path: "/empty", Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }},
 		{Path: "/three", Handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -124,6 +133,14 @@ func (e *recorder) codes(n int) (out []rpc.Code) {
 		e.mu.Lock()
 		out = slices.Clone(e.seen)
 		e.mu.Unlock()
+	}
+	return out
+}
+
+// labels returns the statuses under which outcomes are counted.
+func labels(outcomes []record.Outcome) (out []int) {
+	for _, o := range outcomes {
+		out = append(out, o.Label())
 	}
 	return out
 }

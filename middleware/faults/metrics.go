@@ -14,32 +14,38 @@ const maxSeries = 1000
 // counts holds the counters of hits, by rule and kind, and of file loads.
 type counts struct {
 	mu     sync.Mutex
-	set    *metrics.Set // nil without a metrics module
-	series map[[2]string]*metrics.Counter
+	set    *metrics.Set                   // nil without a metrics module
+	series map[[3]string]*metrics.Counter // by name, rule and value
 
 	loads [2]*metrics.Counter // failed and successful
 }
 
-func (c *counts) add(rule, kind string) {
-	if s := c.of(rule, kind); s != nil {
+func (c *counts) add(rule, kind string) { c.count("podinfo_fault_hits_total", rule, "kind", kind) }
+
+func (c *counts) addEnd(rule, seen string) {
+	c.count("podinfo_fault_cuts_total", rule, "seen", seen)
+}
+
+func (c *counts) count(name, rule, label, value string) {
+	if s := c.of(name, rule, label, value); s != nil {
 		s.Inc()
 	}
 }
 
-func (c *counts) of(rule, kind string) *metrics.Counter {
+func (c *counts) of(name, rule, label, value string) *metrics.Counter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.set == nil {
 		return nil
 	}
-	key := [2]string{rule, kind}
+	key := [3]string{name, rule, value}
 	if s := c.series[key]; s != nil {
 		return s
 	}
 	if len(c.series) >= maxSeries {
-		key[0] = "other"
+		key[1] = "other"
 	}
-	s := c.set.GetOrCreateCounter(fmt.Sprintf(`podinfo_fault_hits_total{rule="%s",kind="%s"}`, key[0], kind))
+	s := c.set.GetOrCreateCounter(fmt.Sprintf(`%s{rule="%s",%s="%s"}`, name, key[1], label, value))
 	c.series[key] = s
 	return s
 }
@@ -60,7 +66,7 @@ func (c *counts) loaded(ok bool) {
 func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.counts.mu.Lock()
 	defer m.counts.mu.Unlock()
-	m.counts.set, m.counts.series = set, map[[2]string]*metrics.Counter{}
+	m.counts.set, m.counts.series = set, map[[3]string]*metrics.Counter{}
 	set.NewGauge("podinfo_fault_rules", func() (n float64) {
 		for _, s := range m.engine.Rules() {
 			if !s.Ended {
@@ -89,6 +95,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
 		"podinfo_fault_hits_total":          "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
+		"podinfo_fault_cuts_total":          "Responses that a fault cut, by what the client saw: a connection closed or reset, RST_STREAM or GOAWAY with its code.",
 		"podinfo_fault_rules":               "Rules of the current scenario that have not ended.",
 		"podinfo_fault_held_requests":       "Requests being delayed by faults.",
 		"podinfo_fault_shared_counts_total": "Requests counted by rules with shared, by who counted: the fleet, or the replica alone while the server is unavailable.",

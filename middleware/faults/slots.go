@@ -19,7 +19,7 @@ import (
 // calling it again has no effect.
 func (m *Module) hold(ctx context.Context, d *scenario.Decision, scope scenario.Scope) (leave func()) {
 	nothing := func() {}
-	if d.Delay() == 0 && !d.Slow(scope) {
+	if !d.Waits(scope) {
 		return nothing
 	}
 	if !m.engine.Hold() {

@@ -1,13 +1,13 @@
 package faults
 
 import (
+	"cmp"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/urfave/negroni/v3"
 
-	"github.com/seed-4591fe7d/podinfo/internal/wait"
-	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -18,6 +18,7 @@ const beat = 100 * time.Millisecond
 // full speed.
 type slow struct {
 	negroni.ResponseWriter
+	m        *Module
 	r        *http.Request
 	decision *scenario.Decision
 	strike   *scenario.Strike // nil without a fault
@@ -26,6 +27,7 @@ type slow struct {
 
 	chunks  int
 	sent    int
+	length  int // of the body, 0 when unknown
 	stalled bool
 }
 
@@ -38,14 +40,18 @@ func (s *slow) Flush() { http.NewResponseController(s.ResponseWriter).Flush() }
 // pause sends what was written and waits. It returns false when the client has
 // left.
 func (s *slow) pause(d time.Duration) bool {
+	if d == forever {
+		s.Flush()
+		s.m.waitForClient(s.ResponseWriter, s.r, s.sent)
+		return false
+	}
 	d = min(d, s.left)
 	if d <= 0 {
 		return true
 	}
 	s.left -= d
 	s.Flush()
-	wait.ExtendAll(s.ResponseWriter, s.r, d)
-	return registry.Sleep(s.r.Context(), d)
+	return pause(s.ResponseWriter, s.r, d)
 }
 
 func (s *slow) Write(b []byte) (n int, err error) {
@@ -53,47 +59,62 @@ func (s *slow) Write(b []byte) (n int, err error) {
 		return 0, s.r.Context().Err()
 	}
 	s.chunks++
+	if s.sent == 0 {
+		s.length, _ = strconv.Atoi(s.Header().Get("Content-Length"))
+	}
 	for {
 		part, wait := b[n:], time.Duration(0)
-		if s.pace != nil && s.left > 0 {
-			part, wait = s.pace(s, part, false)
+		if s.pace != nil && (s.left > 0 || s.strike.Fault.Stall != nil) {
+			wait, part = s.pace(s, part, false)
+		}
+		if !s.pause(wait) {
+			return n, cmp.Or(s.r.Context().Err(), errCut)
 		}
 		k, err := s.ResponseWriter.Write(part)
 		n, s.sent = n+k, s.sent+k
-		if err != nil {
+		if err != nil || n == len(b) {
 			return n, err
-		}
-		if !s.pause(wait) {
-			return n, s.r.Context().Err()
-		}
-		if n == len(b) {
-			return n, nil
 		}
 	}
 }
 
-// finish waits at the end of the body.
+// finish waits at the end of the body, unless the client knows that it is there.
 func (s *slow) finish() {
-	if s.pace != nil && s.r.Context().Err() == nil {
-		_, wait := s.pace(s, nil, true)
+	ends := s.Header().Get("Content-Length") != "" || !bodyAllowed(cmp.Or(s.Status(), http.StatusOK))
+	if s.pace != nil && !ends && s.r.Context().Err() == nil {
+		wait, _ := s.pace(s, nil, true)
 		s.pause(wait)
 	}
 }
 
-// stall applies the kind stall: at the end of a body that is too short to stall
-// in the middle.
-func stall(s *slow, b []byte, end bool) (part []byte, wait time.Duration) {
+// stall applies the kind stall. A body that is too short to stall in the middle
+// stalls before its last byte, which is where clients wait, or at its end when its
+// length is unknown.
+func stall(s *slow, b []byte, end bool) (wait time.Duration, part []byte) {
 	f := s.strike.Fault.Stall
-	if s.stalled || !end && s.sent+len(b) <= f.After {
-		return b, 0
+	after := f.After
+	if s.length > 0 {
+		after = min(after, s.length-1)
+	}
+	switch {
+	case s.stalled || !end && s.sent+len(b) <= after:
+		return 0, b
+	case !end && s.sent < after:
+		return 0, b[:after-s.sent]
 	}
 	s.stalled = true
-	return b[:max(0, min(len(b), f.After-s.sent))], time.Duration(f.For)
+	if f.Hang {
+		return forever, b
+	}
+	return time.Duration(f.For), b
 }
 
 // throttle applies the kind bandwidth.
-func throttle(s *slow, b []byte, _ bool) (part []byte, wait time.Duration) {
+func throttle(s *slow, b []byte, _ bool) (wait time.Duration, part []byte) {
 	rate := s.strike.Fault.Bandwidth
-	n := min(len(b), max(1, rate*int(beat)/int(time.Second)))
-	return b[:n], time.Duration(n) * time.Second / time.Duration(rate)
+	n := min(len(b), perBeat(rate))
+	return time.Duration(n) * time.Second / time.Duration(rate), b[:n]
 }
+
+// perBeat returns how many bytes pass in a beat at a rate per second.
+func perBeat(rate int) int { return max(1, rate*int(beat)/int(time.Second)) }

@@ -28,7 +28,13 @@ import (
 // connection ends or want messages have come.
 func talk(t *testing.T, url string, want int, messages ...string) (got []string, end error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	return talkWithin(t, 20*time.Second, url, want, messages...)
+}
+
+// talkWithin is talk by a client that leaves after some time.
+func talkWithin(t *testing.T, patience time.Duration, url string, want int, messages ...string) (got []string, end error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	conn, _, _, err := ws.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"/ws/echo")
 	if err != nil {

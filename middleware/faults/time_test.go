@@ -48,7 +48,7 @@ func TestSlowBodies(t *testing.T) {
 		{"delay: {fixed: 5s, at: both}", "/three", "5:x 10:x 15:x"},
 		{"fault: {stall: {after: 10, for: 20s}}", "/a", "0:" + text[:10] + " 20:" + text[10:]},
 		{"fault: {stall: 20s}", "/a", "20:" + text},
-		{"fault: {stall: {after: 100, for: 20s}}", "/a", "0:" + text},
+		{"fault: {stall: {after: 100, for: 20s}}", "/a", "0:" + text[:35] + " 20:" + text[35:]}, // before the last byte
 		{"fault: {bandwidth: 12}", "/a", ""},
 		{"fault: {stall: {after: 10, for: 2h}}", "/a", "0:" + text[:10] + " 3600:" + text[10:]},
 		{"fault: {stall: 20s}, delay: {fixed: 59m50s}", "/a", "3600:" + text},

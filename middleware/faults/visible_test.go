@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/metadata"
@@ -69,7 +70,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 	type request struct{ what, path, proto string }
 	requests, calls := map[string]request{}, map[string]string{} // by fault
 	for proto, scope := range map[string]scenario.Scope{"HTTP/1.1": scenario.HTTPRequests, "HTTP/2.0": scenario.HTTPRequests, "WebSocket": scenario.WebSockets} {
-		path, more := "/a", []string{"delay: 1ms", "fault: {truncate: 3, reset: true}", "fault: {status: 599}"}
+		path, more := "/a", []string{"delay: 1ms", "at: after, fault: {reset: true}", "at: after, fault: {status: 504}", "fault: {truncate: 3, reset: true}", "fault: {status: 599}"}
 		if scope == scenario.WebSockets {
 			path, more = "/ws/echo", []string{"delay: 1ms"}
 		}
@@ -86,7 +87,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 		}
 	}
 	for _, k := range scenario.Kinds(scenario.GRPCCalls) {
-		what := fmt.Sprintf("fault: {%s: %s}", k.Name, k.Example)
+		what := fmt.Sprintf("fault: {%s: %s}", k.Name, strings.Replace(k.Example, "REFUSED_STREAM", "INTERNAL_ERROR", 1)) // clients repeat a refused call
 		calls[rule("grpc: '*'", what)] = what
 	}
 
@@ -107,13 +108,18 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 		if q.proto == "HTTP/2.0" {
 			srv = h2
 		}
-		e := send(t, srv, q.path, q.proto, strings.TrimPrefix(name, "faults/"), entered)
+		e := send(t, srv, q.path, q.proto, strings.TrimPrefix(name, "faults/"), q.what, entered)
 		saw[name] = e
 		counted[fmt.Sprintf("http_requests_total{status=%q}", e.label)]++
 	}
 	codes := map[string]string{}
 	for name := range calls {
-		err := s.Call(metadata.AppendToOutgoingContext(t.Context(), "x", strings.TrimPrefix(name, "faults/")), "UnaryCall")
+		ctx, cancel := context.WithCancel(t.Context())
+		if strings.Contains(calls[name], "hang") {
+			time.AfterFunc(100*time.Millisecond, cancel)
+		}
+		err := s.Call(metadata.AppendToOutgoingContext(ctx, "x", strings.TrimPrefix(name, "faults/")), "UnaryCall")
+		cancel()
 		codes[name] = status.Code(err).String()
 		counted[fmt.Sprintf("grpc_code=%q}", codes[name])]++
 	}
@@ -161,8 +167,9 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 			spans++
 			e, ok := saw[name]
 			if !ok { // a call
+				served := codes[name] == "OK" || codes[name] == "Canceled" // by the client
 				class, sent := classes[name], span.Attributes["rpc.response.status_code"] != nil
-				if kind := span.Attributes["error.type"]; sent != (class == "") || class != "" && kind != class || (codes[name] == "OK") != (kind == nil) {
+				if kind := span.Attributes["error.type"]; sent != (class == "") || class != "" && kind != class || served != (kind == nil) {
 					t.Errorf("%s: the client saw %s, the log has the class %q, the span %v", calls[name], codes[name], class, span.Attributes)
 				}
 				continue
@@ -233,7 +240,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 }
 
 // send sends a request that a rule hits, and returns how the client saw it end.
-func send(t *testing.T, srv *httptest.Server, path, proto, rule string, entered chan struct{}) ending {
+func send(t *testing.T, srv *httptest.Server, path, proto, rule, what string, entered chan struct{}) ending {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
@@ -249,6 +256,9 @@ func send(t *testing.T, srv *httptest.Server, path, proto, rule string, entered 
 			req.Header.Set(name, value)
 		}
 		srv.Client().CloseIdleConnections() // a request on a new connection is not retried
+	}
+	if strings.Contains(what, "hang") { // until the client leaves
+		defer time.AfterFunc(100*time.Millisecond, leave).Stop()
 	}
 	if path == "/client-leaves" {
 		go func() { <-entered; leave() }()

@@ -246,13 +246,13 @@ type FaultRules interface {
 var FaultRulers = registry.NewCapability[FaultRuler](
 	func(t typ) (method, bool) { return t.MethodByName("FaultRules") })
 
-// A ConnectionBreaker breaks calls below gRPC, so the gRPC port has to be able
-// to reach the connection of a call.
+// A ConnectionBreaker breaks requests and calls below HTTP/2, so the ports have to
+// be able to reach the connection of a request or call.
 type ConnectionBreaker interface {
 	BreaksConnections()
 }
 
-// The grpc-server module uses ConnectionBreakers.
+// The grpc-server and http-server modules use ConnectionBreakers.
 var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
 	func(t typ) (method, bool) { return t.MethodByName("BreaksConnections") })
 

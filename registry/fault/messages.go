@@ -1,11 +1,18 @@
 package fault
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// ErrLost is returned by Send of [Messages] for a message that is dropped.
+var ErrLost = errors.New("message lost by a fault")
 
 // Messages delays the messages of a streaming call, or ends the call.
 type Messages interface {
 	// Send is called before each message that the server sends. It may block.
-	// An error is not sent as a message but ends the call.
+	// An error is not sent as a message but ends the call. ErrLost drops the
+	// message, and the handler continues.
 	Send(ctx context.Context) error
 }
 

@@ -59,10 +59,12 @@ type Connection interface {
 	// SetTrailer adds to the metadata that ends the call.
 	SetTrailer(name, value string)
 	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
-	// which calls continue. why is a message for people.
-	GoAway(why string)
-	// Reset ends the call without a status (HTTP/2 RST_STREAM).
-	Reset()
+	// which calls continue. code is an error code of HTTP/2, 0 for no error
+	// (RFC 9113, section 7), and why a message for people.
+	GoAway(code uint32, why string)
+	// Reset ends the call without a status (HTTP/2 RST_STREAM with an error
+	// code).
+	Reset(code uint32)
 	// Close closes the connection, which ends every call on it.
 	Close()
 }

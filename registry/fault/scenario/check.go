@@ -125,6 +125,7 @@ func (d *decoder) checkChoices(r *Rule) {
 		if c.Fault != nil {
 			d.checkFault(c.Fault)
 			d.checkScopes(&Rule{Match: r.Match, Fault: c.Fault})
+			d.checkStage(&Rule{At: r.At, Fault: c.Fault, Delay: c.Delay})
 		}
 	}
 	d.under = ""

@@ -19,7 +19,7 @@ type Decision struct {
 type Strike struct {
 	Rule  string
 	N     uint64        // number of the request among those of the rule, or of its key
-	Delay time.Duration // before the response
+	Delay time.Duration // before the response, or after the handler
 	Fault *Fault        // nil for none; read-only
 	Retry time.Duration // above a limit: when to retry
 
@@ -51,10 +51,22 @@ func (s *Strike) Kind(scope Scope) *Kind {
 	return s.rule.kinds[scope]
 }
 
-// pauses reports whether the fault sends the response with pauses.
-func (s *Strike) pauses(scope Scope) bool {
+// After reports whether the rule acts after the handler.
+func (s *Strike) After() bool { return s.rule.At == AfterHandler }
+
+// Label names the kind of the fault in a scope for simulations, empty for none.
+func (s *Strike) Label(scope Scope) string {
+	label := s.Kind(scope).Label(s.Fault)
+	if label != "" && s.After() {
+		label += " after the handler"
+	}
+	return label
+}
+
+// waits reports whether the fault makes the request wait.
+func (s *Strike) waits(scope Scope) bool {
 	k := s.Kind(scope)
-	return k != nil && k.Pauses
+	return k != nil && k.Waits
 }
 
 // Chunked reports whether there are delays between chunks.
@@ -106,13 +118,54 @@ func (s *Strike) Garbage(n int) []byte {
 	return out
 }
 
-// Delay returns the delay before the response, the sum over all rules.
+// Corrupt changes bytes or bits of b, as the fault's reply says, at places and to
+// values that depend on the draws alone.
+func (s *Strike) Corrupt(b []byte) {
+	c := s.Fault.Reply.Corrupt
+	n, size := c.Bytes, uint64(len(b))
+	if c.Bits > 0 {
+		n, size = c.Bits, 8*size
+	}
+	used := map[uint64]bool{}
+	for i := range uint64(min(uint64(n), size)) {
+		draw := s.draws.at(drawCorrupt, i)
+		at := draw % size
+		for used[at] {
+			at = (at + 1) % size
+		}
+		used[at] = true
+		if c.Bits > 0 {
+			b[at/8] ^= 1 << (at % 8)
+		} else {
+			b[at] ^= byte(1 + draw>>32%255) // not 0, which would change nothing
+		}
+	}
+}
+
+// Delay returns the delay of the response, the sum over all rules.
 func (d *Decision) Delay() time.Duration {
 	var sum time.Duration
 	for i := range d.Strikes {
 		sum += d.Strikes[i].Delay // each is at most the limit
 	}
 	return min(sum, d.engine.limits.Delay)
+}
+
+// DelayAfter returns the part of Delay that comes after the handler.
+func (d *Decision) DelayAfter() time.Duration {
+	var before time.Duration
+	after := false
+	for i := range d.Strikes {
+		if s := &d.Strikes[i]; s.After() {
+			after = true
+		} else {
+			before += s.Delay
+		}
+	}
+	if !after {
+		return 0
+	}
+	return max(0, d.Delay()-before)
 }
 
 // Broken returns the strike with the fault, nil for none.
@@ -138,7 +191,28 @@ func (d *Decision) Chunk(i int) time.Duration {
 // request.
 func (d *Decision) Slow(scope Scope) bool {
 	for i := range d.Strikes {
-		if s := &d.Strikes[i]; s.chunked || s.pauses(scope) {
+		s := &d.Strikes[i]
+		if k := s.Kind(scope); s.chunked || k != nil && k.Pauses {
+			return true
+		}
+	}
+	return false
+}
+
+// Chunked reports whether there are delays between chunks.
+func (d *Decision) Chunked() bool {
+	for i := range d.Strikes {
+		if d.Strikes[i].chunked {
+			return true
+		}
+	}
+	return false
+}
+
+// Waits reports whether the request waits because of a rule, in its scope.
+func (d *Decision) Waits(scope Scope) bool {
+	for i := range d.Strikes {
+		if s := &d.Strikes[i]; s.Delay > 0 || s.chunked || s.waits(scope) {
 			return true
 		}
 	}
@@ -150,10 +224,10 @@ func (d *Decision) Slow(scope Scope) bool {
 func (d *Decision) DropWaits(scope Scope) (rules []string) {
 	left := d.Strikes[:0]
 	for _, s := range d.Strikes {
-		if pauses := s.pauses(scope); pauses || s.Delay > 0 || s.chunked {
+		if waits := s.waits(scope); waits || s.Delay > 0 || s.chunked {
 			rules = append(rules, s.Rule)
 			s.Delay, s.chunked = 0, false
-			if pauses {
+			if waits {
 				s.Fault = nil
 			}
 			if s.Kind(scope) == nil {

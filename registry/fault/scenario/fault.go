@@ -16,9 +16,13 @@ import (
 //
 //	json         the kind's name in scenarios, metrics and simulations
 //	http, websocket, grpc, readiness
-//	             what the kind does in this scope; without the tag, nothing
+//	             what the kind does in this scope, or "no: " and why it does
+//	             nothing there; readiness may be left out
+//	after        "true": the kind also acts after the handler; or "no: " and why
+//	             not, and what to do instead
 //	example      a value in YAML, for the schema and the tests
 //	pauses       "true": the response is sent with pauses
+//	waits        "true": the request waits, so it counts in MAX_HELD
 //	of           the kinds that the field is a part of when they are given
 //	beside       "any": the kind combines with any other, and wins in its scopes
 //	label        "value": simulations count each value separately
@@ -29,24 +33,28 @@ import (
 // The other half is the table breakers in middleware/faults, with the functions
 // that apply each kind. Tests fail when the two disagree.
 type Fault struct {
-	Status  int         `json:"status,omitempty" min:"400" max:"599" example:"503" label:"value" http:"respond with this status" websocket:"refuse the handshake with this status"`
+	Status  int         `json:"status,omitempty" min:"400" max:"599" example:"503" label:"value" after:"true" http:"respond with this status" websocket:"refuse the handshake with this status" grpc:"no: use grpc with a code"`
 	Headers ReplyHeader `json:"headers,omitempty" of:"status" doc:"headers of that response"`
 	Body    string      `json:"body,omitempty" of:"status" doc:"body of that response"`
 
 	RetryAfter *RetryAfter `json:"retry-after,omitempty" of:"status" scalar:"after" doc:"header Retry-After of that response"`
 
-	Empty     bool   `json:"empty,omitempty" example:"true" http:"close the connection without a response; over HTTP/2, reset the stream" websocket:"close the connection without a response" grpc:"close the connection, which ends every call on it"`
-	Reset     bool   `json:"reset,omitempty" of:"truncate" example:"true" http:"reset the connection (TCP RST; over HTTP/2, RST_STREAM), with truncate after its bytes" websocket:"reset the connection" grpc:"reset the stream (RST_STREAM)"`
-	Truncate  *int   `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection"`
-	BadChunk  bool   `json:"bad-chunk,omitempty" example:"true" http:"end the body with a malformed chunk"`
-	Garbage   bool   `json:"garbage,omitempty" example:"true" http:"send bytes that are not HTTP" websocket:"send bytes that are not HTTP"`
-	Stall     *Stall `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" http:"pause in the middle of the body"`
-	Bandwidth int    `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" http:"send N bytes of the body per second"`
-	GoAway    bool   `json:"goaway,omitempty" example:"true" http:"respond, and tell the client to leave the connection (Connection: close; over HTTP/2, GOAWAY)" grpc:"tell the client to leave the connection (GOAWAY); the call goes on"`
+	Empty     bool    `json:"empty,omitempty" example:"true" after:"true" http:"close the connection without a response; over HTTP/2, reset the stream" websocket:"close the connection without a response" grpc:"close the connection, which ends every call on it"`
+	Reset     bool    `json:"reset,omitempty" of:"truncate" example:"true" after:"true" http:"reset the connection (TCP RST; over HTTP/2, RST_STREAM), with truncate after its bytes" websocket:"reset the connection" grpc:"reset the stream (RST_STREAM)"`
+	Truncate  *int    `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" after:"true" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection" websocket:"no: a handshake has no body; use websocket" grpc:"no: use grpc with after"`
+	BadChunk  bool    `json:"bad-chunk,omitempty" example:"true" after:"true" http:"end the body with a malformed chunk" websocket:"no: a handshake has no body; use garbage" grpc:"no: HTTP/2 has no chunks; use reset"`
+	Garbage   bool    `json:"garbage,omitempty" example:"true" after:"true" http:"send bytes that are not HTTP" websocket:"send bytes that are not HTTP" grpc:"no: it would break every call on the connection; use empty"`
+	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks"`
+	Bandwidth int     `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks"`
+	Upload    *Upload `json:"upload,omitempty" scalar:"bandwidth" waits:"true" example:"{ after: 1, for: 100ms }" after:"no: the handler reads the body before; remove at" http:"read the request's body slowly; over HTTP/2, withhold WINDOW_UPDATE meanwhile" websocket:"no: a handshake has no body; use websocket with direction: in" grpc:"no: the message of a call is read before the rules apply; use delay"`
+	Hang      bool    `json:"hang,omitempty" waits:"true" example:"true" after:"true" http:"do not respond until the client leaves" websocket:"do not respond to the handshake until the client leaves" grpc:"do not respond until the client leaves"`
+	GoAway    bool    `json:"goaway,omitempty" example:"true" after:"no: the response is sent anyway; remove at" http:"respond, and tell the client to leave the connection (Connection: close; over HTTP/2, GOAWAY)" websocket:"no: a WebSocket has its own connection; use websocket with close" grpc:"tell the client to leave the connection (GOAWAY); the call goes on"`
+	Reply     *Reply  `json:"reply,omitempty" example:"{ status: 202, append: more }" after:"no: it changes the handler's response anyway; remove at" http:"change the handler's response" websocket:"no: the handler writes the handshake to the connection itself; use status" grpc:"no: the message of a call is not bytes here; use grpc"`
+	HTTP2     *HTTP2  `json:"http2,omitempty" example:"{ rst: REFUSED_STREAM }" after:"true" http:"end the stream or the connection as HTTP/2 can; over HTTP/1.1, rst resets the connection, goaway and close close it without a response" websocket:"no: a WebSocket opens over HTTP/1.1; use reset or empty" grpc:"end the stream or the connection as HTTP/2 can"`
 
-	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" websocket:"drop or delay messages, or close the connection with a status code"`
-	GRPC      *GRPC      `json:"grpc,omitempty" scalar:"code" beside:"any" example:"UNAVAILABLE" label:"value" grpc:"end the call with this status code"`
-	Unready   bool       `json:"unready,omitempty" example:"true" readiness:"fail while the conditions of when hold; such a rule has no match"`
+	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" after:"no: a WebSocket is open until its handler returns; use after within websocket" http:"no: it breaks messages of a WebSocket; use status" websocket:"drop or delay messages, or close the connection with a status code" grpc:"no: it breaks messages of a WebSocket; use grpc"`
+	GRPC      *GRPC      `json:"grpc,omitempty" scalar:"code" beside:"any" example:"UNAVAILABLE" label:"value" after:"true" http:"no: use status" websocket:"no: use status" grpc:"end the call with this status code"`
+	Unready   bool       `json:"unready,omitempty" example:"true" after:"no: it matches no requests; remove at" http:"no: it fails readiness; use status" websocket:"no: it fails readiness; use status" grpc:"no: it fails readiness; use grpc" readiness:"fail while the conditions of when hold; such a rule has no match"`
 }
 
 // ReplyHeader is the header of a response, by name.
@@ -65,17 +73,157 @@ func (h ReplyHeader) check(d *decoder, field string) {
 	}
 }
 
-// Stall is a pause in the middle of a body.
+// Stall is a pause in the middle of a body, before its last byte at the latest.
 type Stall struct {
 	After int      `json:"after,omitempty" min:"0" doc:"bytes sent before the pause"`
-	For   Duration `json:"for" required:"true" doc:"length of the pause"`
+	For   Duration `json:"for,omitzero" doc:"length of the pause, at most the longest delay of the server"`
+	Hang  bool     `json:"hang,omitempty" doc:"pause until the client leaves"`
 }
 
 func (s *Stall) check(d *decoder, field string) {
-	if s.For <= 0 {
+	switch {
+	case s.Hang && s.For > 0:
+		d.wrong(field, "give either for or hang")
+	case !s.Hang && s.For <= 0:
 		d.wrong(field, "the pause must be above zero")
 	}
 }
+
+// Upload slows the reading of a request's body down.
+type Upload struct {
+	Bandwidth int      `json:"bandwidth,omitempty" min:"1" doc:"bytes read per second"`
+	After     int      `json:"after,omitempty" min:"0" doc:"bytes read before the pause"`
+	For       Duration `json:"for,omitzero" doc:"length of a pause, at most the longest delay of the server"`
+}
+
+func (u *Upload) check(d *decoder, field string) {
+	if u.Bandwidth == 0 && u.For == 0 {
+		d.wrong(field, "no effect; add bandwidth or for")
+	}
+	if u.After > 0 && u.For == 0 {
+		d.wrong(field+".after", "no effect without for; add it or remove after")
+	}
+}
+
+// Reply changes the handler's response. What needs the whole body (corrupt, repeat
+// and content-length) applies to its first 1 MiB, or to what the handler wrote
+// before it flushed.
+type Reply struct {
+	Status        int           `json:"status,omitempty" min:"100" max:"599" doc:"status of the response; after one below 200 the connection is closed, without a final response"`
+	Headers       *ReplyHeaders `json:"headers,omitempty" doc:"changes of the headers"`
+	Body          *string       `json:"body,omitempty" doc:"body in place of the handler's"`
+	Append        string        `json:"append,omitempty" doc:"text after the body"`
+	Corrupt       *Corrupt      `json:"corrupt,omitempty" scalar:"bytes" doc:"bytes or bits of the body to change, at places that the seed determines"`
+	Repeat        int           `json:"repeat,omitempty" min:"2" max:"1000" doc:"how many times the body is sent"`
+	ContentLength int           `json:"content-length,omitempty" doc:"bytes that Content-Length has more than the body, or fewer when below zero; over HTTP/2 the body ends there"`
+	Interim       []int         `json:"interim,omitempty" doc:"statuses of interim responses before the response, 100 to 199 other than 101"`
+	RedirectLoop  bool          `json:"redirect-loop,omitempty" doc:"redirect to the URL of the request, with the status 302 or the one given"`
+	Encoding      string        `json:"encoding,omitempty" doc:"content coding that Content-Encoding names and the body does not have, such as gzip"`
+	Stale         Duration      `json:"stale,omitzero" doc:"age of the response according to Date and Age"`
+}
+
+// ReplyHeaders are changes of a response's headers.
+type ReplyHeaders struct {
+	Set    ReplyHeader `json:"set,omitempty" doc:"headers to set, by name"`
+	Remove []string    `json:"remove,omitempty" doc:"names of headers to remove"`
+}
+
+// Corrupt says how much of a body changes. Exactly one is given.
+type Corrupt struct {
+	Bytes int `json:"bytes,omitempty" min:"1" max:"65536" doc:"number of bytes that get another value"`
+	Bits  int `json:"bits,omitempty" min:"1" max:"65536" doc:"number of bits that are flipped"`
+}
+
+func (r *Reply) check(d *decoder, field string) {
+	if reflect.DeepEqual(*r, Reply{}) {
+		d.wrong(field, "no effect; add at least one of %s", strings.Join(keysOf(reflect.TypeFor[Reply]()), ", "))
+	}
+	if h := r.Headers; h != nil {
+		if len(h.Set)+len(h.Remove) == 0 {
+			d.wrong(field+".headers", "no effect; add set or remove")
+		}
+		h.Set.check(d, field+".headers.set")
+		for _, name := range h.Remove {
+			if !token().MatchString(name) {
+				d.wrong(field+".headers.remove", "%q is not a header name", name)
+			} else if slices.Contains(framing, textproto.CanonicalMIMEHeaderKey(name)) {
+				d.wrong(field+".headers.remove", "the server sets %s itself; use content-length to break it", name)
+			}
+		}
+	}
+	if c := r.Corrupt; c != nil && (c.Bytes == 0) == (c.Bits == 0) {
+		d.wrong(field+".corrupt", "give either bytes or bits")
+	}
+	for _, status := range r.Interim {
+		if status < 100 || status > 199 || status == 101 {
+			d.wrong(field+".interim", "%d is not an interim status; use 100 to 199 other than 101", status)
+		}
+	}
+	if r.Encoding != "" && !token().MatchString(r.Encoding) {
+		d.wrong(field+".encoding", "%q is not a content coding; use one such as gzip", r.Encoding)
+	}
+	if r.RedirectLoop && r.Status != 0 && !slices.Contains([]int{301, 302, 303, 307, 308}, r.Status) {
+		d.wrong(field+".status", "%d is not a redirect; use 301, 302, 303, 307 or 308", r.Status)
+	}
+	bodiless := r.Status == 204 || r.Status == 304 || r.Status != 0 && r.Status < 200
+	if changes := r.Body != nil || r.Append != "" || r.Buffers(); bodiless && changes {
+		d.wrong(field+".status", "a response with the status %d has no body; remove the changes of the body", r.Status)
+	}
+}
+
+// Buffers reports whether r needs the body before its first byte can be sent.
+func (r *Reply) Buffers() bool { return r.Corrupt != nil || r.Repeat > 0 || r.ContentLength != 0 }
+
+// HTTP2 ends a stream or a connection of HTTP/2. Exactly one is given.
+type HTTP2 struct {
+	RST    HTTP2Code `json:"rst,omitempty" doc:"reset the stream with this code (RST_STREAM)"`
+	GoAway HTTP2Code `json:"goaway,omitempty" doc:"send GOAWAY with this code, and close the connection with every request on it"`
+	Close  bool      `json:"close,omitempty" doc:"close the connection with every request on it, without GOAWAY"`
+}
+
+func (h *HTTP2) check(d *decoder, field string) {
+	n := 0
+	for _, given := range []bool{h.RST != "", h.GoAway != "", h.Close} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		d.wrong(field, "give one of rst, goaway and close")
+	}
+}
+
+// Ending says what a client over HTTP/2 sees.
+func (h *HTTP2) Ending() string {
+	switch {
+	case h.RST != "":
+		return "RST_STREAM " + string(h.RST)
+	case h.GoAway != "":
+		return "GOAWAY " + string(h.GoAway)
+	}
+	return "connection closed"
+}
+
+// HTTP2Code is the name of an error code of HTTP/2 (RFC 9113, section 7).
+type HTTP2Code string
+
+// HTTP2Codes returns the names of all codes, in the order of their numbers.
+func HTTP2Codes() []string {
+	return []string{"NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR",
+		"REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"}
+}
+
+// Number returns the number of the code.
+func (c HTTP2Code) Number() uint32 { return uint32(slices.Index(HTTP2Codes(), string(c))) }
+
+// Stage is when a rule acts on a request, seen from the handler.
+type Stage string
+
+// The stages.
+const (
+	BeforeHandler Stage = "before"
+	AfterHandler  Stage = "after"
+)
 
 // WebSocket breaks an open WebSocket. Each direction counts its own messages.
 type WebSocket struct {
@@ -187,6 +335,7 @@ func (d *decoder) checkFault(f *Fault) {
 // checkScopes reports a fault that breaks nothing that the rule matches.
 func (d *decoder) checkScopes(r *Rule) {
 	f := r.Fault
+	d.checkStage(r)
 	if f == nil || len(f.Kinds()) == 0 {
 		return
 	}
@@ -207,6 +356,21 @@ func (d *decoder) checkScopes(r *Rule) {
 	}
 	if r.Match.GRPC != "" {
 		misses("gRPC calls, which match.grpc matches", GRPCCalls)
+	}
+}
+
+// checkStage reports what cannot happen after the handler.
+func (d *decoder) checkStage(r *Rule) {
+	if r.At != AfterHandler {
+		return
+	}
+	for _, k := range r.Fault.Kinds() {
+		if k.notAfter != "" {
+			d.wrong("at", "%s does not act after the handler: %s", k.Name, k.notAfter)
+		}
+	}
+	if r.Delay != nil && (r.Delay.At == Chunks || r.Delay.At == Both) {
+		d.wrong("delay.at", "%s delays the handler while it writes; remove it, or at: after from the rule", r.Delay.At)
 	}
 }
 

@@ -32,19 +32,32 @@ type Kind struct {
 	Name    string // key in a scenario, and value of the label "kind" in metrics
 	Example string // a value in YAML
 	Pauses  bool   // the response is sent with pauses
+	Waits   bool   // the request waits, as for all kinds that pause
+	After   bool   // the kind also acts after the handler
 
-	does    [scopeCount]string // empty where the kind does nothing
-	scopes  []Scope            // those it acts in; none when it is merely a part of other kinds
-	field   int                // index in Fault
-	scalar  string             // key of the value that may stand for the whole
-	of      []string           // kinds that it is a part of when they are given
-	beside  bool               // combines with any other kind, and wins in its scopes
-	labeled bool               // simulations count each value separately
+	does     [scopeCount]string // empty where the kind does nothing
+	not      [scopeCount]string // why the kind does nothing there
+	notAfter string             // why the kind does not act after the handler
+	scopes   []Scope            // those it acts in; none when it is merely a part of other kinds
+	field    int                // index in Fault
+	scalar   string             // key of the value that may stand for the whole
+	of       []string           // kinds that it is a part of when they are given
+	beside   bool               // combines with any other kind, and wins in its scopes
+	labeled  bool               // simulations count each value separately
 }
 
 // Does describes what k does in a scope, in words. It is empty when k does
 // nothing there.
 func (k *Kind) Does(s Scope) string { return k.does[s] }
+
+// Not says why k does nothing in a scope, and what to use there.
+func (k *Kind) Not(s Scope) string { return k.not[s] }
+
+// NotAfter says why k does not act after the handler, and what to do instead.
+func (k *Kind) NotAfter() string { return k.notAfter }
+
+// not is what a tag begins with that says why there is nothing.
+const not = "no: "
 
 // kindTable is the rows of the table, those of mere parts included, as the tags
 // of Fault give them.
@@ -52,15 +65,23 @@ var kindTable = sync.OnceValue(func() (rows []*Kind) {
 	for i, t := 0, reflect.TypeFor[Fault](); i < t.NumField(); i++ {
 		f := t.Field(i)
 		k := &Kind{
-			Name: keyOf(f), Example: f.Tag.Get("example"), Pauses: f.Tag.Get("pauses") != "",
+			Name: keyOf(f), Example: f.Tag.Get("example"), Pauses: f.Tag.Get("pauses") != "", After: f.Tag.Get("after") == "true",
 			field: i, scalar: f.Tag.Get("scalar"), beside: f.Tag.Get("beside") != "", labeled: f.Tag.Get("label") != "",
+		}
+		k.Waits = k.Pauses || f.Tag.Get("waits") != ""
+		k.notAfter, _ = strings.CutPrefix(f.Tag.Get("after"), not)
+		if k.After {
+			k.notAfter = ""
 		}
 		if of := f.Tag.Get("of"); of != "" {
 			k.of = strings.Split(of, ",")
 		}
 		for s := range scopeCount {
-			if k.does[s] = f.Tag.Get(s.String()); k.does[s] != "" {
-				k.scopes = append(k.scopes, s)
+			does := f.Tag.Get(s.String())
+			if why, ok := strings.CutPrefix(does, not); ok {
+				k.not[s] = why
+			} else if does != "" {
+				k.does[s], k.scopes = does, append(k.scopes, s)
 			}
 		}
 		rows = append(rows, k)
@@ -140,13 +161,23 @@ func (k *Kind) Label(f *Fault) string {
 // Meets reports whether r, whatever its match, does something in a scope. A
 // fault for one of HTTP requests and WebSockets leaves the other alone, and so
 // do delays between chunks with WebSockets.
-func (r *Rule) Meets(s Scope) bool { return r.meets(s, r.Fault.kindIn()) }
+func (r *Rule) Meets(s Scope) bool { return r.meets(s, r.kindIn()) }
+
+// kindIn returns the kind of the rule's fault in each scope. Nothing happens after
+// the handler of a WebSocket, which returns when the connection is closed.
+func (r *Rule) kindIn() [scopeCount]*Kind {
+	kinds := r.Fault.kindIn()
+	if r.At == AfterHandler {
+		kinds[WebSockets] = nil
+	}
+	return kinds
+}
 
 func (r *Rule) meets(s Scope, kinds [scopeCount]*Kind) bool {
 	switch {
 	case kinds[s] != nil:
 		return true
-	case s == Readiness || kinds[Readiness] != nil:
+	case s == Readiness || kinds[Readiness] != nil || s == WebSockets && r.At == AfterHandler:
 		return false
 	case s != GRPCCalls && (kinds[HTTPRequests] != nil || kinds[WebSockets] != nil):
 		return false

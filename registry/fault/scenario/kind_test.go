@@ -39,7 +39,7 @@ func TestTableOfKinds(t *testing.T) {
 	for _, k := range scenario.Kinds() {
 		kinds[k.Name] = k
 	}
-	tags := []string{"json", "doc", "example", "of", "beside", "pauses", "label", "min", "max", "scalar", "required"}
+	tags := []string{"json", "doc", "example", "of", "after", "beside", "pauses", "waits", "label", "min", "max", "scalar", "required"}
 	for s := range scopes {
 		tags = append(tags, s.String())
 	}
@@ -91,6 +91,14 @@ func checkKind(t *testing.T, k *scenario.Kind, description string) {
 		t.Errorf("kind %s: add a tag example with a value in YAML", k.Name)
 		return
 	}
+	for s := range scenario.Readiness {
+		if (k.Does(s) == "") == (k.Not(s) == "") {
+			t.Errorf(`kind %s: add a tag %v with what it does there, or "no: " and why it does nothing there`, k.Name, s)
+		}
+	}
+	if k.After == (k.NotAfter() != "") {
+		t.Errorf(`kind %s: add the tag after, "true" or "no: " and why it does not act after the handler`, k.Name)
+	}
 	parse := func(more string) (*scenario.Rule, error) {
 		return scenario.ParseRule("example", "r", []byte(fmt.Sprintf("fault: { %s: %s }\n%s", k.Name, k.Example, more)))
 	}
@@ -112,6 +120,17 @@ func checkKind(t *testing.T, k *scenario.Kind, description string) {
 		}
 		if got := r.Fault.Kind(s); (got == k) != acts || (got == nil) == acts || r.Meets(s) != acts || !strings.HasPrefix(k.Label(r.Fault), k.Name) {
 			t.Errorf("kind %s: in the scope %v it acts: %v, is %v, meets: %v", k.Name, s, acts, got, r.Meets(s))
+		}
+	}
+	// After the handler it acts in the same scopes, but for those of WebSockets and
+	// readiness, or is rejected.
+	late, err := parse("at: after")
+	if (err == nil) != k.After || err != nil && !strings.Contains(err.Error(), k.NotAfter()) {
+		t.Errorf("kind %s: at: after: %v, and its tag says %v %q", k.Name, err, k.After, k.NotAfter())
+	}
+	for s := range scopes {
+		if acts := s != scenario.WebSockets && k.Does(s) != ""; err == nil && late.Meets(s) != acts {
+			t.Errorf("kind %s: after the handler it acts in the scope %v: %v, want %v", k.Name, s, !acts, acts)
 		}
 	}
 	// A rule that matches only requests that the kind does not break is rejected.

@@ -101,7 +101,7 @@ func (l *live) greedy() bool { return l.steady() && l.percent == 1 }
 func (l *live) steady() bool {
 	m := l.Match
 	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
-	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Sync: l.Sync, Combine: l.Combine}
+	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Sync: l.Sync, At: l.At, Combine: l.Combine}
 	return reflect.DeepEqual(rule, *l.Rule) && l.kinds[Readiness] == nil
 }
 

@@ -16,6 +16,7 @@ const (
 	drawSticky
 	drawBurst
 	drawChoice
+	drawCorrupt
 )
 
 // draws generates the random numbers of one request, a function of the seed, the

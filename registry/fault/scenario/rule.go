@@ -264,7 +264,7 @@ func (l *live) compileChoices(limits Limits) {
 // they share with r but its match.
 func (r *Rule) Alternatives() (out []*Rule) {
 	for i, c := range r.Choose {
-		a := &Rule{Name: c.Name, Match: r.Match, Delay: c.Delay, Fault: c.Fault}
+		a := &Rule{Name: c.Name, Match: r.Match, Delay: c.Delay, Fault: c.Fault, At: r.At}
 		if a.Name == "" {
 			a.Name = fmt.Sprintf("%s.%d", r.Name, i+1)
 		}
@@ -305,7 +305,7 @@ func (l *live) setScopes() {
 		r.Fault = defaultLimitFault(l.Limit)
 		l.Rule = &r
 	}
-	l.kinds = l.Fault.kindIn()
+	l.kinds = l.kindIn()
 	for s := range Readiness {
 		excluded := l.Match.GRPC != ""
 		if s == GRPCCalls {

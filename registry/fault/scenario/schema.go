@@ -63,6 +63,10 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"enum": []Outcome{Hit, Pass}}
 	case reflect.TypeFor[RetryForm]():
 		return object{"enum": []RetryForm{Seconds, Date}}
+	case reflect.TypeFor[Stage]():
+		return object{"enum": []Stage{BeforeHandler, AfterHandler}}
+	case reflect.TypeFor[HTTP2Code]():
+		return object{"enum": HTTP2Codes()}
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
 	case reflect.TypeFor[Direction]():
@@ -143,7 +147,7 @@ func description(tag reflect.StructTag) string {
 		parts = append(parts, doc)
 	}
 	for s := range scopeCount {
-		if does := tag.Get(s.String()); does != "" {
+		if does := tag.Get(s.String()); does != "" && !strings.HasPrefix(does, not) {
 			parts = append(parts, scopeTitles[s]+": "+does)
 		}
 	}

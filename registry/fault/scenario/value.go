@@ -107,6 +107,10 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
 	case *RetryForm:
 		*p = RetryForm(d.word(n, field, string(Seconds), string(Date)))
+	case *Stage:
+		*p = Stage(d.word(n, field, string(BeforeHandler), string(AfterHandler)))
+	case *HTTP2Code:
+		*p = HTTP2Code(d.word(n, field, HTTP2Codes()...))
 	case *At:
 		*p = At(d.word(n, field, string(Before), string(Chunks), string(Both)))
 	case encoding.TextUnmarshaler:
