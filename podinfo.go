@@ -34,6 +34,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/internal/cli"
+	"github.com/seed-4591fe7d/podinfo/internal/liblog"
 	"github.com/seed-4591fe7d/podinfo/internal/memory"
 	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
@@ -157,6 +158,7 @@ func Main(mods ...registry.Module) {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Exit:    os.Exit,
+		Logger:  liblog.Capture,
 	}
 	if limit, from := memory.Limit(); limit > 0 {
 		p.Options = append(p.Options, registry.MemoryLimit(limit, from))

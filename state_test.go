@@ -52,6 +52,10 @@ var exceptions = []string{
 	".:Main use of os/signal.*",
 	".:Main use of runtime/debug.SetMemoryLimit",
 	"cmd/podcli use of os.*",
+	"internal/liblog use of go.opentelemetry.io/otel.Set*", // called by Main
+	"internal/liblog use of google.golang.org/grpc/grpclog.SetLoggerV2",
+	"internal/liblog use of github.com/redis/go-redis/v9.SetLogger",
+	"internal/liblog use of log.Set*",
 	"cmd/podcli use of os/signal.*",
 	"registry variable owned of type sync.Map",                // instances that belong to an App, which other Apps cannot see
 	"podinfotest variable servers of type sync/atomic.Uint64", // numbers the servers in memory, whose names must differ
@@ -175,6 +179,7 @@ var global = map[string]*regexp.Regexp{
 	"github.com/VictoriaMetrics/metrics": regexp.MustCompile(`^(ExposeMetadata|GetDefaultSet|(GetOrCreate|New)(Counter|FloatCounter|Gauge|Histogram|PrometheusHistogram|Summary)\w*|Register\w+|Unregister\w+|WritePrometheus|InitPush\w*|Push\w*)$`),
 	"github.com/prometheus/client_golang/prometheus": regexp.MustCompile(`^(Default\w+|MustRegister|Register|Unregister)$`),
 	"github.com/sirupsen/logrus":                     regexp.MustCompile(`^(StandardLogger|AddHook|Set\w+|GetLevel|IsLevelEnabled|With\w+|(Trace|Debug|Print|Info|Warn|Warning|Error|Fatal|Panic)(f|ln|Fn)?|Exit|(Register|Defer)ExitHandler)$`),
+	"github.com/redis/go-redis/v9":                   regexp.MustCompile(`^SetLogger$`),
 	"github.com/spf13/pflag":                         regexp.MustCompile(`^(CommandLine|Parse|Args?|Set)$`),
 	"go.opentelemetry.io/otel":                       regexp.MustCompile(`^(Set\w+|Get\w+|Tracer|Meter|Handle)$`),
 	"go.opentelemetry.io/otel/log/global":            regexp.MustCompile(`.`),

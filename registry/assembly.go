@@ -20,13 +20,14 @@ import (
 // so an Assembly is a consistent snapshot, and two snapshots
 // are the same assembly if the pointers are equal.
 type Assembly struct {
-	modules []Status // in list order
-	chain   []Status // in the order a request meets them
-	linked  map[string]bool
-	mounted []Mounted
-	calls   []rpc.Middleware
-	pagers  []ErrorPager
-	router  *router
+	modules   []Status // in list order
+	chain     []Status // in the order a request meets them
+	linked    map[string]bool
+	mounted   []Mounted
+	calls     []rpc.Middleware
+	unmatched []rpc.Middleware // the part of calls for methods that no module serves
+	pagers    []ErrorPager
+	router    *router
 }
 
 // Status is the state of a listed module, and what decided it.
@@ -53,6 +54,10 @@ func (s *Assembly) Mounted() []Mounted { return s.mounted }
 // Calls returns the gRPC half of the chain, outermost first. The caller must
 // not modify the result.
 func (s *Assembly) Calls() []rpc.Middleware { return s.calls }
+
+// UnmatchedCalls returns the part of Calls for calls of methods that no module
+// serves: the phases before Guard. The caller must not modify the result.
+func (s *Assembly) UnmatchedCalls() []rpc.Middleware { return s.unmatched }
 
 // Linked reports whether the module of this name is linked.
 func (s *Assembly) Linked(name string) bool { return s.linked[name] }
@@ -81,6 +86,9 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 	for _, e := range chain {
 		if mw, ok := e.Module.(rpc.Middleware); ok {
 			s.calls = append(s.calls, mw)
+			if e.info.Phase <= Enrich {
+				s.unmatched = append(s.unmatched, mw)
+			}
 		}
 	}
 	if err := a.mountAll(s, on, chain); err != nil {

@@ -18,10 +18,12 @@ import (
 
 // core holds the settings of the App itself.
 type core struct {
-	Modules []string `env:"MODULES" doc:"modules to turn on and off, in order: -panic,random-error or none,http-server,health" accepts:"names of modules, -name, none, all or default" takes:"MODULE,…"`
-	Level   string   `env:"LEVEL" envDefault:"info" doc:"log level" accepts:"debug, info, warn, error, fatal or panic"`
-	Prefix  string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under" takes:"PATH"`
-	Seed    *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
+	Modules   []string `env:"MODULES" doc:"modules to turn on and off, in order: -panic,random-error or none,http-server,health" accepts:"names of modules, -name, none, all or default" takes:"MODULE,…"`
+	Level     string   `env:"LEVEL" envDefault:"info" doc:"log level" accepts:"debug, info, warn, error, fatal or panic"`
+	LogOutput string   `env:"LOG_OUTPUT" envDefault:"stderr" doc:"where the log goes; some clouds take every line of stderr for an error" accepts:"stderr or stdout"`
+	LogFields string   `env:"LOG_FIELDS" envDefault:"default" doc:"names of the log's fields: default (level, ts, msg), or those that Google Cloud reads (severity, time, message, logging.googleapis.com/trace)" accepts:"default or gcp"`
+	Prefix    string   `env:"PREFIX" envDefault:"/" doc:"path that every route is mounted under" takes:"PATH"`
+	Seed      *uint64  `env:"SEED" doc:"repeats a run's random faults; a random one is logged when none is given"`
 
 	Budget budget.Size `env:"MEMORY_BUDGET" doc:"size limit of all that requests hold in memory at the same time, by default a quarter of the memory limit; what exceeds it gets 503" accepts:"a size above zero such as 20MiB, 20M or 20000000"`
 
@@ -44,6 +46,12 @@ func (c *core) Validate() error {
 	var errs []error
 	if _, err := logrus.ParseLevel(c.Level); err != nil {
 		errs = append(errs, Invalid("Level", "debug, info, warn, error, fatal or panic"))
+	}
+	if c.LogOutput != "stderr" && c.LogOutput != "stdout" {
+		errs = append(errs, Invalid("LogOutput", "stderr or stdout"))
+	}
+	if c.LogFields != "default" && c.LogFields != "gcp" {
+		errs = append(errs, Invalid("LogFields", "default or gcp"))
 	}
 	prefix, err := cleanPrefix(c.Prefix)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	mainIfAsked()
 	dir, err := os.MkdirTemp("", "podinfo")
 	if err != nil {
 		panic(err)
@@ -87,6 +88,13 @@ func launchWith(t *testing.T, environ []string, args ...string) *process {
 	p.cmd = exec.Command(binary, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PODINFO_SHUTDOWN_GRACE=0s"}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	start(t, p)
+	return p
+}
+
+// start starts a process. The end of the test kills it.
+func start(t *testing.T, p *process) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +104,6 @@ func launchWith(t *testing.T, environ []string, args ...string) *process {
 		close(p.done)
 	}()
 	t.Cleanup(func() { p.cmd.Process.Kill(); <-p.done })
-	return p
 }
 
 // serve launches podinfo on a free port and waits until it responds.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -33,13 +34,15 @@ type Module struct {
 	beatInterval time.Duration
 	store        store
 	tracers      []capability.DatabaseTracer
-	serverState  atomic.Int32 // unknown, up or down
+	database     capability.DatabaseOperation // without the name
+	serverState  atomic.Int32                 // unknown, up or down
+	refusal      atomic.Pointer[error]        // of writes, nil while the server accepts them
 	counters     map[operation]map[string]*metrics.Counter
 }
 
 // A store stores values by key. It returns errMiss, errTooLarge, errBusy or
-// errForeign for a problem with one key. Any other error means that the store is
-// unavailable.
+// errForeign for a problem with one key, and errFull or errReadOnly if the server
+// refuses to write. Any other error means that the store is unavailable.
 type store interface {
 	get(ctx context.Context, key string) (value, error) // to be released
 	set(ctx context.Context, key string, value []byte) error
@@ -54,6 +57,8 @@ var (
 	errTooLarge = errors.New("value too large")
 	errBusy     = errors.New("too many removed values are still being sent")
 	errForeign  = errors.New("the key holds a Redis type other than string")
+	errFull     = errors.New("the server is full")
+	errReadOnly = errors.New("the server is read-only")
 )
 
 // A value is the value of a key.
@@ -109,6 +114,7 @@ func (m *Module) Validate() error {
 // the memory.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host, m.tracers = h, registry.All(h, capability.DatabaseTracers)
+	m.database = m.describe()
 	m.MaxBytes = h.DeriveSize("MaxBytes", 8, m.MaxBytes)
 	m.beatInterval = cmp.Or(m.beatInterval, defaultBeatInterval)
 	m.hostname, err = os.Hostname()
@@ -135,9 +141,9 @@ func (m *Module) Start(context.Context) error {
 }
 
 func (m *Module) beat(ctx context.Context) {
-	m.withTimeout(ctx, func(ctx context.Context) error {
+	m.noteWrite(ctx, m.withTimeout(ctx, func(ctx context.Context) error {
 		return m.store.beat(ctx, m.hostname, m.host.Build().Version)
-	})
+	}))
 }
 
 // Stop closes the store.
@@ -162,14 +168,14 @@ func (m *Module) withTimeout(parent context.Context, operation func(context.Cont
 	err := operation(ctx)
 	now := up
 	switch {
-	case err == nil, errors.Is(err, errMiss), errors.Is(err, errTooLarge), errors.Is(err, errBusy), errors.Is(err, errForeign):
+	case err == nil, errors.Is(err, errMiss), errors.Is(err, errTooLarge), errors.Is(err, errBusy), errors.Is(err, errForeign), refused(err) != nil:
 	case parent.Err() != nil: // the client disconnected: the server may still be up
 		return err
 	default:
 		now = down
 	}
 	if before := m.serverState.Swap(now); before != now {
-		log := m.host.Log.WithField("server", m.address())
+		log := m.log(parent)
 		if now == up {
 			log.Info("cache server is available")
 		} else {
@@ -177,6 +183,40 @@ func (m *Module) withTimeout(parent context.Context, operation func(context.Cont
 		}
 	}
 	return err
+}
+
+func (m *Module) log(ctx context.Context) *logrus.Entry {
+	return m.host.Log.WithContext(ctx).WithField("server", m.address())
+}
+
+// refused returns errFull or errReadOnly if err is one of them.
+func refused(err error) error {
+	for _, why := range []error{errFull, errReadOnly} {
+		if errors.Is(err, why) {
+			return why
+		}
+	}
+	return nil
+}
+
+// noteWrite logs when the server begins or stops to refuse writes, by the result
+// of storing a value.
+func (m *Module) noteWrite(ctx context.Context, err error) {
+	why := refused(err)
+	if err != nil && why == nil {
+		return
+	}
+	var now *error
+	if why != nil {
+		now = &why
+	}
+	before := m.refusal.Swap(now)
+	switch {
+	case why == nil && before != nil:
+		m.log(ctx).Info("cache server accepts writes again")
+	case why != nil && (before == nil || *before != why):
+		m.log(ctx).WithError(err).Warn("cache " + strings.TrimPrefix(why.Error(), "the "))
+	}
 }
 
 // address returns the part of Server that follows the user and password, with

@@ -35,6 +35,7 @@ func (m *Module) Routes() []registry.Route {
 		if method == http.MethodPost || method == http.MethodPut {
 			rt.Body = "the value"
 			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = problem, problem
+			returns[http.StatusInsufficientStorage] = problem
 		}
 		if method == http.MethodGet {
 			rt.Label = "cache" // upstream's label; that of the other methods is cache_key
@@ -66,6 +67,7 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	err := m.traced(r.Context(), opSet, func(ctx context.Context) error { return m.store.set(ctx, r.PathValue("key"), data) })
+	m.noteWrite(r.Context(), err)
 	m.reply(w, r, opSet, err)
 }
 
@@ -115,9 +117,15 @@ func (m *Module) reply(w http.ResponseWriter, r *http.Request, op operation, err
 	case errors.Is(err, errForeign):
 		m.count(op, "error")
 		reply.Error(w, http.StatusInternalServerError, fmt.Sprintf("cache %s failed: %v", op, errForeign))
+	case errors.Is(err, errFull):
+		m.count(op, "full")
+		reply.Error(w, http.StatusInsufficientStorage, "cache server is full")
+	case errors.Is(err, errReadOnly):
+		m.count(op, "read_only")
+		reply.Error(w, http.StatusServiceUnavailable, "cache server is read-only")
 	default:
 		m.count(op, "error")
-		m.host.Log.WithError(err).Debug("cache operation failed")
+		m.log(r.Context()).WithError(err).Debug("cache operation failed")
 		reply.Error(w, http.StatusServiceUnavailable, "cache server is unavailable")
 	}
 }
@@ -134,8 +142,8 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.counters = map[operation]map[string]*metrics.Counter{}
 	for op, results := range map[operation][]string{
 		opGet:    {"hit", "miss", "error"},
-		opSet:    {"ok", "too_large", "error"},
-		opDelete: {"ok", "error"},
+		opSet:    {"ok", "too_large", "full", "read_only", "error"},
+		opDelete: {"ok", "read_only", "error"},
 	} {
 		m.counters[op] = map[string]*metrics.Counter{}
 		for _, result := range results {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"net"
 	"strings"
@@ -112,8 +113,12 @@ func (s *memcachedServer) setFor(ctx context.Context, key string, value []byte, 
 	}
 	item := &memcache.Item{Key: memcachedKey(key), Value: value, Expiration: expiration(ttl, time.Now())}
 	err := s.do(ctx, func() error { return s.client.Set(item) })
-	if err != nil && strings.Contains(err.Error(), "SERVER_ERROR object too large") {
+	switch {
+	case err == nil:
+	case strings.Contains(err.Error(), "SERVER_ERROR object too large"):
 		return errTooLarge
+	case strings.Contains(err.Error(), "SERVER_ERROR out of memory"):
+		return fmt.Errorf("%w: %w", errFull, err)
 	}
 	return err
 }

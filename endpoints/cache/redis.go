@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -136,17 +137,45 @@ func (s *redisServer) get(ctx context.Context, key string) (value, error) {
 }
 
 func (s *redisServer) set(ctx context.Context, key string, value []byte) error {
-	return s.client.Set(ctx, key, value, s.ttl).Err()
+	return explained(s.client.Set(ctx, key, value, s.ttl).Err())
 }
 
 func (s *redisServer) delete(ctx context.Context, key string) error {
-	return s.client.Del(ctx, key).Err()
+	return explained(s.client.Del(ctx, key).Err())
+}
+
+// explained wraps the error of a server that does not write.
+func explained(err error) error {
+	switch redisCode(err) {
+	case "OOM":
+		return fmt.Errorf("%w: %w", errFull, err)
+	case "READONLY", "MISCONF": // a replica, or a server that cannot save to its disk
+		return fmt.Errorf("%w: %w", errReadOnly, err)
+	}
+	return err
+}
+
+// redisCode returns the code at the start of an error that a Redis server sent,
+// such as OOM, and "" for other errors.
+func redisCode(err error) string {
+	if errors.Is(err, errForeign) {
+		return "WRONGTYPE"
+	}
+	sent, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return ""
+	}
+	code, _, _ := strings.Cut(sent.Error(), " ")
+	if code == "" || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	return code
 }
 
 func (s *redisServer) ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
 
 func (s *redisServer) beat(ctx context.Context, hostname, version string) error {
-	return s.client.Set(ctx, hostname, version, beatTTL).Err()
+	return explained(s.client.Set(ctx, hostname, version, beatTTL).Err())
 }
 
 func (s *redisServer) close() error { return s.client.Close() }

@@ -1,10 +1,13 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // traced runs an operation of a request with the time limit and, when it goes
@@ -13,10 +16,14 @@ func (m *Module) traced(ctx context.Context, op operation, f func(context.Contex
 	if m.Server == "" || len(m.tracers) == 0 {
 		return m.withTimeout(ctx, f)
 	}
-	system, server := m.server()
-	ends := make([]func(error), len(m.tracers))
+	database := m.database
+	database.Name = string(op)
+	if database.System == "redis" {
+		database.Name = commands[op]
+	}
+	ends := make([]func(error, string), len(m.tracers))
 	for i, t := range m.tracers {
-		ctx, ends[i] = t.DatabaseSpan(ctx, system, string(op), server)
+		ctx, ends[i] = t.DatabaseSpan(ctx, database)
 	}
 	err := m.withTimeout(ctx, f)
 	spanErr := err
@@ -24,20 +31,25 @@ func (m *Module) traced(ctx context.Context, op operation, f func(context.Contex
 		spanErr = nil
 	}
 	for _, end := range ends {
-		end(spanErr)
+		end(spanErr, redisCode(spanErr))
 	}
 	return err
 }
 
-// server returns the database system of the server and, for a single server,
-// its address.
-func (m *Module) server() (system, address string) {
-	system = "redis"
-	if strings.HasPrefix(m.Server, "memcached:") {
-		system = "memcached"
+// commands are the Redis commands of the operations.
+var commands = map[operation]string{opGet: "GET", opSet: "SET", opDelete: "DEL"}
+
+// describe returns what the spans say about the server: its address only if it
+// is a single one.
+func (m *Module) describe() (d capability.DatabaseOperation) {
+	u, err := url.Parse(m.Server)
+	if err != nil {
+		scheme, _, _ := strings.Cut(m.Server, "://")
+		u = &url.URL{Scheme: scheme}
 	}
-	if u, err := url.Parse(m.Server); err == nil {
-		address = u.Host
+	d.System, d.Server = "memcached", u.Host
+	if u.Scheme != "memcached" {
+		d.System, d.Namespace = "redis", cmp.Or(strings.Trim(u.Path, "/"), u.Query().Get("db"), "0")
 	}
-	return system, address
+	return d
 }

@@ -44,7 +44,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 		reply.Error(w, http.StatusForbidden, "request from a page of another site refused")
 		return
 	}
-	m.host.Log.WithField("remote", r.RemoteAddr).WithField("code", Code).Error("panic requested, exiting")
+	m.host.Log.WithContext(r.Context()).WithField("remote", r.RemoteAddr).WithField("code", Code).Error("panic requested, exiting")
 	m.host.Exit(Code)
 	reply.Error(w, http.StatusInternalServerError, noExit)
 }

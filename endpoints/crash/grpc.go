@@ -23,7 +23,7 @@ type service struct {
 
 // Panic responds only if Exit returns.
 func (s *service) Panic(ctx context.Context, _ *panicpb.PanicRequest) (*panicpb.PanicResponse, error) {
-	log := s.module.host.Log.WithField("code", Code)
+	log := s.module.host.Log.WithContext(ctx).WithField("code", Code)
 	if p, ok := peer.FromContext(ctx); ok {
 		log = log.WithField("remote", p.Addr.String())
 	}

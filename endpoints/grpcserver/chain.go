@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"context"
 	"errors"
+	"path"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -11,12 +12,13 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 func (m *Module) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	err = m.call(ctx, info.FullMethod, rpc.Unary, req, func(ctx context.Context, _ *rpc.Call) (err error) {
+	err = m.call(ctx, info.FullMethod, rpc.Unary, true, req, func(ctx context.Context, _ *rpc.Call) (err error) {
 		reply, err = handler(ctx, req)
 		return err
 	})
@@ -31,7 +33,8 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	case info.IsClientStream:
 		kind = rpc.ClientStream
 	}
-	return m.call(stream.Context(), info.FullMethod, kind, nil, func(ctx context.Context, call *rpc.Call) error {
+	known := srv != nil // grpc-go has no server for the methods that unknown handles
+	return m.call(stream.Context(), info.FullMethod, kind, known, nil, func(ctx context.Context, call *rpc.Call) error {
 		return handler(srv, &streamWith{stream, ctx, call})
 	})
 }
@@ -80,15 +83,16 @@ type call struct {
 	breakable *breakable // nil unless a module breaks connections
 }
 
-// call runs the chain around a handler.
-func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any, handler func(context.Context, *rpc.Call) error) error {
+// call runs the chain around a handler. known is false for a method that is not
+// registered.
+func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, known bool, req any, handler func(context.Context, *rpc.Call) error) error {
 	now := m.host.Assembly()
-	if module, ok := m.owners[method]; ok && !now.Linked(module) { // as grpc-go replies to a service it does not know
-		service, _, _ := strings.Cut(method[1:], "/")
-		return status.Error(codes.Unimplemented, "unknown service "+service)
-	}
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: internal(method), Request: req}, ctx: ctx, chain: now.Calls(), handler: handler, breakable: m.conns}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: known && internal(method), Request: req}, ctx: ctx, chain: now.Calls(), handler: handler, breakable: m.conns}
 	c.Client = c
+	if module, ok := m.owners[method]; !known || ok && !now.Linked(module) {
+		c.FullMethod, c.Original, c.chain = rpc.OtherMethod, method, now.UnmatchedCalls()
+		c.handler = func(context.Context, *rpc.Call) error { return m.unimplemented(now, method) }
+	}
 	if !c.Internal {
 		m.calls.Add(1)
 		defer m.calls.Add(-1)
@@ -98,6 +102,22 @@ func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, req any
 
 func internal(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.") || strings.HasPrefix(method, "/grpc.reflection.")
+}
+
+// unknown handles the calls of methods that are not registered. It makes grpc-go
+// call the interceptor for them too, which responds.
+func (m *Module) unknown(any, grpc.ServerStream) error {
+	return status.Error(codes.Unimplemented, "unknown method")
+}
+
+// unimplemented returns the error of grpc-go for a method that no module serves.
+func (m *Module) unimplemented(now *registry.Assembly, method string) error {
+	service, name := path.Split(method[1:])
+	service = strings.TrimSuffix(service, "/")
+	if module, ok := m.registered[service]; ok && (module == "" || now.Linked(module)) {
+		return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", name, service)
+	}
+	return status.Error(codes.Unimplemented, "unknown service "+service)
 }
 
 // from returns the chain from index at on.

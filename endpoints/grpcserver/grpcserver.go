@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -40,15 +41,16 @@ type Module struct {
 	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
 	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
 
-	host     *registry.Host
-	server   *grpc.Server
-	listener net.Listener
-	health   *health
-	services []service
-	owners   map[string]string // module of each full method
-	conns    *breakable        // nil when no module breaks connections
-	breaks   bool              // whether a module breaks connections
-	calls    atomic.Int64      // in flight, without health and reflection
+	host       *registry.Host
+	server     *grpc.Server
+	listener   net.Listener
+	health     *health
+	services   []service
+	owners     map[string]string // module of each full method
+	registered map[string]string // module of each service, "" for health and reflection
+	conns      *breakable        // nil when no module breaks connections
+	breaks     bool              // whether a module breaks connections
+	calls      atomic.Int64      // in flight, without health and reflection
 }
 
 // Limits of a connection.
@@ -101,6 +103,7 @@ func (m *Module) Start(ctx context.Context) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
 		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),
+		grpc.UnknownServiceHandler(m.unknown),
 	}
 	creds := insecure.NewCredentials()
 	if m.TLS {
@@ -122,7 +125,7 @@ func (m *Module) Start(ctx context.Context) error {
 	l := m.Listener
 	if l == nil {
 		var err error
-		if l, err = serve.Listen(ctx, m.Host, m.Port); err != nil {
+		if l, err = serve.Listen(ctx, m.Host, m.Port, jsonlog.AcceptFailed(m.host.Log)); err != nil {
 			return err
 		}
 	}
@@ -151,6 +154,13 @@ func (m *Module) register() (err error) {
 	}
 	grpc_health_v1.RegisterHealthServer(m.server, m.health)
 	reflection.Register(reflected{m.server, m}) // v1 and v1alpha
+	m.registered = map[string]string{}
+	for name := range m.server.GetServiceInfo() {
+		m.registered[name] = ""
+	}
+	for _, s := range m.services {
+		m.registered[s.desc.ServiceName] = s.module
+	}
 	return nil
 }
 

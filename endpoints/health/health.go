@@ -89,13 +89,13 @@ func (m *Module) Status(ctx context.Context) error {
 		err = m.host.Ready(ctx)
 	}
 	if ctx.Err() == nil { // a canceled context may have failed the checks
-		m.log(err)
+		m.log(ctx, err)
 	}
 	return err
 }
 
 // log logs a change of readiness once. A nil reason means ready.
-func (m *Module) log(reason error) {
+func (m *Module) log(ctx context.Context, reason error) {
 	now := ready
 	if reason != nil {
 		now = notReady
@@ -104,10 +104,10 @@ func (m *Module) log(reason error) {
 		return
 	}
 	if reason == nil {
-		m.host.Log.Info("ready")
+		m.host.Log.WithContext(ctx).Info("ready")
 		return
 	}
-	m.host.Log.WithField("reason", reason.Error()).Info("not ready")
+	m.host.Log.WithContext(ctx).WithField("reason", reason.Error()).Info("not ready")
 }
 
 // healthz succeeds while the App drains, because a restart would not help.

@@ -99,7 +99,7 @@ func (m *Module) Start(ctx context.Context) error {
 }
 
 func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message string) error {
-	l, err := serve.Listen(ctx, m.Host, port)
+	l, err := serve.Listen(ctx, m.Host, port, jsonlog.AcceptFailed(m.host.Log))
 	if err != nil {
 		return err
 	}

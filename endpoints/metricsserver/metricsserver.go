@@ -60,7 +60,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 
 // Start opens the port.
 func (m *Module) Start(ctx context.Context) error {
-	l, err := serve.Listen(ctx, m.Host, m.Port)
+	l, err := serve.Listen(ctx, m.Host, m.Port, jsonlog.AcceptFailed(m.host.Log))
 	if err != nil {
 		return err
 	}

@@ -152,10 +152,10 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errFull):
 		reply.Error(w, http.StatusInsufficientStorage, "the store is full")
 	case isFull(err):
-		m.host.Log.WithError(err).Warn("the disk of /store is full")
+		m.host.Log.WithContext(r.Context()).WithError(err).Warn("the disk of /store is full")
 		reply.Error(w, http.StatusInsufficientStorage, "the disk is full")
 	case errors.As(err, &disk):
-		m.host.Log.WithError(err).Error("writing file failed")
+		m.host.Log.WithContext(r.Context()).WithError(err).Error("writing file failed")
 		reply.Error(w, http.StatusInternalServerError, "writing file failed")
 	default:
 		reply.BodyError(w, r, err)
@@ -174,7 +174,7 @@ func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		m.host.Log.WithError(err).Error("reading file failed")
+		m.host.Log.WithContext(r.Context()).WithError(err).Error("reading file failed")
 		reply.Error(w, http.StatusInternalServerError, "reading file failed")
 		return
 	}

@@ -80,7 +80,7 @@ func (m *Module) handleChange(do change) http.HandlerFunc {
 			reply.Error(w, code, err.Error())
 			return
 		}
-		m.host.Log.WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("state changed from the page")
+		m.host.Log.WithContext(r.Context()).WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("state changed from the page")
 		reply.JSON(w, http.StatusOK, m.refresh())
 	}
 }

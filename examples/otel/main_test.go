@@ -86,7 +86,7 @@ func TestOneTrace(t *testing.T) {
 		{"frontend", "POST /echo", asServer},
 		{"frontend", "POST", asClient},
 		{"backend", "POST /cache/{key}", asServer},
-		{"backend", "set", asClient},
+		{"backend", "SET", asClient},
 	} {
 		span, ok := find(collector.Spans(), want.service, want.name, want.kind)
 		if !ok {

@@ -40,6 +40,10 @@ type Program struct {
 	Stderr  io.Writer
 	Exit    func(code int) // terminates the process
 
+	// Logger, if set, is called with the logger of serve before the App is
+	// assembled.
+	Logger func(*logrus.Logger)
+
 	out      *jsonlog.Writer
 	defaults map[string]string // of the command, below the config file
 	words    []string          // the arguments that are not flags
@@ -84,6 +88,9 @@ func (p *Program) Run(ctx context.Context) int {
 		return ExitOK
 	}
 	p.out.Flush()
+	if errors.Is(err, errLogged) {
+		return ExitFailed
+	}
 	text, code := err.Error(), ExitSettings // the errors of settings are redacted
 	if _, ok := errors.AsType[usageError](err); !ok {
 		text, code = redact.Text(text), ExitFailed
@@ -189,11 +196,17 @@ func (p *Program) newApp(flags map[string]string, log bool) (*registry.App, erro
 	if err != nil {
 		return nil, err
 	}
+	if lookup(registry.EnvPrefix+"LOG_OUTPUT", flags, env, file) == "stdout" {
+		p.out.SetOutput(p.Stdout)
+	}
 	logger := logrus.New()
-	logger.SetFormatter(jsonlog.Formatter{})
+	logger.SetFormatter(jsonlog.Formatter{GCP: lookup(registry.EnvPrefix+"LOG_FIELDS", flags, env, file) == "gcp"})
 	logger.SetOutput(p.out)
-	if !log {
+	switch {
+	case !log:
 		logger.SetOutput(io.Discard)
+	case p.Logger != nil:
+		p.Logger(logger)
 	}
 	return registry.New(p.Modules, slices.Concat(p.Options, []registry.Option{
 		registry.With(p.Given...), registry.Defaults(p.defaults), registry.File(file), registry.Env(env), registry.Flags(flags), registry.Environ(p.Env),
@@ -207,8 +220,18 @@ func (p *Program) allModules() []registry.Module { return slices.Concat(p.Module
 func (p *Program) serve(ctx context.Context, app *registry.App) error {
 	app.Log().WithFields(logrus.Fields{"version": p.Build.Version, "revision": p.Build.Revision, "seed": app.Seed()}).
 		Info("Starting " + p.Name)
-	return app.Run(ctx)
+	err := app.Run(ctx)
+	if err == nil {
+		return nil
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		app.Log().WithField("error", line).Error(p.Name + " failed")
+	}
+	return errLogged
 }
+
+// errLogged is the error of a command that has logged why it failed.
+var errLogged = errors.New("logged")
 
 func (p *Program) version(context.Context, *registry.App) error {
 	if p.json {

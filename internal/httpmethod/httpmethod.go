@@ -16,3 +16,17 @@ func Index(method string) int {
 	}
 	return len(Standard)
 }
+
+// Other stands for every unknown method in OpenTelemetry's semantic conventions.
+const Other = "_OTHER"
+
+// Query is a method that the semantic conventions know and RFC 9110 does not.
+const Query = "QUERY"
+
+// Known returns a method, or Other if the semantic conventions do not know it.
+func Known(method string) string {
+	if Index(method) == len(Standard) && method != Query {
+		return Other
+	}
+	return method
+}

@@ -3,6 +3,7 @@
 package jsonlog
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log"
@@ -22,54 +23,134 @@ import (
 // A Record is a context.Context that holds a line's fields. Logging an entry
 // with such a context needs no Fields map and costs a tenth.
 type Record interface {
-	// AppendJSON appends each field as `,"key":value`.
+	// AppendJSON appends each field as `,"key":value`, without those of Trace.
 	AppendJSON(dst []byte) []byte
+	// Attributes sets the fields by their names in OpenTelemetry's semantic
+	// conventions.
+	Attributes(set Attributes)
+	// Trace returns the span that the line belongs to.
+	Trace() Trace
 }
 
+// Attributes takes the attributes of a log record.
+type Attributes interface {
+	String(key, value string)
+	Int(key string, value int)
+	Float(key string, value float64)
+}
+
+// Trace is the span that a line belongs to, and its zero value no span.
+type Trace struct {
+	TraceID, SpanID string
+	Sampled         bool
+}
+
+// The keys of a span in logrus.Fields. The value of the first one is a [TraceID],
+// the value of the second one a string.
+const (
+	TraceKey = "trace_id"
+	SpanKey  = "span_id"
+)
+
+// TraceID is a trace ID that knows whether the trace is sampled.
+type TraceID struct {
+	ID      string
+	Sampled bool
+}
+
+// String returns the ID.
+func (id TraceID) String() string { return id.ID }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (id TraceID) MarshalText() ([]byte, error) { return []byte(id.ID), nil }
+
 // Formatter formats an entry as one line of JSON, with secrets redacted.
-type Formatter struct{}
+type Formatter struct {
+	// GCP names the fields as Google Cloud Logging does
+	// (https://cloud.google.com/logging/docs/structured-logging).
+	GCP bool
+}
 
 // TimeFormat is the layout of the key ts: ISO 8601 with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z0700"
 
 // Format implements logrus.Formatter.
-func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
+func (f Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	var b []byte
 	if e.Buffer != nil {
 		e.Buffer.Grow(typicalLine)
 		b = e.Buffer.AvailableBuffer()
 	}
-	b = append(b, `{"level":"`...)
-	b = append(b, levelName(e.Level)...)
-	b = append(b, `","ts":"`...)
-	b = e.Time.AppendFormat(b, TimeFormat)
-	b = append(b, `","msg":`...)
-	b = AppendString(b, redact.Text(e.Message))
+	level, ts, msg, layout := `{"level":"`, `","ts":"`, `","msg":`, TimeFormat
+	name := LevelName(e.Level)
+	if f.GCP {
+		level, ts, msg, layout = `{"severity":"`, `","time":"`, `","message":`, time.RFC3339Nano
+		name = severities[e.Level]
+	}
+	b = append(append(b, level...), name...)
+	b = e.Time.AppendFormat(append(b, ts...), layout)
+	b = AppendString(append(b, msg...), redact.Text(e.Message))
 	if r, ok := e.Context.(Record); ok {
 		b = r.AppendJSON(b)
+		b = f.appendTrace(b, r.Trace())
 	}
 	if len(e.Data) > 0 {
-		b = appendFields(b, e.Data)
+		b = f.appendFields(b, e.Data)
 	}
 	return append(b, '}', '\n'), nil
+}
+
+// severities are the values of LogSeverity.
+var severities = map[logrus.Level]string{
+	logrus.TraceLevel: "DEBUG", logrus.DebugLevel: "DEBUG", logrus.InfoLevel: "INFO", logrus.WarnLevel: "WARNING",
+	logrus.ErrorLevel: "ERROR", logrus.FatalLevel: "CRITICAL", logrus.PanicLevel: "ALERT",
+}
+
+// gcpKeys are the keys that Google Cloud reads.
+var gcpKeys = map[string]string{
+	TraceKey:               "logging.googleapis.com/trace",
+	SpanKey:                "logging.googleapis.com/spanId",
+	"exception.stacktrace": "stack_trace", // for Error Reporting
+}
+
+const gcpSampled = `,"logging.googleapis.com/trace_sampled":`
+
+func (f Formatter) appendTrace(b []byte, t Trace) []byte {
+	if t.TraceID != "" {
+		b = AppendString(f.appendKey(b, TraceKey), t.TraceID)
+	}
+	if t.SpanID != "" {
+		b = AppendString(f.appendKey(b, SpanKey), t.SpanID)
+		if f.GCP {
+			b = strconv.AppendBool(append(b, gcpSampled...), t.Sampled)
+		}
+	}
+	return b
+}
+
+func (f Formatter) appendKey(b []byte, key string) []byte {
+	if other, ok := gcpKeys[key]; ok && f.GCP {
+		key = other
+	}
+	return append(AppendString(append(b, ','), key), ':')
 }
 
 // typicalLine is enough bytes for most lines, so that they need one allocation.
 const typicalLine = 512
 
-func appendFields(b []byte, fields logrus.Fields) []byte {
+func (f Formatter) appendFields(b []byte, fields logrus.Fields) []byte {
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		b = append(b, ',')
-		b = AppendString(b, k)
-		b = append(b, ':')
-		b = appendValue(b, fields[k])
+		b = appendValue(f.appendKey(b, k), fields[k])
+		if id, ok := fields[k].(TraceID); ok && f.GCP {
+			b = strconv.AppendBool(append(b, gcpSampled...), id.Sampled)
+		}
 	}
 	return b
 }
 
-// levelName returns zap's name for a level, because users of upstream filter
+// LevelName returns zap's name for a level, because users of upstream filter
 // by it.
-func levelName(l logrus.Level) string {
+func LevelName(l logrus.Level) string {
 	if l == logrus.WarnLevel {
 		return "warn"
 	}
@@ -80,6 +161,8 @@ func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
 		return AppendString(b, redact.Text(v))
+	case TraceID:
+		return AppendString(b, v.ID)
 	case int:
 		return strconv.AppendInt(b, int64(v), 10)
 	case time.Duration:
@@ -150,6 +233,14 @@ const (
 // NewWriter returns a Writer that writes to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
+// SetOutput writes the current batch and sets where the next one goes.
+func (w *Writer) SetOutput(out io.Writer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flushLocked()
+	w.out = out
+}
+
 // Write adds one line to the batch.
 func (w *Writer) Write(line []byte) (int, error) {
 	w.mu.Lock()
@@ -166,8 +257,13 @@ func (w *Writer) Write(line []byte) (int, error) {
 
 // urgent reports whether the line's level is above info.
 func urgent(line []byte) bool {
-	s := string(line[:min(len(line), 20)])
-	return !strings.HasPrefix(s, `{"level":"info"`) && !strings.HasPrefix(s, `{"level":"debug"`)
+	_, rest, _ := bytes.Cut(line[:min(len(line), 24)], []byte(`":"`))
+	level, _, _ := bytes.Cut(rest, []byte(`"`))
+	switch string(level) {
+	case "info", "debug", "INFO", "DEBUG":
+		return false
+	}
+	return true
 }
 
 // Flush writes the current batch.
@@ -200,4 +296,9 @@ type stdWriter struct{ e *logrus.Entry }
 func (w stdWriter) Write(p []byte) (int, error) {
 	w.e.Info(strings.TrimRight(string(p), "\n"))
 	return len(p), nil
+}
+
+// AcceptFailed returns a function that logs why a port accepts no connections.
+func AcceptFailed(e *logrus.Entry) func(error) {
+	return func(err error) { e.WithError(err).Error("cannot accept connections; trying again") }
 }

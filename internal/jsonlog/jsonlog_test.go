@@ -41,16 +41,46 @@ type record struct {
 	n string
 }
 
-func (r record) AppendJSON(b []byte) []byte { return append(b, `,"n":`+r.n...) }
+func (r record) AppendJSON(b []byte) []byte  { return append(b, `,"n":`+r.n...) }
+func (record) Attributes(jsonlog.Attributes) {}
+func (record) Trace() (t jsonlog.Trace) {
+	return jsonlog.Trace{TraceID: "12", SpanID: "34", Sampled: true}
+}
 
 func TestRecord(t *testing.T) {
-	var out bytes.Buffer
-	l := logrus.New()
-	l.SetOutput(&out)
-	l.SetFormatter(jsonlog.Formatter{})
-	l.WithContext(record{t.Context(), "7"}).WithField("k", "v").Info("m")
-	if got := out.String(); !strings.HasSuffix(got, `"msg":"m","n":7,"k":"v"}`+"\n") {
-		t.Error(got)
+	for f, want := range map[jsonlog.Formatter]string{
+		{}:          `"msg":"m","n":7,"trace_id":"12","span_id":"34","k":"v"}`,
+		{GCP: true}: `"message":"m","n":7,"logging.googleapis.com/trace":"12","logging.googleapis.com/spanId":"34","logging.googleapis.com/trace_sampled":true,"k":"v"}`,
+	} {
+		var out bytes.Buffer
+		l := logrus.New()
+		l.SetOutput(&out)
+		l.SetFormatter(f)
+		l.WithContext(record{t.Context(), "7"}).WithField("k", "v").Info("m")
+		if got := out.String(); !strings.HasSuffix(got, want+"\n") {
+			t.Error(got)
+		}
+	}
+}
+
+// TestGCP checks the names that Google Cloud Logging reads.
+func TestGCP(t *testing.T) {
+	for level, severity := range map[logrus.Level]string{
+		logrus.DebugLevel: "DEBUG", logrus.InfoLevel: "INFO", logrus.WarnLevel: "WARNING", logrus.ErrorLevel: "ERROR",
+	} {
+		var out bytes.Buffer
+		l := logrus.New()
+		l.SetLevel(logrus.DebugLevel)
+		l.SetOutput(&out)
+		l.SetFormatter(jsonlog.Formatter{GCP: true})
+		l.WithTime(time.Date(2026, 1, 2, 3, 4, 5, 6789000, time.UTC)).WithFields(logrus.Fields{
+			jsonlog.TraceKey: jsonlog.TraceID{ID: "12"}, jsonlog.SpanKey: "34", "exception.stacktrace": "at",
+		}).Log(level, "m")
+		want := `{"severity":"` + severity + `","time":"2026-01-02T03:04:05.006789Z","message":"m","stack_trace":"at",` +
+			`"logging.googleapis.com/spanId":"34","logging.googleapis.com/trace":"12","logging.googleapis.com/trace_sampled":false}` + "\n"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -111,11 +141,13 @@ func TestWriterBatches(t *testing.T) {
 		}
 		step("a line held back", 1, func() { w.Write(line) })
 		step("a warning", 2, func() { w.Write([]byte(`{"level":"warn","msg":"y"}` + "\n")) })
-		step("a full batch", 3, func() {
+		step("a line of Google Cloud held back", 2, func() { w.Write([]byte(`{"severity":"INFO","time":"x"}` + "\n")) })
+		step("a warning of Google Cloud", 3, func() { w.Write([]byte(`{"severity":"WARNING","time":"x"}` + "\n")) })
+		step("a full batch", 4, func() {
 			for range jsonlog.BatchSize/len(line) + 1 {
 				w.Write(line)
 			}
 		})
-		step("flush", 4, func() { w.Write(line); w.Flush() })
+		step("flush", 5, func() { w.Write(line); w.Flush() })
 	})
 }

@@ -49,8 +49,9 @@ func New(srv *http.Server, l net.Listener) *Server {
 }
 
 // Listen listens on a TCP port. An empty host means all addresses. An IPv6 address
-// may be in brackets.
-func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
+// may be in brackets. failed is called, at most once a second, while connections
+// cannot be accepted.
+func Listen(ctx context.Context, host string, port int, failed func(error)) (net.Listener, error) {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // an MPTCP listener cannot be drained without a gap
@@ -58,7 +59,7 @@ func Listen(ctx context.Context, host string, port int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l}, nil
+	return newListener(l, failed), nil
 }
 
 // Addr returns the address of the listener.

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T, h http.HandlerFunc) *serve.Server {
 	t.Helper()
-	l, err := serve.Listen(t.Context(), "[::1]", 0)
+	l, err := serve.Listen(t.Context(), "[::1]", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestDrainAnswersWhatWasSent(t *testing.T) {
 
 // TestDrainAnswersTheBacklog drains a server before it has accepted any connection.
 func TestDrainAnswersTheBacklog(t *testing.T) {
-	l, err := serve.Listen(t.Context(), "[::1]", 0)
+	l, err := serve.Listen(t.Context(), "[::1]", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

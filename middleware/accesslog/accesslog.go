@@ -19,6 +19,7 @@ import (
 type Module struct {
 	Level logrus.Level `env:"LEVEL" envDefault:"debug" doc:"level of the access log's lines" accepts:"debug, info, warn or error"`
 
+	host    *registry.Host
 	log     *logrus.Logger
 	tracers []capability.RequestTracer
 }
@@ -36,9 +37,9 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Provision finds the logger and the tracers.
+// Provision stores the host and finds the tracers.
 func (m *Module) Provision(h *registry.Host) error {
-	m.log, m.tracers = h.Log.Logger, registry.All(h, capability.RequestTracers)
+	m.host, m.log, m.tracers = h, h.Log.Logger, registry.All(h, capability.RequestTracers)
 	return nil
 }
 
@@ -54,8 +55,9 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		rw = negroni.NewResponseWriter(w)
 	}
 	c := &call{faultContext: faultContext{Context: r.Context(), module: m}, line: line{
-		Context: r.Context(), request: r, agent: r.UserAgent(), trace: m.traceID(r.Context(), r.Header["Traceparent"]),
+		Context: r.Context(), request: r, path: r.URL.Path, query: r.URL.RawQuery, agent: r.UserAgent(), trace: m.trace(r.Context(), r.Header["Traceparent"]),
 	}}
+	c.line.client, c.line.scheme = m.host.Client(r) // before the handler, which may change the headers
 	began, returned := time.Now(), false
 	defer func() {
 		c.line.duration = time.Since(began)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -112,7 +113,7 @@ func TestLines(t *testing.T) {
 		{"GET", "//ok", nil, `"uri":"//ok","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":301,"bytes":0,"duration":…}`},
 		{"GET", "/nowhere", []string{"traceparent", parent}, `"uri":"/nowhere","method":"GET","remote":…,"user-agent":"test","route":"unmatched","status":404,"bytes":48,"duration":…,"trace_id":"` + trace + `"}`},
 		{"GET", "/quiet", []string{"traceparent", parent, "traceparent", parent}, `"uri":"/quiet","method":"GET","remote":…,"user-agent":"test","route":"/quiet","status":200,"bytes":0,"duration":…}`},
-		{"GET", "/faults", []string{"traceparent", parent}, `"uri":"/faults","method":"GET","remote":…,"user-agent":"test","route":"/faults","status":200,"bytes":0,"duration":…,"trace_id":"` + trace + `","fault":"delay,er\"ror"}`},
+		{"GET", "/faults", []string{"traceparent", parent}, `"uri":"/faults","method":"GET","remote":…,"user-agent":"test","route":"/faults","status":200,"bytes":0,"duration":…,"fault":"delay,er\"ror","trace_id":"` + trace + `"}`},
 		{"GET", "/refused", nil, `"uri":"/refused","method":"GET","remote":…,"user-agent":"test","route":"/refused","status":503,"bytes":0,"duration":…,"refused":"memory"}`},
 	} {
 		s := registrytest.Serve(t, nil, registrytest.Rescue{}, new(accesslog.Module), new(app))
@@ -209,9 +210,11 @@ func (tracing) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handl
 	next(w, r.WithContext(context.WithValue(r.Context(), traceKey{}, r.Header.Get("X-Trace"))))
 }
 
-func (tracing) RequestTraceID(ctx context.Context) string {
-	id, _ := ctx.Value(traceKey{}).(string)
-	return id
+func (tracing) RequestTrace(ctx context.Context) (trace, span string, sampled bool) {
+	if trace, _ = ctx.Value(traceKey{}).(string); trace != "" {
+		span = "5678"
+	}
+	return trace, span, true
 }
 
 func TestTracer(t *testing.T) {
@@ -222,7 +225,7 @@ func TestTracer(t *testing.T) {
 		r.Header.Set("X-Trace", own)
 		a.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	if got := lines(log); len(got) != 2 || !strings.HasSuffix(got[0], `"trace_id":"`+trace+`"}`) || !strings.HasSuffix(got[1], `"trace_id":"1234"}`) {
+	if got := lines(log); len(got) != 2 || !strings.HasSuffix(got[0], `"trace_id":"`+trace+`"}`) || !strings.HasSuffix(got[1], `"trace_id":"1234","span_id":"5678"}`) {
 		t.Errorf("%q", got)
 	}
 }
@@ -271,7 +274,7 @@ func FuzzLine(f *testing.F) {
 		if _, err := registry.New([]registry.Module{m}, registry.Logger(logger)); err != nil {
 			t.Fatal(err)
 		}
-		r := &http.Request{Proto: proto, RequestURI: uri, Method: method, RemoteAddr: uri, Pattern: pattern, Header: http.Header{"User-Agent": {agent}, "Traceparent": {traceparent}}}
+		r := &http.Request{Proto: proto, RequestURI: uri, Method: method, RemoteAddr: uri, URL: new(url.URL), Pattern: pattern, Header: http.Header{"User-Agent": {agent}, "Traceparent": {traceparent}}}
 		m.ServeHTTP(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) { m.FaultInjected(r.Context(), injected) })
 		if bytes.Count(log.Bytes(), []byte("\n")) != 1 {
 			t.Errorf("not one line: %q", log.String())

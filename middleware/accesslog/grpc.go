@@ -1,11 +1,14 @@
 package accesslog
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -16,7 +19,7 @@ func (m *Module) ServeRPC(ctx context.Context, c *rpc.Call, next func(context.Co
 		return next(ctx)
 	}
 	l := &rpcCall{faultContext: faultContext{Context: ctx, module: m}, record: rpcRecord{
-		Context: ctx, call: c, trace: m.traceID(ctx, c.Metadata("traceparent")), code: rpc.Internal, // the code of a call whose handler panics
+		Context: ctx, call: c, client: m.host.Caller(c), trace: m.trace(ctx, c.Metadata("traceparent")), code: rpc.Internal, // the code of a call whose handler panics
 	}}
 	began := time.Now()
 	defer func() {
@@ -41,7 +44,8 @@ type rpcCall struct {
 type rpcRecord struct {
 	context.Context
 	call     *rpc.Call
-	trace    string
+	client   string // address
+	trace    jsonlog.Trace
 	code     rpc.Code
 	class    string // of a call that got no status
 	duration time.Duration
@@ -51,10 +55,26 @@ type rpcRecord struct {
 
 // AppendJSON implements jsonlog.Record.
 func (rec *rpcRecord) AppendJSON(b []byte) []byte {
-	b = appendString(b, `,"method":`, rec.call.FullMethod)
-	b = appendString(b, `,"remote":`, rec.call.Peer())
+	b = appendString(b, `,"method":`, cmp.Or(rec.call.Original, rec.call.FullMethod))
+	b = appendRemote(b, rec.call.Peer(), rec.client)
 	b = appendString(b, `,"user-agent":`, rec.call.UserAgent())
 	b = appendString(b, `,"code":`, rec.code.String())
 	b = appendClass(b, rec.class)
-	return appendEnd(b, rec.duration, rec.trace, rec.faults, rec.refused)
+	return appendEnd(b, rec.duration, rec.faults, rec.refused)
 }
+
+// Attributes implements jsonlog.Record
+// (https://opentelemetry.io/docs/specs/semconv/rpc/grpc/).
+func (rec *rpcRecord) Attributes(set jsonlog.Attributes) {
+	set.String("rpc.system.name", "grpc")
+	set.String("rpc.method", strings.TrimPrefix(rec.call.FullMethod, "/"))
+	setString(set, "rpc.method_original", strings.TrimPrefix(rec.call.Original, "/"))
+	set.String("rpc.response.status_code", rec.code.Canonical())
+	setRemote(set, rec.call.Peer(), rec.client)
+	setString(set, "user_agent.original", rec.call.UserAgent())
+	set.Float("rpc.server.call.duration", rec.duration.Seconds())
+	setEnd(set, rec.faults, rec.refused)
+}
+
+// Trace implements jsonlog.Record.
+func (rec *rpcRecord) Trace() jsonlog.Trace { return rec.trace }

@@ -179,7 +179,7 @@ func (m *Module) change(w http.ResponseWriter, r *http.Request, anew []string, e
 		}
 		warnings := m.warn(s)
 		m.swapLocked(s, anew...)
-		m.host.Log.WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("fault scenario changed through the API")
+		m.host.Log.WithContext(r.Context()).WithField("rules", len(s.Rules)).WithField("remote", r.RemoteAddr).Info("fault scenario changed through the API")
 		out := m.listLocked()
 		out.Warnings = warnings
 		return response{m.etagLocked(), http.StatusOK, out}

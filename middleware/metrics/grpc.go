@@ -24,7 +24,7 @@ type method struct {
 }
 
 // ServeRPC counts the call when next returns. When a handler panics, it counts the
-// call and does not recover. It is called only for methods that exist, so
+// call and does not recover. Methods that do not exist are rpc.OtherMethod, so
 // clients cannot create series.
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	rpcs := m.rpcs.Load()

@@ -62,17 +62,18 @@ func TestCalls(t *testing.T) {
 
 	const unary = "grpc_type=unary grpc_service=grpc.testing.TestService grpc_method=UnaryCall"
 	const health = "grpc_type=unary grpc_service=grpc.health.v1.Health grpc_method=Check"
+	const other = "grpc_type=bidi_stream grpc_service=_OTHER grpc_method=_OTHER" // without "/", which is no method
 	const ver = "grpc_type=unary grpc_service=version.VersionService grpc_method=Version"
 	got := families(t, m)
-	calls := map[string]float64{unary: 6, health: 1, ver: 1}
+	calls := map[string]float64{unary: 6, health: 1, ver: 1, other: 3}
 	for name, want := range map[string]map[string]float64{
 		"grpc_server_started_total":      calls,
 		"grpc_server_handling_seconds":   calls,
-		"grpc_server_msg_received_total": calls,
-		"grpc_server_msg_sent_total":     {unary: 1, health: 1, ver: 1},
+		"grpc_server_msg_received_total": {unary: 6, health: 1, ver: 1, other: 0},
+		"grpc_server_msg_sent_total":     {unary: 1, health: 1, ver: 1, other: 0},
 		"grpc_server_handled_total": {
 			unary + " grpc_code=OK": 1, unary + " grpc_code=NotFound": 1, unary + " grpc_code=Unknown": 2, unary + " grpc_code=DeadlineExceeded": 1, unary + " grpc_code=Internal": 1,
-			health + " grpc_code=OK": 1, ver + " grpc_code=OK": 1,
+			health + " grpc_code=OK": 1, ver + " grpc_code=OK": 1, other + " grpc_code=Unimplemented": 3,
 		},
 	} {
 		f := got[name]

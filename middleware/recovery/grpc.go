@@ -2,8 +2,8 @@ package recovery
 
 import (
 	"context"
-	"runtime/debug"
 
+	"github.com/seed-4591fe7d/podinfo/internal/panicked"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -12,7 +12,7 @@ import (
 func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.host.Log.WithField("panic", p).WithField("method", call.FullMethod).WithField("stacktrace", string(debug.Stack())).Error("handler panicked")
+			panicked.Log(m.host.Log.WithField("method", call.FullMethod), ctx, p)
 			err = &rpc.Error{Code: rpc.Internal, Message: "internal error"}
 		}
 	}()

@@ -28,14 +28,19 @@ func TestPanicInACall(t *testing.T) {
 	}
 	logged := 0
 	for line := range strings.Lines(s.Log.String()) {
-		var got struct{ Level, Msg, Panic, Method, Stacktrace string }
+		var got struct {
+			Level, Msg, Method string
+			Type               string `json:"exception.type"`
+			Message            string `json:"exception.message"`
+			Stacktrace         string `json:"exception.stacktrace"`
+		}
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatal(err)
 		}
 		if got.Msg != "handler panicked" {
 			continue
 		}
-		if got.Level != "error" || got.Panic != "the secret reason" || got.Method != "/grpc.testing.TestService/"+grpctest.Methods[logged] || !strings.Contains(got.Stacktrace, "TestPanicInACall") {
+		if got.Level != "error" || got.Type != "string" || got.Message != "the secret reason" || got.Method != "/grpc.testing.TestService/"+grpctest.Methods[logged] || !strings.Contains(got.Stacktrace, "TestPanicInACall") {
 			t.Errorf("%s", line)
 		}
 		logged++

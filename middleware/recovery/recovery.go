@@ -3,12 +3,11 @@
 package recovery
 
 import (
-	"errors"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/panicked"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -33,10 +32,10 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		if p == nil {
 			return
 		}
-		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		if panicked.Abort(p) {
 			panic(http.ErrAbortHandler)
 		}
-		m.host.Log.WithField("panic", p).WithField("pattern", r.Pattern).WithField("stacktrace", string(debug.Stack())).Error("handler panicked")
+		panicked.Log(m.host.Log.WithField("pattern", r.Pattern), r.Context(), p)
 		if rw, ok := w.(negroni.ResponseWriter); ok && rw.Written() {
 			panic(http.ErrAbortHandler)
 		}

@@ -8,17 +8,21 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
@@ -42,49 +46,72 @@ func sink(b *testing.B) string {
 	return s.URL
 }
 
-// servers returns the handlers to compare: this module, and otelhttp around the
-// App.
-func servers(b *testing.B) []struct {
+// variant is a handler to compare. It exports what it has to when it is closed.
+type variant struct {
 	name string
-	http.Handler
-} {
-	b.Helper()
-	start := func(environ []string, mods ...registry.Module) http.Handler {
-		a, err := registry.New(append(mods, page{}), registry.Environ(environ))
+	open func(b *testing.B) (h http.Handler, close func())
+}
+
+// variants returns the handlers to compare: this module, and otelhttp around the
+// App.
+func variants() []variant {
+	start := func(b *testing.B, environ []string, mods ...registry.Module) (http.Handler, func()) {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		logger := logrus.New()
+		logger.SetFormatter(jsonlog.Formatter{})
+		logger.SetOutput(jsonlog.NewWriter(null))
+		a, err := registry.New(append(mods, page{}), registry.Environ(environ), registry.Logger(logger))
 		if err != nil {
 			b.Fatal(err)
 		}
 		if err := a.Start(context.Background()); err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { a.Stop(context.Background()) })
-		return a
+		return a, func() { a.Stop(context.Background()); null.Close() }
 	}
-	ours := func(sampler string) http.Handler {
-		return start([]string{
-			"OTEL_EXPORTER_OTLP_ENDPOINT=" + sink(b), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_TRACES_SAMPLER=" + sampler, "OTEL_LOGS_EXPORTER=none",
-		}, &tracing.Module{ServiceName: "b"})
+	plain := func(mods ...func() registry.Module) func(*testing.B) (http.Handler, func()) {
+		return func(b *testing.B) (http.Handler, func()) { return start(b, nil, made(mods)...) }
 	}
-	theirs := func(sampler sdk.Sampler) http.Handler {
-		e, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(sink(b)+"/v1/traces"), otlptracehttp.WithHTTPClient(&http.Client{}))
-		if err != nil {
-			b.Fatal(err)
+	ours := func(sampler, logs string, mods ...func() registry.Module) func(*testing.B) (http.Handler, func()) {
+		return func(b *testing.B) (http.Handler, func()) {
+			return start(b, []string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT=" + sink(b), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_TRACES_SAMPLER=" + sampler, "OTEL_TRACES_SAMPLER_ARG=0", "OTEL_LOGS_EXPORTER=" + logs,
+			}, append([]registry.Module{&tracing.Module{ServiceName: "b"}}, made(mods)...)...)
 		}
-		p := sdk.NewTracerProvider(sdk.WithBatcher(e), sdk.WithSampler(sampler))
-		b.Cleanup(func() { p.Shutdown(context.Background()) })
-		return otelhttp.NewHandler(start(nil), "b", otelhttp.WithTracerProvider(p), otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
-			otelhttp.WithPropagators(propagation.TraceContext{}))
 	}
-	return []struct {
-		name string
-		http.Handler
-	}{
-		{"off", start(nil)},
-		{"unsampled", ours("always_off")},
-		{"sampled", ours("always_on")},
+	theirs := func(sampler sdk.Sampler) func(*testing.B) (http.Handler, func()) {
+		return func(b *testing.B) (http.Handler, func()) {
+			e, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(sink(b)+"/v1/traces"), otlptracehttp.WithHTTPClient(&http.Client{}))
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := sdk.NewTracerProvider(sdk.WithBatcher(e), sdk.WithSampler(sampler))
+			app, stop := start(b, nil)
+			return otelhttp.NewHandler(app, "b", otelhttp.WithTracerProvider(p), otelhttp.WithMeterProvider(noopmetric.NewMeterProvider()),
+				otelhttp.WithPropagators(propagation.TraceContext{})), func() { p.Shutdown(context.Background()); stop() }
+		}
+	}
+	log := func() registry.Module { return &accesslog.Module{Level: logrus.InfoLevel} }
+	return []variant{
+		{"off", plain()},
+		{"off+log", plain(log)},
+		{"unsampled", ours("traceidratio", "none")},
+		{"sampled", ours("always_on", "none")},
+		{"sampled+log", ours("always_on", "otlp", log)},
 		{"otelhttp-unsampled", theirs(sdk.NeverSample())},
 		{"otelhttp-sampled", theirs(sdk.AlwaysSample())},
 	}
+}
+
+// made calls constructors: an instance of a module belongs to one App.
+func made(mods []func() registry.Module) (out []registry.Module) {
+	for _, m := range mods {
+		out = append(out, m())
+	}
+	return out
 }
 
 // cpu returns the CPU time that the process has used. Unlike elapsed time it can
@@ -105,9 +132,10 @@ func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
 
 func BenchmarkServeHTTP(b *testing.B) {
-	for _, s := range servers(b) {
+	for _, v := range variants() {
 		for _, parent := range []string{"", "parent"} {
-			b.Run(s.name+parent, func(b *testing.B) {
+			b.Run(v.name+parent, func(b *testing.B) {
+				h, stop := v.open(b)
 				r := httptest.NewRequest("GET", "/page/1", nil)
 				r.Header = http.Header{"User-Agent": {"bench"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip"}}
 				if parent != "" {
@@ -117,8 +145,9 @@ func BenchmarkServeHTTP(b *testing.B) {
 				b.ReportAllocs()
 				began := cpu()
 				for b.Loop() {
-					s.ServeHTTP(w, r)
+					h.ServeHTTP(w, r)
 				}
+				stop()
 				b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op")
 			})
 		}
@@ -126,11 +155,13 @@ func BenchmarkServeHTTP(b *testing.B) {
 }
 
 // BenchmarkLoopback sends requests over keep-alive connections, with a client
-// that costs as little as possible.
+// that costs as little as possible. It sends them at a pace at which every span is
+// exported: a server that drops spans looks cheap.
 func BenchmarkLoopback(b *testing.B) {
-	for _, s := range servers(b) {
-		b.Run(s.name, func(b *testing.B) {
-			srv := httptest.NewServer(s)
+	for _, v := range variants() {
+		b.Run(v.name, func(b *testing.B) {
+			h, stop := v.open(b)
+			srv := httptest.NewServer(h)
 			defer srv.Close()
 			b.SetParallelism(16)
 			began := cpu()
@@ -142,7 +173,10 @@ func BenchmarkLoopback(b *testing.B) {
 				}
 				defer c.Close()
 				in := bufio.NewReader(c)
-				for pb.Next() {
+				for sent := 1; pb.Next(); sent++ {
+					if sent%16 == 0 {
+						time.Sleep(100 * time.Millisecond) // 16 requests of each of 32 connections
+					}
 					fmt.Fprint(c, "GET /page/1 HTTP/1.1\r\nHost: x\r\nUser-Agent: bench\r\n\r\n")
 					for line := []byte("-"); len(line) > 2; {
 						if line, err = in.ReadSlice('\n'); err != nil {
@@ -153,8 +187,8 @@ func BenchmarkLoopback(b *testing.B) {
 					in.Discard(len(body))
 				}
 			})
+			stop()
 			b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op")
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 		})
 	}
 }

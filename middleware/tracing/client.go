@@ -1,8 +1,8 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -14,7 +14,9 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/seed-4591fe7d/podinfo/internal/errortype"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // transport creates the spans of outgoing HTTP requests and measures them.
@@ -26,28 +28,33 @@ type transport struct {
 // RoundTrip sends r with the headers of its trace. The span ends when the
 // response's body is read to the end or closed.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	method := methodIndex(r.Method)
-	ctx, span := t.module.tracer.Start(r.Context(), spanName(method, ""), asClient...)
+	m, method := t.module, methodIndex(r.Method)
+	name := spanName(method, "")
+	begin, ctx := m.begin(r.Context(), name, trace.SpanKindClient)
+	var a *attributes
+	var span trace.Span
+	if begin != nil || m.meter.on {
+		a = newAttributes()
+		a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLFull(redact.URL(r.URL)))
+		if methods[method] == other {
+			a.add(semconv.HTTPRequestMethodOriginal(r.Method))
+		}
+		a.server(r.URL.Host, map[string]string{"http": "80", "https": "443"}[r.URL.Scheme])
+		ctx, span = begin.start(m, ctx, name, asClient, a)
+	}
 	r = r.WithContext(ctx)
 	r.Header = r.Header.Clone() // a RoundTripper must not modify the request
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	t.module.propagators.toHTTP(ctx, r.Header)
-	if !span.IsRecording() && !t.module.meter.on {
+	m.propagators.toHTTP(ctx, r.Header)
+	if a == nil {
 		return t.next.RoundTrip(r)
 	}
-	x := &exchange{ctx, span, pool.Get().(*attributes), t.module.meter.requests, time.Now()}
-	a := x.attributes
-	a.add(semconv.HTTPRequestMethodKey.String(methods[method]), semconv.URLFull(redact.URL(r.URL)))
-	if methods[method] == other {
-		a.add(semconv.HTTPRequestMethodOriginal(r.Method))
-	}
-	port := map[string]string{"http": "80", "https": "443"}[r.URL.Scheme]
-	a.server(r.URL.Host, port)
+	x := &exchange{ctx, span, a, m.meter.requests, time.Now()}
 	res, err := t.next.RoundTrip(r)
 	if err != nil {
-		x.end(err)
+		x.end(err, "")
 		return res, err
 	}
 	a.add(semconv.HTTPResponseStatusCode(res.StatusCode), semconv.NetworkProtocolVersion(version(res.ProtoMajor, res.ProtoMinor)))
@@ -56,7 +63,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		span.SetStatus(codes.Error, "")
 	}
 	if _, upgraded := res.Body.(io.Writer); upgraded {
-		x.end(nil)
+		x.end(nil, "")
 		return res, nil
 	}
 	res.Body = &body{ReadCloser: res.Body, exchange: x}
@@ -72,10 +79,11 @@ type exchange struct {
 	began      time.Time
 }
 
-// end ends the span and records the duration. err is why the exchange failed.
-func (x *exchange) end(err error) {
+// end ends the span and records the duration. err is why the exchange failed, and
+// class the value of error.type if it is known.
+func (x *exchange) end(err error, class string) {
 	if err != nil {
-		x.attributes.add(semconv.ErrorTypeKey.String(fmt.Sprintf("%T", err)))
+		x.attributes.add(semconv.ErrorTypeKey.String(cmp.Or(class, errortype.Of(err))))
 		x.span.SetStatus(codes.Error, redact.Text(err.Error()))
 	}
 	x.attributes.measure(x.ctx, x.seconds, x.began, ofClients)
@@ -93,32 +101,40 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case err == io.EOF:
-		b.once.Do(func() { b.exchange.end(nil) })
+		b.once.Do(func() { b.exchange.end(nil, "") })
 	case err != nil:
-		b.once.Do(func() { b.exchange.end(err) })
+		b.once.Do(func() { b.exchange.end(err, "") })
 	}
 	return n, err
 }
 
 func (b *body) Close() error {
-	b.once.Do(func() { b.exchange.end(nil) })
+	b.once.Do(func() { b.exchange.end(nil, "") })
 	return b.ReadCloser.Close()
 }
 
-// DatabaseSpan starts the span of an operation on a database or a cache. The
-// caller calls end with the operation's error. server is host:port, or empty
-// when it is not known
+// DatabaseSpan starts the span of an operation on a database or a cache
 // (https://opentelemetry.io/docs/specs/semconv/db/database-spans/).
-func (m *Module) DatabaseSpan(ctx context.Context, system, operation, server string) (_ context.Context, end func(error)) {
+func (m *Module) DatabaseSpan(ctx context.Context, op capability.DatabaseOperation) (_ context.Context, end func(err error, code string)) {
 	if m.settings.Disabled {
-		return ctx, func(error) {}
+		return ctx, func(error, string) {}
 	}
-	ctx, span := m.tracer.Start(ctx, operation, asClient...)
-	if !span.IsRecording() && !m.meter.on {
-		return ctx, func(error) {}
+	begin, ctx := m.begin(ctx, op.Name, trace.SpanKindClient)
+	if begin == nil && !m.meter.on {
+		return ctx, func(error, string) {}
 	}
-	x := &exchange{ctx, span, pool.Get().(*attributes), m.meter.operations, time.Now()}
-	x.attributes.add(semconv.DBSystemNameKey.String(system), semconv.DBOperationName(operation))
-	x.attributes.server(server, "")
-	return ctx, x.end
+	a := newAttributes()
+	a.add(semconv.DBSystemNameKey.String(op.System), semconv.DBOperationName(op.Name))
+	if op.Namespace != "" {
+		a.add(semconv.DBNamespace(op.Namespace))
+	}
+	a.server(op.Server, "")
+	ctx, span := begin.start(m, ctx, op.Name, asClient, a)
+	x := &exchange{ctx, span, a, m.meter.operations, time.Now()}
+	return ctx, func(err error, code string) {
+		if code != "" {
+			a.add(semconv.DBResponseStatusCode(code))
+		}
+		x.end(err, code)
+	}
 }

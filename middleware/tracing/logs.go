@@ -1,24 +1,26 @@
 package tracing
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
-// hook emits an OTLP log record for each line of a logger. The record belongs
-// to the span in the line's context.
-type hook struct{ logger log.Logger }
+// hook adds the span in a line's context to the line, and emits an OTLP log
+// record for it.
+type hook struct {
+	logger log.Logger // nil if logs are not exported
+}
 
 // Levels returns all levels.
 func (*hook) Levels() []logrus.Level { return logrus.AllLevels }
@@ -35,71 +37,117 @@ var severities = map[logrus.Level]log.Severity{
 	logrus.PanicLevel: log.SeverityFatal4,
 }
 
-// Fire queues the record. It skips the lines of this module, which report
-// failed exports.
+// Fire adds the span and queues the record. It queues none for the lines of this
+// module, which report failed exports.
 func (h *hook) Fire(e *logrus.Entry) error {
-	if e.Data["module"] == "tracing" {
-		return nil
-	}
-	var r log.Record
-	r.SetTimestamp(e.Time)
-	r.SetObservedTimestamp(e.Time)
-	r.SetSeverity(severities[e.Level])
-	r.SetSeverityText(strings.Replace(e.Level.String(), "warning", "warn", 1)) // the name that the log lines use
-	r.SetBody(attribute.StringValue(redact.Text(e.Message)))
 	ctx := e.Context
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if rec, ok := ctx.(jsonlog.Record); ok {
-		for k, v := range decode(rec) {
-			r.AddAttributes(field(k, v))
+	rec, _ := ctx.(jsonlog.Record)
+	if h.logger != nil && e.Data["module"] != "tracing" {
+		h.emit(ctx, e, rec)
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() && rec == nil {
+		if e.Data == nil {
+			e.Data = logrus.Fields{}
 		}
+		e.Data[jsonlog.TraceKey] = jsonlog.TraceID{ID: sc.TraceID().String(), Sampled: sc.IsSampled()}
+		e.Data[jsonlog.SpanKey] = sc.SpanID().String()
 	}
-	for k, v := range e.Data {
-		r.AddAttributes(field(k, v))
-	}
-	h.logger.Emit(ctx, r)
 	return nil
 }
 
-// decode returns the fields of a line that come as JSON. It leaves out the trace
-// ID, which the record has in a field of its own.
-func decode(rec jsonlog.Record) map[string]any {
-	var fields map[string]any
-	dec := json.NewDecoder(bytes.NewReader(append(rec.AppendJSON([]byte(`{"trace_id":""`)), '}')))
-	dec.UseNumber()
-	_ = dec.Decode(&fields)
-	delete(fields, "trace_id")
-	return fields
+func (h *hook) emit(ctx context.Context, e *logrus.Entry, rec jsonlog.Record) {
+	var r log.Record
+	r.SetTimestamp(e.Time)
+	r.SetObservedTimestamp(e.Time)
+	r.SetSeverity(severities[e.Level])
+	r.SetSeverityText(jsonlog.LevelName(e.Level)) // as the log lines have it
+	r.SetBody(attribute.StringValue(redact.Text(e.Message)))
+	a := newAttributes()
+	if rec != nil {
+		rec.Attributes((*recordAttributes)(a))
+	}
+	for k, v := range e.Data {
+		a.field(k, v)
+	}
+	h.logger.Emit(&emitting{ctx, a.list}, r)
+	a.release()
 }
 
-// field returns a log field as an attribute.
-func field(key string, value any) attribute.KeyValue {
+// emitting is the context in which a record is emitted.
+type emitting struct {
+	context.Context
+	attributes []attribute.KeyValue
+}
+
+// attributing is a processor that sets the attributes of a record in one call. The
+// SDK copies those that a record comes with one by one, which costs as much as the
+// rest of a record.
+type attributing struct{ sdklog.Processor }
+
+// OnEmit implements sdklog.Processor.
+func (p attributing) OnEmit(ctx context.Context, r *sdklog.Record) error {
+	if c, ok := ctx.(*emitting); ok {
+		r.AddAttributes(c.attributes...)
+	}
+	return p.Processor.OnEmit(ctx, r)
+}
+
+// names are the names of fields in the semantic conventions.
+var names = map[string]attribute.Key{
+	logrus.ErrorKey: semconv.ExceptionMessageKey,
+	"client":        semconv.ClientAddressKey,
+	"file":          semconv.FilePathKey,
+	"path":          semconv.URLPathKey,
+	"pattern":       semconv.HTTPRouteKey,
+	"server":        semconv.ServerAddressKey,
+}
+
+// recordAttributes are the attributes that a line gives to its record. They
+// implement jsonlog.Attributes.
+type recordAttributes attributes
+
+func (a *recordAttributes) String(key, value string) {
+	a.list = append(a.list, attribute.String(key, value))
+}
+
+func (a *recordAttributes) Int(key string, value int) {
+	a.list = append(a.list, attribute.Int(key, value))
+}
+
+func (a *recordAttributes) Float(key string, value float64) {
+	a.list = append(a.list, attribute.Float64(key, value))
+}
+
+// field adds a field of a line.
+func (a *attributes) field(key string, value any) {
 	k := attribute.Key(key)
+	if name, ok := names[key]; ok {
+		k = name
+	}
 	switch v := value.(type) {
 	case string:
-		return k.String(redact.Text(v))
+		a.add(k.String(redact.Text(v)))
 	case bool:
-		return k.Bool(v)
+		a.add(k.Bool(v))
 	case int:
-		return k.Int(v)
+		a.add(k.Int(v))
 	case int64:
-		return k.Int64(v)
+		a.add(k.Int64(v))
 	case float64:
-		return k.Float64(v)
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return k.Int64(n)
-		}
-		f, _ := v.Float64()
-		return k.Float64(f)
+		a.add(k.Float64(v))
 	case time.Duration:
-		return k.Float64(v.Seconds())
+		a.add(k.Float64(v.Seconds()))
 	case error:
-		return k.String(redact.Text(v.Error()))
+		a.add(k.String(redact.Text(v.Error())))
+		if k == semconv.ExceptionMessageKey {
+			a.add(semconv.ExceptionType(fmt.Sprintf("%T", v)))
+		}
+	default:
+		a.add(k.String(redact.Text(fmt.Sprint(value))))
 	}
-	return k.String(redact.Text(fmt.Sprint(value)))
 }
 
 // relay replaces the hooks of a logger while they are exchanged. A line that is

@@ -37,7 +37,7 @@ func TestLogs(t *testing.T) {
 		got[0].TimeUnixNano = 0
 		want := otlptest.Record{
 			Resource: spans[0].Resource, Body: "said", Severity: c.severity, SeverityText: c.text, Trace: spans[0].Trace, Span: spans[0].ID,
-			Attributes: otlptest.Attributes{"module": "app", "n": int64(7), "took": 1.5, "error": "broken"},
+			Attributes: otlptest.Attributes{"module": "app", "n": int64(7), "took": 1.5, "exception.message": "broken", "exception.type": "*errors.errorString"},
 		}
 		if diff := cmp.Diff(want, got[0]); diff != "" {
 			t.Errorf("%s: %s", c.level, diff)
@@ -60,21 +60,25 @@ func TestLogLevel(t *testing.T) {
 func TestAccessRecords(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := serve(t, collector, nil, new(accesslog.Module), new(app))
-	registrytest.Send(t, "GET", s.URL+"/status/201")
+	registrytest.Send(t, "GET", s.URL+"/status/201?a=1&token=x")
 	stop(t, s)
 	for _, r := range collector.Records() {
 		if r.Body != "request completed" {
 			continue
 		}
-		for _, k := range []string{"duration", "remote"} {
+		for _, k := range []string{"http.server.request.duration", "network.peer.port"} {
 			if r.Attributes[k] == nil {
 				t.Errorf("no %s", k)
 			}
 			delete(r.Attributes, k)
 		}
-		want := otlptest.Attributes{"proto": "HTTP/1.1", "uri": "/status/201", "method": "GET", "user-agent": "test", "route": "/status/{code}", "status": int64(201), "bytes": int64(0)}
-		if diff := cmp.Diff(want, r.Attributes); diff != "" || r.Trace != collector.Spans()[0].Trace {
-			t.Errorf("%s %s", r.Trace, diff)
+		want := otlptest.Attributes{
+			"http.request.method": "GET", "http.route": "/status/{code}", "http.response.status_code": int64(201), "http.response.body.size": int64(0),
+			"url.path": "/status/201", "url.query": "a=1&token=REDACTED", "url.scheme": "http", "client.address": "127.0.0.1", "network.peer.address": "127.0.0.1",
+			"network.protocol.version": "1.1", "user_agent.original": "test",
+		}
+		if diff := cmp.Diff(want, r.Attributes); diff != "" || r.Trace != collector.Spans()[0].Trace || r.Span != collector.Spans()[0].ID {
+			t.Errorf("%s %s %s", r.Trace, r.Span, diff)
 		}
 		return
 	}

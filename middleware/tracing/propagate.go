@@ -25,6 +25,7 @@ type propagators struct {
 	headers   map[string]uint16 // by canonical header name: one bit for each format that reads the header
 	metadata  map[string]uint16 // the same by metadata key, which is lower case
 	canonical map[string]string // canonical header names by the spelling of a format
+	initial   [256]bool         // first letters of headers
 }
 
 func newPropagators(names otlp.Propagators) propagators {
@@ -54,6 +55,7 @@ func newPropagators(names otlp.Propagators) propagators {
 		for _, f := range append(reads, p.Fields()...) {
 			ps.canonical[f] = textproto.CanonicalMIMEHeaderKey(f)
 			ps.headers[ps.canonical[f]] |= 1 << i
+			ps.initial[ps.canonical[f][0]] = true
 			ps.metadata[strings.ToLower(f)] |= 1 << i
 		}
 		ps.formats = append(ps.formats, p)
@@ -67,7 +69,12 @@ func newPropagators(names otlp.Propagators) propagators {
 func (ps *propagators) fromHTTP(ctx context.Context, h http.Header) context.Context {
 	var found uint16
 	for name := range h {
-		found |= ps.headers[name]
+		if name != "" && ps.initial[name[0]] { // spares most headers the map
+			found |= ps.headers[name]
+		}
+	}
+	if found == 0 {
+		return ctx
 	}
 	return ps.extract(ctx, &carrier{propagators: ps, header: h}, found)
 }

@@ -2,12 +2,14 @@ package tracing_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +20,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 const (
@@ -181,9 +184,9 @@ func TestClientSpans(t *testing.T) {
 			"http.response.status_code": int64(404), "url.full": b.URL + "/missing?", "network.protocol.version": "1.1",
 		}, true},
 		{"GET", b.URL + "/cut", "", "GET", otlptest.Attributes{
-			"http.response.status_code": int64(200), "error.type": "*errors.errorString", "url.full": b.URL + "/cut?", "network.protocol.version": "1.1",
+			"http.response.status_code": int64(200), "error.type": "connection_closed", "url.full": b.URL + "/cut?", "network.protocol.version": "1.1",
 		}, true},
-		{"GET", gone.URL, "", "GET", otlptest.Attributes{"error.type": "*net.OpError", "url.full": gone.URL + "?", "server.port": number(t, gone.URL[strings.LastIndexByte(gone.URL, ':')+1:])}, true},
+		{"GET", gone.URL, "", "GET", otlptest.Attributes{"error.type": "connection_refused", "url.full": gone.URL + "?", "server.port": number(t, gone.URL[strings.LastIndexByte(gone.URL, ':')+1:])}, true},
 	} {
 		collector := otlptest.Start(t)
 		s := serve(t, collector, nil, &app{backend: c.backend})
@@ -201,27 +204,38 @@ func TestClientSpans(t *testing.T) {
 }
 
 func TestDatabaseSpan(t *testing.T) {
-	for _, failed := range []error{nil, errors.New("gone")} {
+	for _, c := range []struct {
+		err         error
+		code, class string
+	}{
+		{},
+		{errors.New("the key is 7"), "", "_OTHER"},
+		{fmt.Errorf("dial: %w", syscall.ECONNREFUSED), "", "connection_refused"},
+		{errors.New("OOM command not allowed"), "OOM", "OOM"},
+	} {
 		collector := otlptest.Start(t)
 		s := serve(t, collector, nil, new(app))
 		tracer := s.App.Get("tracing").(*tracing.Module)
-		outer, endOuter := tracer.DatabaseSpan(t.Context(), "redis", "MULTI", "")
-		ctx, end := tracer.DatabaseSpan(outer, "redis", "GET", "[::1]:6379")
-		if tracer.RequestTraceID(ctx) == "" {
+		outer, endOuter := tracer.DatabaseSpan(t.Context(), capability.DatabaseOperation{System: "redis", Name: "MULTI"})
+		ctx, end := tracer.DatabaseSpan(outer, capability.DatabaseOperation{System: "redis", Namespace: "3", Name: "GET", Server: "[::1]:6379"})
+		if trace, span, sampled := tracer.RequestTrace(ctx); trace == "" || span == "" || !sampled {
 			t.Error("no trace")
 		}
-		end(failed)
-		endOuter(nil)
+		end(c.err, c.code)
+		endOuter(nil, "")
 		stop(t, s)
-		want := otlptest.Attributes{"db.system.name": "redis", "db.operation.name": "GET", "server.address": "::1", "server.port": int64(6379)}
-		if failed != nil {
-			want["error.type"] = "*errors.errorString"
+		want := otlptest.Attributes{"db.system.name": "redis", "db.namespace": "3", "db.operation.name": "GET", "server.address": "::1", "server.port": int64(6379)}
+		if c.class != "" {
+			want["error.type"] = c.class
+		}
+		if c.code != "" {
+			want["db.response.status_code"] = c.code
 		}
 		got := collector.Spans()
 		if len(got) != 2 || got[0].Name != "GET" || got[0].Parent != got[1].ID || got[0].Kind != tracepb.Span_SPAN_KIND_CLIENT {
 			t.Fatalf("%+v", got)
 		}
-		if diff := cmp.Diff(want, got[0].Attributes); diff != "" || (got[0].Status == tracepb.Status_STATUS_CODE_ERROR) != (failed != nil) {
+		if diff := cmp.Diff(want, got[0].Attributes); diff != "" || (got[0].Status == tracepb.Status_STATUS_CODE_ERROR) != (c.err != nil) {
 			t.Errorf("%v %s", got[0].Status, diff)
 		}
 	}

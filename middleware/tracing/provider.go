@@ -116,13 +116,13 @@ func (m *Module) startLogs(ctx context.Context) error {
 	b := m.settings.Records
 	provider := sdklog.NewLoggerProvider(
 		sdklog.WithResource(m.resource),
+		sdklog.WithAllowKeyDuplication(), // the hook sets no key twice, and to look for it costs more than the rest of a record
 		sdklog.WithAttributeCountLimit(otlp.First(128, m.settings.RecordCount, m.settings.AttributeCount)),
 		sdklog.WithAttributeValueLengthLimit(otlp.First(-1, m.settings.RecordLength, m.settings.AttributeLength)),
-		sdklog.WithProcessor(logQueue{&m.records, sdklog.NewBatchProcessor(logExporter{&m.records, exporter},
+		sdklog.WithProcessor(attributing{logQueue{&m.records, sdklog.NewBatchProcessor(logExporter{&m.records, exporter},
 			sdklog.WithExportInterval(b.Delay.Duration()), sdklog.WithExportTimeout(b.Timeout.Duration()),
-			sdklog.WithMaxQueueSize(int(b.Queue)), sdklog.WithExportMaxBatchSize(int(b.Size)))}))
-	m.hook = &hook{provider.Logger(scope, log.WithInstrumentationVersion(m.host.Build().Version))}
-	m.log().AddHook(m.hook)
+			sdklog.WithMaxQueueSize(int(b.Queue)), sdklog.WithExportMaxBatchSize(int(b.Size)))}}))
+	m.hook.logger = provider.Logger(scope, log.WithInstrumentationVersion(m.host.Build().Version))
 	m.stopWith(&m.records, provider.Shutdown, closed)
 	return nil
 }

@@ -26,11 +26,14 @@ import (
 type Module struct {
 	ServiceName string `env:"OTEL_SERVICE_NAME" doc:"service name in exported traces, logs and metrics; turns tracing on" accepts:"text" takes:"NAME"`
 
+	Internal bool `env:"TRACING_INTERNAL" doc:"make spans of probes, scrapes and health checks too"`
+
 	settings    otlp.Settings
 	host        *registry.Host
 	resource    *resource.Resource
 	pages       []capability.MetricsPage
 	propagators propagators
+	sampler     sdk.Sampler
 	provider    *sdk.TracerProvider
 	tracer      trace.Tracer
 	meter       meter
@@ -69,7 +72,8 @@ func (m *Module) Provision(h *registry.Host) error {
 	}
 	m.resource = m.detect()
 	m.propagators = newPropagators(m.settings.Propagators)
-	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource), sdk.WithSampler(sampler(&m.settings)), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
+	m.sampler = sampler(&m.settings)
+	m.provider = sdk.NewTracerProvider(sdk.WithResource(m.resource), sdk.WithSampler(attributed{m.sampler}), sdk.WithIDGenerator(ids{}), sdk.WithRawSpanLimits(spanLimits(&m.settings)))
 	m.tracer = m.provider.Tracer(scope, trace.WithInstrumentationVersion(h.Build().Version))
 	m.spans.init("traces", int(m.settings.Spans.Queue), h.Log)
 	m.records.init("logs", int(m.settings.Records.Queue), h.Log)
@@ -84,6 +88,7 @@ func (m *Module) Start(ctx context.Context) error {
 	if m.settings.Disabled {
 		return nil
 	}
+	m.hook = new(hook)
 	for _, s := range []struct {
 		*signal
 		start func(context.Context) error
@@ -92,6 +97,7 @@ func (m *Module) Start(ctx context.Context) error {
 			s.log.WithError(err).WithField("signal", s.name).Error("telemetry is not exported")
 		}
 	}
+	m.log().AddHook(m.hook)
 	return nil
 }
 
@@ -100,15 +106,15 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	if m.settings.Disabled {
 		return nil
 	}
-	return newRoute(m, rt.Pattern)
+	return newRoute(m, rt)
 }
 
-// RequestTraceID returns the trace ID of ctx for the access log, or "".
-func (m *Module) RequestTraceID(ctx context.Context) string {
-	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
-		return sc.TraceID().String()
+// RequestTrace returns the span of ctx for the access log.
+func (m *Module) RequestTrace(ctx context.Context) (traceID, spanID string, sampled bool) {
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		return sc.TraceID().String(), sc.SpanID().String(), sc.IsSampled()
 	}
-	return ""
+	return "", "", false
 }
 
 // SampledSpan returns the IDs of the span of ctx, for the exemplars of metrics.

@@ -163,7 +163,7 @@ func TestServerSpans(t *testing.T) {
 		want := otlptest.Span{
 			Attributes: otlptest.Attributes{
 				"http.request.method": c.method, "url.path": path, "url.scheme": "http", "http.response.status_code": c.status,
-				"server.address": host, "server.port": number(t, port), "client.address": "127.0.0.1", "user_agent.original": "test", "network.protocol.version": "1.1",
+				"server.address": host, "server.port": number(t, port), "client.address": "127.0.0.1", "network.peer.address": "127.0.0.1", "user_agent.original": "test", "network.protocol.version": "1.1",
 			},
 			Name: c.name, Kind: tracepb.Span_SPAN_KIND_SERVER, Status: c.code,
 		}
@@ -176,7 +176,12 @@ func TestServerSpans(t *testing.T) {
 			if len(got[i].Trace) != 32 || len(got[i].ID) != 16 {
 				t.Errorf("%q %q", got[i].Trace, got[i].ID)
 			}
-			got[i].Trace, got[i].ID, got[i].Resource = "", "", nil
+			if port, _ := got[i].Attributes["network.peer.port"].(int64); port == 0 {
+				t.Errorf("%s %s: no port of the client", c.method, c.path)
+			}
+			delete(got[i].Attributes, "network.peer.port")
+			got[i].Trace, got[i].ID, got[i].Events = "", "", nil
+			got[i].Resource = nil
 		}
 		if diff := cmp.Diff([]otlptest.Span{want}, got); diff != "" {
 			t.Errorf("%s %s: %s", c.method, c.path, diff)
@@ -274,7 +279,7 @@ func TestAccessLogHasTheTrace(t *testing.T) {
 	registrytest.Send(t, "GET", s.URL+"/get")
 	stop(t, s)
 	spans := collector.Spans()
-	if len(spans) != 1 || !strings.Contains(s.Log.String(), `"trace_id":"`+spans[0].Trace+`"`) {
+	if len(spans) != 1 || !strings.Contains(s.Log.String(), `"trace_id":"`+spans[0].Trace+`","span_id":"`+spans[0].ID+`"`) {
 		t.Errorf("%+v %s", spans, s.Log)
 	}
 }
@@ -427,7 +432,7 @@ func TestProcessEnvironment(t *testing.T) {
 	if s := spans[0]; s.Trace != traceID || s.Resource["service.name"] != "svc" || s.Resource["service.version"] != "1.2.3" || s.Resource["zone"] != "" || s.Attributes["http.route"] != "/log/{level}" {
 		t.Errorf("%+v", s)
 	}
-	if r := records[0]; len(r.Attributes) != 4 || r.Body != "said" || r.Attributes["error"] != "broken" {
+	if r := records[0]; len(r.Attributes) != 5 || r.Body != "said" || r.Attributes["exception.message"] != "broken" {
 		t.Errorf("%+v", r)
 	}
 }

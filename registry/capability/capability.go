@@ -155,15 +155,16 @@ type SharedCounts interface {
 var SharedCounters = registry.NewCapability[SharedCounter](
 	func(t typ) (method, bool) { return t.MethodByName("SharedCounts") })
 
-// A RequestTracer knows the trace of the request or call whose context is ctx.
+// A RequestTracer knows the span of the request or call whose context is ctx.
 type RequestTracer interface {
-	// RequestTraceID returns the trace ID in hexadecimal, "" without a trace.
-	RequestTraceID(ctx context.Context) string
+	// RequestTrace returns the IDs of the trace and the span in hexadecimal, ""
+	// without a span, and whether the trace is sampled.
+	RequestTrace(ctx context.Context) (traceID, spanID string, sampled bool)
 }
 
 // The access-log module uses RequestTracers.
 var RequestTracers = registry.NewCapability[RequestTracer](
-	func(t typ) (method, bool) { return t.MethodByName("RequestTraceID") })
+	func(t typ) (method, bool) { return t.MethodByName("RequestTrace") })
 
 // An ExemplarTracer knows the span of a request, for the exemplars of metrics.
 type ExemplarTracer interface {
@@ -179,8 +180,17 @@ var ExemplarTracers = registry.NewCapability[ExemplarTracer](
 // A DatabaseTracer makes a span of each operation on a database server.
 type DatabaseTracer interface {
 	// DatabaseSpan begins the span. The caller passes the context on and calls
-	// end with the result of the operation.
-	DatabaseSpan(ctx context.Context, system, operation, server string) (_ context.Context, end func(error))
+	// end with the error of the operation, and with the server's code for it if
+	// it has one.
+	DatabaseSpan(ctx context.Context, op DatabaseOperation) (_ context.Context, end func(err error, code string))
+}
+
+// A DatabaseOperation is what its span says about it.
+type DatabaseOperation struct {
+	System    string // redis or memcached
+	Namespace string // the number of the database, "" if there is only one
+	Name      string // the command, GET
+	Server    string // host:port, "" if it is not known
 }
 
 // The cache module uses DatabaseTracers.

@@ -33,7 +33,8 @@ const (
 
 // Call is one RPC.
 type Call struct {
-	FullMethod string // "/echo.EchoService/Echo"
+	FullMethod string // "/echo.EchoService/Echo", or OtherMethod if no module serves it
+	Original   string // what the client sent for OtherMethod, "" otherwise
 	Kind       Kind
 	Internal   bool // health and reflection, which no fault and no guard may touch
 	Request    any  // the message of a unary call, nil for streams
@@ -44,6 +45,11 @@ type Call struct {
 
 	Client
 }
+
+// OtherMethod is the method of a call that no module serves. Clients can invent
+// names, so metrics by the name need a bound. Only middleware of the phases before
+// Guard sees such calls.
+const OtherMethod = "/_OTHER"
 
 // Client describes the caller and the metadata of the call. It looks values up
 // when they are needed, because most calls need none.
@@ -137,8 +143,10 @@ const (
 	Unknown           Code = 2
 	DeadlineExceeded  Code = 4
 	ResourceExhausted Code = 8
+	Unimplemented     Code = 12
 	Internal          Code = 13
 	Unavailable       Code = 14
+	DataLoss          Code = 15
 	Unauthenticated   Code = 16
 )
 
@@ -153,6 +161,20 @@ func (c Code) String() string {
 		return names[c]
 	}
 	return fmt.Sprintf("Code(%d)", uint32(c))
+}
+
+// Canonical returns the code's name in the specification of gRPC, such as
+// DEADLINE_EXCEEDED for DeadlineExceeded.
+func (c Code) Canonical() string {
+	if int(c) < len(canonical) {
+		return canonical[c]
+	}
+	return c.String()
+}
+
+var canonical = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
 // MarshalText implements [encoding.TextMarshaler].
