@@ -44,6 +44,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/middleware/overload"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomerror"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
@@ -62,6 +63,7 @@ func Modules() []registry.Module {
 		new(metrics.Module),
 		new(accesslog.Module),
 		new(versionheaders.Module),
+		new(overload.Module),
 		new(bodylimit.Module),
 		new(crossorigin.Module),
 		new(jwt.Module),
@@ -160,12 +162,11 @@ func Main(mods ...registry.Module) {
 		Exit:    os.Exit,
 		Logger:  liblog.Capture,
 	}
-	if limit, from := memory.Limit(); limit > 0 {
-		p.Options = append(p.Options, registry.MemoryLimit(limit, from))
-		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(memory.RuntimeLimit(limit))
-		}
+	limit, from := memory.Limit()
+	if limit > 0 {
+		p.Options = append(p.Options, registry.MemoryLimit(memory.Data(limit, from)))
 	}
+	p.Runtime = memory.SetRuntime(limit, from, os.Getenv)
 	go memory.Trim(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -86,9 +86,9 @@ func TestDefaultChain(t *testing.T) {
 		chains[m.Path] = strings.Join(m.Chain, " ")
 	}
 	for path, want := range map[string]string{
-		"/version": "recovery metrics access-log version-headers body-limit fault-injection random-delay random-error",
-		"/healthz": "recovery metrics access-log version-headers body-limit",
-		"/metrics": "recovery metrics access-log version-headers body-limit cross-origin",
+		"/version": "recovery metrics access-log version-headers overload body-limit fault-injection random-delay random-error",
+		"/healthz": "recovery metrics access-log version-headers overload body-limit",
+		"/metrics": "recovery metrics access-log version-headers overload body-limit cross-origin",
 	} {
 		if chains[path] != want {
 			t.Errorf("%s: %s, want %s", path, chains[path], want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -17,12 +18,32 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-func (m *Module) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	err = m.call(ctx, info.FullMethod, rpc.Unary, true, req, func(ctx context.Context, _ *rpc.Call) (err error) {
-		reply, err = handler(ctx, req)
-		return err
-	})
-	return reply, err
+// unaryRegistrar registers services whose unary methods receive their message, and
+// run, as a call. A grpc.UnaryServerInterceptor would be called too late for the
+// message.
+type unaryRegistrar struct{ *Module }
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (m unaryRegistrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	own := *desc
+	own.Methods = slices.Clone(desc.Methods)
+	for i, method := range desc.Methods {
+		full := "/" + desc.ServiceName + "/" + method.MethodName
+		own.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			c := m.begin(ctx, full, rpc.Unary, true)
+			defer c.end()
+			if c.gone != nil {
+				return nil, c.gone
+			}
+			c.decode = decode
+			response, err := method.Handler(srv, ctx, c.receiveRequest, c.intercept)
+			if c.refused != "" {
+				return nil, c.run() // for the access log
+			}
+			return response, err
+		}
+	}
+	m.server.RegisterService(&own, impl)
 }
 
 func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -34,16 +55,20 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		kind = rpc.ClientStream
 	}
 	known := srv != nil // grpc-go has no server for the methods that unknown handles
-	return m.call(stream.Context(), info.FullMethod, kind, known, nil, func(ctx context.Context, call *rpc.Call) error {
-		return handler(srv, &streamWith{stream, ctx, call})
-	})
+	c := m.begin(stream.Context(), info.FullMethod, kind, known)
+	defer c.end()
+	if c.gone != nil {
+		return c.gone
+	}
+	c.srv, c.stream, c.streamHandler = srv, stream, handler
+	return c.run()
 }
 
 // streamWith is a stream with the context that the chain passed on.
 type streamWith struct {
 	grpc.ServerStream
 	ctx  context.Context
-	call *rpc.Call
+	call *call
 }
 
 func (s *streamWith) Context() context.Context { return s.ctx }
@@ -57,10 +82,17 @@ func (s *streamWith) SendMsg(msg any) error {
 			return toStatus(err)
 		}
 	}
-	return s.observed(s.ServerStream.SendMsg(msg), true)
+	msg, err := s.call.respond(s.ctx, msg)
+	if err != nil {
+		return err
+	}
+	if err = s.ServerStream.SendMsg(msg); err != nil {
+		if reason := s.call.account().refusal(s.call.id); reason != "" {
+			return refuse(s.ctx, reason)
+		}
+	}
+	return s.observed(err, true)
 }
-
-func (s *streamWith) RecvMsg(msg any) error { return s.observed(s.ServerStream.RecvMsg(msg), false) }
 
 // observed tells the middleware about a message, unless it failed.
 func (s *streamWith) observed(err error, sent bool) error {
@@ -72,32 +104,75 @@ func (s *streamWith) observed(err error, sent bool) error {
 	return err
 }
 
+// RecvMsg implements grpc.ServerStream.
+func (s *streamWith) RecvMsg(msg any) error {
+	reason, err := s.call.receive(msg, s.ServerStream.RecvMsg)
+	if reason != "" {
+		return refuse(s.ctx, reason)
+	}
+	return s.observed(err, false)
+}
+
 // call is a call on its way through the chain, in one allocation. It implements
 // its own rpc.Client.
 type call struct {
 	rpc.Call
-	ctx     context.Context // of the call before the chain
-	chain   []rpc.Middleware
-	handler func(context.Context, *rpc.Call) error
+	module *Module
+	ctx    context.Context // of the call before the chain
+	chain  []rpc.Middleware
 
-	breakable *breakable // nil unless a module breaks connections
+	conn      *frameConn      // nil if it is not known
+	id        uint32          // of the HTTP/2 stream
+	transport transportStream // nil if grpc-go has another one
+	gone      error           // if the client has ended the call before it began
+	known     bool            // the method is registered
+	missing   error           // if no module serves the method
+
+	// Of a unary call.
+	decode   func(any) error
+	refused  string // why there is no request, a reason of the record package
+	handler  grpc.UnaryHandler
+	response any
+
+	// Of another call.
+	srv           any
+	stream        grpc.ServerStream
+	streamHandler grpc.StreamHandler
+
+	// Of the message that is being received.
+	message any
+	failure error // why it could not be decompressed
 }
 
-// call runs the chain around a handler. known is false for a method that is not
-// registered.
-func (m *Module) call(ctx context.Context, method string, kind rpc.Kind, known bool, req any, handler func(context.Context, *rpc.Call) error) error {
-	now := m.host.Assembly()
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: known && internal(method), Request: req}, ctx: ctx, chain: now.Calls(), handler: handler, breakable: m.conns}
+// begin returns a new call. known is false for a method that is not registered.
+// The caller must call end.
+func (m *Module) begin(ctx context.Context, method string, kind rpc.Kind, known bool) *call {
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: known && internal(method)}, module: m, ctx: ctx, known: known}
 	c.Client = c
-	if module, ok := m.owners[method]; !known || ok && !now.Linked(module) {
-		c.FullMethod, c.Original, c.chain = rpc.OtherMethod, method, now.UnmatchedCalls()
-		c.handler = func(context.Context, *rpc.Call) error { return m.unimplemented(now, method) }
+	c.conn, c.id = m.conns.of(ctx), m.conns.ids.of(ctx)
+	c.transport, _ = grpc.ServerTransportStreamFromContext(ctx).(transportStream)
+	if c.conn != nil && c.id != 0 && !c.account().attach(c.id, c.transport, kind == rpc.Unary) {
+		c.gone = status.FromContextError(context.Canceled).Err()
+	}
+	return c
+}
+
+func (c *call) end() { c.account().detach(c.id) }
+
+// run runs the chain around the handler.
+func (c *call) run() error {
+	m := c.module
+	now := m.host.Assembly()
+	c.chain = now.Calls()
+	if module, ok := m.owners[c.FullMethod]; !c.known || ok && !now.Linked(module) {
+		c.FullMethod, c.Original, c.chain = rpc.OtherMethod, c.FullMethod, now.UnmatchedCalls()
+		c.missing = m.unimplemented(now, c.Original)
 	}
 	if !c.Internal {
 		m.calls.Add(1)
 		defer m.calls.Add(-1)
 	}
-	return toStatus(c.from(0)(ctx))
+	return toStatus(c.from(0)(c.ctx))
 }
 
 func internal(method string) bool {
@@ -128,7 +203,28 @@ func (c *call) from(at int) func(context.Context) error {
 	return func(ctx context.Context) error { return c.chain[at].ServeRPC(ctx, &c.Call, c.from(at+1)) }
 }
 
-func (c *call) handle(ctx context.Context) error { return fromStatus(c.handler(ctx, &c.Call)) }
+func (c *call) handle(ctx context.Context) (err error) {
+	switch {
+	case c.refused != "":
+		err = refuse(ctx, c.refused)
+	case c.missing != nil:
+		err = c.missing
+	case c.stream != nil:
+		err = c.streamHandler(c.srv, &streamWith{c.stream, ctx, c})
+	default:
+		if c.response, err = c.handler(ctx, c.Request); err == nil {
+			c.response, err = c.respond(ctx, c.response)
+		}
+	}
+	return fromStatus(err)
+}
+
+// intercept is the grpc.UnaryServerInterceptor of a unary call.
+func (c *call) intercept(_ context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	c.Request, c.handler = request, handler
+	err := c.run()
+	return c.response, err
+}
 
 // Peer implements rpc.Client.
 func (c *call) Peer() string {

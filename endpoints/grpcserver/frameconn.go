@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -11,36 +12,57 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 )
 
-// breakable wraps each connection in a frameConn. conns holds them by the
+// connections wraps each connection in a frameConn. conns holds them by the
 // client's address: the net.Addr value itself, which is unique to a connection.
-type breakable struct {
+type connections struct {
 	credentials.TransportCredentials
-	conns sync.Map
+	accounts accounts
+	ids      streamIDs
+	conns    sync.Map
 }
 
 // ServerHandshake runs at the start of a connection. It wraps the connection that
 // TLS returns, which carries plain HTTP/2 frames.
-func (b *breakable) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := b.TransportCredentials.ServerHandshake(raw)
+func (cs *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := cs.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
 		return conn, info, err
 	}
-	c := &frameConn{Conn: conn, in: frames{left: preface}}
-	c.forget = func() { b.conns.Delete(conn.RemoteAddr()) }
-	b.conns.Store(conn.RemoteAddr(), c)
+	pool, _ := raw.(*serve.Conn)
+	c := &frameConn{Conn: conn, stall: cs.accounts.stall, forget: func() { cs.conns.Delete(conn.RemoteAddr()) }}
+	c.account = account{accounts: &cs.accounts, conn: c, pool: pool, streams: map[uint32]*stream{}, class: serve.Slow}
+	c.in = frames{left: preface, visit: c.account.read}
+	c.out = frames{visit: c.account.written}
+	cs.conns.Store(conn.RemoteAddr(), c)
 	return c, info, nil
+}
+
+// of returns the connection of a call, nil if it is not known.
+func (cs *connections) of(ctx context.Context) *frameConn {
+	if p, ok := peer.FromContext(ctx); ok && cs != nil {
+		if c, ok := cs.conns.Load(p.Addr); ok {
+			return c.(*frameConn)
+		}
+	}
+	return nil
 }
 
 // frameConn is an HTTP/2 connection into which frames can be inserted between
 // those that the client and grpc-go exchange, in both directions.
 type frameConn struct {
 	net.Conn
-	forget func()
+	forget  func()
+	account account
+	stall   time.Duration // for a write, 0 for no limit
+	control int           // frames other than DATA since throttle has waited; only the reader uses it
 
 	reading     sync.Mutex // guards the fields below; not held while waiting for data
 	in          frames
+	abusive     bool   // the client has violated a limit that no other client does
 	unread      []byte // inserted frames that grpc-go reads before further data from the client
 	interrupted bool   // the read deadline was moved to make the reader look at unread
 
@@ -53,38 +75,60 @@ type frameConn struct {
 // Close implements net.Conn.
 func (c *frameConn) Close() error {
 	c.forget()
+	c.account.close()
 	return c.Conn.Close()
 }
 
 // Read implements net.Conn. There is only one reader.
 func (c *frameConn) Read(b []byte) (int, error) {
 	for {
-		n, most := c.readInserted(b)
-		if n > 0 || len(b) == 0 {
-			return n, nil
+		c.throttle()
+		n, most, err := c.readInserted(b)
+		if n > 0 || len(b) == 0 || err != nil {
+			return n, err
 		}
-		n, err := c.Conn.Read(b[:most])
-		if retry := c.afterRead(b[:n], err); n > 0 || !retry {
+		n, err = c.Conn.Read(b[:most])
+		retry := c.afterRead(b[:n], err)
+		if err != nil && !retry {
+			c.account.lost()
+		}
+		if n > 0 || !retry {
 			return n, err
 		}
 	}
 }
 
+// throttle waits for a write that is in progress when the client has sent many
+// frames that need a response. grpc-go queues up to 10,000 responses for a client
+// that does not read, and they may be large.
+func (c *frameConn) throttle() {
+	if c.control >= maxControl {
+		c.writing.Lock()
+		c.control = 0
+		c.writing.Unlock()
+	}
+}
+
+// errAbusive ends the connection of a client that violates the server's limits.
+var errAbusive = errors.New("the client exceeds the limits of the connection")
+
 // readInserted copies inserted frames into b if the connection is between two
 // frames. Otherwise it returns the number of bytes that may be read from the
 // client before the next place for them.
-func (c *frameConn) readInserted(b []byte) (n, most int) {
+func (c *frameConn) readInserted(b []byte) (n, most int, err error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if len(c.unread) == 0 {
-		return 0, len(b)
-	}
-	if !c.in.between() {
-		return 0, min(len(b), c.in.remaining())
+	switch {
+	case c.abusive:
+		return 0, 0, errAbusive
+	case len(c.unread) == 0:
+		return 0, len(b), nil
+	case !c.in.between():
+		return 0, min(len(b), c.in.remaining()), nil
 	}
 	n = copy(b, c.unread)
 	c.unread = c.unread[n:]
-	return n, 0
+	return n, 0, nil
 }
 
 // afterRead follows the frames in b, which was read from the client. It reports
@@ -122,7 +166,7 @@ func (c *frameConn) Write(b []byte) (int, error) {
 		if c.unsent == nil || !c.out.between() {
 			continue
 		}
-		if _, err := c.Conn.Write(append(b[sent:at:at], c.unsent...)); err != nil {
+		if _, err := c.write(append(b[sent:at:at], c.unsent...)); err != nil {
 			return sent, err
 		}
 		sent, c.unsent = at, nil
@@ -130,19 +174,33 @@ func (c *frameConn) Write(b []byte) (int, error) {
 	if sent == len(b) {
 		return sent, nil
 	}
-	n, err := c.Conn.Write(b[sent:])
+	n, err := c.write(b[sent:])
 	return sent + n, err
+}
+
+// write writes within the stall timeout. The caller must hold c.writing.
+func (c *frameConn) write(b []byte) (int, error) {
+	if c.stall == 0 {
+		return c.Conn.Write(b)
+	}
+	c.Conn.SetWriteDeadline(time.Now().Add(c.stall))
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.account.stallAll()
+		return n, err
+	}
+	c.Conn.SetWriteDeadline(time.Time{}) // TLS may have to write during a later read
+	return n, err
 }
 
 // goAway sends the client a GOAWAY, at most once.
 func (c *frameConn) goAway(code uint32, reason string) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.goAwaySent {
-		return
+	if !c.goAwaySent {
+		c.goAwaySent = true
+		c.insertLocked(goAwayFrame(code, reason))
 	}
-	c.goAwaySent = true
-	c.insertLocked(goAwayFrame(code, reason))
 }
 
 // send sends the client a frame of the server's own.
@@ -152,25 +210,22 @@ func (c *frameConn) send(frame []byte) {
 	c.insertLocked(frame)
 }
 
+// reset ends a stream for grpc-go as if the client had reset it, and for the
+// client.
+func (c *frameConn) reset(stream uint32) {
+	c.receive(resetFrame(stream, codeCancel))
+	c.account.end(stream)
+	c.send(resetFrame(stream, codeCalm))
+}
+
 // insertLocked sends a frame immediately, or after the frame that grpc-go has
 // written only a part of. The caller must hold c.writing.
 func (c *frameConn) insertLocked(frame []byte) {
 	if c.out.between() {
-		c.Conn.Write(frame) // an error also occurs in grpc-go's next write
+		c.write(frame) // an error also occurs in grpc-go's next write
 	} else {
 		c.unsent = append(c.unsent, frame...)
 	}
-}
-
-// conn returns the connection of a call, or nil when no module breaks
-// connections.
-func (c *call) conn() *frameConn {
-	if p, ok := peer.FromContext(c.ctx); ok && c.breakable != nil {
-		if fc, ok := c.breakable.conns.Load(p.Addr); ok {
-			return fc.(*frameConn)
-		}
-	}
-	return nil
 }
 
 // SetTrailer adds a name and a value to the call's trailer.
@@ -181,14 +236,14 @@ func (c *call) SetTrailer(name, value string) {
 // GoAway asks the client to leave the connection. Calls on the connection
 // continue, and the server still serves calls that the client starts on it.
 func (c *call) GoAway(code uint32, reason string) {
-	if fc := c.conn(); fc != nil {
-		fc.goAway(code, reason)
+	if c.conn != nil {
+		c.conn.goAway(code, reason)
 	}
 }
 
 // Close closes the connection, with all calls on it.
 func (c *call) Close() {
-	if fc := c.conn(); fc != nil {
-		fc.Close()
+	if c.conn != nil {
+		c.conn.Close()
 	}
 }

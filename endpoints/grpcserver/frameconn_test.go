@@ -15,7 +15,6 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
-	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 // scripted is a connection whose client sends toRead in random pieces. Reads fail
@@ -128,12 +127,6 @@ func TestFramesAreInsertedBetweenOthers(t *testing.T) {
 	}
 }
 
-// breaks is a module that breaks connections.
-type breaks struct{}
-
-func (breaks) Info() registry.Info { return registry.Info{Name: "breaks"} }
-func (breaks) BreaksConnections()  {}
-
 // TestConnectionsAreForgotten checks that a connection that has ended is removed,
 // also when it ended before or during the handshake.
 func TestConnectionsAreForgotten(t *testing.T) {
@@ -146,7 +139,7 @@ func TestConnectionsAreForgotten(t *testing.T) {
 		}
 	}
 	m := new(Module)
-	registrytest.New(t, map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}, breaks{}, m)
+	registrytest.New(t, map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": port}, m)
 	open := func() (n int) {
 		m.conns.conns.Range(func(_, _ any) bool { n++; return true })
 		return n
@@ -201,4 +194,29 @@ func readAll(t *testing.T, rnd *rand.Rand, sent []byte) (got []byte) {
 		t.Fatalf("%q", got[:preface])
 	}
 	return got[preface:]
+}
+
+// TestQueue compares a queue with one that remembers each message.
+func TestQueue(t *testing.T) {
+	for seed := range uint64(100) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		var q queue
+		var all []int
+		for range 1000 {
+			if rnd.IntN(2) == 0 {
+				n := rnd.IntN(1000)
+				q.add(n)
+				all = append(all, n)
+			} else if q.remove(); len(all) > 0 {
+				all = all[1:]
+			}
+			sum := 0
+			for _, n := range all {
+				sum += n
+			}
+			if q.messages() != len(all) || q.bytes() < sum || len(all) == 0 && q.bytes() != 0 {
+				t.Fatalf("seed %d: %d messages of %d bytes, want %d of %d", seed, q.messages(), q.bytes(), len(all), sum)
+			}
+		}
+	}
 }

@@ -13,15 +13,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
 	"github.com/seed-4591fe7d/podinfo/registry"
-	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
@@ -41,6 +42,9 @@ type Module struct {
 	ClientCA    string `env:"GRPC_CLIENT_CA" doc:"PEM file of certificate authorities; gRPC clients must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
 	MaxMessage  int    `env:"GRPC_MAX_MESSAGE_BYTES" envDefault:"4194304" doc:"size limit of a received gRPC message" accepts:"a number of bytes, at least 1024"`
 
+	MaxConnections int           `env:"GRPC_MAX_CONNECTIONS" doc:"maximum number of open gRPC connections; by default as many as fit in a sixteenth of the memory" accepts:"a whole number, at least 16"`
+	Stall          time.Duration `env:"GRPC_STALL_TIMEOUT" envDefault:"30s" doc:"time after which a call ends if its client sends nothing of a message, or reads nothing of a response" accepts:"a duration above zero"`
+
 	host       *registry.Host
 	server     *grpc.Server
 	listener   net.Listener
@@ -48,9 +52,9 @@ type Module struct {
 	services   []service
 	owners     map[string]string // module of each full method
 	registered map[string]string // module of each service, "" for health and reflection
-	conns      *breakable        // nil when no module breaks connections
-	breaks     bool              // whether a module breaks connections
-	calls      atomic.Int64      // in flight, without health and reflection
+	conns      *connections
+	calls      atomic.Int64 // in flight, without health and reflection
+	limits
 }
 
 // Limits of a connection.
@@ -59,8 +63,6 @@ const (
 	serverPing       = 2 * time.Minute  // idle time after which the server pings
 	pingTimeout      = 20 * time.Second // for the client's response to a ping
 	handshakeTimeout = 10 * time.Second // for TLS and the HTTP/2 preface
-	maxStreams       = 1000             // concurrent calls; the client queues further ones
-	maxMetadata      = 1 << 20          // bytes, as net/http allows for headers
 )
 
 // Info describes the module.
@@ -77,6 +79,12 @@ func (m *Module) Validate() error {
 	if m.MaxMessage < 1024 {
 		errs = append(errs, registry.Invalid("MaxMessage", "a number of bytes, at least 1024"))
 	}
+	if m.MaxConnections != 0 && m.MaxConnections < 16 {
+		errs = append(errs, registry.Invalid("MaxConnections", "a whole number, at least 16"))
+	}
+	if m.Stall <= 0 {
+		errs = append(errs, registry.Invalid("Stall", "a duration above zero"))
+	}
 	if m.ClientCA != "" && !m.TLS {
 		errs = append(errs, registry.Invalid("ClientCA", "PODINFO_GRPC_TLS=true as well"))
 	}
@@ -87,21 +95,31 @@ func (m *Module) Validate() error {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.health = newHealth(m)
-	m.breaks = len(registry.All(h, capability.ConnectionBreakers)) > 0
+	m.derive()
 	m.services, err = collect(h)
 	return err
 }
 
 // Start opens the port.
 func (m *Module) Start(ctx context.Context) error {
+	// grpc-go's own pool rounds a frame of 5 KiB up to 16 KiB.
+	buffers, err := mem.NewBinaryTieredBufferPool(11, 12, 13, 14, 15, 17, 20)
+	if err != nil {
+		return err
+	}
+	codec := newCodec(m.host.Budget(), m.MaxMessage, m.coders)
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(m.MaxMessage),
-		grpc.MaxHeaderListSize(maxMetadata),
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(m.metadata),
+		grpc.MaxConcurrentStreams(m.streams),
+		grpc.StaticStreamWindowSize(m.window), grpc.StaticConnWindowSize(m.window),
+		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize),
+		experimental.BufferPool(buffers), grpc.ForceServerCodecV2(codec),
+		//lint:ignore SA1019 see codec
+		grpc.RPCDecompressor(codec),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
-		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),
 		grpc.UnknownServiceHandler(m.unknown),
 	}
@@ -113,11 +131,10 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 		creds = credentials.NewTLS(conf)
 	}
-	if m.breaks {
-		m.conns = &breakable{TransportCredentials: creds}
-		creds = m.conns
-	}
-	opts = append(opts, grpc.Creds(creds))
+	m.conns = &connections{TransportCredentials: creds, accounts: accounts{
+		budget: m.host.Budget(), stall: m.Stall, most: int(m.streams) + spareStreams, stalled: func() { m.stalled.Load().Inc() },
+	}}
+	opts = append(opts, grpc.Creds(m.conns))
 	m.server = grpc.NewServer(opts...)
 	if err := m.register(); err != nil {
 		return err
@@ -132,7 +149,7 @@ func (m *Module) Start(ctx context.Context) error {
 	m.listener = l
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
 	m.host.Go(func(context.Context) {
-		if err := m.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := m.server.Serve(m.pool.Limit(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			m.host.Fail(err)
 		}
 	})
@@ -147,12 +164,12 @@ func (m *Module) register() (err error) {
 	}
 	m.owners = map[string]string{}
 	for _, s := range m.services {
-		m.server.RegisterService(s.desc, s.impl)
+		unaryRegistrar{m}.RegisterService(s.desc, s.impl)
 		for _, method := range s.methods() {
 			m.owners[method] = s.module
 		}
 	}
-	grpc_health_v1.RegisterHealthServer(m.server, m.health)
+	grpc_health_v1.RegisterHealthServer(unaryRegistrar{m}, m.health)
 	reflection.Register(reflected{m.server, m}) // v1 and v1alpha
 	m.registered = map[string]string{}
 	for name := range m.server.GetServiceInfo() {

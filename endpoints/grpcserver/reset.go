@@ -16,16 +16,15 @@ const resetTimeout = time.Second
 // Reset closes the connection when the stream's number is unknown or when grpc-go
 // does not end the stream in time.
 func (c *call) Reset(code uint32) {
-	conn, stream := c.conn(), streamID(c.ctx)
-	if conn == nil || stream == 0 {
+	if c.conn == nil || c.id == 0 {
 		c.Close()
 		return
 	}
-	conn.receive(resetFrame(stream, codeCancel))
+	c.conn.receive(resetFrame(c.id, codeCancel))
 	select {
 	case <-c.ctx.Done():
-		conn.send(resetFrame(stream, code))
+		c.conn.send(resetFrame(c.id, code))
 	case <-time.After(resetTimeout):
-		conn.Close()
+		c.conn.Close()
 	}
 }

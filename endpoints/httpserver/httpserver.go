@@ -29,14 +29,19 @@ type Module struct {
 	setting.ServerTimeout
 
 	// A zero in a literal means the default. Set PODINFO_PORT=0 to say zero.
-	Port       int    `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	SecurePort int    `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
-	ClientCA   string `env:"CLIENT_CA" doc:"PEM file of certificate authorities; HTTPS clients, probes included, must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
-	H2C        bool   `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
-	MaxHeader  int    `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers" accepts:"a number of bytes, at least 1024"`
+	Port       int           `env:"PORT" envDefault:"9898" doc:"HTTP port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	SecurePort int           `env:"SECURE_PORT" envDefault:"0" doc:"HTTPS port; 0 turns it off" accepts:"a port number, 0 to 65535"`
+	ClientCA   string        `env:"CLIENT_CA" doc:"PEM file of certificate authorities; HTTPS clients, probes included, must then present a certificate that one of them signed (mTLS)" takes:"FILE"`
+	H2C        bool          `env:"H2C" doc:"accept HTTP/2 without TLS on the HTTP port (prior knowledge)"`
+	Stall      time.Duration `env:"HTTP_SERVER_STALL_TIMEOUT" envDefault:"10s" doc:"time after which a request ends whose client sends nothing of the body, or takes nothing of the response" accepts:"a duration above zero"`
+	MaxHeader  int           `env:"HTTP_SERVER_MAX_HEADER_BYTES" envDefault:"1048576" doc:"size limit of request headers; lower by default where HTTP/2 is on and memory is small" accepts:"a number of bytes, at least 1024"`
+
+	MaxConnections int `env:"HTTP_SERVER_MAX_CONNECTIONS" doc:"maximum number of open connections of the HTTP and HTTPS ports, WebSockets included; by default as many as fit in an eighth of the memory" accepts:"a whole number, at least 16"`
 
 	host    *registry.Host
 	servers []*serve.Server
+	limits  *serve.Limits
+	windows int // bytes that a client over HTTP/2 may send before the handler reads them
 }
 
 // Info describes the module.
@@ -59,14 +64,24 @@ func (m *Module) Validate() error {
 	if m.Timeout <= 0 {
 		errs = append(errs, registry.Invalid("Timeout", "a duration above zero"))
 	}
+	if m.Stall <= 0 {
+		errs = append(errs, registry.Invalid("Stall", "a duration above zero"))
+	}
+	if m.MaxConnections != 0 && m.MaxConnections < minConnections {
+		errs = append(errs, registry.Invalid("MaxConnections", "a whole number, at least 16"))
+	}
 	if m.MaxHeader < 1024 {
 		errs = append(errs, registry.Invalid("MaxHeader", "a number of bytes, at least 1024"))
 	}
 	return errors.Join(errs...)
 }
 
-// Provision keeps the host.
-func (m *Module) Provision(h *registry.Host) error { m.host = h; return nil }
+// Provision derives the limits.
+func (m *Module) Provision(h *registry.Host) error {
+	m.host = h
+	m.derive()
+	return nil
+}
 
 // Start opens the ports and starts to serve once all of them are open.
 func (m *Module) Start(ctx context.Context) error {
@@ -108,7 +123,7 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 }
 
 func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
-	s := serve.New(m.server(conf), l)
+	s := serve.New(m.server(conf), l, m.limits)
 	if len(registry.All(m.host, capability.ConnectionBreakers)) > 0 {
 		s.BreakHTTP2()
 	}
@@ -127,6 +142,12 @@ func (m *Module) server(conf *tls.Config) *http.Server {
 		TLSConfig:         conf,
 		ErrorLog:          jsonlog.Std(m.host.Log),
 		Protocols:         new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          m.limits.Streams,
+			MaxReceiveBufferPerConnection: m.windows,
+			MaxReceiveBufferPerStream:     m.windows,
+			WriteByteTimeout:              m.Stall,
+		},
 	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(conf != nil)

@@ -13,7 +13,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/profile"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
@@ -64,8 +66,9 @@ func (m *Module) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limits := &serve.Limits{Pool: serve.NewPool(maxConnections).LogTo(m.host.Log), Streams: 1, Stall: stallTimeout, Budget: budget.New(headerBudget)}
 	m.server = serve.New(&http.Server{
-		Handler:           explained{m.mux()},
+		Handler:           guarded(explained{m.mux()}, limits.Pool),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second, // a profile extends it by its duration
@@ -74,7 +77,7 @@ func (m *Module) Start(ctx context.Context) error {
 		ErrorLog:          jsonlog.Std(m.host.Log),
 		// A profile that is being recorded must not delay the module's stop.
 		BaseContext: func(net.Listener) context.Context { return m.host.Context() },
-	}, l)
+	}, l, limits)
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting metrics server.")
 	m.host.Go(func(context.Context) {
 		if err := m.server.Serve(); err != nil {
@@ -82,6 +85,27 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// The limits of the port are its own, so that no load on the others can starve
+// probes and scrapes.
+const (
+	maxConnections = 128
+	stallTimeout   = 10 * time.Second // of a request's body and of a response
+	headerBudget   = 1 << 20          // bytes of request headers that are longer than usual
+)
+
+// guarded refuses requests other than probes when the connections of pool are used
+// up except for a reserve.
+func guarded(next http.Handler, pool *serve.Pool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if pool.Overloaded() && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+			serve.Leave(w, r)
+			reply.Overloaded(w, r, record.RefusedConnections, "too many requests are served now: try again later")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (m *Module) mux() *http.ServeMux {

@@ -9,12 +9,13 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/closecode"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 const (
@@ -71,10 +72,22 @@ func (c *client) serve() {
 }
 
 func (c *client) end(err error) {
+	c.freeMessage()
 	c.Close()
 	c.m.clients.remove(c)
+	refused := ""
+	switch cl, _ := errors.AsType[closing](err); {
+	case cl.code == statusTryAgainLater && !cl.isReply:
+		refused = record.RefusedMemory // the budget counts it
+	case errors.Is(err, os.ErrDeadlineExceeded): // of a write: reads handle theirs
+		refused = record.RefusedStall
+		c.m.stalled.Load().Inc()
+	}
 	if log := c.m.host.Log; log.Logger.IsLevelEnabled(logrus.DebugLevel) {
-		log.WithField("remote", c.RemoteAddr().String()).WithError(err).Debug("websocket connection closed")
+		if log = log.WithField("remote", c.RemoteAddr().String()); refused != "" {
+			log = log.WithField("refused", refused)
+		}
+		log.WithError(err).Debug("websocket connection closed")
 	}
 }
 
@@ -177,10 +190,11 @@ func (c *client) readFrame() error {
 }
 
 func (c *client) control(h ws.Header) error {
-	p, err := c.payload(nil, h)
-	if err != nil {
+	p := make([]byte, h.Length) // at most 125
+	if _, err := io.ReadFull(&payload{r: c.in, mask: h.Mask, left: h.Length}, p); err != nil {
 		return err
 	}
+	c.received = time.Now()
 	switch h.OpCode {
 	case ws.OpPing:
 		return c.write(ws.MustCompileFrame(ws.NewPongFrame(p)))
@@ -209,41 +223,66 @@ func closeReply(p []byte) closing {
 	return closing{code: code, isReply: true}
 }
 
-func (c *client) data(h ws.Header) (err error) {
+func (c *client) data(h ws.Header) error {
 	if c.message == nil {
 		c.message = c.m.newMessage(h.OpCode)
 	}
 	msg := c.message
-	if h.Length > int64(c.m.MaxMessage-len(msg.in)) {
+	if h.Length > int64(c.m.MaxMessage-msg.in.Len()) {
 		return violation(ws.StatusMessageTooBig, "message too big")
 	}
-	if msg.in, err = c.payload(msg.in, h); err != nil || !h.Fin {
-		return err
-	}
-	c.message = nil
-	defer c.m.freeMessage(msg)
-	if msg.op == ws.OpText && !utf8.Valid(msg.in) {
-		return violation(ws.StatusInvalidFramePayloadData, "text is not UTF-8")
-	}
-	return c.write(msg.echo(c.received))
-}
-
-// payload reads the payload of a frame and appends it to b. It does not trust the
-// declared length: memory grows as data arrives.
-func (c *client) payload(b []byte, h ws.Header) ([]byte, error) {
-	const step = 32 << 10
-	for done := 0; int64(done) < h.Length; {
-		n := int(min(h.Length-int64(done), step))
-		at := len(b)
-		b = grow(b, n)
-		if _, err := io.ReadFull(c.in, b[at:]); err != nil {
-			return b, err
-		}
-		ws.Cipher(b[at:], h.Mask, done)
-		done += n
+	if err := msg.readPayload(c.in, h); err != nil {
+		return overBudget(err)
 	}
 	c.received = time.Now()
-	return b, nil
+	if !h.Fin {
+		return nil
+	}
+	defer c.freeMessage()
+	err := c.m.writeEcho((*pieces)(c), msg, c.received)
+	if errors.Is(err, errNotUTF8) {
+		return violation(ws.StatusInvalidFramePayloadData, err.Error())
+	}
+	if err != nil {
+		return overBudget(err)
+	}
+	// Reset the deadline: TLS may have to write during a later read.
+	return c.SetWriteDeadline(time.Time{})
+}
+
+// overBudget returns the error that ends a connection with err.
+func overBudget(err error) error {
+	if errors.Is(err, budget.ErrExceeded) {
+		return violation(statusTryAgainLater, "no memory for this message now")
+	}
+	return err
+}
+
+// statusTryAgainLater is the close code of a server that is overloaded, from the
+// registry that RFC 6455 set up (section 11.7).
+const statusTryAgainLater ws.StatusCode = 1013
+
+// freeMessage drops the message being received, if there is one.
+func (c *client) freeMessage() {
+	if c.message != nil {
+		c.m.freeMessage(c.message)
+		c.message = nil
+	}
+}
+
+// pieces writes the pieces of a frame to a client, each within the write timeout.
+// Like write it sends nothing after a close frame.
+type pieces client
+
+// Write implements io.Writer.
+func (p *pieces) Write(b []byte) (int, error) {
+	if !p.closeBy.IsZero() {
+		return len(b), nil
+	}
+	if err := p.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return p.Conn.Write(b)
 }
 
 // sendClose sends a close frame and closes the sending side, if the server has not
@@ -275,11 +314,12 @@ func (c *client) sendClose(cl closing, wait time.Duration) error {
 // (RFC 6455, section 7.1.7): closing the socket while data is unread would reset
 // the connection, and the client could lose the frame.
 func (c *client) fail(cl closing) {
+	c.freeMessage()
 	sent := !c.closeBy.IsZero()
 	if c.sendClose(cl, closeTimeout) != nil || cl.isReply || sent {
 		return
 	}
-	c.message, c.failed = nil, true
+	c.failed = true
 	if c.pending.Load()&goAway == 0 { // a later request interrupts the reader
 		io.Copy(io.Discard, c.in)
 	}

@@ -1,6 +1,7 @@
 package wsecho
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -28,16 +29,25 @@ func (cs *clients) count() int {
 	return cs.n
 }
 
-// reserve reserves a place for one more connection and reports whether there was
-// one. The caller must then call add or release.
-func (cs *clients) reserve(limit int) bool {
+// Errors of reserve.
+var (
+	errDraining = errors.New("the server is shutting down")
+	errFull     = errors.New("too many WebSockets are open: try again later")
+)
+
+// reserve reserves a place for one more connection. If it returns nil, the caller
+// must call add or release.
+func (cs *clients) reserve(limit int) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.drained.Started() || cs.n >= limit {
-		return false
+	switch {
+	case cs.drained.Started():
+		return errDraining
+	case cs.n >= limit:
+		return errFull
 	}
 	cs.n++
-	return true
+	return nil
 }
 
 func (cs *clients) release() {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -42,8 +43,13 @@ func (m *Module) upgrade(w http.ResponseWriter, r *http.Request) {
 		reply.Error(w, code, reason)
 		return
 	}
-	if !m.clients.reserve(m.MaxConnections) {
-		reply.Error(w, http.StatusServiceUnavailable, "no more connections are accepted")
+	switch m.clients.reserve(m.MaxConnections) {
+	case errDraining:
+		reply.Error(w, http.StatusServiceUnavailable, errDraining.Error())
+		return
+	case errFull:
+		m.refused.Load().Inc()
+		reply.Overloaded(w, r, record.RefusedConnections, errFull.Error())
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
 )
 
@@ -39,7 +40,10 @@ type Module struct {
 	hostname string
 	clients  clients
 	messages sync.Pool              // of *message
+	pieces   sync.Pool              // of *piece
 	status   atomic.Pointer[[]byte] // the current status frame, shared by all connections
+	refused  atomic.Pointer[metrics.Counter]
+	stalled  atomic.Pointer[metrics.Counter]
 }
 
 // Info describes the module.
@@ -81,11 +85,19 @@ func (m *Module) Validate() (err error) {
 func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
 	m.clients.init()
+	m.refused.Store(new(metrics.Counter))
+	m.stalled.Store(new(metrics.Counter))
 	return nil
 }
 
-// ContributeMetrics adds the number of open connections to set.
+// ContributeMetrics adds the numbers of open connections, and of those that were
+// refused or whose client read nothing, to set.
 func (m *Module) ContributeMetrics(set *metrics.Set) {
+	counter := func(reason string) *metrics.Counter {
+		return set.GetOrCreateCounter(`podinfo_requests_refused_total{reason="` + reason + `"}`)
+	}
+	m.refused.Store(counter(record.RefusedConnections))
+	m.stalled.Store(counter(record.RefusedStall))
 	set.NewGauge("podinfo_websocket_connections", func() float64 { return float64(m.clients.count()) })
 }
 

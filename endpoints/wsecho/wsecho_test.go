@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/gobwas/ws"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -353,22 +355,27 @@ func shake(t *testing.T, url string, headers ...string) *http.Response {
 
 func TestGauge(t *testing.T) {
 	m := new(Module)
-	s := registrytest.Serve(t, quiet, m)
+	s := registrytest.Serve(t, map[string]string{"PODINFO_WS_ECHO_STATUS_INTERVAL": "1h", "PODINFO_WS_ECHO_MAX_CONNECTIONS": "2"}, m)
 	set := metrics.NewSet()
 	m.ContributeMetrics(set)
-	gauge := func() string {
+	expect := func(open, refused int) {
+		t.Helper()
 		var b bytes.Buffer
 		set.WritePrometheus(&b)
-		return b.String()
+		want := fmt.Sprintf("podinfo_requests_refused_total{reason=\"connections\"} %d\npodinfo_requests_refused_total{reason=\"stall\"} 0\npodinfo_websocket_connections %d\n", refused, open)
+		if diff := cmp.Diff(want, b.String()); diff != "" {
+			t.Error(diff)
+		}
 	}
-	if got := gauge(); got != "podinfo_websocket_connections 0\n" {
-		t.Error(got)
-	}
+	expect(0, 0)
 	dial(t, s.URL, "")
 	dial(t, s.URL, "")
-	if got := gauge(); got != "podinfo_websocket_connections 2\n" {
-		t.Error(got)
+	expect(2, 0)
+	key := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", sampleKey}
+	if res := shake(t, s.URL, key...); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+		t.Error(res)
 	}
+	expect(2, 1)
 }
 
 func TestSettings(t *testing.T) {

@@ -38,7 +38,8 @@ type Program struct {
 	Env     []string // in the form of os.Environ
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Exit    func(code int) // terminates the process
+	Exit    func(code int)     // terminates the process
+	Runtime []registry.Setting // of the Go runtime, for the command settings
 
 	// Logger, if set, is called with the logger of serve before the App is
 	// assembled.

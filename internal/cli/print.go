@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -91,7 +92,7 @@ func enablingVariable(i registry.Info) string {
 // settingRow is a setting in the output.
 type settingRow struct {
 	Name    string `json:"name"`
-	Flag    string `json:"flag"`
+	Flag    string `json:"flag,omitempty"`
 	Value   string `json:"value"` // secrets are redacted
 	Source  string `json:"source"`
 	Default string `json:"default"`
@@ -103,8 +104,12 @@ type settingRow struct {
 func (p *Program) settings(_ context.Context, app *registry.App) error {
 	var list []settingRow
 	var rows [][]string
-	for _, s := range app.Settings() {
-		list = append(list, settingRow{s.Key, "--" + s.Flag(), s.Shown(), string(s.Source), s.Default, s.Module, s.Accepts, s.Doc})
+	for _, s := range slices.Concat(app.Settings(), p.Runtime) {
+		flag := ""
+		if strings.HasPrefix(s.Key, registry.EnvPrefix) {
+			flag = "--" + s.Flag()
+		}
+		list = append(list, settingRow{s.Key, flag, s.Shown(), string(s.Source), s.Default, s.Module, s.Accepts, s.Doc})
 		rows = append(rows, []string{s.Key, dash(s.Shown()), string(s.Source), dash(s.Module), s.Doc})
 	}
 	if p.json {

@@ -182,37 +182,89 @@ const hex = "0123456789abcdef"
 // AppendString appends s as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD.
 func AppendString(b []byte, s string) []byte {
-	b = append(b, '"')
+	return append(AppendEscaped(append(b, '"'), s), '"')
+}
+
+// AppendEscaped is AppendString without the quotes.
+func AppendEscaped[Text string | []byte](b []byte, s Text) []byte {
 	from := 0
-	for i := 0; i < len(s); {
+	for i := plain(s); i < len(s); i += plain(s[i:]) {
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				b = append(append(b, s[from:i]...), "\uFFFD"...)
+			n, valid := character(s[i:])
+			if !valid {
+				b = append(append(b, s[from:i]...), replacement...)
 				from = i + 1
 			}
 			i += n
 			continue
 		}
-		if c < ' ' || c == '"' || c == '\\' || c == 0x7f {
-			b = append(b, s[from:i]...)
-			switch c {
-			case '"', '\\':
-				b = append(b, '\\', c)
-			case '\n':
-				b = append(b, '\\', 'n')
-			case '\t':
-				b = append(b, '\\', 't')
-			default:
-				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		b = append(b, s[from:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		from = i
+	}
+	return append(b, s[from:]...)
+}
+
+// EscapedLen returns the number of bytes that AppendEscaped appends.
+func EscapedLen[Text string | []byte](s Text) int {
+	n := len(s)
+	for i := plain(s); i < len(s); i += plain(s[i:]) {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			size, valid := character(s[i:])
+			if !valid {
+				n += len(replacement) - 1
 			}
-			from = i + 1
+			i += size
+			continue
+		case c == '"' || c == '\\' || c == '\n' || c == '\t':
+			n++
+		default:
+			n += len(`\u0000`) - 1
 		}
 		i++
 	}
-	return append(append(b, s[from:]...), '"')
+	return n
 }
+
+// character returns the length of the character that s begins with, and whether it
+// is UTF-8.
+func character[Text string | []byte](s Text) (n int, valid bool) {
+	r, n := utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+	return n, r != utf8.RuneError || n > 1
+}
+
+// plain returns the number of bytes at the beginning of s that are ASCII and need
+// no escape. It looks at eight of them at a time.
+func plain[Text string | []byte](s Text) (n int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; len(s)-n >= 8; n += 8 {
+		w := uint64(s[n]) | uint64(s[n+1])<<8 | uint64(s[n+2])<<16 | uint64(s[n+3])<<24 |
+			uint64(s[n+4])<<32 | uint64(s[n+5])<<40 | uint64(s[n+6])<<48 | uint64(s[n+7])<<56
+		// The high bit of a byte x-y is set if x < y, as long as neither has its own set.
+		special := w | (w - ' '*ones) | ((w ^ '"'*ones) - ones) | ((w ^ '\\'*ones) - ones) | (w + ones)
+		if special&highs != 0 {
+			break
+		}
+	}
+	for n < len(s) && s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\' {
+		n++
+	}
+	return n
+}
+
+const replacement = "\uFFFD"
 
 // Writer collects the lines of a Formatter and writes them in batches: after
 // BatchDelay, when BatchSize is reached, or immediately when a line has a level

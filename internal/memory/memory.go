@@ -2,7 +2,15 @@
 package memory
 
 import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/budget"
 )
 
 // Limit returns the memory that the process may use in bytes, and who says so:
@@ -20,7 +28,48 @@ func Limit() (bytes int64, from string) {
 	return 0, ""
 }
 
+// program is about what the pages of the program itself take that are in use. They
+// count towards the limit of a cgroup. If the heap displaces them, the kernel reads
+// them from the disk again and again before it kills the process.
+const program = 20 << 20
+
+// Data returns the part of the memory from which the sizes of budgets and caches
+// are derived, and where it comes from: the memory without the program, and at
+// least half of the memory.
+func Data(bytes int64, from string) (int64, string) {
+	if bytes < 2*program {
+		return bytes / 2, "half of " + from
+	}
+	return bytes - program, fmt.Sprintf("%s, %v, without %v for the program", from, budget.Size(bytes), budget.Size(program))
+}
+
 // RuntimeLimit returns the soft limit for the Go runtime, at which the garbage
-// collector works harder: nine tenths of the memory. The rest is for what the
-// runtime does not see, such as the program itself.
-func RuntimeLimit(bytes int64) int64 { return bytes - bytes/10 }
+// collector works harder: nine tenths of the memory without the program, and at
+// least half of the memory.
+func RuntimeLimit(bytes int64) int64 { return max(bytes-bytes/10-program, bytes/2) }
+
+// SetRuntime gives the Go runtime its limit, unless the environment does. It returns
+// what is in effect and why. limit is 0 if it is not known.
+func SetRuntime(limit int64, from string, getenv func(string) string) []registry.Setting {
+	set := func(name, value, from, doc string) registry.Setting {
+		s := registry.Setting{Key: name, Value: value, Source: registry.Source(from), Doc: doc}
+		if v := getenv(name); v != "" {
+			s.Value, s.Source = v, registry.FromEnvironment
+		}
+		return s
+	}
+	soft := "off"
+	if limit == 0 {
+		from = "the memory is not known"
+	} else {
+		soft = fmt.Sprintf("%dMiB", RuntimeLimit(limit)>>20)
+		if getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(RuntimeLimit(limit))
+		}
+		from = fmt.Sprintf("9/10 of %v (%s), without %v for the program", budget.Size(limit), from, budget.Size(program))
+	}
+	return []registry.Setting{
+		set("GOMAXPROCS", strconv.Itoa(runtime.GOMAXPROCS(0)), "the processors, or the limit of the cgroup", "number of threads that run Go code at the same time"),
+		set("GOMEMLIMIT", soft, from, "memory at which the garbage collector works harder"),
+	}
+}

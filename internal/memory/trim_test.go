@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -80,7 +81,47 @@ func TestTrimEnds(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	bytes, from := Limit()
-	if bytes <= 0 || from == "" || RuntimeLimit(bytes) >= bytes || RuntimeLimit(1000) != 900 {
+	if bytes <= 0 || from == "" || RuntimeLimit(bytes) >= bytes || RuntimeLimit(1000) != 500 || RuntimeLimit(1000<<20) != 880<<20 {
 		t.Errorf("%d bytes, %q, %d for the runtime", bytes, from, RuntimeLimit(bytes))
+	}
+}
+
+func TestData(t *testing.T) {
+	for _, c := range []struct {
+		memory, want int64
+		from         string
+	}{
+		{64 << 20, 44 << 20, "the cgroup, 64MiB, without 20MiB for the program"},
+		{32 << 20, 16 << 20, "half of the cgroup"},
+	} {
+		if got, from := Data(c.memory, "the cgroup"); got != c.want || from != c.from {
+			t.Errorf("%d: %d %q", c.memory, got, from)
+		}
+	}
+}
+
+func TestRuntimeSettings(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for _, c := range []struct {
+		limit  int64
+		env    string
+		want   string
+		effect int64
+	}{
+		{1000 << 20, "", "880MiB 9/10 of 1000MiB (a test), without 20MiB for the program", 880 << 20},
+		{1000 << 20, "512MiB", "512MiB environment", before},
+		{0, "", "off the memory is not known", before},
+	} {
+		debug.SetMemoryLimit(before)
+		rows := SetRuntime(c.limit, "a test", func(name string) string {
+			if name == "GOMEMLIMIT" {
+				return c.env
+			}
+			return ""
+		})
+		if got := rows[1].Value + " " + string(rows[1].Source); got != c.want || debug.SetMemoryLimit(-1) != c.effect || rows[0].Value != strconv.Itoa(runtime.GOMAXPROCS(0)) {
+			t.Errorf("%d %q: %v, limit %d", c.limit, c.env, rows, debug.SetMemoryLimit(-1))
+		}
 	}
 }

@@ -82,7 +82,7 @@ func TestBreakHTTP2(t *testing.T) {
 				srv.TLSConfig = &tls.Config{Certificates: certs.TLS.Certificates}
 				certs.Close()
 			}
-			s := New(srv, l)
+			s := New(srv, l, nil)
 			s.BreakHTTP2()
 			served := make(chan error)
 			go func() { served <- s.Serve() }()

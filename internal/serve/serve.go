@@ -24,6 +24,7 @@ const Quiet = 250 * time.Millisecond
 type Server struct {
 	http     *http.Server
 	listener net.Listener
+	limits   *Limits       // nil for none
 	served   chan struct{} // closed when the server accepts no more connections
 	closing  atomic.Bool
 
@@ -33,18 +34,25 @@ type Server struct {
 	gone       drain.Signal // started when no connection will be added to states
 }
 
-// New returns a Server that serves srv on l. It replaces srv.Handler and
-// srv.ConnState.
-func New(srv *http.Server, l net.Listener) *Server {
-	s := &Server{http: srv, listener: l, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
+// New returns a Server that serves srv on l, within limits unless they are nil. It
+// replaces srv.Handler, srv.ConnState and srv.ConnContext.
+func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
+	s := &Server{http: srv, listener: l, limits: limits, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.closing.Load() {
 			w.Header().Set("Connection", "close") // net/http sends GOAWAY instead over HTTP/2
 		}
-		inner.ServeHTTP(w, r)
+		if limits == nil {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		limits.serve(inner, w, r)
 	})
 	srv.ConnState = s.track
+	if limits != nil {
+		srv.ConnContext = withConn
+	}
 	return s
 }
 
@@ -70,10 +78,15 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Serve() error {
 	defer close(s.served)
 	var err error
+	l := s.listener
+	if s.limits != nil {
+		h2c := s.http.Protocols != nil && s.http.Protocols.UnencryptedHTTP2()
+		l = s.limits.listen(l, s.http.TLSConfig != nil, h2c)
+	}
 	if s.http.TLSConfig != nil {
-		err = s.http.ServeTLS(s.listener, "", "")
+		err = s.http.ServeTLS(l, "", "")
 	} else {
-		err = s.http.Serve(s.listener)
+		err = s.http.Serve(l)
 	}
 	if s.closing.Load() || errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -83,6 +96,9 @@ func (s *Server) Serve() error {
 
 // track is the http.Server's ConnState hook.
 func (s *Server) track(c net.Conn, state http.ConnState) {
+	if own := connOf(c); own != nil {
+		own.changed(state, c)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastChange = time.Now()

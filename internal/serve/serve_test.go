@@ -28,7 +28,7 @@ func start(t *testing.T, h http.HandlerFunc) *serve.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve.New(&http.Server{Handler: h}, l)
+	s := serve.New(&http.Server{Handler: h}, l, nil)
 	done := make(chan error)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
@@ -135,7 +135,7 @@ func TestDrainAnswersTheBacklog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve.New(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })}, l)
+	s := serve.New(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })}, l, nil)
 	var clients []net.Conn
 	for range 20 {
 		c, err := net.Dial("tcp", s.Addr().String())
@@ -177,7 +177,7 @@ func TestDrainLeavesOthersTheirSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	s := serve.New(&http.Server{}, l)
+	s := serve.New(&http.Server{}, l, nil)
 	served := make(chan error)
 	go func() { served <- s.Serve() }()
 	if err := errors.Join(s.Drain(t.Context()), <-served); err != nil {

@@ -59,8 +59,8 @@ func connectionOf(call *rpc.Call) rpc.Connection {
 	return noConnection{}
 }
 
-// BreaksConnections makes the gRPC port prepare its connections for faults below
-// gRPC.
+// BreaksConnections makes the HTTP ports follow the frames of their connections, for
+// faults below HTTP/2.
 func (*Module) BreaksConnections() {}
 
 func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error, d *scenario.Decision) error {

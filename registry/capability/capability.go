@@ -262,7 +262,8 @@ type ConnectionBreaker interface {
 	BreaksConnections()
 }
 
-// The grpc-server and http-server modules use ConnectionBreakers.
+// The http-server module uses ConnectionBreakers. The grpc-server module always follows the
+// frames of its connections.
 var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
 	func(t typ) (method, bool) { return t.MethodByName("BreaksConnections") })
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
@@ -125,6 +126,10 @@ func BodyError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		Error(w, http.StatusRequestEntityTooLarge, "request body too large")
+		return
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		Error(w, http.StatusRequestTimeout, "request body not received in time")
 		return
 	}
 	Error(w, http.StatusBadRequest, "invalid request body")

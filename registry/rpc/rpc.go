@@ -59,8 +59,7 @@ type Client interface {
 }
 
 // Connection is the HTTP/2 stream and connection of a call. The Client of a call may
-// implement it, as that of the gRPC port does if a module has the capability
-// ConnectionBreaker.
+// implement it, as that of the gRPC port does.
 type Connection interface {
 	// SetTrailer adds to the metadata that ends the call.
 	SetTrailer(name, value string)
