@@ -373,3 +373,42 @@ func TestNoRetries(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestRulesOfCalls checks that rules about gRPC break the calls of a service that
+// they know nothing about.
+func TestRulesOfCalls(t *testing.T) {
+	for _, c := range []struct {
+		rule     string
+		code     codes.Code // of Check
+		messages int        // of Watch
+		end      codes.Code // of Watch
+	}{
+		{"match: {grpc: other.Service/*}, fault: {grpc: DATA_LOSS}", codes.OK, 3, codes.Aborted},
+		{"match: {grpc: grpc.health.v1.Health/*}, fault: {grpc: {code: DATA_LOSS, message: 'gone, 100 %'}}", codes.DataLoss, 0, codes.DataLoss},
+		{"match: {grpc: grpc.health.v1.Health/*}, at: after, fault: {grpc: DATA_LOSS}", codes.DataLoss, 0, codes.DataLoss},
+		{"match: {grpc: grpc.health.v1.Health/Watch}, fault: {grpc: {code: DATA_LOSS, after: 2}}", codes.OK, 2, codes.DataLoss},
+		{"match: {grpc: '*'}, fault: {reset: true}", codes.Internal, 0, codes.Internal},
+		{"match: {grpc: '*', headers: {x: '*'}}, fault: {grpc: DATA_LOSS}", codes.OK, 3, codes.Aborted},
+		{"match: {grpc: '*'}, delay: 1ms", codes.OK, 3, codes.Aborted},
+		{"match: {grpc: '*'}, delay: {fixed: 1ms, at: chunks}", codes.OK, 3, codes.Aborted},
+		{"match: {path: /grpc.health.v1.Health/Check}, fault: {status: 503}", codes.OK, 3, codes.Aborted}, // as on podinfo's own port
+	} {
+		client := grpcFront(t, "PODINFO_FAULTS", "rules: [{name: r, "+c.rule+"}]")
+		var trailer metadata.MD
+		_, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}, grpc.Trailer(&trailer))
+		if status.Code(err) != c.code {
+			t.Errorf("%s: %v", c.rule, err)
+		}
+		if named := len(trailer.Get("x-podinfo-fault")) > 0; named != strings.Contains(c.rule, "DATA_LOSS") && c.code != codes.OK && c.code != codes.Internal {
+			t.Errorf("%s: trailer %v", c.rule, trailer)
+		}
+		stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		n := -1
+		for ; err == nil; n++ {
+			_, err = stream.Recv()
+		}
+		if n != c.messages || status.Code(err) != c.end {
+			t.Errorf("%s: %d messages, then %v", c.rule, n, err)
+		}
+	}
+}

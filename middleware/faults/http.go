@@ -27,8 +27,11 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 
 // Bind returns the middleware of a route, which differs for internal ones.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
-	if rt.Internal {
+	switch {
+	case rt.Internal:
 		return internal{m}
+	case rt.Proxied:
+		return proxied{m}
 	}
 	return m
 }
