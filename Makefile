@@ -1,11 +1,11 @@
-.PHONY: test proto deps unit examples documents packaging browser image image-test image-run lint bench drain fuzz readme
+.PHONY: test proto deps unit examples documents toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
 
 test: deps unit ## run all tests, on a bare Debian machine too
-	@$(MAKE) --jobs=2 --output-sync=target examples documents packaging browser
+	@$(MAKE) --jobs=2 --output-sync=target examples documents toxiproxy packaging browser
 
 deps: ## install the servers and the browser that the tests need
 	hack/deps
@@ -20,6 +20,9 @@ examples: ## test the examples that are separate modules
 
 documents: ## validate the OpenAPI documents and the schema of scenarios with other implementations
 	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
+
+toxiproxy: ## test toxiproxy's API with its own client and command line; TOXIPROXY_FLAGS="-run ^$$ -bench ." measures beside it
+	$(GO) -C hack/toxiproxy vet ./... && $(GO) -C hack/toxiproxy test -count=1 ./... $(TOXIPROXY_FLAGS)
 
 packaging: ## check what is applied to a cluster (kustomize, chart, Timoni module), the scripts and the workflows; PACKAGING_FLAGS=-update writes the golden files
 	shellcheck $(SCRIPTS)

@@ -29,6 +29,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
 	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
 	"github.com/seed-4591fe7d/podinfo/endpoints/swagger"
+	"github.com/seed-4591fe7d/podinfo/endpoints/tcpproxy"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
@@ -98,7 +99,7 @@ func Modules() []registry.Module {
 // Listeners returns a new instance of the modules that open ports. Main adds
 // them; a harness that calls the App as an http.Handler leaves them out.
 func Listeners() []registry.Module {
-	return []registry.Module{new(metricsserver.Module), new(grpcserver.Module), new(httpserver.Module)}
+	return []registry.Module{new(metricsserver.Module), new(grpcserver.Module), new(tcpproxy.Module), new(httpserver.Module)}
 }
 
 // New assembles the stock modules, without the listeners, into an

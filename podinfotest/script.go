@@ -152,6 +152,15 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 	if p.method != "" {
 		match.Methods = []string{p.method}
 	}
+	out.rules = rulesOf(name, match, attempts, repeat)
+	for i, r := range out.rules {
+		out.steps[r.Name] = attempts[i]
+	}
+	return out, nil
+}
+
+// rulesOf makes a rule of each attempt.
+func rulesOf(name string, match scenario.Match, attempts []Step, repeat bool) (rules []*scenario.Rule) {
 	left := 0 // attempts in the rest of a round
 	for _, s := range attempts {
 		left += s.times
@@ -171,10 +180,9 @@ func compile(name string, p pattern, call bool, steps []Step) (script, error) {
 			r.When.First = uint64(s.times)
 		}
 		left -= s.times
-		out.rules = append(out.rules, r)
-		out.steps[r.Name] = s
+		rules = append(rules, r)
 	}
-	return out, nil
+	return rules
 }
 
 // attemptsOf separates the steps that are attempts from Per and Repeat.

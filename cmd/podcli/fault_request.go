@@ -95,6 +95,9 @@ func (s *synthetic) String() string {
 	if s.request.RPC != "" {
 		return s.request.RPC
 	}
+	if s.request.TCP != "" {
+		return "TCP proxy " + s.request.TCP
+	}
 	text := s.request.Method + " " + s.request.Path
 	if s.request.WebSocket {
 		text += " (WebSocket)"
@@ -174,8 +177,14 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 func matching(r *scenario.Rule) *synthetic {
 	m := &r.Match
 	scopes := slices.DeleteFunc([]scenario.Scope{scenario.HTTPRequests, scenario.WebSockets, scenario.GRPCCalls}, func(s scenario.Scope) bool { return !r.Meets(s) })
-	if len(scopes) == 0 {
+	tcp := r.Meets(scenario.TCPConnections) && (m.TCP != "" || len(scopes) == 0)
+	if len(scopes) == 0 && !tcp {
 		return nil
+	}
+	if tcp {
+		s := newSynthetic("", "", "")
+		s.request.TCP = cmp.Or(fill(m.TCP), "any")
+		return s
 	}
 	s := newSynthetic(http.MethodGet, cmp.Or(fillPath(m.Path), "/"), cmp.Or(fill(m.Host), "localhost"))
 	if len(m.Methods) > 0 {

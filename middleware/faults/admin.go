@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
@@ -46,11 +45,7 @@ func (m *Module) AdminRoutes() []registry.Route {
 	}
 	routes := m.adminRoutes()
 	for i := range routes {
-		h := ownPages(bearer.Require(m.AdminToken, routes[i].Handler))
-		if m.AdminToken == "" {
-			h = m.hosts.Require("PODINFO_FAULTS_ADMIN_HOSTS", "PODINFO_FAULTS_ADMIN_TOKEN", h)
-		}
-		routes[i].Handler = h
+		routes[i].Handler = m.guarded(routes[i].Handler)
 	}
 	return routes
 }

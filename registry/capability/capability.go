@@ -256,6 +256,25 @@ type FaultRules interface {
 var FaultRulers = registry.NewCapability[FaultRuler](
 	func(t typ) (method, bool) { return t.MethodByName("FaultRules") })
 
+// A ConnectionRuler breaks TCP connections by rules.
+type ConnectionRuler interface {
+	ConnectionRules() ConnectionRules
+}
+
+// ConnectionRules are the rules for TCP connections.
+type ConnectionRules interface {
+	Engine() *scenario.Engine
+	// CountHit counts a hit of a rule, and notifies the observers.
+	CountHit(rule, kind string)
+	// GuardAdmin returns a handler behind the access control of the API of
+	// fault rules.
+	GuardAdmin(h http.HandlerFunc) http.HandlerFunc
+}
+
+// The tcp-proxy module uses ConnectionRulers.
+var ConnectionRulers = registry.NewCapability[ConnectionRuler](
+	func(t typ) (method, bool) { return t.MethodByName("ConnectionRules") })
+
 // A ConnectionBreaker breaks requests and calls below HTTP/2, so the ports have to
 // be able to reach the connection of a request or call.
 type ConnectionBreaker interface {
@@ -309,6 +328,7 @@ func All() []Named {
 		{"FaultObservers", FaultObservers},
 		{"FaultSwitchers", FaultSwitchers},
 		{"FaultRulers", FaultRulers},
+		{"ConnectionRulers", ConnectionRulers},
 		{"ConnectionBreakers", ConnectionBreakers},
 		{"RPCListers", RPCListers},
 	}

@@ -100,6 +100,7 @@ func (d *decoder) checkRule(r *Rule) {
 		d.checkFault(r.Fault)
 	}
 	d.checkScopes(r)
+	d.checkTCP(r)
 }
 
 func (d *decoder) checkChoices(r *Rule) {
@@ -217,7 +218,7 @@ func (m *Match) web() bool {
 
 // empty reports whether m has no condition about requests.
 func (m *Match) empty() bool {
-	return !m.web() && len(m.Headers) == 0 && m.GRPC == "" && m.Percent == nil && m.Per == "" && !m.Internal &&
+	return !m.web() && len(m.Headers) == 0 && m.GRPC == "" && m.TCP == "" && m.Percent == nil && m.Per == "" && !m.Internal &&
 		len(m.Cookie) == 0 && len(m.Claim) == 0 && m.Sticky == nil && m.Not == nil
 }
 

@@ -35,6 +35,8 @@ type Engine struct {
 	mu     sync.Mutex
 	rules  []*live // of the scenario, including those that have ended
 	paused bool
+
+	changed chan struct{} // closed when the rules change
 }
 
 // set holds the rules that can hit something, with an index. It is immutable.
@@ -42,6 +44,7 @@ type set struct {
 	rules      []*live
 	web, calls index
 	unready    []*live
+	tcp        []int32 // ascending
 }
 
 // NewEngine returns an engine without rules. seed is the seed of scenarios
@@ -49,7 +52,7 @@ type set struct {
 // draw differently, and is what match.server is compared with; an empty one
 // draws as with sync: fleet.
 func NewEngine(seed uint64, instance string, limits Limits) *Engine {
-	return &Engine{seed: seed, instance: instance, now: time.Now, limits: limits}
+	return &Engine{seed: seed, instance: instance, now: time.Now, limits: limits, changed: make(chan struct{})}
 }
 
 // SetClock replaces time.Now, for simulations. Call it before any other method.
@@ -119,6 +122,9 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
 			s.web.add(l, at, false)
 		}
+		if l.acts[TCPConnections] {
+			s.tcp = append(s.tcp, at)
+		}
 		if l.acts[GRPCCalls] {
 			s.calls.add(l, at, true)
 		}
@@ -129,6 +135,8 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		s = nil
 	}
 	e.set.Store(s)
+	close(e.changed)
+	e.changed = make(chan struct{})
 }
 
 // end leaves out the rules that have ended by now.
@@ -146,7 +154,9 @@ func (e *Engine) Decide(req *Request) *Decision {
 	}
 	var room [12][]int32
 	var lists [][]int32
-	if req.RPC != "" {
+	if req.TCP != "" {
+		lists = append(room[:0], s.tcp)
+	} else if req.RPC != "" {
 		lists = s.calls.find(req, room[:0])
 	} else {
 		lists = s.web.find(req, room[:0])

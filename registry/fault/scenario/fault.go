@@ -15,9 +15,9 @@ import (
 // kinds: each field is a kind or a part of one, and its tags are the row.
 //
 //	json         the kind's name in scenarios, metrics and simulations
-//	http, websocket, grpc, readiness
+//	http, websocket, grpc, readiness, tcp
 //	             what the kind does in this scope, or "no: " and why it does
-//	             nothing there; readiness may be left out
+//	             nothing there; readiness and tcp may be left out
 //	after        "true": the kind also acts after the handler; or "no: " and why
 //	             not, and what to do instead
 //	example      a value in YAML, for the schema and the tests
@@ -39,13 +39,13 @@ type Fault struct {
 
 	RetryAfter *RetryAfter `json:"retry-after,omitempty" of:"status" scalar:"after" doc:"header Retry-After of that response"`
 
-	Empty     bool    `json:"empty,omitempty" example:"true" after:"true" http:"close the connection without a response; over HTTP/2, reset the stream" websocket:"close the connection without a response" grpc:"close the connection, which ends every call on it"`
-	Reset     bool    `json:"reset,omitempty" of:"truncate" example:"true" after:"true" http:"reset the connection (TCP RST; over HTTP/2, RST_STREAM), with truncate after its bytes" websocket:"reset the connection" grpc:"reset the stream (RST_STREAM)"`
+	Empty     bool    `json:"empty,omitempty" example:"true" after:"true" http:"close the connection without a response; over HTTP/2, reset the stream" websocket:"close the connection without a response" grpc:"close the connection, which ends every call on it" tcp:"close the connection at the accept"`
+	Reset     bool    `json:"reset,omitempty" of:"truncate" example:"true" after:"true" http:"reset the connection (TCP RST; over HTTP/2, RST_STREAM), with truncate after its bytes" websocket:"reset the connection" grpc:"reset the stream (RST_STREAM)" tcp:"reset the connection at the accept (TCP RST)"`
 	Truncate  *int    `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" after:"true" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection" websocket:"no: a handshake has no body; use websocket" grpc:"no: use grpc with after"`
 	BadChunk  bool    `json:"bad-chunk,omitempty" example:"true" after:"true" http:"end the body with a malformed chunk" websocket:"no: a handshake has no body; use garbage" grpc:"no: HTTP/2 has no chunks; use reset"`
 	Garbage   bool    `json:"garbage,omitempty" example:"true" after:"true" http:"send bytes that are not HTTP" websocket:"send bytes that are not HTTP" grpc:"no: it would break every call on the connection; use empty"`
-	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks"`
-	Bandwidth int     `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks"`
+	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pause once after N bytes in the direction"`
+	Bandwidth int     `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pass N bytes per second in the direction"`
 	Upload    *Upload `json:"upload,omitempty" scalar:"bandwidth" waits:"true" example:"{ after: 1, for: 100ms }" after:"no: the handler reads the body before; remove at" http:"read the request's body slowly; over HTTP/2, withhold WINDOW_UPDATE meanwhile" websocket:"no: a handshake has no body; use websocket with direction: in" grpc:"no: the message of a call is read before the rules apply; use delay"`
 	Hang      bool    `json:"hang,omitempty" waits:"true" example:"true" after:"true" http:"do not respond until the client leaves" websocket:"do not respond to the handshake until the client leaves" grpc:"do not respond until the client leaves"`
 	GoAway    bool    `json:"goaway,omitempty" example:"true" after:"no: the response is sent anyway; remove at" http:"respond, and tell the client to leave the connection (Connection: close; over HTTP/2, GOAWAY)" websocket:"no: a WebSocket has its own connection; use websocket with close" grpc:"tell the client to leave the connection (GOAWAY); the call goes on"`
@@ -55,6 +55,16 @@ type Fault struct {
 	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" after:"no: a WebSocket is open until its handler returns; use after within websocket" http:"no: it breaks messages of a WebSocket; use status" websocket:"drop or delay messages, or close the connection with a status code" grpc:"no: it breaks messages of a WebSocket; use grpc"`
 	GRPC      *GRPC      `json:"grpc,omitempty" scalar:"code" beside:"any" example:"UNAVAILABLE" label:"value" after:"true" http:"no: use status" websocket:"no: use status" grpc:"end the call with this status code"`
 	Unready   bool       `json:"unready,omitempty" example:"true" after:"no: it matches no requests; remove at" http:"no: it fails readiness; use status" websocket:"no: it fails readiness; use status" grpc:"no: it fails readiness; use grpc" readiness:"fail while the conditions of when hold; such a rule has no match"`
+
+	Down      bool        `json:"down,omitempty" example:"true" tcp:"close the port, so that clients are refused, and its open connections, while the conditions of when hold" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Close     *TCPClose   `json:"close,omitempty" scalar:"after" example:"{ after: 100ms }" tcp:"close the connection after a time, after a number of bytes or when it is idle" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Silence   *TCPSilence `json:"silence,omitempty" scalar:"close" example:"{ close: 100ms }" tcp:"drop the data in the direction; at its end, the rule closes the connection" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Hold      bool        `json:"hold,omitempty" example:"true" tcp:"hold back the data in the direction until the rule ends" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Latency   *Delay      `json:"latency,omitempty" scalar:"fixed" example:"100ms" tcp:"delay the data in the direction, without limiting its rate" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Slice     *TCPSlice   `json:"slice,omitempty" scalar:"size" example:"{ size: 10, delay: 1ms }" tcp:"pass the data in the direction in small writes" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	SlowClose *Duration   `json:"slow-close,omitempty" example:"100ms" tcp:"delay the end of the data in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Corrupt   *float64    `json:"corrupt,omitempty" min:"0" max:"100" example:"50" tcp:"change this percentage of the bytes in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Direction Direction   `json:"direction,omitempty" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
 }
 
 // ReplyHeader is the header of a response, by name.

@@ -17,15 +17,16 @@ const (
 	WebSockets                // their handshakes and messages
 	GRPCCalls
 	Readiness
+	TCPConnections // those through a TCP proxy
 	scopeCount
 )
 
-var scopeTags = [scopeCount]string{"http", "websocket", "grpc", "readiness"}
+var scopeTags = [scopeCount]string{"http", "websocket", "grpc", "readiness", "tcp"}
 
 // String returns the scope's tag in the table of kinds: "http".
 func (s Scope) String() string { return scopeTags[s] }
 
-var scopeTitles = [scopeCount]string{"HTTP", "WebSocket", "gRPC", "Readiness"}
+var scopeTitles = [scopeCount]string{"HTTP", "WebSocket", "gRPC", "Readiness", "TCP"}
 
 // Kind is a kind of fault: one row of the table that is the fields of [Fault].
 type Kind struct {
@@ -177,6 +178,8 @@ func (r *Rule) meets(s Scope, kinds [scopeCount]*Kind) bool {
 	switch {
 	case kinds[s] != nil:
 		return true
+	case s == TCPConnections:
+		return r.meetsTCP(kinds)
 	case s == Readiness || kinds[Readiness] != nil || s == WebSockets && r.At == AfterHandler:
 		return false
 	case s != GRPCCalls && (kinds[HTTPRequests] != nil || kinds[WebSockets] != nil):

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-const scopes = scenario.Readiness + 1
+const scopes = scenario.TCPConnections + 1
 
 // Every field of Fault is a complete row of the table of kinds.
 func TestTableOfKinds(t *testing.T) {
@@ -75,7 +75,7 @@ func TestTableOfKinds(t *testing.T) {
 		k := kinds[name]
 		switch {
 		case k == nil && of == nil:
-			wrong(`neither a kind nor a part of one; add a tag http, websocket, grpc or readiness for each scope that it acts in, with what it does there, or of:"KIND"`)
+			wrong(`neither a kind nor a part of one; add a tag http, websocket, grpc, readiness or tcp for each scope that it acts in, with what it does there, or of:"KIND"`)
 		case k == nil && f.Tag.Get("doc") == "":
 			wrong("add a tag doc with what it is")
 		case k != nil:
@@ -135,7 +135,9 @@ func checkKind(t *testing.T, k *scenario.Kind, description string) {
 	}
 	// A rule that matches only requests that the kind does not break is rejected.
 	web := k.Does(scenario.HTTPRequests)+k.Does(scenario.WebSockets) != ""
-	for match, acts := range map[string]bool{"match: { path: /a }": web, "match: { grpc: '*' }": k.Does(scenario.GRPCCalls) != ""} {
+	for match, acts := range map[string]bool{
+		"match: { path: /a }": web, "match: { grpc: '*' }": k.Does(scenario.GRPCCalls) != "", "match: { tcp: a }": k.Does(scenario.TCPConnections) != "",
+	} {
 		if _, err := parse(match); (err == nil) != acts {
 			t.Errorf("kind %s: %s: it acts: %v, and the error is %v", k.Name, match, acts, err)
 		}
@@ -144,7 +146,10 @@ func checkKind(t *testing.T, k *scenario.Kind, description string) {
 	e := engine(t, fmt.Sprintf("- { name: r, fault: { %s: %s } }", k.Name, k.Example))
 	ws := get("/a", nil)
 	ws.WebSocket = true
-	for _, req := range []*scenario.Request{get("/a", nil), ws, {RPC: "/a.B/C", Values: values{}}} {
+	for _, req := range []*scenario.Request{get("/a", nil), ws, {RPC: "/a.B/C", Values: values{}}, {TCP: "a", Values: values{}}} {
+		if k.Name == "down" && e.Down("a") == "r" {
+			continue // it closes the port and hits no connection
+		}
 		if hit := names(e, req) == "r"; hit != (k.Does(req.Scope()) != "") {
 			t.Errorf("kind %s: in the scope %v it hits: %v", k.Name, req.Scope(), hit)
 		}
@@ -163,18 +168,19 @@ func kindNames(f *scenario.Fault) (out []string) {
 
 // The kind of a fault in each scope, and what combines.
 func TestKindOfFault(t *testing.T) {
-	for fault, want := range map[string][scopes]string{ // by scope: HTTP, WebSocket, gRPC, readiness
+	for fault, want := range map[string][scopes]string{ // by scope: HTTP, WebSocket, gRPC, readiness, TCP
 		"status: 503":                   {"status 503", "status 503"},
 		"status: 503, grpc: NOT_FOUND":  {"status 503", "status 503", "grpc NotFound"},
 		"grpc: NOT_FOUND, goaway: true": {"goaway", "", "grpc NotFound"},
-		"reset: true":                   {"reset", "reset", "reset"},
+		"reset: true":                   {"reset", "reset", "reset", "", "reset"},
 		"reset: true, truncate: 0":      {"truncate"},
+		"latency: 1s, direction: both":  {"", "", "", "", "latency"},
 		"reset: true, truncate: 0, grpc: { code: ABORTED, after: 1 }": {"truncate", "", "grpc Aborted"},
-		"bandwidth: 1":             {"bandwidth"},
+		"bandwidth: 1":             {"bandwidth", "", "", "", "bandwidth"},
 		"websocket: { drop: 100 }": {"", "websocket"},
 		"unready: true":            {"", "", "", "unready"},
 		"status: 503, headers: {}": {"status 503", "status 503"},
-		"empty: true, headers: {}": {"empty", "empty", "empty"},
+		"empty: true, headers: {}": {"empty", "empty", "empty", "", "empty"},
 	} {
 		r, err := scenario.ParseRule("x", "r", []byte("fault: { "+fault+" }"))
 		if err != nil {
@@ -196,14 +202,16 @@ func TestKindOfFault(t *testing.T) {
 
 // Delays meet everything but, between chunks, WebSockets.
 func TestMeets(t *testing.T) {
-	for rule, want := range map[string][scopes]bool{ // by scope: HTTP, WebSocket, gRPC, readiness
-		"delay: 1s":                                 {true, true, true, false},
-		"delay: { fixed: 1s, at: chunks }":          {true, false, true, false},
-		"limit: { rate: 1 }":                        {true, true, true, false},
+	for rule, want := range map[string][scopes]bool{ // by scope: HTTP, WebSocket, gRPC, readiness, TCP
+		"delay: 1s":                                 {true, true, true, false, true},
+		"delay: { fixed: 1s, at: chunks }":          {true, false, true, false, false},
+		"limit: { rate: 1 }":                        {true, true, true, false, false},
 		"delay: 1s, fault: { truncate: 1 }":         {true, false, true, false},
 		"delay: 1s, fault: { grpc: ABORTED }":       {true, true, true, false},
 		"fault: { grpc: ABORTED }":                  {false, false, true, false},
 		"delay: 1s, fault: { websocket: {drop: 1}}": {false, true, true, false},
+		"delay: 1s, fault: { slice: 1 }":            {true, true, true, false, true},
+		"fault: { hold: true }":                     {false, false, false, false, true},
 		"fault: { unready: true }":                  {false, false, false, true},
 	} {
 		r, err := scenario.ParseRule("x", "r", []byte("{ "+rule+" }"))

@@ -100,7 +100,7 @@ func (l *live) greedy() bool { return l.steady() && l.percent == 1 }
 // that a rule matches. Conditions other than these may.
 func (l *live) steady() bool {
 	m := l.Match
-	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
+	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, TCP: m.TCP, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
 	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Sync: l.Sync, At: l.At, Combine: l.Combine}
 	return reflect.DeepEqual(rule, *l.Rule) && l.kinds[Readiness] == nil
 }
@@ -109,7 +109,7 @@ func (l *live) steady() bool {
 // l matches, none when they may leave something.
 func (l *live) shadowedBy(greedy []*live) (names []string) {
 	for s := range scopeCount {
-		if !l.acts[s] {
+		if !l.acts[s] || s == TCPConnections && l.Match.TCP == "" && l.acts[HTTPRequests] {
 			continue
 		}
 		at := slices.IndexFunc(greedy, func(a *live) bool { return a.covers(l, s) })
@@ -132,6 +132,9 @@ func (l *live) covers(b *live, s Scope) bool {
 	}
 	if !l.acts[s] {
 		return false
+	}
+	if s == TCPConnections {
+		return l.coversTCP(b)
 	}
 	if s == GRPCCalls {
 		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)

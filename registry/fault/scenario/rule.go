@@ -24,12 +24,15 @@ type Request struct {
 	WebSocket bool   // the request asks for a WebSocket
 	RPC       string // "/echo.EchoService/Echo"
 	Internal  bool   // only rules with match.internal match
+	TCP       string // name of a TCP proxy, for a connection through it
 	Values
 }
 
 // Scope returns the scope of the request.
 func (r *Request) Scope() Scope {
 	switch {
+	case r.TCP != "":
+		return TCPConnections
 	case r.RPC != "":
 		return GRPCCalls
 	case r.WebSocket:
@@ -94,7 +97,9 @@ type live struct {
 	percent   float64 // from 0 to 1
 	timed     bool    // the rule depends on the clock
 	schedule
-	period atomic.Pointer[period] // of the cron expression
+	period  atomic.Pointer[period] // of the cron expression
+	tcp     glob.Pattern
+	latency Distribution // of data through a TCP proxy
 
 	choices []*live // the alternatives, whose percent is the sum up to and with it
 	fleet   string  // first part of the keys of the shared counts
@@ -209,6 +214,7 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	}
 	l.compileChoices(limits)
 	l.setScopes()
+	l.setTCP()
 	w := &r.When
 	l.schedule, _ = newSchedule(w) // which was checked
 	if r.Shared {
@@ -330,6 +336,9 @@ func (l *live) matches(req *Request) bool {
 	}
 	if !l.acts[req.Scope()] {
 		return false
+	}
+	if req.TCP != "" {
+		return l.matchesTCP(req)
 	}
 	return l.meetsAll(req) && (l.Match.Sticky == nil || l.sticks(req)) && (l.not == nil || !l.not.meetsAll(req))
 }

@@ -63,6 +63,7 @@ type Match struct {
 	Claim      map[string]string `json:"claim,omitempty" doc:"claims of the bearer token, a JSON Web Token that module jwt accepts, by name or by path such as $.realm_access.roles[*]; * is any text, and an empty text means absent"`
 	JSON       map[string]string `json:"json,omitempty" doc:"values in a JSON body of at most 64 KiB, by path such as $.user.id or $.items[*].sku; * is any text, and an empty text means absent"`
 	GRPC       string            `json:"grpc,omitempty" doc:"service/method of a gRPC call; * is any text"`
+	TCP        string            `json:"tcp,omitempty" doc:"name of a TCP proxy; * is any text"`
 	Percent    *float64          `json:"percent,omitempty" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
 	Per        string            `json:"per,omitempty" doc:"count separately for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
 	Sticky     *float64          `json:"sticky,omitempty" min:"0" max:"100" doc:"percentage of the keys of per, 0 to 100: always the same keys for a rule's name, on every replica and after a restart"`
