@@ -227,13 +227,6 @@ func (a *attributes) release() {
 	pool.Put(a)
 }
 
-func scheme(r *http.Request) string {
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
-}
-
 func version(major, minor int) string {
 	switch {
 	case major == 1 && minor == 1:
