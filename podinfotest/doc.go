@@ -21,6 +21,13 @@
 // errors. Note that net/http sends an idempotent request again by itself when a
 // connection that it had used before breaks.
 //
+// [Proxy] puts the same scripts and assertions in front of another service: a URL,
+// an [net/http/httptest.Server] or an [net/http.Handler], which is called directly
+// and may be in a bubble too.
+//
+//	srv := podinfotest.Proxy(t, shop) // an http.Handler
+//	srv.Script("POST /orders", podinfotest.Truncate(0), podinfotest.OK()) // booked, but the client does not get the response
+//
 // [Server.Requests] returns what has arrived. Its assertions show the requests as a
 // table when they fail:
 //

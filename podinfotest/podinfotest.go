@@ -30,9 +30,14 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-// Config adds modules, gRPC services and options to a server. [Start] and
-// [StartInMemory] use the zero value.
+// Config adds modules, gRPC services and options to a server, or puts it in front
+// of a service. [Start] and [StartInMemory] use the zero value, [Proxy] sets Target.
 type Config struct {
+	// Target is the service that the server forwards every path to, in place of
+	// the stock routes: its URL as a string, an *httptest.Server or an
+	// http.Handler. A handler, which a *grpc.Server is too, is called directly.
+	Target any
+
 	// Modules are added to the stock modules and turned on. A module with the
 	// name of a stock one replaces it. An instance belongs to one server.
 	Modules []registry.Module
@@ -170,12 +175,17 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	given := []registry.Module{
 		&faults.Module{MaxDelay: maxDelay, MaxHeld: maxHeld},
 		&store.Module{Path: s.t.TempDir()},
-		s.record,
 		s.stress,
-		s.replies,
-		s.grpc,
-		front,
 	}
+	own := []registry.Module{s.record, s.replies, s.grpc, front}
+	if c.Target != nil {
+		m, err := s.proxy(c, vars)
+		if err != nil {
+			return err
+		}
+		own = append(own, m)
+	}
+	given = append(given, own...)
 	if c.Services != nil {
 		given = append(given, services{c.Services})
 	}
@@ -188,7 +198,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		return err
 	}
 	s.App = app
-	if err := errors.Join(known(app, vars), s.own(s.record, s.replies, s.grpc, front), s.on(recorderName, repliesName, "http-server")); err != nil {
+	if err := errors.Join(known(app, vars), s.own(own...), s.on(recorderName, repliesName, "http-server")); err != nil {
 		return err
 	}
 	s.faults, _ = app.Get("faults").(*faults.Module)
@@ -307,7 +317,10 @@ func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transp
 // test ends. opts are applied after the options that make it connect.
 func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 	s.t.Helper()
-	err := s.on("grpc-server")
+	var err error
+	if s.GRPCAddr != s.entrances[web].addr {
+		err = s.on("grpc-server")
+	}
 	if bubble() != s.bubble {
 		err = errBubble
 	}

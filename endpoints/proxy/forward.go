@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,68 +18,104 @@ import (
 // the same.
 var discard = log.New(io.Discard, "", 0)
 
-// exchange is a request on its way through the proxy, in its context.
+// exchange is a request on its way through the proxy, in its context, and the
+// writer of its response.
 type exchange struct {
-	header http.Header // of the response to the client
-	status int         // of the response
-	err    error       // that ended the response's body too early
+	http.ResponseWriter
+	status int   // of the response
+	empty  bool  // the response has neither a body nor trailers
+	sent   int   // bytes of the response's body
+	left   int64 // bytes that are still to come, negative if the length is unknown
+	err    error // that ended the response's body too early
+
+	mu   sync.Mutex // of the writer, which the module may flush
+	over bool       // the writer must not be used any more
 }
 
 type exchangeKey struct{}
 
+// call calls the handler that replaces the service.
+func (m *Module) call(w http.ResponseWriter, r *http.Request) {
+	unlimited(w)
+	r = r.WithContext(r.Context()) // a copy, because an http.ServeMux sets Pattern
+	r.Pattern = ""
+	m.Handler.ServeHTTP(w, r)
+}
+
+// unlimited removes the time limits of the server: the service decides how long a
+// request may take. It fails where there is nothing to set.
+func unlimited(w http.ResponseWriter) *http.ResponseController {
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Time{})
+	_ = ctl.SetWriteDeadline(time.Time{})
+	return ctl
+}
+
 // serve forwards a request. What the service does to a connection happens to that of
 // the client: a response that it cuts is cut, and one that it resets is reset.
 func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
-	ctl := http.NewResponseController(w)
-	// The service decides how long a request may take, and whether to respond
-	// before the body has arrived. They fail where there is nothing to set.
-	_ = ctl.SetReadDeadline(time.Time{})
-	_ = ctl.SetWriteDeadline(time.Time{})
-	_ = ctl.EnableFullDuplex()
-	x := &exchange{header: w.Header()}
-	sent := &counter{ResponseWriter: w}
+	_ = unlimited(w).EnableFullDuplex() // the service may respond before the body has arrived
+	x := &exchange{ResponseWriter: w}
 	defer func() {
 		p := recover()
+		x.end()
 		if p == nil {
 			return
 		}
 		if p == http.ErrAbortHandler && x.err != nil && r.Context().Err() == nil {
-			m.breakOff(w, x.status, sent.n, x.err)
+			m.breakOff(w, x.status, x.sent, x.err)
 		}
 		panic(p)
 	}()
-	m.proxy.ServeHTTP(sent, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	m.proxy.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }
 
-// counter counts the bytes of a response's body.
-type counter struct {
-	http.ResponseWriter
-	n int
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(b)
-	c.n += n
+// Write sends a part of the body.
+func (x *exchange) Write(b []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n, err := x.ResponseWriter.Write(b)
+	x.sent += n
 	return n, err
 }
 
-// Unwrap implements the convention of http.ResponseController.
-func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+// FlushError sends what has arrived. The header of a response without a body is left
+// to the server, which ends the stream with it over HTTP/2: a gRPC client takes the
+// status from such a header only (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses).
+func (x *exchange) FlushError() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over || x.empty {
+		return nil
+	}
+	return http.NewResponseController(x.ResponseWriter).Flush()
+}
 
-// observe keeps net/http from adding headers that the service did not send, and notes
-// how the body ends.
-func observe(res *http.Response) error {
+// end waits for a flush, and prevents further ones.
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+}
+
+// Unwrap implements the convention of http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// observe keeps net/http from adding headers that the service did not send, and
+// follows the body.
+func (m *Module) observe(res *http.Response) error {
 	x, ok := res.Request.Context().Value(exchangeKey{}).(*exchange)
 	if !ok || res.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
+	header := x.Header()
 	for _, name := range []string{"Content-Type", "Date"} {
 		if res.Header[name] == nil {
-			x.header[name] = nil
+			header[name] = nil
 		}
 	}
-	x.status = res.StatusCode
-	res.Body = &body{res.Body, x}
+	x.status, x.left, x.empty = res.StatusCode, res.ContentLength, res.ContentLength == 0 && len(res.Trailer) == 0
+	res.Body = &body{res.Body, x, &m.headers}
 	return nil
 }
 
@@ -86,14 +123,77 @@ func observe(res *http.Response) error {
 type body struct {
 	io.ReadCloser
 	exchange *exchange
+	headers  *headers
 }
 
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+// Read reads a part of the body. Before it waits for one, it sends what the server
+// has buffered. ReverseProxy does that for bodies of unknown length only, unless it
+// flushes every part: then a small response would be sent in pieces.
+func (b *body) Read(p []byte) (n int, err error) {
+	x := b.exchange
+	switch {
+	case x.left <= 0:
+		n, err = b.ReadCloser.Read(p)
+	case x.sent > 0:
+		_ = x.FlushError() // the next Write fails too
+		n, err = b.ReadCloser.Read(p)
+	default:
+		b.headers.add(x)
+		n, err = b.ReadCloser.Read(p)
+		b.headers.remove(x)
+	}
+	x.left -= min(x.left, int64(n))
 	if err != nil && err != io.EOF {
-		b.exchange.err = err
+		x.err = err
 	}
 	return n, err
+}
+
+// headers sends the headers of responses whose bodies are late. There is one timer
+// for all of them, because a timer for each response costs more than the rest of
+// the module: it wakes a thread.
+type headers struct {
+	mu      sync.Mutex
+	waiting map[*exchange]bool // whether it was there at the previous tick
+	running bool
+}
+
+// lateness is the interval of the ticks, at the second of which a header is sent.
+const lateness = 5 * time.Millisecond
+
+func (h *headers) add(x *exchange) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting == nil {
+		h.waiting = map[*exchange]bool{}
+	}
+	h.waiting[x] = false
+	if !h.running {
+		h.running = true
+		time.AfterFunc(lateness, h.tick)
+	}
+}
+
+func (h *headers) remove(x *exchange) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waiting, x)
+}
+
+func (h *headers) tick() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for x, late := range h.waiting {
+		if !late {
+			h.waiting[x] = true
+			continue
+		}
+		delete(h.waiting, x)
+		go x.FlushError() // the client may not read
+	}
+	if h.running = len(h.waiting) > 0; h.running {
+		time.AfterFunc(lateness, h.tick)
+	}
 }
 
 // fail responds to a request that got no response from the service. A connection

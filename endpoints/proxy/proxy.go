@@ -22,6 +22,10 @@ import (
 
 // Module is the proxy module.
 type Module struct {
+	// Handler, when set, is called instead of a service behind a URL, without a
+	// network. A test harness uses it.
+	Handler http.Handler `env:"-"`
+
 	URL       string        `env:"URL" secret:"part" enables:"true" doc:"the service: http, https, h2c (HTTP/2 without TLS) or unix (the path of a socket); gRPC calls to an http URL use HTTP/2 too" accepts:"a URL such as http://localhost:8080, or unix:///run/app.sock" takes:"URL"`
 	All       bool          `env:"ALL" doc:"forward every path, also those that podinfo serves itself; metrics, probes and the API of faults are then on the metrics port only"`
 	Patterns  []string      `env:"ROUTES" doc:"paths with a metrics label of their own; the label of all others is proxied" accepts:"patterns such as /orders/{id} or /files/{rest...}" takes:"PATTERN,…"`
@@ -38,6 +42,7 @@ type Module struct {
 	transports transports
 	proxy      *httputil.ReverseProxy
 	failures   failures
+	headers    headers
 }
 
 // Info describes the module.
@@ -55,7 +60,7 @@ const format = "a URL such as http://localhost:8080, https://example.com, h2c://
 // Validate checks the settings.
 func (m *Module) Validate() error {
 	var errs []error
-	if _, err := parseTarget(m.URL); err != nil {
+	if _, err := parseTarget(m.URL); err != nil && (m.Handler == nil || m.URL != "") {
 		errs = append(errs, registry.Invalid("URL", format))
 	}
 	for _, p := range m.Patterns {
@@ -99,13 +104,18 @@ func parseTarget(text string) (*url.URL, error) {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.wrappers = registry.All(h, capability.TransportTracers)
-	m.target, err = parseTarget(m.URL)
+	if m.Handler == nil {
+		m.target, err = parseTarget(m.URL)
+	}
 	return err
 }
 
 // Start creates the transports. The tracing module, which wraps them, starts
 // earlier.
 func (m *Module) Start(context.Context) error {
+	if m.Handler != nil {
+		return nil
+	}
 	conf, err := m.tlsConfig()
 	if err != nil {
 		return fmt.Errorf("PODINFO_PROXY_CA_FILE: %w", err)
@@ -116,24 +126,30 @@ func (m *Module) Start(context.Context) error {
 		rt = w.TraceTransport(rt)
 	}
 	m.proxy = &httputil.ReverseProxy{
-		Rewrite: m.rewrite, Transport: rt, FlushInterval: -1, BufferPool: new(buffers),
-		ModifyResponse: observe, ErrorHandler: m.fail, ErrorLog: discard,
+		Rewrite: m.rewrite, Transport: rt, BufferPool: new(buffers),
+		ModifyResponse: m.observe, ErrorHandler: m.fail, ErrorLog: discard,
 	}
 	return nil
 }
 
 // Stop closes the idle connections to the service.
 func (m *Module) Stop(context.Context) error {
-	m.transports.close()
+	if m.proxy != nil {
+		m.transports.close()
+	}
 	return nil
 }
 
 // Routes declares a route for all paths that no other module serves, and those of
 // the setting.
 func (m *Module) Routes() []registry.Route {
-	out := []registry.Route{{Path: "/{path...}", Handler: m.serve, Proxied: true, Alone: m.All, Label: "proxied"}}
+	serve := m.serve
+	if m.Handler != nil {
+		serve = m.call
+	}
+	out := []registry.Route{{Path: "/{path...}", Handler: serve, Proxied: true, Alone: m.All, Label: "proxied"}}
 	for _, p := range m.Patterns {
-		out = append(out, registry.Route{Path: p, Handler: m.serve, Proxied: true})
+		out = append(out, registry.Route{Path: p, Handler: serve, Proxied: true})
 	}
 	return out
 }
@@ -170,18 +186,37 @@ func (m *Module) rewrite(r *httputil.ProxyRequest) {
 	if in.Header["User-Agent"] == nil {
 		out.Header["User-Agent"] = nil // otherwise Go adds its own
 	}
-	if (out.Body == nil || out.Body == http.NoBody) && slices.Contains(replayed, out.Method) {
-		out.Body = noReplay{}
+	if out.Body == nil || out.Body == http.NoBody {
+		sendOnce(out)
 	}
 }
 
-// replayed are the methods of requests that net/http sends again when a connection
-// that was used before breaks.
-var replayed = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}
+// sendOnce keeps net/http from sending a request without a body again when a
+// connection that was used before breaks: the client decides about that. net/http
+// goes by the method and by two headers, whose names it looks up in its own
+// spelling.
+func sendOnce(r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		r.Body = noReplay{}
+		r.TransferEncoding = identity // otherwise a goroutine finds out that the body is empty
+	}
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := r.Header[name]; ok {
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
+}
 
-// noReplay is an empty body that net/http does not know to be empty, so that it
-// does not send the request again: the client decides about that.
+var identity = []string{"identity"}
+
+// noReplay is an empty body that net/http does not know to be empty.
 type noReplay struct{}
 
 func (noReplay) Read([]byte) (int, error) { return 0, io.EOF }
 func (noReplay) Close() error             { return nil }
+
+// WriteTo implements io.WriterTo. Without it net/http allocates a buffer to copy the
+// body.
+func (noReplay) WriteTo(io.Writer) (int64, error) { return 0, nil }

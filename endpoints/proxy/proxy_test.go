@@ -72,7 +72,11 @@ func TestServiceDown(t *testing.T) {
 		{"http://" + silent.Addr().String(), "response_timeout", 504},
 		{"http://" + garbage.Addr().String(), "malformed", 502},
 	} {
-		f := front(t, c.url, "PODINFO_PROXY_RESPONSE_TIMEOUT", "100ms", "PODINFO_PROXY_CONNECT_TIMEOUT", "200ms")
+		env := []string{"PODINFO_PROXY_CONNECT_TIMEOUT", "20s"}
+		if setting, late := strings.CutSuffix(c.reason, "_timeout"); late {
+			env = []string{"PODINFO_PROXY_" + strings.ToUpper(setting) + "_TIMEOUT", "100ms"}
+		}
+		f := front(t, c.url, env...)
 		res, body := f.Call(t, "GET", "/x", "")
 		if res.StatusCode != c.status || !strings.Contains(body, "the service behind the proxy ") {
 			t.Errorf("%s: %d %s", c.url, res.StatusCode, body)
@@ -166,6 +170,33 @@ func TestStreams(t *testing.T) {
 		}
 	}
 	out.Close()
+}
+
+// TestHeaderFirst checks that a header passes before the body, also before a small
+// one.
+func TestHeaderFirst(t *testing.T) {
+	seen := make(chan bool)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/chunked" {
+			w.Header().Set("Content-Length", "2")
+		}
+		http.NewResponseController(w).Flush()
+		<-seen
+		io.WriteString(w, "ok")
+	}))
+	defer service.Close()
+	f := front(t, service.URL)
+	for _, path := range []string{"/", "/chunked"} {
+		res, err := http.Get(f.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen <- true
+		if b, err := io.ReadAll(res.Body); string(b) != "ok" || err != nil {
+			t.Errorf("%s: %q %v", path, b, err)
+		}
+		res.Body.Close()
+	}
 }
 
 // TestExpect checks that the service decides whether a body is sent.
@@ -310,9 +341,11 @@ func TestGRPC(t *testing.T) {
 	if err != nil || res.Status != healthpb.HealthCheckResponse_SERVING || header.Get("x-served")[0] != "a" {
 		t.Errorf("%v %v %v", res, err, header)
 	}
-	_, err = c.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "missing"}, grpc.Trailer(&trailer))
-	if status.Code(err) != codes.NotFound || len(trailer.Get("x-sum")) != 1 {
-		t.Errorf("%v %v", err, trailer)
+	for range 300 { // the response is a header only, which must not be flushed before it ends the stream
+		_, err = c.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "missing"}, grpc.Trailer(&trailer))
+		if status.Code(err) != codes.NotFound || len(trailer.Get("x-sum")) != 1 {
+			t.Fatalf("%v %v", err, trailer)
+		}
 	}
 	stream, err := c.Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	if err != nil {
@@ -365,11 +398,17 @@ func TestNoRetries(t *testing.T) {
 		t.Error("a response")
 	}
 	f.Call(t, "GET", "/after", "")
+	req, _ := http.NewRequest("POST", f.URL+"/break", http.NoBody)
+	req.Header.Set("Idempotency-Key", "a")
+	req.Close = true // otherwise the client would send it again
+	if _, err := http.DefaultTransport.RoundTrip(req); err == nil {
+		t.Error("a response")
+	}
 	var paths []string
 	for len(got) > 0 {
 		paths = append(paths, <-got)
 	}
-	if text := strings.Join(paths, " "); text != "/keep /break /after" {
+	if text := strings.Join(paths, " "); text != "/keep /break /after /break" {
 		t.Error(text)
 	}
 }

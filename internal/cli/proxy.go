@@ -3,11 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
+	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
 const proxyHelp = `URL is the service: http://localhost:8080, https://example.com,
@@ -27,6 +30,10 @@ var proxyDefaults = map[string]string{
 	"PODINFO_PROXY_ALL": "true", "PODINFO_H2C": "true", "PODINFO_PORT_METRICS": "9797",
 	"PODINFO_FAULTS": "true", "PODINFO_FAULTS_ADMIN": "true",
 }
+
+// kept are the endpoints that stay on: what the metrics port serves, what a shared
+// rule counts on, and the proxy.
+var kept = []string{"health", "metrics", "cache", "proxy", "pprof"}
 
 var tcpTarget = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*=`)
 
@@ -54,7 +61,13 @@ func (p *Program) proxyProfile(vars map[string]string) error {
 	if web == "" && tcp == nil {
 		return errors.New("proxy takes the URL of a service, or NAME=ADDRESS; see podinfo help proxy")
 	}
-	p.defaults = proxyDefaults
+	p.defaults = maps.Clone(proxyDefaults)
+	for _, m := range p.allModules() {
+		_, serves := m.(registry.Endpoint)
+		if name := m.Info().Name; serves && !slices.Contains(kept, name) {
+			p.defaults[m.Info().EnabledKey()] = "false"
+		}
+	}
 	if web != "" {
 		vars["PODINFO_PROXY_URL"] = web
 	} else {

@@ -13,6 +13,7 @@ func TestCheck(t *testing.T) {
 	secured := mix(t, "tls")
 	cached := mix(t, "redis")
 	flaky := string(render(t, root+"/overlays/flaky"))
+	proxied := string(render(t, root+"/overlays/fault-proxy-nginx"))
 	env := "- name: PODINFO_UI_COLOR\n          value: '#34577c'"
 	tests := map[string]struct {
 		manifest, old, new, want string
@@ -69,6 +70,10 @@ func TestCheck(t *testing.T) {
 		"scenario in another folder":  {flaky, "mountPath: /etc/podinfo/faults", "mountPath: /etc/podinfo/fault", "no mounted ConfigMap contains /etc/podinfo/faults/scenario.yaml"},
 		"scenario by subPath":         {flaky, "mountPath: /etc/podinfo/faults", "subPath: scenario.yaml\n          mountPath: /etc/podinfo/faults/scenario.yaml", "is mounted by subPath"},
 		"scenario without effect":     {flaky, "name: PODINFO_FAULTS_ENABLED\n          value: \"true\"", "name: PODINFO_FAULTS_ENABLED\n          value: \"false\"", "the module faults is off"},
+		"target of a proxy":           {proxied, "target: http://localhost:8080", "target: localhost:8080", "PODINFO_PROXY_URL"},
+		"key of a target":             {proxied, "key: target", "key: url", "no URL for podinfo proxy: $(TARGET) is empty"},
+		"scenario of a proxy":         {proxied, "percent: 50", "percent: 500", `rule "late"`},
+		"port of a proxy":             {proxied, "targetPort: fault-proxy", "targetPort: proxy", "a selected pod has no port proxy"},
 		"service account":             {base, "enableServiceLinks: false", "serviceAccountName: robot", "no ServiceAccount robot"},
 	}
 	for name, test := range tests {

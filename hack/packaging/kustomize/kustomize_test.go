@@ -361,6 +361,13 @@ func overlay(t *testing.T, namePrefix, resource string, components ...string) (d
 			"name": "podinfo-faults", "files": []string{"scenario.yaml"}, "options": map[string]bool{"disableNameSuffixHash": true},
 		}}
 	}
+	if slices.Contains(components, "fault-proxy") {
+		files["scenario.yaml"] = packagingtest.Read(t, packagingtest.Root+"/examples/scenarios/brown-out.yaml")
+		generated, _ := k["configMapGenerator"].([]any)
+		k["configMapGenerator"] = append(generated, map[string]any{
+			"name": "fault-proxy", "literals": []string{"target=http://localhost:9898"}, "files": []string{"scenario.yaml"}, "options": map[string]bool{"disableNameSuffixHash": true},
+		})
+	}
 	text, err := yaml.Marshal(k)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -124,6 +125,13 @@ func (s *settings) checkContainer(pod *corev1.PodTemplateSpec, c *corev1.Contain
 			errs = append(errs, fmt.Errorf("unknown setting %s", name))
 		}
 		env = append(env, name+"="+value)
+	}
+	if len(args) > 1 && args[0] == "proxy" { // the command settings takes no URL
+		target := os.Expand(strings.NewReplacer("$(", "${", ")", "}").Replace(args[1]), func(name string) string { return values[name] })
+		if target == "" {
+			errs = append(errs, fmt.Errorf("no URL for podinfo proxy: %s is empty", args[1]))
+		}
+		args, env = args[2:], append(env, prefix+"PROXY_URL="+target)
 	}
 	slices.Sort(env)
 	rows, err := s.run(args, env)
