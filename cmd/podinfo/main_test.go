@@ -79,7 +79,7 @@ func TestCommandLine(t *testing.T) {
 		{"routes", 0, "GET\t/version\tversion\trecovery metrics ", ""},
 		{"routes --prefix=/foo PODINFO_MODULES=-metrics", 0, "GET\t/foo/version\tversion\trecovery access-log ", ""},
 		{"routes -o json", 0, `"path": "/version"`, ""},
-		{"check", 0, "OK: the settings are valid, 26 modules are on\n", ""},
+		{"check", 0, "OK: the settings are valid, 27 modules are on\n", ""},
 		{"check --port=x", 2, "", `PODINFO_PORT="x" (flag --port)`},
 		{"check -o json", 2, "", "--output=json has no effect on check"},
 		{"modules -o yaml", 2, "", `--output="yaml": want text or json`},

@@ -169,7 +169,7 @@ func TestProxyOfGRPC(t *testing.T) {
 	go srv.Serve(l)
 	defer srv.Stop()
 	for _, scheme := range []string{"http://", "h2c://"} {
-		p, _ := proxied(t, scheme+l.Addr().String(), "rules: [{name: first, match: {path: /grpc.testing.TestService/UnaryCall}, when: {first: 1}, fault: {reset: true}}]")
+		p, _ := proxied(t, scheme+l.Addr().String(), "rules: [{name: first, match: {grpc: grpc.testing.TestService/UnaryCall}, when: {first: 1}, fault: {reset: true}}]")
 		conn, err := grpc.NewClient("passthrough:"+strings.TrimPrefix(p.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			t.Fatal(err)

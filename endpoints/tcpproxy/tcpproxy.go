@@ -82,7 +82,7 @@ func (m *Module) targets() (out []target, err error) {
 		text = strings.TrimSpace(text)
 		found := targetText.FindStringSubmatch(text)
 		if found == nil || digits.MatchString(found[3]) || !proxyName.MatchString(found[1]) {
-			return nil, fmt.Errorf("name=host:port or name=port:host:port, such as redis=localhost:6379 or redis=26379:localhost:6379, instead of %q", text)
+			return nil, errors.New("name=host:port or name=port:host:port, such as redis=localhost:6379 or redis=26379:localhost:6379")
 		}
 		t := target{name: found[1], upstream: found[3]}
 		if t.port, err = portOf(found[2]); err == nil {

@@ -29,7 +29,7 @@ func TestSettings(t *testing.T) {
 		"redis=localhost:6379":                             "",
 		"redis=26379:localhost:6379, pg=[::1]:5432":        "",
 		"a=1:10.0.0.1:80,b=[fe80::1%eth0]:80":              "",
-		"localhost:6379":                                   `want name=host:port or name=port:host:port, such as redis=localhost:6379 or redis=26379:localhost:6379, instead of "localhost:6379"`,
+		"localhost:6379":                                   `want name=host:port or name=port:host:port, such as redis=localhost:6379 or redis=26379:localhost:6379`,
 		"redis=6379:6380":                                  "want name=host:port",
 		"redis=localhost":                                  "want name=host:port",
 		"redis=::1:6379":                                   "want name=host:port",
