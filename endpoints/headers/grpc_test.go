@@ -27,7 +27,7 @@ func TestHeaderRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{":authority=" + s.Addr, "authorization=Bearer t", "content-type=application/grpc", "raw-bin=/wA,aGk", "user-agent=grpc-go/" + grpc.Version, "x-one=1", "x-two=b,a"}
+	want := []string{":authority=" + s.Addr, "authorization=Bearer t", "content-type=application/grpc", "grpc-accept-encoding=gzip", "raw-bin=/wA,aGk", "user-agent=grpc-go/" + grpc.Version, "x-one=1", "x-two=b,a"}
 	if diff := cmp.Diff(want, got.GetHeaders()); diff != "" {
 		t.Error(diff)
 	}
