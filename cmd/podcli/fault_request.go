@@ -92,7 +92,12 @@ func (s *synthetic) Client() string {
 
 // String describes the request.
 func (s *synthetic) String() string {
-	if s.request.RPC != "" {
+	switch {
+	case s.request.Connection:
+		return "a connection"
+	case s.request.Handshake:
+		return "a TLS handshake"
+	case s.request.RPC != "":
 		return s.request.RPC
 	}
 	if s.request.TCP != "" {
@@ -176,7 +181,7 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 // readiness, which matches no request.
 func matching(r *scenario.Rule) *synthetic {
 	m := &r.Match
-	scopes := slices.DeleteFunc([]scenario.Scope{scenario.HTTPRequests, scenario.WebSockets, scenario.GRPCCalls}, func(s scenario.Scope) bool { return !r.Meets(s) })
+	scopes := slices.DeleteFunc([]scenario.Scope{scenario.HTTPRequests, scenario.WebSockets, scenario.GRPCCalls, scenario.Connections, scenario.Handshakes}, func(s scenario.Scope) bool { return !r.Meets(s) })
 	tcp := r.Meets(scenario.TCPConnections) && (m.TCP != "" || len(scopes) == 0)
 	if len(scopes) == 0 && !tcp {
 		return nil
@@ -198,6 +203,7 @@ func matching(r *scenario.Rule) *synthetic {
 		s.call(method)
 	}
 	s.request.WebSocket, s.request.Internal = scopes[0] == scenario.WebSockets, m.Internal
+	s.request.Connection, s.request.Handshake = scopes[0] == scenario.Connections, scopes[0] == scenario.Handshakes
 	for name, text := range m.Headers {
 		s.addCondition(strings.ToLower(name), text)
 	}

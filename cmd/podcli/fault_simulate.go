@@ -285,8 +285,8 @@ func (r *ruleRun) addDelays(s *scenario.Strike) {
 		r.chunks = append(r.chunks, s.Chunk(1))
 	}
 	if f := s.Fault; f != nil && f.WebSocket != nil && f.WebSocket.Delay != nil {
-		if wait, _, closed := s.Frame(f.WebSocket.After); !closed {
-			r.messages = append(r.messages, wait)
+		if fate := s.Frame(scenario.Out, f.WebSocket.After); !fate.End {
+			r.messages = append(r.messages, fate.Wait)
 		}
 	}
 }

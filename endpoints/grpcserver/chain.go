@@ -104,8 +104,23 @@ func (s *streamWith) observed(err error, sent bool) error {
 	return err
 }
 
-// RecvMsg implements grpc.ServerStream.
+// RecvMsg also returns when the hook for messages has ended the context of the
+// call. The message that it waits for then arrives when the call ends.
 func (s *streamWith) RecvMsg(msg any) error {
+	if fault.MessagesOf(s.ctx) == nil {
+		return s.receive(msg)
+	}
+	received := make(chan error, 1)
+	go func() { received <- s.receive(msg) }()
+	select {
+	case err := <-received:
+		return err
+	case <-s.ctx.Done():
+		return status.FromContextError(s.ctx.Err()).Err()
+	}
+}
+
+func (s *streamWith) receive(msg any) error {
 	reason, err := s.call.receive(msg, s.ServerStream.RecvMsg)
 	if reason != "" {
 		return refuse(s.ctx, reason)

@@ -123,7 +123,23 @@ func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message
 }
 
 func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
+	faulters := registry.All(m.host, capability.ConnectionFaulters)
+	for _, f := range faulters {
+		if conf != nil {
+			conf = f.ConnectionFaults().TLS(conf, "h2", "http/1.1")
+		}
+	}
 	s := serve.New(m.server(conf), l, m.limits)
+	if len(faulters) > 0 {
+		s.OnAccept(func(c net.Conn) net.Conn {
+			for _, f := range faulters {
+				if c != nil {
+					c = f.ConnectionFaults().Accept(c)
+				}
+			}
+			return c
+		})
+	}
 	if len(registry.All(m.host, capability.ConnectionBreakers)) > 0 {
 		s.BreakHTTP2()
 	}

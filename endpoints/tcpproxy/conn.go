@@ -36,8 +36,8 @@ type conn struct {
 	bytes    [2]atomic.Int64
 
 	mu      sync.Mutex
-	rules   *scenario.Connection // nil without rules, and before the accept is decided
-	effects []*effect            // of the rules, in their order
+	rules   *scenario.TCPConnection // nil without rules, and before the accept is decided
+	effects []*effect               // of the rules, in their order
 	hits    []string
 	target  net.Conn // nil until it is connected
 	flows   [2]*flow // nil until the target is connected

@@ -24,8 +24,9 @@ const Quiet = 250 * time.Millisecond
 type Server struct {
 	http     *http.Server
 	listener net.Listener
-	limits   *Limits       // nil for none
-	served   chan struct{} // closed when the server accepts no more connections
+	limits   *Limits                 // nil for none
+	accepts  func(net.Conn) net.Conn // nil for none
+	served   chan struct{}           // closed when the server accepts no more connections
 	closing  atomic.Bool
 
 	mu         sync.Mutex
@@ -77,8 +78,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // TLSConfig. It must be called at most once.
 func (s *Server) Serve() error {
 	defer close(s.served)
-	var err error
 	l := s.listener
+	if s.accepts != nil {
+		l = hooked{l, s.accepts}
+	}
+	var err error
 	if s.limits != nil {
 		h2c := s.http.Protocols != nil && s.http.Protocols.UnencryptedHTTP2()
 		l = s.limits.listen(l, s.http.TLSConfig != nil, h2c)

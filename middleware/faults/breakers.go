@@ -2,6 +2,8 @@ package faults
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"time"
 
@@ -21,6 +23,8 @@ type breaker struct {
 	http, webSocket requestBreaker
 	pace            pacer
 	grpc            callBreaker
+	connection      connectionBreaker
+	handshake       handshakeBreaker
 	edits           bool
 }
 
@@ -33,8 +37,15 @@ type (
 	pacer func(s *slow, b []byte, end bool) (wait time.Duration, part []byte)
 
 	// callBreaker breaks a call below gRPC, or returns the error that ends it
-	// and how many messages are sent before.
-	callBreaker func(ctx context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int)
+	// and when. With pause the messages of the call stop for a while.
+	callBreaker func(ctx context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment)
+
+	// connectionBreaker returns the connection to serve, or nil after it has
+	// taken c over.
+	connectionBreaker func(m *Module, c net.Conn, s *scenario.Strike) net.Conn
+
+	// handshakeBreaker returns what takes the place of the server's conf.
+	handshakeBreaker func(m *Module, hello *tls.ClientHelloInfo, conf *tls.Config, s *scenario.Strike) (*tls.Config, error)
 )
 
 // breakers apply the kinds of faults, by name. A test holds them against the
@@ -46,7 +57,7 @@ var breakers = map[string]breaker{
 	"truncate":  {http: (*Module).cut, edits: true},
 	"bad-chunk": {http: (*Module).cut, edits: true},
 	"garbage":   {http: sendGarbage, webSocket: sendGarbage},
-	"stall":     {pace: stall},
+	"stall":     {pace: stall, grpc: stallCall},
 	"bandwidth": {pace: throttle},
 	"upload":    {http: slowUpload},
 	"hang":      {http: hang, webSocket: hang, grpc: hangCall},
@@ -55,6 +66,9 @@ var breakers = map[string]breaker{
 	"http2":     {http: endStream, grpc: endCallStream},
 	"websocket": {webSocket: breakMessages},
 	"grpc":      {grpc: endCall},
+
+	"connection": {connection: breakConnection},
+	"tls":        {handshake: breakHandshake},
 }
 
 // breakerOf returns the kind of fault of a strike, which may be nil, and what

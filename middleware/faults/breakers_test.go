@@ -20,8 +20,13 @@ func TestBreakersMatchTheTableOfKinds(t *testing.T) {
 			scenario.HTTPRequests: b.http != nil || b.pace != nil,
 			scenario.WebSockets:   b.webSocket != nil,
 			scenario.GRPCCalls:    b.grpc != nil,
+			scenario.Connections:  b.connection != nil,
+			scenario.Handshakes:   b.handshake != nil,
 		}
-		for scope := range scenario.Readiness {
+		for scope := range scenario.Handshakes + 1 {
+			if scope == scenario.Readiness || scope == scenario.TCPConnections { // module tcp-proxy has its own table
+				continue
+			}
 			has, known := functions[scope]
 			switch does := k.Does(scope); {
 			case !known:

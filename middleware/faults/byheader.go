@@ -86,7 +86,7 @@ func (m *Module) headerRules(get func(string) string, scope scenario.Scope) (rul
 			return nil, err.Error()
 		}
 		allowed := &scenario.Rule{Name: ownHeader, Match: scenario.Match{Percent: r.Match.Percent}, Delay: r.Delay, Fault: r.Fault, At: r.At}
-		if !reflect.DeepEqual(r, allowed) || r.Meets(scenario.Readiness) {
+		if !reflect.DeepEqual(r, allowed) || r.Meets(scenario.Readiness) || r.Meets(scenario.Connections) || r.Meets(scenario.Handshakes) {
 			return nil, ownHeader + ": only delay, match.percent, at and a fault of the request are allowed; remove the rest"
 		}
 		if r.Meets(scope) {

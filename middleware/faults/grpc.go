@@ -98,18 +98,18 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 		return m.breakAfter(ctx, t, next, d, b)
 	}
 	var broken *rpc.Error
-	after := 0
+	var at moment
 	if kind != nil {
-		broken, after = b.grpc(ctx, m, t, strike)
+		broken, at = b.grpc(ctx, m, t, strike)
 	}
-	if broken != nil && after == 0 {
+	if broken != nil && at == (moment{}) {
 		return broken
 	}
 	if broken == nil && !slow {
 		return next(ctx)
 	}
-	s := &messages{decision: d, broken: broken, after: after}
-	if err := next(fault.WithMessages(ctx, s)); err != nil {
+	s := &messages{decision: d, broken: broken, at: at, left: m.MaxDelay - d.Delay(), draining: m.draining}
+	if err := s.serve(ctx, next); err != nil {
 		return err
 	}
 	if broken != nil {
@@ -122,7 +122,7 @@ func (m *Module) strikeRPC(ctx context.Context, call *rpc.Call, next func(contex
 func (m *Module) breakAfter(ctx context.Context, t rpc.Connection, next func(context.Context) error, d *scenario.Decision, b breaker) error {
 	s := &messages{decision: d, broken: &rpc.Error{Cause: fault.ErrLost}}
 	if g := d.Broken().Fault.GRPC; g != nil {
-		s.after = g.After
+		s.at.messages = g.After
 	}
 	if err := next(fault.WithMessages(ctx, s)); ctx.Err() != nil {
 		return err // the client has left
@@ -135,47 +135,47 @@ func (m *Module) breakAfter(ctx context.Context, t rpc.Connection, next func(con
 func describe(s *scenario.Strike) string { return "fault " + s.Rule }
 
 // endCall applies the kind grpc.
-func endCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func endCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	g := s.Fault.GRPC
 	broken = &rpc.Error{Code: g.Code, Message: cmp.Or(g.Message, describe(s)), Details: details(s)}
 	if wait := broken.Details.RetryDelay; wait != nil {
 		t.SetTrailer(pushback, strconv.FormatInt((*wait+time.Millisecond-1).Milliseconds(), 10))
 	}
-	return broken, g.After
+	return broken, moment{messages: g.After, time: time.Duration(g.AfterTime)}
 }
 
 // resetCall applies the kind reset. Its error has the code that clients derive
 // from the reset, for the records.
-func resetCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func resetCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	m.saw(s, "RST_STREAM PROTOCOL_ERROR")
 	t.Reset(protocolError)
-	return &rpc.Error{Code: rpc.Internal, Class: string(record.StreamReset), Message: describe(s)}, 0
+	return &rpc.Error{Code: rpc.Internal, Class: string(record.StreamReset), Message: describe(s)}, moment{}
 }
 
 // closeCall applies the kind empty. Its error has the code that clients derive
 // from the closed connection, for the records.
-func closeCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func closeCall(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	m.saw(s, connClosed)
 	t.Close()
-	return &rpc.Error{Code: rpc.Unavailable, Class: string(record.NoResponse), Message: describe(s)}, 0
+	return &rpc.Error{Code: rpc.Unavailable, Class: string(record.NoResponse), Message: describe(s)}, moment{}
 }
 
 // leaveCall applies the kind goaway.
-func leaveCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func leaveCall(_ context.Context, _ *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	t.GoAway(0, describe(s))
-	return nil, 0
+	return nil, moment{}
 }
 
 // protocolError is the error code of HTTP/2 with which the kind reset ends a call.
 const protocolError = 1
 
 // hangCall applies the kind hang.
-func hangCall(ctx context.Context, m *Module, _ rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func hangCall(ctx context.Context, m *Module, _ rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	select {
 	case <-ctx.Done():
-		return rpc.FromContext(ctx), 0
+		return rpc.FromContext(ctx), moment{}
 	case <-m.draining.Done():
-		return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, 0
+		return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, moment{}
 	}
 }
 
@@ -202,27 +202,100 @@ func details(s *scenario.Strike) *rpc.Details {
 	return out
 }
 
+// stallCall applies the kind stall.
+func stallCall(_ context.Context, _ *Module, _ rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
+	return nil, moment{messages: s.Fault.Stall.After, pause: s.Fault.Stall}
+}
+
+// moment is when the messages of a call end or pause.
+type moment struct {
+	messages int           // messages that are sent before
+	time     time.Duration // in place of messages, 0 for none
+	pause    *scenario.Stall
+}
+
 // messages delays the messages of a call, and ends the call after some of them.
 type messages struct {
 	decision *scenario.Decision
 	broken   *rpc.Error // nil when the call is not ended
-	after    int
+	at       moment
+	left     time.Duration   // most that the call may pause
+	draining context.Context // ends a pause
 
-	mu   sync.Mutex
-	sent int
+	mu     sync.Mutex
+	sent   int
+	over   bool // the time is over
+	paused bool
+}
+
+// serve calls the handler. It ends the handler's context when the time is over, and
+// pauses before the end of the call unless a message has paused before.
+func (s *messages) serve(ctx context.Context, next func(context.Context) error) error {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.at.time > 0 {
+		defer time.AfterFunc(s.at.time, func() {
+			s.mu.Lock()
+			s.over = true
+			s.mu.Unlock()
+			cancel()
+		}).Stop()
+	}
+	err := next(fault.WithMessages(within, s))
+	s.mu.Lock()
+	over := s.over
+	s.mu.Unlock()
+	if over && ctx.Err() == nil {
+		return s.broken
+	}
+	if err == nil && s.at.pause != nil {
+		return s.stop(ctx)
+	}
+	return err
 }
 
 // Send implements fault.Messages.
 func (s *messages) Send(ctx context.Context) error {
 	s.mu.Lock()
-	n := s.sent
+	n, over := s.sent, s.over
 	s.sent++
 	s.mu.Unlock()
-	if s.broken != nil && n >= s.after {
+	if s.broken != nil && (over || s.at.time == 0 && n >= s.at.messages) {
 		return s.broken
+	}
+	if s.at.pause != nil && n >= s.at.messages {
+		if err := s.stop(ctx); err != nil {
+			return err
+		}
 	}
 	if !registry.Sleep(ctx, s.decision.Chunk(n)) {
 		return rpc.FromContext(ctx)
 	}
 	return nil
+}
+
+// stop pauses once. It returns an error when the client leaves or the App stops
+// meanwhile.
+func (s *messages) stop(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.paused
+	s.paused = true
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	var over <-chan time.Time
+	if !s.at.pause.Hang {
+		timer := time.NewTimer(min(time.Duration(s.at.pause.For), s.left))
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return rpc.FromContext(ctx)
+	case <-s.draining.Done():
+		return &rpc.Error{Code: rpc.Unavailable, Message: "the server stops"}
+	}
 }

@@ -41,7 +41,7 @@ func endStream(m *Module, w http.ResponseWriter, r *http.Request, next http.Hand
 
 // endCallStream applies the kind http2 to a call. Its error has the code that
 // clients derive from the end, for the records.
-func endCallStream(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, after int) {
+func endCallStream(_ context.Context, m *Module, t rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
 	f, code := s.Fault.HTTP2, rpc.Unavailable
 	m.saw(s, f.Ending())
 	switch {
@@ -54,7 +54,7 @@ func endCallStream(_ context.Context, m *Module, t rpc.Connection, s *scenario.S
 	default:
 		t.Close()
 	}
-	return &rpc.Error{Code: code, Class: string(classOf(f)), Message: describe(s)}, 0
+	return &rpc.Error{Code: code, Class: string(classOf(f)), Message: describe(s)}, moment{}
 }
 
 // classOf returns what a client calls the error.

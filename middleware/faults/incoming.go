@@ -4,6 +4,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
 // incoming is what the client sends over a socket.
@@ -51,7 +53,7 @@ func (c *socket) parse() {
 	part, rest, begins := in.next(in.raw)
 	in.raw = rest
 	if begins {
-		wait, end := in.judge(part, c.strike.FrameIn)
+		wait, end := in.judge(part, c.fate(scenario.In), c.swallows())
 		if end {
 			c.endBetweenFrames()
 			in.lost, in.dropping = true, true
@@ -61,7 +63,7 @@ func (c *socket) parse() {
 		}
 	}
 	if !in.lost {
-		in.ready = part
+		in.ready = in.pass(part, begins)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,19 +37,26 @@ func talkWithin(t *testing.T, patience time.Duration, url string, want int, mess
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, _, _, err := ws.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"/ws/echo")
+	conn, early, _, err := ws.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"/ws/echo")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	for _, m := range messages {
-		if err := wsutil.WriteClientText(conn, []byte(m)); err != nil {
-			t.Fatal(err)
+		if wsutil.WriteClientText(conn, []byte(m)) != nil {
+			break // the server has closed the connection, as the next read tells
 		}
 	}
+	both := io.ReadWriter(conn)
+	if early != nil { // messages that came with the handshake
+		both = struct {
+			io.Reader
+			io.Writer
+		}{early, conn}
+	}
 	for len(got) < want {
-		b, err := wsutil.ReadServerText(conn)
+		b, err := wsutil.ReadServerText(both)
 		if err != nil {
 			return got, err
 		}
@@ -69,12 +77,23 @@ func TestWebSockets(t *testing.T) {
 		{"fault: {websocket: {close: 4000, after: 2}}", "ab", 4000, ""},
 		{"fault: {websocket: {delay: 1ms}}", "abcd", 0, ""},
 		{"fault: {status: 503}", "", 0, "503"},
+		{"fault: {websocket: {duplicate: 100}}", "aabb", 0, ""},
+		{"fault: {websocket: {duplicate: 100, direction: in, after: 2}}", "abcc", 0, ""},
+		{"fault: {websocket: {duplicate: 100, direction: both}}", "aaaa", 0, ""},
+		{"fault: {websocket: {reorder: 100}}", "badc", 0, ""},
+		{"fault: {websocket: {reorder: 100, direction: in, after: 1}}", "acb", 0, ""},
+		{"fault: {websocket: {reorder: 100, duplicate: 100}}", "bbaa", 0, ""},
+		{"fault: {websocket: {close: 4000, after-time: 1ns}}", "", 4000, ""},
+		{"fault: {websocket: {duplicate: 100, after-time: 1h}}", "abcd", 0, ""},
 		{"match: {path: /ws/*}, delay: 1ms", "abcd", 0, ""},
 		{"match: {path: /other}, fault: {websocket: {close: 1011}}", "abcd", 0, ""},
 	} {
 		env := rules("rules: [{name: r, " + c.fault + "}]")
 		s := registrytest.Serve(t, env, new(faults.Module), new(wsecho.Module))
-		got, err := talk(t, s.URL, 4, "a", "b", "c", "d")
+		got, err := talk(t, s.URL, max(len(c.want), 1), "a", "b", "c", "d")
+		if c.code != 0 && err == nil {
+			_, err = talk(t, s.URL, 100, "a", "b", "c", "d")
+		}
 		if strings.Join(got, "") != c.want {
 			t.Errorf("%s: %q, %v", c.fault, got, err)
 		}
@@ -82,6 +101,88 @@ func TestWebSockets(t *testing.T) {
 		if ok != (c.code != 0) || ok && (closed.Code != c.code || closed.Reason != c.err) || !ok && c.err != "" && !strings.Contains(err.Error(), c.err) || c.err == "" && c.code == 0 && err != nil {
 			t.Errorf("%s: %v", c.fault, err)
 		}
+	}
+}
+
+// The connection ends without a close frame, which clients report as 1006.
+func TestCutWebSockets(t *testing.T) {
+	for rule, want := range map[string]string{
+		"cut: true":                            "",
+		"cut: true, after: 2":                  "ab",
+		"cut: true, after: 2, direction: in":   "ab",
+		"cut: true, after-time: 1ms":           "",
+		"cut: true, after: 1, direction: both": "a",
+	} {
+		m, set := new(faults.Module), metrics.NewSet()
+		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {"+rule+"}}}]"), m, new(wsecho.Module))
+		m.ContributeMetrics(set)
+		send := []string{"a", "b", "c"}
+		if strings.Contains(rule, "time") {
+			send = nil // no message is needed
+		}
+		got, err := talk(t, s.URL, 4, send...)
+		if strings.Join(got, "") != want || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %q %v", rule, got, err)
+		}
+		if !strings.Contains(page(set), `podinfo_fault_cuts_total{rule="r",seen="connection closed"} 1`) {
+			t.Error(rule, page(set))
+		}
+	}
+}
+
+// A ping of the client is not answered, and messages are.
+func TestSwallowedPings(t *testing.T) {
+	for rule, want := range map[string]ws.OpCode{
+		"swallow-pings: true":                     ws.OpText,
+		"swallow-pings: true, after: 1":           ws.OpPong,
+		"swallow-pings: true, after-time: 1h":     ws.OpPong,
+		"drop: 0, direction: in":                  ws.OpPong,
+		"swallow-pings: true, direction: in":      ws.OpText,
+		"swallow-pings: true, duplicate: 0":       ws.OpText,
+		"swallow-pings: true, after-time: 1ns":    ws.OpText,
+		"delay: 0s, swallow-pings: true, drop: 0": ws.OpText,
+	} {
+		s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {"+rule+"}}}]"), new(faults.Module), new(wsecho.Module))
+		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
+		must(t, err)
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		must(t, ws.WriteFrame(conn, ws.MaskFrame(ws.NewPingFrame([]byte("x")))), wsutil.WriteClientText(conn, []byte("x")))
+		if h, err := ws.ReadHeader(conn); err != nil || h.OpCode != want {
+			t.Errorf("%s: opcode %v, want %v: %v", rule, h.OpCode, want, err)
+		}
+	}
+}
+
+// A message of many fragments is sent late as a whole, a long one at once, and one
+// that no other follows before the close frame.
+func TestReorderedFragments(t *testing.T) {
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {websocket: {reorder: 100, direction: in}}}]"), new(faults.Module), new(wsecho.Module))
+	long := strings.Repeat("x", 70<<10)
+	got, err := talk(t, s.URL, 3, long, "b", "c")
+	if len(got) != 3 || got[0] != long || got[1] != "c" || got[2] != "b" {
+		t.Errorf("%.40q %v", got, err)
+	}
+	conn, _, _, err := ws.Dial(t.Context(), strings.Replace(s.URL, "http", "ws", 1)+"/ws/echo")
+	must(t, err)
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	for _, f := range []ws.Frame{
+		ws.NewFrame(ws.OpText, false, []byte("a")), ws.NewPingFrame(nil), ws.NewFrame(ws.OpContinuation, true, []byte("b")),
+		ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "")),
+	} {
+		must(t, ws.WriteFrame(conn, ws.MaskFrame(f)))
+	}
+	var opcodes []ws.OpCode
+	for {
+		f, err := ws.ReadFrame(conn)
+		if err != nil {
+			break
+		}
+		opcodes = append(opcodes, f.Header.OpCode)
+	}
+	if want := []ws.OpCode{ws.OpPong, ws.OpText, ws.OpClose}; !slices.Equal(opcodes, want) {
+		t.Errorf("%v, want %v", opcodes, want)
 	}
 }
 

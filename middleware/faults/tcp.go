@@ -10,19 +10,19 @@ import (
 )
 
 // ConnectionRules implements [capability.ConnectionRuler].
-func (m *Module) ConnectionRules() capability.ConnectionRules { return connections{m} }
+func (m *Module) ConnectionRules() capability.ConnectionRules { return tcpConnections{m} }
 
-// connections are the rules as modules for connections use them.
-type connections struct{ m *Module }
+// tcpConnections are the rules as modules for connections use them.
+type tcpConnections struct{ m *Module }
 
-func (c connections) Engine() *scenario.Engine { return c.m.engine }
+func (c tcpConnections) Engine() *scenario.Engine { return c.m.engine }
 
-func (c connections) CountHit(rule, kind string) {
+func (c tcpConnections) CountHit(rule, kind string) {
 	c.m.counts.add(rule, kind)
 	c.m.observers.Report(context.Background(), c.m.label(rule))
 }
 
-func (c connections) GuardAdmin(h http.HandlerFunc) http.HandlerFunc { return c.m.guarded(h) }
+func (c tcpConnections) GuardAdmin(h http.HandlerFunc) http.HandlerFunc { return c.m.guarded(h) }
 
 // guarded returns a handler behind the access control of the API.
 func (m *Module) guarded(h http.HandlerFunc) http.HandlerFunc {

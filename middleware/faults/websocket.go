@@ -17,7 +17,7 @@ import (
 )
 
 // breakMessages applies the kind websocket: the handler that hijacks the
-// connection gets one whose messages are delayed or dropped, or that is closed.
+// connection gets one whose messages are delayed, dropped or changed, or that is closed.
 func breakMessages(m *Module, w http.ResponseWriter, r *http.Request, next http.HandlerFunc, s *scenario.Strike) {
 	next(&hijacker{wrapped(w), m, s}, r)
 }
@@ -39,9 +39,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return conn, rw, err
 	}
 	ctx, cancel := context.WithCancel(h.m.closing)
-	c := &socket{leaving: leaving{conn, cancel}, m: h.m, strike: h.strike, ctx: ctx}
+	c := &socket{leaving: leaving{conn, cancel}, m: h.m, strike: h.strike, ctx: ctx, began: time.Now()}
+	c.cut = sync.OnceFunc(func() {
+		c.m.saw(c.strike, connClosed)
+		c.Conn.Close()
+	})
 	reader := rw.Reader
-	if h.strike.Fault.WebSocket.Direction.Has(scenario.In) {
+	if w := h.strike.Fault.WebSocket; w.SwallowPings || w.Direction.Has(scenario.In) {
 		early, _ := reader.Peek(reader.Buffered()) // sent along with the handshake
 		c.reading = &incoming{buf: make([]byte, 4<<10), raw: bytes.Clone(early), changed: make(chan struct{})}
 		reader = bufio.NewReader(c)
@@ -56,6 +60,8 @@ type socket struct {
 	m      *Module
 	strike *scenario.Strike
 	ctx    context.Context // canceled when the connection is closed
+	began  time.Time
+	cut    func() // closes the connection without a close frame
 
 	reading *incoming // nil when the client's messages pass
 
@@ -120,7 +126,46 @@ func (c *socket) beginLocked(b []byte) (int, error) {
 	if _, err := c.Conn.Write(all[:end+4]); err != nil {
 		return 0, err
 	}
+	c.endInTime()
 	return len(b), c.sendLocked(all[end+4:])
+}
+
+// endInTime ends the connection after the time of the rule, if it has one.
+func (c *socket) endInTime() {
+	w := c.strike.Fault.WebSocket
+	if w.AfterTime == 0 || w.Close == 0 && !w.Cut {
+		return
+	}
+	timer := time.AfterFunc(time.Duration(w.AfterTime)-time.Since(c.began), func() {
+		if w.Cut {
+			c.cut() // a message may be half written
+		} else {
+			c.endBetweenFrames()
+		}
+	})
+	context.AfterFunc(c.ctx, func() { timer.Stop() })
+}
+
+// untouched reports whether the time of the rule for which messages pass has not
+// passed.
+func (c *socket) untouched() bool {
+	return time.Since(c.began) < time.Duration(c.strike.Fault.WebSocket.AfterTime)
+}
+
+// fate returns the function that decides what happens to messages.
+func (c *socket) fate(way scenario.Direction) func(i int) scenario.Fate {
+	return func(i int) scenario.Fate {
+		if c.untouched() {
+			return scenario.Fate{}
+		}
+		return c.strike.Frame(way, i)
+	}
+}
+
+// swallows reports whether pings of the client are dropped now.
+func (c *socket) swallows() bool {
+	w := c.strike.Fault.WebSocket
+	return w.SwallowPings && c.reading.messages >= w.After && !c.untouched()
 }
 
 // sendLocked writes the frames that are not dropped, each when it is due. The
@@ -139,7 +184,7 @@ func (c *socket) sendLocked(b []byte) error {
 		part, rest, begins := c.out.next(b)
 		b = rest
 		if begins {
-			wait, end := c.out.judge(part, c.strike.Frame)
+			wait, end := c.out.judge(part, c.fate(scenario.Out), false)
 			if end || wait > 0 {
 				if err := flush(); err != nil {
 					return err
@@ -154,7 +199,7 @@ func (c *socket) sendLocked(b []byte) error {
 			}
 		}
 		if !c.out.lost {
-			ready = append(ready, part...)
+			ready = append(ready, c.out.pass(part, begins)...)
 		}
 		if c.endAfterFrame && c.out.between() {
 			err := flush()
@@ -192,15 +237,19 @@ func (c *socket) pauseLocked(wait time.Duration) bool {
 	return true
 }
 
-// endLocked sends a close frame. The client then closes the connection (RFC 6455,
+// endLocked sends a close frame, or cuts the connection. The client then closes the connection (RFC 6455,
 // 5.5.1), and what the handler still writes is not sent. The caller must hold
 // c.mu.
 func (c *socket) endLocked() {
 	w := c.strike.Fault.WebSocket
+	c.ended = true
+	if w.Cut {
+		c.cut()
+		return
+	}
 	body := binary.BigEndian.AppendUint16(nil, uint16(w.Close))
 	body = append(body, w.Reason...)
 	c.Conn.Write(append([]byte{0x88, byte(len(body))}, body...))
-	c.ended = true
 }
 
 // endBetweenFrames sends a close frame for the reader, once no frame is half

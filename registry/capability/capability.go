@@ -18,6 +18,8 @@ package capability
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"reflect"
 	"time"
@@ -286,6 +288,24 @@ type ConnectionBreaker interface {
 var ConnectionBreakers = registry.NewCapability[ConnectionBreaker](
 	func(t typ) (method, bool) { return t.MethodByName("BreaksConnections") })
 
+// A ConnectionFaulter breaks connections at their accept, and TLS handshakes.
+type ConnectionFaulter interface {
+	ConnectionFaults() ConnectionFaults
+}
+
+// ConnectionFaults are the faults of the connections to a port.
+type ConnectionFaults interface {
+	// Accept returns the connection to serve, or nil if it has taken c over.
+	Accept(c net.Conn) net.Conn
+	// TLS returns a configuration whose handshakes it breaks. protocols are what
+	// the port offers by ALPN.
+	TLS(conf *tls.Config, protocols ...string) *tls.Config
+}
+
+// The http-server module uses ConnectionFaulters.
+var ConnectionFaulters = registry.NewCapability[ConnectionFaulter](
+	func(t typ) (method, bool) { return t.MethodByName("ConnectionFaults") })
+
 // An RPCLister mounts the RPCs of other modules.
 type RPCLister interface {
 	// ListRPCs returns the module of each full method, without the internal ones,
@@ -330,6 +350,7 @@ func All() []Named {
 		{"FaultRulers", FaultRulers},
 		{"ConnectionRulers", ConnectionRulers},
 		{"ConnectionBreakers", ConnectionBreakers},
+		{"ConnectionFaulters", ConnectionFaulters},
 		{"RPCListers", RPCListers},
 	}
 }

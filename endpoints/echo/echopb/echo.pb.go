@@ -65,6 +65,69 @@ func (x *Message) GetBody() string {
 	return ""
 }
 
+type RepeatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Body  string                 `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
+	// count is the number of messages; 0 repeats until the client leaves.
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// interval_ms is the time between two messages, in milliseconds; at least 1
+	// without a count.
+	IntervalMs    uint32 `protobuf:"varint,3,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepeatRequest) Reset() {
+	*x = RepeatRequest{}
+	mi := &file_echo_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepeatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepeatRequest) ProtoMessage() {}
+
+func (x *RepeatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_echo_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepeatRequest.ProtoReflect.Descriptor instead.
+func (*RepeatRequest) Descriptor() ([]byte, []int) {
+	return file_echo_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RepeatRequest) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *RepeatRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RepeatRequest) GetIntervalMs() uint32 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
 var File_echo_proto protoreflect.FileDescriptor
 
 const file_echo_proto_rawDesc = "" +
@@ -72,9 +135,16 @@ const file_echo_proto_rawDesc = "" +
 	"\n" +
 	"echo.proto\x12\x04echo\"\x1d\n" +
 	"\aMessage\x12\x12\n" +
-	"\x04body\x18\x01 \x01(\tR\x04body23\n" +
+	"\x04body\x18\x01 \x01(\tR\x04body\"Z\n" +
+	"\rRepeatRequest\x12\x12\n" +
+	"\x04body\x18\x01 \x01(\tR\x04body\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x1f\n" +
+	"\vinterval_ms\x18\x03 \x01(\rR\n" +
+	"intervalMs2\x8f\x01\n" +
 	"\vEchoService\x12$\n" +
-	"\x04Echo\x12\r.echo.Message\x1a\r.echo.MessageB8Z6github.com/seed-4591fe7d/podinfo/endpoints/echo/echopbb\x06proto3"
+	"\x04Echo\x12\r.echo.Message\x1a\r.echo.Message\x12*\n" +
+	"\x06Stream\x12\r.echo.Message\x1a\r.echo.Message(\x010\x01\x12.\n" +
+	"\x06Repeat\x12\x13.echo.RepeatRequest\x1a\r.echo.Message0\x01B8Z6github.com/seed-4591fe7d/podinfo/endpoints/echo/echopbb\x06proto3"
 
 var (
 	file_echo_proto_rawDescOnce sync.Once
@@ -88,15 +158,20 @@ func file_echo_proto_rawDescGZIP() []byte {
 	return file_echo_proto_rawDescData
 }
 
-var file_echo_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_echo_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_echo_proto_goTypes = []any{
-	(*Message)(nil), // 0: echo.Message
+	(*Message)(nil),       // 0: echo.Message
+	(*RepeatRequest)(nil), // 1: echo.RepeatRequest
 }
 var file_echo_proto_depIdxs = []int32{
 	0, // 0: echo.EchoService.Echo:input_type -> echo.Message
-	0, // 1: echo.EchoService.Echo:output_type -> echo.Message
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	0, // 1: echo.EchoService.Stream:input_type -> echo.Message
+	1, // 2: echo.EchoService.Repeat:input_type -> echo.RepeatRequest
+	0, // 3: echo.EchoService.Echo:output_type -> echo.Message
+	0, // 4: echo.EchoService.Stream:output_type -> echo.Message
+	0, // 5: echo.EchoService.Repeat:output_type -> echo.Message
+	3, // [3:6] is the sub-list for method output_type
+	0, // [0:3] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -113,7 +188,7 @@ func file_echo_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_echo_proto_rawDesc), len(file_echo_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

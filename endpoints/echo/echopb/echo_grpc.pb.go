@@ -19,7 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EchoService_Echo_FullMethodName = "/echo.EchoService/Echo"
+	EchoService_Echo_FullMethodName   = "/echo.EchoService/Echo"
+	EchoService_Stream_FullMethodName = "/echo.EchoService/Stream"
+	EchoService_Repeat_FullMethodName = "/echo.EchoService/Repeat"
 )
 
 // EchoServiceClient is the client API for EchoService service.
@@ -28,6 +30,10 @@ const (
 type EchoServiceClient interface {
 	// Echo returns the message.
 	Echo(ctx context.Context, in *Message, opts ...grpc.CallOption) (*Message, error)
+	// Stream returns each message as it comes.
+	Stream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Message, Message], error)
+	// Repeat returns the message several times.
+	Repeat(ctx context.Context, in *RepeatRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Message], error)
 }
 
 type echoServiceClient struct {
@@ -48,12 +54,48 @@ func (c *echoServiceClient) Echo(ctx context.Context, in *Message, opts ...grpc.
 	return out, nil
 }
 
+func (c *echoServiceClient) Stream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Message, Message], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EchoService_ServiceDesc.Streams[0], EchoService_Stream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[Message, Message]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EchoService_StreamClient = grpc.BidiStreamingClient[Message, Message]
+
+func (c *echoServiceClient) Repeat(ctx context.Context, in *RepeatRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Message], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EchoService_ServiceDesc.Streams[1], EchoService_Repeat_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RepeatRequest, Message]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EchoService_RepeatClient = grpc.ServerStreamingClient[Message]
+
 // EchoServiceServer is the server API for EchoService service.
 // All implementations must embed UnimplementedEchoServiceServer
 // for forward compatibility.
 type EchoServiceServer interface {
 	// Echo returns the message.
 	Echo(context.Context, *Message) (*Message, error)
+	// Stream returns each message as it comes.
+	Stream(grpc.BidiStreamingServer[Message, Message]) error
+	// Repeat returns the message several times.
+	Repeat(*RepeatRequest, grpc.ServerStreamingServer[Message]) error
 	mustEmbedUnimplementedEchoServiceServer()
 }
 
@@ -66,6 +108,12 @@ type UnimplementedEchoServiceServer struct{}
 
 func (UnimplementedEchoServiceServer) Echo(context.Context, *Message) (*Message, error) {
 	return nil, status.Error(codes.Unimplemented, "method Echo not implemented")
+}
+func (UnimplementedEchoServiceServer) Stream(grpc.BidiStreamingServer[Message, Message]) error {
+	return status.Error(codes.Unimplemented, "method Stream not implemented")
+}
+func (UnimplementedEchoServiceServer) Repeat(*RepeatRequest, grpc.ServerStreamingServer[Message]) error {
+	return status.Error(codes.Unimplemented, "method Repeat not implemented")
 }
 func (UnimplementedEchoServiceServer) mustEmbedUnimplementedEchoServiceServer() {}
 func (UnimplementedEchoServiceServer) testEmbeddedByValue()                     {}
@@ -106,6 +154,24 @@ func _EchoService_Echo_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EchoService_Stream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(EchoServiceServer).Stream(&grpc.GenericServerStream[Message, Message]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EchoService_StreamServer = grpc.BidiStreamingServer[Message, Message]
+
+func _EchoService_Repeat_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RepeatRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EchoServiceServer).Repeat(m, &grpc.GenericServerStream[RepeatRequest, Message]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EchoService_RepeatServer = grpc.ServerStreamingServer[Message]
+
 // EchoService_ServiceDesc is the grpc.ServiceDesc for EchoService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -118,6 +184,18 @@ var EchoService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _EchoService_Echo_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Stream",
+			Handler:       _EchoService_Stream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Repeat",
+			Handler:       _EchoService_Repeat_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "echo.proto",
 }

@@ -81,32 +81,39 @@ func (s *Strike) Chunk(i int) time.Duration {
 	return s.draw(s.rule.delay, drawChunk, uint64(i))
 }
 
-// Frame returns what happens to the i-th message that the server sends over a
-// WebSocket, counted from 0.
-func (s *Strike) Frame(i int) (wait time.Duration, drop, end bool) {
-	return s.frame(Out, i, drawFrame, drawFrameDelay)
+// Fate is what happens to a message of a WebSocket.
+type Fate struct {
+	Wait   time.Duration // before the message, unless it is dropped
+	Drop   bool
+	End    bool // the connection is closed in place of the message
+	Double bool // the message is sent twice
+	Late   bool // the message is sent after the next one
 }
 
-// FrameIn is Frame for the messages of the client.
-func (s *Strike) FrameIn(i int) (wait time.Duration, drop, end bool) {
-	return s.frame(In, i, drawFrameIn, drawFrameInDelay)
-}
-
-func (s *Strike) frame(way Direction, i int, loss, delay uint64) (wait time.Duration, drop, end bool) {
+// Frame returns what happens to the i-th message that one side sends over a
+// WebSocket, counted from 0. way is Out for messages of the server, or In.
+func (s *Strike) Frame(way Direction, i int) (f Fate) {
 	w := s.Fault.WebSocket
-	if !w.Direction.Has(way) {
-		return 0, false, false
+	if !w.Direction.Has(way) || i < w.After {
+		return f
 	}
-	if w.Close != 0 && i >= w.After {
-		return 0, false, true
+	if w.Close != 0 || w.Cut {
+		return Fate{End: true}
 	}
-	if i < w.After {
-		return 0, false, false
+	loss, delay, side := drawFrame, drawFrameDelay, uint64(0)
+	if way == In {
+		loss, delay, side = drawFrameIn, drawFrameInDelay, 1<<31
 	}
+	share := func(percent *float64, what, i uint64) bool {
+		return percent != nil && s.draws.uniform(what, i) < *percent/100
+	}
+	n := uint64(i)
+	f.Drop = share(w.Drop, loss, n)
 	if s.rule.frames != nil {
-		wait = s.draw(s.rule.frames, delay, uint64(i))
+		f.Wait = s.draw(s.rule.frames, delay, n)
 	}
-	return wait, w.Drop != nil && s.draws.uniform(loss, uint64(i)) < *w.Drop/100, false
+	f.Double, f.Late = share(w.Duplicate, drawDuplicate, side+n), share(w.Reorder, drawReorder, side+n)
+	return f
 }
 
 // Garbage returns n bytes that do not begin a message of any protocol in use.

@@ -44,7 +44,8 @@ type set struct {
 	rules      []*live
 	web, calls index
 	unready    []*live
-	tcp        []int32 // ascending
+	tcp        []int32             // ascending
+	below      [scopeCount][]int32 // rules for connections and handshakes, ascending
 }
 
 // NewEngine returns an engine without rules. seed is the seed of scenarios
@@ -119,6 +120,11 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		}
 		at := int32(len(s.rules))
 		s.rules = append(s.rules, l)
+		for _, scope := range []Scope{Connections, Handshakes} {
+			if l.acts[scope] {
+				s.below[scope] = append(s.below[scope], at)
+			}
+		}
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
 			s.web.add(l, at, false)
 		}
@@ -156,6 +162,8 @@ func (e *Engine) Decide(req *Request) *Decision {
 	var lists [][]int32
 	if req.TCP != "" {
 		lists = append(room[:0], s.tcp)
+	} else if req.Connection || req.Handshake {
+		lists = append(room[:0], s.below[req.Scope()])
 	} else if req.RPC != "" {
 		lists = s.calls.find(req, room[:0])
 	} else {

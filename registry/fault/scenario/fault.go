@@ -44,7 +44,7 @@ type Fault struct {
 	Truncate  *int    `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" after:"true" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection" websocket:"no: a handshake has no body; use websocket" grpc:"no: use grpc with after"`
 	BadChunk  bool    `json:"bad-chunk,omitempty" example:"true" after:"true" http:"end the body with a malformed chunk" websocket:"no: a handshake has no body; use garbage" grpc:"no: HTTP/2 has no chunks; use reset"`
 	Garbage   bool    `json:"garbage,omitempty" example:"true" after:"true" http:"send bytes that are not HTTP" websocket:"send bytes that are not HTTP" grpc:"no: it would break every call on the connection; use empty"`
-	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pause once after N bytes in the direction"`
+	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"pause before a message; the stream stays open" tcp:"pause once after N bytes in the direction"`
 	Bandwidth int     `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pass N bytes per second in the direction"`
 	Upload    *Upload `json:"upload,omitempty" scalar:"bandwidth" waits:"true" example:"{ after: 1, for: 100ms }" after:"no: the handler reads the body before; remove at" http:"read the request's body slowly; over HTTP/2, withhold WINDOW_UPDATE meanwhile" websocket:"no: a handshake has no body; use websocket with direction: in" grpc:"no: the message of a call is read before the rules apply; use delay"`
 	Hang      bool    `json:"hang,omitempty" waits:"true" example:"true" after:"true" http:"do not respond until the client leaves" websocket:"do not respond to the handshake until the client leaves" grpc:"do not respond until the client leaves"`
@@ -52,19 +52,21 @@ type Fault struct {
 	Reply     *Reply  `json:"reply,omitempty" example:"{ status: 202, append: more }" after:"no: it changes the handler's response anyway; remove at" http:"change the handler's response" websocket:"no: the handler writes the handshake to the connection itself; use status" grpc:"no: the message of a call is not bytes here; use grpc"`
 	HTTP2     *HTTP2  `json:"http2,omitempty" example:"{ rst: REFUSED_STREAM }" after:"true" http:"end the stream or the connection as HTTP/2 can; over HTTP/1.1, rst resets the connection, goaway and close close it without a response" websocket:"no: a WebSocket opens over HTTP/1.1; use reset or empty" grpc:"end the stream or the connection as HTTP/2 can"`
 
-	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" after:"no: a WebSocket is open until its handler returns; use after within websocket" http:"no: it breaks messages of a WebSocket; use status" websocket:"drop or delay messages, or close the connection with a status code" grpc:"no: it breaks messages of a WebSocket; use grpc"`
+	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" after:"no: a WebSocket is open until its handler returns; use after within websocket" http:"no: it breaks messages of a WebSocket; use status" websocket:"drop, delay, duplicate or reorder messages, ignore pings, or close the connection with or without a status code" grpc:"no: it breaks messages of a WebSocket; use grpc"`
 	GRPC      *GRPC      `json:"grpc,omitempty" scalar:"code" beside:"any" example:"UNAVAILABLE" label:"value" after:"true" http:"no: use status" websocket:"no: use status" grpc:"end the call with this status code"`
 	Unready   bool       `json:"unready,omitempty" example:"true" after:"no: it matches no requests; remove at" http:"no: it fails readiness; use status" websocket:"no: it fails readiness; use status" grpc:"no: it fails readiness; use grpc" readiness:"fail while the conditions of when hold; such a rule has no match"`
 
-	Down      bool        `json:"down,omitempty" example:"true" tcp:"close the port, so that clients are refused, and its open connections, while the conditions of when hold" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Close     *TCPClose   `json:"close,omitempty" scalar:"after" example:"{ after: 100ms }" tcp:"close the connection after a time, after a number of bytes or when it is idle" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Silence   *TCPSilence `json:"silence,omitempty" scalar:"close" example:"{ close: 100ms }" tcp:"drop the data in the direction; at its end, the rule closes the connection" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Hold      bool        `json:"hold,omitempty" example:"true" tcp:"hold back the data in the direction until the rule ends" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Latency   *Delay      `json:"latency,omitempty" scalar:"fixed" example:"100ms" tcp:"delay the data in the direction, without limiting its rate" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Slice     *TCPSlice   `json:"slice,omitempty" scalar:"size" example:"{ size: 10, delay: 1ms }" tcp:"pass the data in the direction in small writes" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	SlowClose *Duration   `json:"slow-close,omitempty" example:"100ms" tcp:"delay the end of the data in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Corrupt   *float64    `json:"corrupt,omitempty" min:"0" max:"100" example:"50" tcp:"change this percentage of the bytes in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Direction Direction   `json:"direction,omitempty" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
+	Down       bool        `json:"down,omitempty" example:"true" tcp:"close the port, so that clients are refused, and its open connections, while the conditions of when hold" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Close      *TCPClose   `json:"close,omitempty" scalar:"after" example:"{ after: 100ms }" tcp:"close the connection after a time, after a number of bytes or when it is idle" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Silence    *TCPSilence `json:"silence,omitempty" scalar:"close" example:"{ close: 100ms }" tcp:"drop the data in the direction; at its end, the rule closes the connection" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Hold       bool        `json:"hold,omitempty" example:"true" tcp:"hold back the data in the direction until the rule ends" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Latency    *Delay      `json:"latency,omitempty" scalar:"fixed" example:"100ms" tcp:"delay the data in the direction, without limiting its rate" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Slice      *TCPSlice   `json:"slice,omitempty" scalar:"size" example:"{ size: 10, delay: 1ms }" tcp:"pass the data in the direction in small writes" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	SlowClose  *Duration   `json:"slow-close,omitempty" example:"100ms" tcp:"delay the end of the data in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Corrupt    *float64    `json:"corrupt,omitempty" min:"0" max:"100" example:"50" tcp:"change this percentage of the bytes in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
+	Direction  Direction   `json:"direction,omitempty" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
+	Connection *Connection `json:"connection,omitempty" example:"{ refuse: true }" after:"no: a connection has no handler; remove at" http:"no: it breaks connections at their accept; use reset" websocket:"no: it breaks connections at their accept; use reset" grpc:"no: it breaks connections of the HTTP ports; use empty" connection:"reset the connection at its accept, keep it silent, or close it when it is idle"`
+	TLS        *TLS        `json:"tls,omitempty" example:"{ certificate: expired }" after:"no: a handshake has no handler; remove at" http:"no: it breaks TLS handshakes; use reset" websocket:"no: it breaks TLS handshakes; use reset" grpc:"no: it breaks TLS handshakes of the HTTPS port; use empty" handshake:"delay the handshake, or present an invalid certificate"`
 }
 
 // ReplyHeader is the header of a response, by name.
@@ -83,9 +85,10 @@ func (h ReplyHeader) check(d *decoder, field string) {
 	}
 }
 
-// Stall is a pause in the middle of a body, before its last byte at the latest.
+// Stall is a pause in the middle of a body, before its last byte at the latest, or
+// between the messages of a call, before its status at the latest.
 type Stall struct {
-	After int      `json:"after,omitempty" min:"0" doc:"bytes sent before the pause"`
+	After int      `json:"after,omitempty" min:"0" doc:"bytes, or messages of a call, sent before the pause"`
 	For   Duration `json:"for,omitzero" doc:"length of the pause, at most the longest delay of the server"`
 	Hang  bool     `json:"hang,omitempty" doc:"pause until the client leaves"`
 }
@@ -242,12 +245,24 @@ type WebSocket struct {
 	After     int       `json:"after,omitempty" min:"0" doc:"messages that pass untouched first"`
 	Drop      *float64  `json:"drop,omitempty" min:"0" max:"100" doc:"percentage of messages to drop, 0 to 100"`
 	Delay     *Delay    `json:"delay,omitempty" scalar:"fixed" doc:"delay of each message, which later ones wait for"`
+	Duplicate *float64  `json:"duplicate,omitempty" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send twice, 0 to 100"`
+	Reorder   *float64  `json:"reorder,omitempty" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send after the next one, 0 to 100"`
 	Direction Direction `json:"direction,omitempty" doc:"messages to break: out, those of the server (the default), in, those of the client, or both"`
+
+	Cut          bool     `json:"cut,omitempty" doc:"close the TCP connection without a close frame, which clients report as 1006"`
+	AfterTime    Duration `json:"after-time,omitzero" doc:"time for which messages pass untouched first, in place of after; close and cut then need no message"`
+	SwallowPings bool     `json:"swallow-pings,omitempty" doc:"do not answer the pings of the client"`
 }
 
 func (w *WebSocket) check(d *decoder, field string) {
-	if w.Close == 0 && w.Drop == nil && w.Delay == nil {
-		d.wrong(field, "no effect; add close, drop or delay")
+	if w.Close == 0 && !w.Cut && w.Drop == nil && w.Delay == nil && w.Duplicate == nil && w.Reorder == nil && !w.SwallowPings {
+		d.wrong(field, "no effect; add close, cut, drop, delay, duplicate, reorder or swallow-pings")
+	}
+	if w.Close != 0 && w.Cut {
+		d.wrong(field+".cut", "give either close or cut")
+	}
+	if w.After > 0 && w.AfterTime > 0 {
+		d.wrong(field+".after-time", "give either after or after-time")
 	}
 	if w.Close >= 1004 && w.Close <= 1006 || w.Close >= 1015 && w.Close < 3000 {
 		d.wrong(field+".close", "%d is reserved; use 1000 to 1003, 1007 to 1014 or 3000 to 4999", w.Close)
@@ -282,9 +297,14 @@ type GRPC struct {
 	Message string   `json:"message,omitempty" doc:"message sent with the status code"`
 	Details *Details `json:"details,omitempty" doc:"error details, as in google/rpc/error_details.proto"`
 	After   int      `json:"after,omitempty" min:"1" doc:"messages sent before the status, which comes at the latest when the handler returns"`
+
+	AfterTime Duration `json:"after-time,omitzero" doc:"time for which messages are sent before the status, in place of after"`
 }
 
 func (g *GRPC) check(d *decoder, field string) {
+	if g.After > 0 && g.AfterTime > 0 {
+		d.wrong(field+".after-time", "give either after or after-time")
+	}
 	if g.Details != nil && reflect.DeepEqual(g.Details, new(Details)) {
 		d.wrong(field+".details", "empty; add at least one of %s", strings.Join(keysOf(reflect.TypeFor[Details]()), ", "))
 	}
@@ -312,6 +332,48 @@ type ErrorInfo struct {
 	Domain   string            `json:"domain,omitempty" doc:"service that the reason belongs to, such as podinfo.example.com"`
 	Metadata map[string]string `json:"metadata,omitempty" doc:"additional values, by name"`
 }
+
+// Connection breaks a connection that the HTTP or HTTPS port accepts. Exactly one
+// is given.
+type Connection struct {
+	Refuse bool     `json:"refuse,omitempty" doc:"reset the connection at its accept (TCP RST)"`
+	Silent bool     `json:"silent,omitempty" doc:"read and send nothing until the client leaves"`
+	Idle   Duration `json:"idle,omitzero" doc:"close the connection after this time without data in either direction, as load balancers do, even while a request is being handled"`
+}
+
+func (c *Connection) check(d *decoder, field string) {
+	n := 0
+	for _, given := range []bool{c.Refuse, c.Silent, c.Idle > 0} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		d.wrong(field, "give one of refuse, silent and idle")
+	}
+}
+
+// TLS breaks a TLS handshake of the HTTPS port.
+type TLS struct {
+	Delay       Duration    `json:"delay,omitzero" doc:"delay of the handshake, at most the longest delay of the server"`
+	Certificate Certificate `json:"certificate,omitempty" doc:"certificate to present: expired, wrong-host, which names another host, or self-signed; the first two are signed by the server's own certificate if that is an authority, and by themselves otherwise"`
+}
+
+func (t *TLS) check(d *decoder, field string) {
+	if t.Delay == 0 && t.Certificate == "" {
+		d.wrong(field, "no effect; add delay or certificate")
+	}
+}
+
+// Certificate is a certificate that clients reject.
+type Certificate string
+
+// The certificates.
+const (
+	Expired    Certificate = "expired"
+	WrongHost  Certificate = "wrong-host"
+	SelfSigned Certificate = "self-signed"
+)
 
 // checker is implemented by values that need more checks than their tags say.
 type checker interface {
@@ -356,6 +418,12 @@ func (d *decoder) checkScopes(r *Rule) {
 		}
 		return
 	}
+	for _, scope := range []Scope{Connections, Handshakes} {
+		if k := f.Kind(scope); k != nil {
+			d.checkConnection(r, k)
+			return
+		}
+	}
 	misses := func(what string, scopes ...Scope) {
 		if !slices.ContainsFunc(scopes, func(s Scope) bool { return f.Kind(s) != nil }) {
 			d.wrong("fault", "%s does nothing to %s; use one of %s", namesOf(f.Kinds()), what, namesOf(Kinds(scopes...)))
@@ -369,6 +437,21 @@ func (d *decoder) checkScopes(r *Rule) {
 	}
 }
 
+// checkConnection reports what a rule for connections or handshakes cannot have.
+func (d *decoder) checkConnection(r *Rule, k *Kind) {
+	m := &r.Match
+	only := Match{Percent: m.Percent, Sticky: m.Sticky, Per: m.Per, Server: m.Server, Instance: m.Instance}
+	if !reflect.DeepEqual(*m, only) || m.Per != "" && m.Per != "client" {
+		d.wrong("match", "%s acts on connections, which have no request yet; use only percent, sticky, per: client, server and instance", k.Name)
+	}
+	if r.Delay != nil {
+		d.wrong("delay", "no effect on connections; remove it, or use tls with delay")
+	}
+	if r.Limit != nil && r.Limit.Concurrency > 0 {
+		d.wrong("limit.concurrency", "a limit of connections has a rate; use it, or match requests")
+	}
+}
+
 // checkStage reports what cannot happen after the handler.
 func (d *decoder) checkStage(r *Rule) {
 	if r.At != AfterHandler {
@@ -378,6 +461,9 @@ func (d *decoder) checkStage(r *Rule) {
 		if k.notAfter != "" {
 			d.wrong("at", "%s does not act after the handler: %s", k.Name, k.notAfter)
 		}
+	}
+	if f := r.Fault; f != nil && f.GRPC != nil && f.GRPC.AfterTime > 0 {
+		d.wrong("fault.grpc.after-time", "the messages of a call whose reply is lost are counted; use after, or remove at: after")
 	}
 	if r.Delay != nil && (r.Delay.At == Chunks || r.Delay.At == Both) {
 		d.wrong("delay.at", "%s delays the handler while it writes; remove it, or at: after from the rule", r.Delay.At)

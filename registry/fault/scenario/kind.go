@@ -18,15 +18,17 @@ const (
 	GRPCCalls
 	Readiness
 	TCPConnections // those through a TCP proxy
+	Connections    // those that an HTTP or HTTPS port accepts
+	Handshakes     // of TLS
 	scopeCount
 )
 
-var scopeTags = [scopeCount]string{"http", "websocket", "grpc", "readiness", "tcp"}
+var scopeTags = [scopeCount]string{"http", "websocket", "grpc", "readiness", "tcp", "connection", "handshake"}
 
 // String returns the scope's tag in the table of kinds: "http".
 func (s Scope) String() string { return scopeTags[s] }
 
-var scopeTitles = [scopeCount]string{"HTTP", "WebSocket", "gRPC", "Readiness", "TCP"}
+var scopeTitles = [scopeCount]string{"HTTP", "WebSocket", "gRPC", "Readiness", "TCP", "Connection", "TLS handshake"}
 
 // Kind is a kind of fault: one row of the table that is the fields of [Fault].
 type Kind struct {
@@ -180,7 +182,7 @@ func (r *Rule) meets(s Scope, kinds [scopeCount]*Kind) bool {
 		return true
 	case s == TCPConnections:
 		return r.meetsTCP(kinds)
-	case s == Readiness || kinds[Readiness] != nil || s == WebSockets && r.At == AfterHandler:
+	case s >= Readiness || kinds[Readiness] != nil || s == WebSockets && r.At == AfterHandler:
 		return false
 	case s != GRPCCalls && (kinds[HTTPRequests] != nil || kinds[WebSockets] != nil):
 		return false

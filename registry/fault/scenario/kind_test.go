@@ -14,7 +14,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
-const scopes = scenario.TCPConnections + 1
+const scopes = scenario.Handshakes + 1
 
 // Every field of Fault is a complete row of the table of kinds.
 func TestTableOfKinds(t *testing.T) {
@@ -146,7 +146,7 @@ func checkKind(t *testing.T, k *scenario.Kind, description string) {
 	e := engine(t, fmt.Sprintf("- { name: r, fault: { %s: %s } }", k.Name, k.Example))
 	ws := get("/a", nil)
 	ws.WebSocket = true
-	for _, req := range []*scenario.Request{get("/a", nil), ws, {RPC: "/a.B/C", Values: values{}}, {TCP: "a", Values: values{}}} {
+	for _, req := range []*scenario.Request{get("/a", nil), ws, {RPC: "/a.B/C", Values: values{}}, {TCP: "a", Values: values{}}, {Connection: true, Values: values{}}, {Handshake: true, Values: values{}}} {
 		if k.Name == "down" && e.Down("a") == "r" {
 			continue // it closes the port and hits no connection
 		}

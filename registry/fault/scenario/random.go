@@ -17,6 +17,8 @@ const (
 	drawBurst
 	drawChoice
 	drawCorrupt
+	drawDuplicate
+	drawReorder
 )
 
 // draws generates the random numbers of one request, a function of the seed, the

@@ -25,6 +25,10 @@ type Request struct {
 	RPC       string // "/echo.EchoService/Echo"
 	Internal  bool   // only rules with match.internal match
 	TCP       string // name of a TCP proxy, for a connection through it
+
+	Connection bool // a connection that was accepted, in place of a request
+	Handshake  bool // a TLS handshake, in place of a request
+
 	Values
 }
 
@@ -33,6 +37,10 @@ func (r *Request) Scope() Scope {
 	switch {
 	case r.TCP != "":
 		return TCPConnections
+	case r.Connection:
+		return Connections
+	case r.Handshake:
+		return Handshakes
 	case r.RPC != "":
 		return GRPCCalls
 	case r.WebSocket:
@@ -301,7 +309,7 @@ func (l *live) choose(d draws, req *Request) *live {
 // setScopes decides what the rule does in each scope.
 func (l *live) setScopes() {
 	if len(l.choices) > 0 {
-		for s := range Readiness {
+		for s := range scopeCount {
 			l.acts[s] = slices.ContainsFunc(l.choices, func(c *live) bool { return c.acts[s] })
 		}
 		return
@@ -312,7 +320,11 @@ func (l *live) setScopes() {
 		l.Rule = &r
 	}
 	l.kinds = l.kindIn()
-	for s := range Readiness {
+	for s := range scopeCount {
+		if s >= Readiness {
+			l.acts[s] = s > Readiness && l.kinds[s] != nil
+			continue
+		}
 		excluded := l.Match.GRPC != ""
 		if s == GRPCCalls {
 			excluded = l.Match.web()

@@ -69,6 +69,8 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"enum": HTTP2Codes()}
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
+	case reflect.TypeFor[Certificate]():
+		return object{"enum": []Certificate{Expired, WrongHost, SelfSigned}}
 	case reflect.TypeFor[Direction]():
 		return object{"enum": []Direction{Out, In, BothWay}}
 	case reflect.TypeFor[rpc.Code]():

@@ -149,7 +149,7 @@ func (l *live) isOpen(now time.Time) bool {
 }
 
 // Changes returns a channel that is closed when the rules change. timed reports
-// whether rules for TCP connections depend on the clock: then call [Connection.Update]
+// whether rules for TCP connections depend on the clock: then call [TCPConnection.Update]
 // and [Engine.Down] also from time to time.
 func (e *Engine) Changes() (changed <-chan struct{}, timed bool) {
 	e.mu.Lock()
@@ -176,9 +176,9 @@ func (e *Engine) Down(proxy string) string {
 	return ""
 }
 
-// Connection is what the rules do to one TCP connection. Its methods must not be
+// TCPConnection is what the rules do to one TCP connection. Its methods must not be
 // called concurrently.
-type Connection struct {
+type TCPConnection struct {
 	engine   *Engine
 	req      *Request
 	accepted bool
@@ -192,16 +192,16 @@ type verdict struct {
 	done   func()
 }
 
-// Connect returns the Connection of a client to a TCP proxy. Call Update next.
-func (e *Engine) Connect(proxy string, client Values) *Connection {
-	return &Connection{engine: e, req: &Request{TCP: proxy, Route: proxy, Values: client}}
+// Connect returns the TCPConnection of a client to a TCP proxy. Call Update next.
+func (e *Engine) Connect(proxy string, client Values) *TCPConnection {
+	return &TCPConnection{engine: e, req: &Request{TCP: proxy, Route: proxy, Values: client}}
 }
 
 // Update returns the hits on the connection, in the order of the rules. The first
 // call decides about the accept. A later call decides only by rules that were
 // added, changed or opened by their schedule since; all other hits are the same
 // pointers as before.
-func (c *Connection) Update() (strikes []*Strike) {
+func (c *TCPConnection) Update() (strikes []*Strike) {
 	known := map[*live]*verdict{}
 	now := c.engine.now()
 	if s := c.engine.set.Load(); s != nil {
@@ -236,7 +236,7 @@ func (c *Connection) Update() (strikes []*Strike) {
 	return strikes
 }
 
-func (c *Connection) decide(l *live, now time.Time) *verdict {
+func (c *TCPConnection) decide(l *live, now time.Time) *verdict {
 	d, strike, hit := l.try(c.engine, nil, c.req, now)
 	v := &verdict{done: func() {}}
 	if d != nil {
@@ -250,7 +250,7 @@ func (c *Connection) decide(l *live, now time.Time) *verdict {
 }
 
 // Done frees the slots of limits that the connection occupies.
-func (c *Connection) Done() {
+func (c *TCPConnection) Done() {
 	for _, v := range c.known {
 		v.done()
 	}

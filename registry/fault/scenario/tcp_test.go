@@ -83,7 +83,7 @@ func TestConnectionKeepsItsHits(t *testing.T) {
 	const reset = "- {name: reset, fault: {reset: true}}\n"
 	apply(a + b)
 	conn, other := e.Connect("x", values{}), e.Connect("x", values{})
-	names := func(c *scenario.Connection) (out []string, first *scenario.Strike) {
+	names := func(c *scenario.TCPConnection) (out []string, first *scenario.Strike) {
 		strikes := c.Update()
 		for _, s := range strikes {
 			out = append(out, s.Rule)
@@ -93,7 +93,7 @@ func TestConnectionKeepsItsHits(t *testing.T) {
 		}
 		return out, first
 	}
-	check := func(c *scenario.Connection, want ...string) (first *scenario.Strike) {
+	check := func(c *scenario.TCPConnection, want ...string) (first *scenario.Strike) {
 		t.Helper()
 		got, first := names(c)
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -103,6 +103,8 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 		*p = Weekday(d.word(n, field, weekdays()...))
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
+	case *Certificate:
+		*p = Certificate(d.word(n, field, string(Expired), string(WrongHost), string(SelfSigned)))
 	case *Direction:
 		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
 	case *RetryForm:
