@@ -34,6 +34,7 @@ const (
 	idleBytes     = 4 << 20 // allocated in an interval by a process that is idle but for probes and scrapes
 	worthBytes    = 4 << 20 // less is not worth a collection
 	worthRoutines = 64
+	burstBytes    = 64 << 20 // allocated since memory was returned are worth a collection, however small the heap is now
 )
 
 // usage is what the process takes now.
@@ -46,22 +47,23 @@ type usage struct {
 // trimmer decides when memory is returned.
 type trimmer struct {
 	allocated  uint64 // until the last call of due
+	began      uint64 // allocated when memory was returned
 	heap       uint64 // smallest one since memory was returned
 	goroutines uint64 // largest number since then
 }
 
 // due reports whether the process should return memory: it has been idle since
-// the last call, and since memory was last returned its heap has grown a lot or
-// most goroutines have ended, those of clients that left.
+// the last call, and since memory was last returned it has allocated or its heap
+// has grown a lot, or most goroutines have ended, those of clients that left.
 func (t *trimmer) due(u usage) bool {
 	idle := u.allocated-t.allocated < idleBytes
 	t.allocated, t.heap, t.goroutines = u.allocated, min(t.heap, u.heap), max(t.goroutines, u.goroutines)
 	grown := u.heap > t.heap+t.heap/4+worthBytes
 	left := u.goroutines+worthRoutines < t.goroutines/2
-	return idle && (grown || left)
+	return idle && (grown || left || u.allocated-t.began >= burstBytes)
 }
 
-func (t *trimmer) trimmed(u usage) { *t = trimmer(u) }
+func (t *trimmer) trimmed(u usage) { *t = trimmer{u.allocated, u.allocated, u.heap, u.goroutines} }
 
 func readUsage() usage {
 	samples := []metrics.Sample{

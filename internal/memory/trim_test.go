@@ -40,6 +40,9 @@ func TestTrimIsDueWhenABurstIsOver(t *testing.T) {
 		{2040, 47, 30, false, 0}, // and have left
 		{2041, 47, 30, true, 10},
 		{2042, 11, 30, false, 0},
+		{2300, 14, 40, false, 0}, // many small requests
+		{2300, 14, 30, true, 10},
+		{2301, 10, 30, false, 0},
 	} {
 		if got := tr.due(usage{step.allocated * mib, step.heap * mib, step.goroutines}); got != step.due {
 			t.Errorf("step %d: %t, want %t", i, got, step.due)
