@@ -169,12 +169,17 @@ func TestStopEndsProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		if body, err := io.ReadAll(res.Body); err != nil || len(body) == 0 {
+			t.Error(len(body), err)
+		}
+	}()
 	if err := app.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if body, err := io.ReadAll(res.Body); err != nil || len(body) == 0 {
-		t.Error(len(body), err)
-	}
+	<-read
 	if _, err := http.Get(url + "/healthz"); err == nil {
 		t.Error("the port is still open")
 	}

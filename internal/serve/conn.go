@@ -48,7 +48,9 @@ const (
 		"{\n  \"code\": 503,\n  \"message\": \"the server is overloaded: try again later\"\n}"
 	http2Ahead   = 4 << 10                                  // bytes read over HTTP/2 while a write waits for the client
 	http2Refusal = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + // SETTINGS
-		"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x0b" // GOAWAY, ENHANCE_YOUR_CALM
+		http2GoAway + "\x00\x00\x00\x00" + "\x00\x00\x00\x0b" // ENHANCE_YOUR_CALM
+	http2Goodbye = http2GoAway + "\x7f\xff\xff\xff" + "\x00\x00\x00\x00" // NO_ERROR
+	http2GoAway  = "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
 
 	// http2Preface begins a connection that speaks HTTP/2 (RFC 9113, section 3.4).
 	http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -121,9 +123,15 @@ func (limits *Limits) listen(l net.Listener, secure, h2c bool) net.Listener {
 
 // writeLast writes to a connection that is closed next.
 func writeLast(c net.Conn, text string) {
-	c.SetWriteDeadline(time.Now().Add(retry)) // there is room in the buffers of the kernel
-	io.WriteString(c, text)
+	writeSoon(c, text)
 	discard(c)
+}
+
+// writeSoon writes a text for which the kernel has room.
+func writeSoon(c net.Conn, text string) {
+	c.SetWriteDeadline(time.Now().Add(retry))
+	io.WriteString(c, text)
+	c.SetWriteDeadline(time.Time{})
 }
 
 // connOf returns the conn of a connection that net/http knows, which may be a
@@ -217,9 +225,11 @@ func (c *conn) speaksHTTP2(as net.Conn) bool {
 // connection if there is no room.
 func (c *conn) beginHTTP2(as net.Conn) {
 	c.lease.Free()
+	c.pool.mu.Lock()
+	c.goodbye = func() { writeSoon(as, http2Goodbye) }
+	c.pool.mu.Unlock()
 	if !c.pool.add(&c.Conn, c.limits.Streams-1, c.pool.shared(), fresh) {
-		c.SetWriteDeadline(time.Now().Add(retry))
-		io.WriteString(as, http2Refusal)
+		writeSoon(as, http2Refusal)
 		as.Close()
 	}
 }

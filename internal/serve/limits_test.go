@@ -482,6 +482,60 @@ func TestStreamStalls(t *testing.T) {
 	}
 }
 
+// TestIdleConnectionsAreClosed waits with an idle timeout of 80 s. Over HTTP/2 the
+// client gets a GOAWAY first.
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		client func(t *testing.T, conn net.Conn)
+		least  time.Duration
+	}{
+		{"HTTP/1", func(t *testing.T, conn net.Conn) {
+			io.WriteString(conn, get)
+			in := bufio.NewReader(conn)
+			if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
+				t.Errorf("%+v %v", res, err)
+			}
+			if _, err := in.ReadByte(); err != io.EOF {
+				t.Error(err)
+			}
+		}, 80 * time.Second},
+		{"HTTP/2", func(t *testing.T, conn net.Conn) {
+			io.WriteString(conn, http2.ClientPreface)
+			f := http2.NewFramer(conn, conn)
+			go f.WriteSettings()
+			var last http2.Frame
+			for {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					break
+				}
+				last = frame
+			}
+			if g, ok := last.(*http2.GoAwayFrame); !ok || g.ErrCode != http2.ErrCodeNo || g.LastStreamID != 1<<31-1 {
+				t.Errorf("%v", last)
+			}
+		}, 90 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ln := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+			l := &serve.Limits{Pool: serve.NewPool(10), Streams: 2, Stall: 10 * time.Second}
+			srv := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), IdleTimeout: 80 * time.Second, Protocols: new(http.Protocols)}
+			srv.Protocols.SetHTTP1(true)
+			srv.Protocols.SetUnencryptedHTTP2(true)
+			run(t, serve.New(srv, ln, l))
+			client, server := net.Pipe()
+			defer client.Close()
+			ln.conns <- server
+			began := time.Now()
+			c.client(t, client)
+			if took := time.Since(began); took < c.least || took > c.least+10*time.Second {
+				t.Errorf("%s: closed after %v", c.name, took)
+			}
+		})
+	}
+}
+
 // TestHTTP2ClientsHaveToRead sends frames that need a response each and reads
 // nothing.
 func TestHTTP2ClientsHaveToRead(t *testing.T) {

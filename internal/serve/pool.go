@@ -28,10 +28,12 @@ type Pool struct {
 	closed  atomic.Uint64 // for others
 
 	mu      sync.Mutex
-	used    int  // weight of all connections
-	open    int  // number of them
-	closing int  // connections that were closed for others and have not ended yet
-	waiting Conn // head of the ring of those that wait, in the order in which they began
+	used    int           // weight of all connections
+	open    int           // number of them
+	closing int           // connections that were closed for others and have not ended yet
+	waiting Conn          // head of the ring of those that wait, in the order in which they began
+	idle    time.Duration // after which one that waits is closed, 0 for never
+	sweeper *time.Timer   // nil unless idle is set and connections wait
 	log     *logrus.Entry
 	logged  time.Time
 	counts  [2]int // refused and closed since then
@@ -203,8 +205,46 @@ func (p *Pool) move(c *Conn, waits bool) bool {
 	return true
 }
 
+// closeIdle makes the pool close connections that have waited for d.
+func (p *Pool) closeIdle(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = d
+}
+
+// sweep closes the connections that have waited for too long. It tells clients
+// first that were given a goodbye.
+func (p *Pool) sweep() {
+	var goodbyes []func()
+	p.mu.Lock()
+	for c := p.waiting.next; c != &p.waiting && time.Since(c.since) >= p.idle; c = c.next {
+		switch {
+		case !c.idle():
+		case c.goodbye != nil:
+			goodbyes = append(goodbyes, c.goodbye)
+			c.goodbye = nil
+		default:
+			c.Conn.Close()
+		}
+	}
+	if p.sweeper = nil; p.waiting.next != &p.waiting {
+		p.sweepLaterLocked()
+	}
+	p.mu.Unlock()
+	for _, f := range goodbyes {
+		f()
+	}
+}
+
+func (p *Pool) sweepLaterLocked() {
+	if p.idle > 0 && p.sweeper == nil {
+		p.sweeper = time.AfterFunc(p.idle/8, p.sweep)
+	}
+}
+
 // waitLocked appends c to the ring.
 func (p *Pool) waitLocked(c *Conn) {
+	p.sweepLaterLocked()
 	c.since = time.Now()
 	c.prev, c.next = p.waiting.prev, &p.waiting
 	c.prev.next, p.waiting.prev = c, c
@@ -248,6 +288,7 @@ type Conn struct {
 	since      time.Time // when it began to wait
 	weight     int       // 0 after it has left
 	closing    bool
+	goodbye    func() // tells the client that the connection will be closed, or nil
 }
 
 // A Class says what a connection does.

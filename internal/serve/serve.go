@@ -36,7 +36,7 @@ type Server struct {
 }
 
 // New returns a Server that serves srv on l, within limits unless they are nil. It
-// replaces srv.Handler, srv.ConnState and srv.ConnContext.
+// replaces srv.Handler, srv.ConnState, srv.ConnContext and srv.IdleTimeout.
 func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 	s := &Server{http: srv, listener: l, limits: limits, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
 	inner := srv.Handler
@@ -53,6 +53,10 @@ func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 	srv.ConnState = s.track
 	if limits != nil {
 		srv.ConnContext = withConn
+		// net/http keeps the memory of an HTTP/2 connection for this time after it was
+		// closed, if it had streams. The pool closes idle connections instead.
+		limits.Pool.closeIdle(srv.IdleTimeout)
+		srv.IdleTimeout = -1
 	}
 	return s
 }
