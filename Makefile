@@ -1,10 +1,10 @@
-.PHONY: test proto deps unit examples documents toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
+.PHONY: test proto deps unit survival examples documents toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
 
-test: deps unit ## run all tests, on a bare Debian machine too
+test: deps unit survival ## run all tests, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents toxiproxy packaging browser
 
 deps: ## install the servers and the browser that the tests need
@@ -12,6 +12,9 @@ deps: ## install the servers and the browser that the tests need
 
 unit:
 	$(GO) test -race -timeout 10m ./...
+
+survival: ## run podinfo in 64 MiB of memory against clients that would use it up, where control groups can be made
+	SURVIVAL=true $(GO) test -count=1 -timeout 5m ./internal/survival
 
 examples: ## test the examples that are separate modules
 	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \
