@@ -18,12 +18,13 @@ import (
 
 var update = flag.Bool("update", false, "write what is generated")
 
-// TestReadme holds the tables of README.md and docs/telemetry.md to what the
+// TestReadme holds the tables of README.md and of pages in docs to what the
 // program says of itself, and the first example to the one that runs.
 func TestReadme(t *testing.T) {
 	for file, tables := range map[string]map[string]string{
 		"README.md":         {"modules": modulesTable(), "routes": routesTable(t), "settings": settingsTable(), "podcli": podcliTable(t), "retry": retryExample(t)},
 		"docs/telemetry.md": {"variables": telemetryTable()},
+		"docs/faults.md":    {"kinds": faultKinds(), "keys": faultKeys()},
 	} {
 		b, err := os.ReadFile(file)
 		if err != nil {

@@ -175,11 +175,12 @@ func TestReorderedFragments(t *testing.T) {
 	}
 	var opcodes []ws.OpCode
 	for {
-		f, err := ws.ReadFrame(conn)
+		h, err := ws.ReadHeader(conn)
 		if err != nil {
 			break
 		}
-		opcodes = append(opcodes, f.Header.OpCode)
+		opcodes = append(opcodes, h.OpCode)
+		io.CopyN(io.Discard, conn, h.Length)
 	}
 	if want := []ws.OpCode{ws.OpPong, ws.OpText, ws.OpClose}; !slices.Equal(opcodes, want) {
 		t.Errorf("%v, want %v", opcodes, want)

@@ -207,7 +207,11 @@ func TestMetricsPages(t *testing.T) {
 func cuts(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "scenario.yaml")
-	if err := os.WriteFile(file, []byte("rules: [{ name: cuts, match: { path: /api/info }, fault: { empty: true } }]\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(`rules:
+- { name: cuts, match: { path: /api/info }, fault: { empty: true } }
+- { name: holds, match: { path: /env }, fault: { hang: true } }
+- { name: slow, match: { path: /headers }, delay: 10ms }
+`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -254,7 +258,12 @@ func TestExemplars(t *testing.T) {
 // return data, and so has each rule's, without the thresholds.
 func TestQueries(t *testing.T) {
 	dir := t.TempDir()
-	server := startPodinfo(t, "--random-error", "--faults-file="+cuts(t))
+	server := startPodinfo(t, "--random-error", "--faults-file="+cuts(t), "--faults-max-held=1")
+	held, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.http+"/env", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go http.DefaultClient.Do(held) // takes the only slot until the end of the test
 	rules := readAlerts(t, dir, unchanged)
 	prometheus := startPrometheus(t, dir, rules.file, server.metrics, "1s")
 	open := queries(t)
@@ -367,7 +376,7 @@ func startPodinfo(t *testing.T, args ...string) podinfo {
 // use sends requests for each metric, some of which fail.
 func (p podinfo) use(t *testing.T) {
 	t.Helper()
-	for _, path := range []string{"/version", "/status/500", "/cache/a"} {
+	for _, path := range []string{"/version", "/status/500", "/cache/a", "/headers"} {
 		drain(t)(http.Get("http://" + p.http + path))
 	}
 	if resp, err := http.Get("http://" + p.http + "/api/info"); err == nil {
