@@ -63,6 +63,7 @@ type Server struct {
 	faults    *faults.Module
 	grpc      *grpcserver.Module
 	stress    *stressed
+	proxies   bool // to another service
 	record    *recorder
 	replies   *replies
 
@@ -178,7 +179,8 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 		s.stress,
 	}
 	own := []registry.Module{s.record, s.replies, s.grpc, front}
-	if c.Target != nil {
+	s.proxies = c.Target != nil
+	if s.proxies {
 		m, err := s.proxy(c, vars)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -116,8 +117,14 @@ func (s *Server) applyLocked() error {
 	return s.faults.Apply(all)
 }
 
+// likeRPC matches the paths of methods, such as /echo.EchoService/Echo.
+var likeRPC = regexp.MustCompile(`^/([a-zA-Z_]\w*\.)+[A-Z]\w*/[A-Z*]\w*$`)
+
 // isRPC reports whether a path matches an RPC of the server.
 func (s *Server) isRPC(p pattern) bool {
+	if s.proxies { // the methods of the service behind it are not known
+		return p.method == "" && likeRPC.MatchString(p.path.String())
+	}
 	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && s.on("grpc-server") == nil &&
 		slices.ContainsFunc(slices.Collect(maps.Keys(s.grpc.ListRPCs())), func(rpc string) bool { return p.path.Match(rpc) })
 }
