@@ -55,7 +55,9 @@ func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 		srv.ConnContext = withConn
 		// net/http keeps the memory of an HTTP/2 connection for this time after it was
 		// closed, if it had streams. The pool closes idle connections instead.
-		limits.Pool.closeIdle(srv.IdleTimeout)
+		if srv.IdleTimeout > 0 {
+			limits.Pool.closeIdle(max(srv.IdleTimeout, limits.Stall))
+		}
 		srv.IdleTimeout = -1
 	}
 	return s

@@ -15,12 +15,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/delay"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/health"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/overload"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -177,6 +179,28 @@ func TestStalls(t *testing.T) {
 	}
 	if _, body, _ := get(t, client(t, 1), url+"/metrics"); !strings.Contains(body, `podinfo_requests_refused_total{reason="stall"} 4`) {
 		t.Error(body)
+	}
+}
+
+// TestWaitsAreNoStalls requests responses that take longer than the stall timeout
+// although the client reads them.
+func TestWaitsAreNoStalls(t *testing.T) {
+	for _, c := range []struct{ path, fault string }{
+		{"/version", "delay: 100ms"},
+		{"/version", "fault: { stall: { after: 10, for: 100ms } }"},
+		{"/version", "fault: { bandwidth: 500 }"},
+		{"/delay/1", "delay: 1ms"},
+	} {
+		env := map[string]string{"PODINFO_HTTP_SERVER_STALL_TIMEOUT": "20ms", "PODINFO_FAULTS": "rules:\n- { name: a, " + c.fault + " }\n"}
+		url, log := serve(t, env, new(accesslog.Module), new(overload.Module), new(faults.Module), new(version.Module), new(delay.Module))
+		for _, protocol := range []int{1, 2} {
+			if code, body, _ := get(t, client(t, protocol), url+c.path); code != 200 || !strings.HasSuffix(body, "}") {
+				t.Errorf("%s %s, HTTP/%d: %d %s", c.path, c.fault, protocol, code, body)
+			}
+		}
+		if strings.Contains(log.String(), "refused") {
+			t.Errorf("%s %s: %s", c.path, c.fault, log)
+		}
 	}
 }
 
