@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -166,8 +167,11 @@ func Main(mods ...registry.Module) {
 	limit, from := memory.Limit()
 	if limit > 0 {
 		p.Options = append(p.Options, registry.MemoryLimit(memory.Data(limit, from)))
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(memory.RuntimeLimit(limit))
+		}
 	}
-	p.Runtime = memory.SetRuntime(limit, from, os.Getenv)
+	p.Runtime = memory.RuntimeSettings(limit, from, runtime.GOMAXPROCS(0), os.Getenv)
 	go memory.Trim(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -3,8 +3,6 @@ package memory
 
 import (
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -48,28 +46,25 @@ func Data(bytes int64, from string) (int64, string) {
 // least half of the memory.
 func RuntimeLimit(bytes int64) int64 { return max(bytes-bytes/10-program, bytes/2) }
 
-// SetRuntime gives the Go runtime its limit, unless the environment does. It returns
-// what is in effect and why. limit is 0 if it is not known.
-func SetRuntime(limit int64, from string, getenv func(string) string) []registry.Setting {
-	set := func(name, value, from, doc string) registry.Setting {
-		s := registry.Setting{Key: name, Value: value, Source: registry.Source(from), Doc: doc}
-		if v := getenv(name); v != "" {
-			s.Value, s.Source = v, registry.FromEnvironment
-		}
-		return s
-	}
+// RuntimeSettings describes what the Go runtime uses: the number of processors procs,
+// and RuntimeLimit(limit) unless the environment says otherwise. limit is 0 if it is
+// not known.
+func RuntimeSettings(limit int64, from string, procs int, getenv func(string) string) []registry.Setting {
 	soft := "off"
 	if limit == 0 {
 		from = "the memory is not known"
 	} else {
 		soft = fmt.Sprintf("%dMiB", RuntimeLimit(limit)>>20)
-		if getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(RuntimeLimit(limit))
-		}
 		from = fmt.Sprintf("9/10 of %v (%s), without %v for the program", budget.Size(limit), from, budget.Size(program))
 	}
-	return []registry.Setting{
-		set("GOMAXPROCS", strconv.Itoa(runtime.GOMAXPROCS(0)), "the processors, or the limit of the cgroup", "number of threads that run Go code at the same time"),
-		set("GOMEMLIMIT", soft, from, "memory at which the garbage collector works harder"),
+	settings := []registry.Setting{
+		{Key: "GOMAXPROCS", Value: strconv.Itoa(procs), Source: "the processors, or the limit of the cgroup", Doc: "number of threads that run Go code at the same time"},
+		{Key: "GOMEMLIMIT", Value: soft, Source: registry.Source(from), Doc: "memory at which the garbage collector works harder"},
 	}
+	for i := range settings {
+		if v := getenv(settings[i].Key); v != "" {
+			settings[i].Value, settings[i].Source = v, registry.FromEnvironment
+		}
+	}
+	return settings
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -104,27 +103,18 @@ func TestData(t *testing.T) {
 }
 
 func TestRuntimeSettings(t *testing.T) {
-	before := debug.SetMemoryLimit(-1)
-	defer debug.SetMemoryLimit(before)
 	for _, c := range []struct {
-		limit  int64
-		env    string
-		want   string
-		effect int64
+		limit int64
+		env   string
+		want  string
 	}{
-		{1000 << 20, "", "880MiB 9/10 of 1000MiB (a test), without 20MiB for the program", 880 << 20},
-		{1000 << 20, "512MiB", "512MiB environment", before},
-		{0, "", "off the memory is not known", before},
+		{1000 << 20, "", "880MiB 9/10 of 1000MiB (a test), without 20MiB for the program"},
+		{1000 << 20, "512MiB", "512MiB environment"},
+		{0, "", "off the memory is not known"},
 	} {
-		debug.SetMemoryLimit(before)
-		rows := SetRuntime(c.limit, "a test", func(name string) string {
-			if name == "GOMEMLIMIT" {
-				return c.env
-			}
-			return ""
-		})
-		if got := rows[1].Value + " " + string(rows[1].Source); got != c.want || debug.SetMemoryLimit(-1) != c.effect || rows[0].Value != strconv.Itoa(runtime.GOMAXPROCS(0)) {
-			t.Errorf("%d %q: %v, limit %d", c.limit, c.env, rows, debug.SetMemoryLimit(-1))
+		rows := RuntimeSettings(c.limit, "a test", 3, func(name string) string { return map[string]string{"GOMEMLIMIT": c.env}[name] })
+		if got := rows[1].Value + " " + string(rows[1].Source); got != c.want || rows[0].Value != "3" {
+			t.Errorf("%d %q: %v", c.limit, c.env, rows)
 		}
 	}
 }
