@@ -53,11 +53,11 @@ func TestEveryPanel(t *testing.T) {
 			p.click("#live tr:nth-child(2) .pick")
 			p.waitText("#live .lead", "Route ")
 
-			if got := p.text("#chain .lead"); got != "GET /version passes through recovery, metrics, access-log, version-headers, body-limit, fault-injection and ends in version." {
+			if got := p.text("#chain .lead"); got != "GET /version passes through recovery, metrics, access-log, version-headers, overload, body-limit, fault-injection and ends in version." {
 				t.Error(got)
 			}
 			p.selectOption("#chain select", "/healthz")
-			p.waitText("#chain .lead", "GET /healthz passes through recovery, metrics, access-log, version-headers, body-limit and ends in health.")
+			p.waitText("#chain .lead", "GET /healthz passes through recovery, metrics, access-log, version-headers, overload, body-limit and ends in health.")
 			if n, open := eval[int](p, `document.querySelectorAll('.path .on').length`), 5+1; n != open {
 				t.Errorf("the path has %d stops, want %d", n, open)
 			}
