@@ -58,10 +58,10 @@ func TestEveryPanel(t *testing.T) {
 			}
 			p.selectOption("#chain select", "/healthz")
 			p.waitText("#chain .lead", "GET /healthz passes through recovery, metrics, access-log, version-headers, overload, body-limit and ends in health.")
-			if n, open := eval[int](p, `document.querySelectorAll('.path .on').length`), 5+1; n != open {
+			if n, open := eval[int](p, `document.querySelectorAll('.path .on').length`), 6+1; n != open {
 				t.Errorf("the path has %d stops, want %d", n, open)
 			}
-			p.click("#chain ol li:nth-child(2) summary")
+			p.click("#chain ol li:nth-child(3) summary")
 			p.waitText("#chain", "PODINFO_METRICS_ENABLED")
 
 			p.waitText("#faults", "Readiness")
