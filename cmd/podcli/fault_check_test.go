@@ -168,8 +168,8 @@ func TestFaultSimulateExamples(t *testing.T) {
 	}
 	for _, file := range append(files, "testdata/scenario.yaml") {
 		touched := map[string]bool{}
-		for _, start := range []string{"12:00", "02:00", "23:00"} { // some rules apply only at night
-			r := run(t, "fault", "simulate", file, "-o=json", "-n=2000", "--rate=10", "--start", start)
+		for _, start := range []string{"12:00", "01:30", "02:00", "23:00"} { // some rules apply only at night
+			r := run(t, "fault", "simulate", file, "-o=json", "-n=2000", "--rate=10", "--keys=100", "--start", start)
 			var o struct {
 				Requests, Hit, Passed int
 				Rules                 []struct {
