@@ -1,11 +1,11 @@
-.PHONY: test proto deps unit survival examples documents toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
+.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
-	@$(MAKE) --jobs=2 --output-sync=target examples documents toxiproxy packaging browser
+	@$(MAKE) --jobs=2 --output-sync=target examples documents clients toxiproxy packaging browser
 
 deps: ## install the servers and the browser that the tests need
 	hack/deps
@@ -23,6 +23,9 @@ examples: ## test the examples that are separate modules
 
 documents: ## validate the OpenAPI documents and the schema of scenarios with other implementations
 	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
+
+clients: ## generate a Go and a TypeScript client from /openapi.json and use them
+	$(GO) -C hack/clients vet ./... && $(GO) -C hack/clients test -count=1 ./...
 
 toxiproxy: ## test toxiproxy's API with its own client and command line; TOXIPROXY_FLAGS="-run ^$$ -bench ." measures beside it
 	$(GO) -C hack/toxiproxy vet ./... && $(GO) -C hack/toxiproxy test -count=1 ./... $(TOXIPROXY_FLAGS)

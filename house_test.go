@@ -107,8 +107,9 @@ func TestSettingsAreDocumented(t *testing.T) {
 
 func TestSwaggerGolden(t *testing.T) {
 	app := start(t, nil)
-	rec := get(app, "/swagger.json")
-	compare(t, "testdata/swagger.json", rec.Body.Bytes())
+	for _, name := range []string{"swagger.json", "openapi.json"} {
+		compare(t, "testdata/"+name, get(app, "/"+name).Body.Bytes())
+	}
 }
 
 // compare compares got with a golden file, or writes the file with -update.

@@ -214,6 +214,14 @@ func (c *checker) routes() {
 		if rt.Summary != "" && strings.HasSuffix(rt.Summary, ".") {
 			c.errorf("route %s: summary %q: remove the full stop", rt.Path, rt.Summary)
 		}
+		if rt.Accepts != nil && rt.Body == "" {
+			c.errorf("route %s: Accepts is a sample of a body, and Body does not say what it is", rt.Path)
+		}
+		for name := range rt.Examples {
+			if rt.Params[name] == "" {
+				c.errorf("route %s: Examples has a value of %q, and Params does not say what it means", rt.Path, name)
+			}
+		}
 		for name := range rt.Params {
 			if !strings.Contains(rt.Path, "{"+name+"}") && !strings.Contains(rt.Path, "{"+name+"...}") {
 				c.errorf("route %s: Params documents a wildcard %q that the path does not have", rt.Path, name)

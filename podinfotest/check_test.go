@@ -316,7 +316,7 @@ func (e *early) Provision(*registry.Host) error {
 	return nil
 }
 func (*conflicting) Routes() []registry.Route {
-	return []registry.Route{{Method: "GET", Path: "/version", Handler: nothing}, {Method: "GET", Path: "/own", Params: map[string]string{"id": "whose"}, Handler: nothing}}
+	return []registry.Route{{Method: "GET", Path: "/version", Handler: nothing}, {Method: "GET", Path: "/own", Params: map[string]string{"id": "whose"}, Examples: map[string]string{"no": "1"}, Accepts: "x", Handler: nothing}}
 }
 func (m *moving) Routes() []registry.Route {
 	if m.n == nil {
@@ -362,7 +362,8 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"configured info", is(&configured{"figured"}), []string{"on a zero value: do not use the module's fields"}},
 		{"panic", is(new(explosive)), []string{"podinfotest_test.explosive: Info panics: boom"}},
 		{"settings", is(new(undocumented)), []string{"setting PODINFO_GOOD_SECRET: want a doc tag", "field Loose: want an env tag"}},
-		{"route of another", is(new(conflicting)), []string{"both serve GET /version", `route /own: Params documents a wildcard "id" that the path does not have`}},
+		{"route of another", is(new(conflicting)), []string{"both serve GET /version", `route /own: Params documents a wildcard "id" that the path does not have`,
+			`route /own: Examples has a value of "no", and Params does not say what it means`, "route /own: Accepts is a sample of a body, and Body does not say what it is"}},
 		{"fickle routes", is(&moving{n: new(atomic.Int64)}), []string{"Routes returns [", "return the same each time"}},
 		{"signature", is(new(misspelt)), []string{"method Stop is func(*podinfotest_test.misspelt) error"}},
 		{"early goroutine", func(end context.Context) registry.Module { return &early{end: end} }, []string{"a stop without a start leaves goroutines", "check_test.go:"}},

@@ -56,6 +56,9 @@ func (o *ordered) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.C
 	return next(ctx)
 }
 
+// DescribeRoute notes its call.
+func (o *ordered) DescribeRoute(*registry.Route) { o.note("DescribeRoute") }
+
 // bound is what ordered binds to a route.
 type bound struct{ o *ordered }
 
@@ -66,7 +69,7 @@ func (b bound) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handl
 
 // The order in which CONTRIBUTING.md lists the methods of a module.
 var order = []string{
-	"Info", "EnabledBy", "Validate", "Provision", "Routes", "RegisterGRPC", "Covers", "Bind",
+	"Info", "EnabledBy", "Validate", "Provision", "Routes", "RegisterGRPC", "Covers", "Bind", "DescribeRoute",
 	"Start", "Ready", "ServeHTTP", "ServeRPC", "Drain", "Stop",
 }
 

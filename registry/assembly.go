@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -108,7 +109,7 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	byPath := map[[2]string]*mount{}
 	for _, rt := range alone(routes) {
 		linked, names := a.chainOf(chain, rt, rt.Handler)
-		s.mounted = append(s.mounted, Mounted{rt, names})
+		s.mounted = append(s.mounted, Mounted{a.described(rt, names), names})
 		if rt.Proxied && rt.Path == everything {
 			s.router.fallback = &linked
 			continue
@@ -142,6 +143,25 @@ func (a *App) chainOf(chain []*entry, rt Route, handler http.HandlerFunc) (linke
 	n := negroni.New(handlers...)
 	n.UseHandlerFunc(handler)
 	return linkedRoute{rt.When, n, slices.ContainsFunc(names, func(name string) bool { return cuts(a.entry(name).Module) })}, names
+}
+
+// described returns rt as clients see it behind the middleware of these names.
+func (a *App) described(rt Route, chain []string) Route {
+	for _, name := range chain {
+		d, ok := a.entry(name).Module.(Describer)
+		if !ok {
+			continue
+		}
+		rt.Returns, rt.Headers = maps.Clone(rt.Returns), maps.Clone(rt.Headers) // routes may share them
+		if rt.Returns == nil {
+			rt.Returns = map[int]any{}
+		}
+		if rt.Headers == nil {
+			rt.Headers = map[string]string{}
+		}
+		d.DescribeRoute(&rt)
+	}
+	return rt
 }
 
 // cuts reports whether a module may cut responses.

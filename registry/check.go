@@ -23,6 +23,7 @@ func contract() []Check {
 		NewCapability[rpc.Middleware](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeRPC") }),
 		NewCapability[Binder](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Bind") }),
 		NewCapability[Selective](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Covers") }),
+		NewCapability[Describer](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("DescribeRoute") }),
 		NewCapability[Endpoint](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }),
 		NewCapability[ErrorPager](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeErrorPage") }),
 		NewCapability[record.Cutter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("CutsResponses") }),

@@ -69,6 +69,11 @@ type (
 	// [Host.Reload] announces.
 	Endpoint interface{ Routes() []Route }
 
+	// Describer is middleware that changes what clients have to know about a
+	// route, such as that it needs a token. DescribeRoute is called at assembly
+	// for each route in whose chain the module is, with a copy.
+	Describer interface{ DescribeRoute(*Route) }
+
 	// ErrorPager shows errors to people. ServeErrorPage responds to a request
 	// that a browser sent to show a page, and returns false for any other
 	// request. See [Host.Error].

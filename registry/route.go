@@ -22,11 +22,15 @@ type Route struct {
 	Label    string                   // metrics label; empty means one made from Pattern
 	SameAs   []string                 // paths of the module at which a request does the same, its own may be among them: a guard of one guards all
 
-	Summary string            // one line; a route without one is not in the API documents
-	Tag     string            // group in the API documents
-	Params  map[string]string // what each wildcard of Path means
-	Body    string            // what the request's body is, "" if the handler reads none
-	Returns map[int]any       // a sample response body for each status; nil means an empty body
+	Summary  string            // one line; a route without one is not in the API documents
+	Tag      string            // group in the API documents
+	Params   map[string]string // what each wildcard of Path means
+	Examples map[string]string // a value of each wildcard with which a request succeeds
+	Body     string            // what the request's body is, "" if the handler reads none
+	Accepts  any               // a sample of the body; nil is a text without a schema
+	Returns  map[int]any       // a sample response body for each status, 0 for every other status; nil means an empty body
+	Headers  map[string]string // what each header of responses means; errors may lack it
+	Bearer   bool              // needs a bearer token
 
 	// Set at assembly.
 	Pattern string // prefix and Path, as in http.Request.Pattern

@@ -121,6 +121,7 @@ func TestRoutes(t *testing.T) {
 			{"GET /chunked/abc", "", 404, jsonType, `(?s).*"message": "page not found".*`, "", ""},
 			{"GET /ws/echo", "", 426, jsonType, `(?s).*"message": "this is a WebSocket endpoint; .*`, "Upgrade=websocket", ""},
 			{"GET /swagger.json", "", 200, jsonType, `(?s)\{.*"swagger": "2\.0".*`, "", ""},
+			{"GET /openapi.json", "", 200, jsonType, `(?s)\{.*"openapi": "3\.1.*`, "", ""},
 			{"GET /swagger/", "", 301, "", `(?s).*`, "Location=index.html", ""},
 			{"GET /swagger/index.html", "", 200, "text/html; charset=utf-8", `(?s).*`, "", ""},
 			{"GET /swagger/doc.json", "", 200, jsonType, `(?s)\{.*`, "", ""},

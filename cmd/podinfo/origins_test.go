@@ -190,6 +190,7 @@ func TestRedirects(t *testing.T) {
 		{"GET", p.url + "/swagger/", "", "/swagger/index.html", 200, "<!DOCTYPE html>"},
 		{"GET", nginx + "/pod/swagger/", "", "/pod/swagger/index.html", 200, "<!DOCTYPE html>"},
 		{"GET", nginx + "/pod/swagger/doc.json", "", "/pod/swagger/doc.json", 200, `"swagger": "2.0"`},
+		{"GET", nginx + "/pod/openapi.json", "", "/pod/openapi.json", 200, `"openapi": "3.1`},
 		{"POST", nginx + "/pod/echo", "hello", "/pod/echo", 202, "hello"},
 	} {
 		req, err := http.NewRequest(c.method, c.url, strings.NewReader(c.sent))

@@ -25,15 +25,16 @@ const (
 // Routes declares /cache/{key}.
 func (m *Module) Routes() []registry.Route {
 	route := func(method string, h http.HandlerFunc, summary string, returns map[int]any) registry.Route {
-		problem := reply.Problem{Code: http.StatusServiceUnavailable, Message: "cache server is unavailable"}
+		problem := reply.Problem{}
 		returns[http.StatusInternalServerError] = problem
 		returns[http.StatusServiceUnavailable] = problem
 		rt := registry.Route{
 			Method: method, Path: "/cache/{key}", Handler: h,
 			Summary: summary, Tag: "HTTP API", Params: map[string]string{"key": "key of the value"}, Returns: returns,
+			Examples: map[string]string{"key": "greeting"},
 		}
 		if method == http.MethodPost || method == http.MethodPut {
-			rt.Body = "the value"
+			rt.Body, rt.Accepts = "the value", "hello"
 			returns[http.StatusBadRequest], returns[http.StatusRequestEntityTooLarge] = problem, problem
 			returns[http.StatusInsufficientStorage] = problem
 		}
@@ -45,7 +46,7 @@ func (m *Module) Routes() []registry.Route {
 	return []registry.Route{
 		route(http.MethodPost, m.write, "Store a value", map[int]any{http.StatusAccepted: nil}),
 		route(http.MethodPut, m.write, "Store a value", map[int]any{http.StatusAccepted: nil}),
-		route(http.MethodGet, m.read, "Read a value", map[int]any{http.StatusOK: "the value", http.StatusNotFound: nil}),
+		route(http.MethodGet, m.read, "Read a value", map[int]any{http.StatusOK: []byte{}, http.StatusNotFound: nil}),
 		route(http.MethodDelete, m.remove, "Delete a value", map[int]any{http.StatusAccepted: nil}),
 	}
 }

@@ -46,11 +46,11 @@ func (m *Module) Validate() error {
 // Provision stores the source of random numbers.
 func (m *Module) Provision(h *registry.Host) error { m.random = h.Random(); return nil }
 
-// Routes declares /chunked and /chunked/{wait}.
+// Routes declares /chunked and /chunked/{seconds}.
 func (m *Module) Routes() []registry.Route {
-	returns := map[int]any{http.StatusOK: wait.Reply{}}
-	paths := []string{"/chunked", "/chunked/{wait}"}
-	returnsWait := map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}}
+	returns := map[int]any{http.StatusOK: wait.Reply{Delay: 10}}
+	paths := []string{"/chunked", "/chunked/{seconds}"}
+	returnsWait := map[int]any{http.StatusOK: wait.Reply{Delay: 0.05}, http.StatusNotFound: reply.Problem{}, http.StatusBadRequest: reply.Problem{}}
 	return []registry.Route{
 		{
 			Path: paths[0], Handler: m.serveRandom, SameAs: paths,
@@ -59,7 +59,8 @@ func (m *Module) Routes() []registry.Route {
 		{
 			Path: paths[1], Handler: m.serveWait, SameAs: paths, Label: "chunked_wait_0_9", // upstream's pattern
 			Summary: "Chunked response after a given time", Tag: "HTTP API", Returns: returnsWait,
-			Params: map[string]string{"wait": "time between the first and the last bytes: whole seconds, or a duration such as 250ms or 1.5s"},
+			Examples: map[string]string{"seconds": "50ms"},
+			Params:   map[string]string{"seconds": "time between the first and the last bytes: whole seconds, or a duration such as 250ms or 1.5s"},
 		},
 	}
 }

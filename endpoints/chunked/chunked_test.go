@@ -55,7 +55,7 @@ func TestInvalidWaits(t *testing.T) {
 			t.Errorf("%s: %d %q, want %d", path, res.StatusCode, body, code)
 		}
 	}
-	labels := map[string]string{"/chunked": "chunked", "/chunked/{wait}": "chunked_wait_0_9"} // upstream's
+	labels := map[string]string{"/chunked": "chunked", "/chunked/{seconds}": "chunked_wait_0_9"} // upstream's
 	for _, rt := range s.App.Mounted() {
 		if rt.Label != labels[rt.Path] {
 			t.Errorf("%s: label %q", rt.Path, rt.Label)

@@ -28,13 +28,14 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Routes declares /delay/{wait}.
+// Routes declares /delay/{seconds}.
 func (m *Module) Routes() []registry.Route {
 	return []registry.Route{{
-		Method: http.MethodGet, Path: "/delay/{wait}", Handler: m.serve, Label: "delay",
+		Method: http.MethodGet, Path: "/delay/{seconds}", Handler: m.serve, Label: "delay",
 		Summary: "Delay", Tag: "HTTP API",
-		Params:  map[string]string{"wait": "time to wait: whole seconds, or a duration such as 250ms or 1.5s"},
-		Returns: map[int]any{http.StatusOK: wait.Reply{}, http.StatusBadRequest: reply.Problem{}},
+		Params:   map[string]string{"seconds": "time to wait: whole seconds, or a duration such as 250ms or 1.5s"},
+		Examples: map[string]string{"seconds": "50ms"},
+		Returns:  map[int]any{http.StatusOK: wait.Reply{Delay: 0.05}, http.StatusNotFound: reply.Problem{}, http.StatusBadRequest: reply.Problem{}},
 	}}
 }
 

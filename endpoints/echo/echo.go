@@ -108,6 +108,7 @@ func (m *Module) Routes() []registry.Route {
 		rt := registry.Route{Path: path, Handler: handler, SameAs: paths}
 		if !strings.HasSuffix(path, "}") { // the documents show the others once
 			rt.Summary, rt.Tag, rt.Body, rt.Returns = "Echo", "HTTP API", "the body to echo or to send to the backends", returns
+			rt.Accepts, rt.Headers = "hello", map[string]string{"X-Color": "color of the instance"}
 		}
 		out = append(out, rt)
 	}

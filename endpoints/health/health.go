@@ -54,7 +54,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 
 // Routes declares the probes and the routes that turn readiness on and off.
 func (m *Module) Routes() []registry.Route {
-	probe := map[int]any{http.StatusOK: Reply{}, http.StatusServiceUnavailable: nil}
+	probe := map[int]any{http.StatusOK: Reply{"OK"}, http.StatusServiceUnavailable: nil}
 	accepted := map[int]any{http.StatusAccepted: nil}
 	return []registry.Route{
 		{

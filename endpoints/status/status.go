@@ -51,8 +51,9 @@ func (m *Module) Routes() []registry.Route {
 		out = append(out, registry.Route{
 			Method: method, Path: "/status/{code}", Handler: m.serve, Label: "status",
 			Summary: "Status code", Tag: "HTTP API",
-			Params:  map[string]string{"code": "status of the response, 200 to 999"},
-			Returns: map[int]any{http.StatusOK: Reply{}, http.StatusBadRequest: reply.Problem{}},
+			Examples: map[string]string{"code": "200"},
+			Params:   map[string]string{"code": "status of the response, 200 to 999"},
+			Returns:  map[int]any{http.StatusOK: Reply{200}, 0: Reply{}, http.StatusNoContent: nil, http.StatusNotModified: nil, http.StatusNotFound: reply.Problem{}, http.StatusBadRequest: reply.Problem{}},
 		})
 	}
 	return out

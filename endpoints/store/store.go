@@ -108,14 +108,14 @@ var isHash = regexp.MustCompile(`^[a-f0-9]{40}$`).MatchString
 
 // Routes declares /store and /store/{hash}.
 func (m *Module) Routes() []registry.Route {
-	problem := reply.Problem{Code: http.StatusInternalServerError, Message: "writing file failed"}
+	problem := reply.Problem{}
 	var out []registry.Route
 	for _, method := range []string{http.MethodPost, http.MethodPut} {
 		out = append(out, registry.Route{
 			Method: method, Path: "/store", Handler: m.write, Label: "store",
-			Summary: "Store a file", Tag: "HTTP API", Body: "the file",
+			Summary: "Store a file", Tag: "HTTP API", Body: "the file", Accepts: "the content of the file",
 			Returns: map[int]any{
-				http.StatusAccepted:              stored{"da39a3ee5e6b4b0d3255bfef95601890afd80709"},
+				http.StatusAccepted:              stored{"686208074f90a096a7342b377f66e7b9ba4af631"},
 				http.StatusBadRequest:            problem,
 				http.StatusRequestEntityTooLarge: problem,
 				http.StatusInternalServerError:   problem,
@@ -127,8 +127,9 @@ func (m *Module) Routes() []registry.Route {
 	return append(out, registry.Route{
 		Method: http.MethodGet, Path: "/store/{hash}", Handler: m.read, Label: "store",
 		Summary: "Read a stored file", Tag: "HTTP API", Params: map[string]string{"hash": "SHA-1 of the file in lower-case hex"},
+		Examples: map[string]string{"hash": "686208074f90a096a7342b377f66e7b9ba4af631"},
 		Returns: map[int]any{
-			http.StatusOK:                  "the file",
+			http.StatusOK:                  []byte{},
 			http.StatusBadRequest:          problem,
 			http.StatusNotFound:            problem,
 			http.StatusInternalServerError: problem,

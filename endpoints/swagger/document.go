@@ -1,7 +1,6 @@
 package swagger
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -14,18 +13,10 @@ import (
 type (
 	document struct {
 		Swagger     string                          `json:"swagger"`
-		Info        information                     `json:"info"`
+		Info        apidoc.Info                     `json:"info"`
 		BasePath    string                          `json:"basePath"`
 		Paths       map[string]map[string]operation `json:"paths"` // by path and method
 		Definitions map[string]apidoc.Schema        `json:"definitions,omitempty"`
-	}
-	information struct {
-		apidoc.Info
-		License license `json:"license"`
-	}
-	license struct {
-		Name string `json:"name"`
-		URL  string `json:"url"`
 	}
 	operation struct {
 		Tags       []string            `json:"tags,omitempty"`
@@ -49,18 +40,32 @@ type (
 	}
 )
 
-// newDocument describes the routes that have a summary.
-func newDocument(routes []registry.Route, version, prefix string) document {
-	types := apidoc.Schemas{Base: "#/definitions/", Named: map[string]apidoc.Schema{}}
+// info names the API.
+func info(version string) apidoc.Info {
+	return apidoc.Info{Title: "Podinfo API", Version: version,
+		License: &apidoc.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}}
+}
+
+// newOpenAPI describes the routes that have a summary as OpenAPI 3.1.
+func newOpenAPI(routes []registry.Route, version, base string) *apidoc.Document {
+	types := &apidoc.Schemas{Base: apidoc.OpenAPIBase, Named: map[string]apidoc.Schema{}, Required: true}
+	doc := apidoc.NewDocument(info(version), apidoc.Describe(routes, types), types)
+	doc.Servers = []apidoc.Server{{URL: base}}
+	return doc
+}
+
+// newSwagger describes the same routes as Swagger 2.0, for Linkerd, Gloo and other
+// programs that read paths, methods and statuses. The format has no bearer tokens.
+func newSwagger(routes []registry.Route, version, base string) document {
+	types := &apidoc.Schemas{Base: "#/definitions/", Named: map[string]apidoc.Schema{}}
 	doc := document{
-		Swagger: "2.0",
-		Info: information{apidoc.Info{Title: "Podinfo API", Version: version},
-			license{"Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"}},
-		BasePath:    cmp.Or(prefix, "/"),
+		Swagger:     "2.0",
+		Info:        info(version),
+		BasePath:    base,
 		Paths:       map[string]map[string]operation{},
 		Definitions: types.Named,
 	}
-	for path, operations := range apidoc.Describe(routes, &types) {
+	for path, operations := range apidoc.Describe(routes, types) {
 		doc.Paths[path] = map[string]operation{}
 		for method, op := range operations {
 			doc.Paths[path][method] = newOperation(op)
@@ -80,6 +85,9 @@ func newOperation(op *apidoc.Operation) operation {
 		out.Parameters = append(out.Parameters, parameter{Name: "body", In: "body", Description: b.Description, Required: b.Required, Schema: &schema})
 	}
 	for status, r := range op.Responses {
+		if status == "default" && len(op.Responses) > 1 {
+			continue // programs that derive rules from statuses, such as Linkerd, need numbers
+		}
 		res := response{Description: r.Description}
 		for media, body := range r.Content { // only one
 			res.Schema = &body.Schema

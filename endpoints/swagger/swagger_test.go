@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -418,6 +419,83 @@ func check(t *testing.T, text string) {
 		if name, ok := strings.CutPrefix(ref[1], "#/definitions/"); !ok || doc.Definitions[name] == nil {
 			t.Errorf("%s refers to nothing", ref[1])
 		}
+	}
+}
+
+// guard needs a token for /any.
+type guard struct{}
+
+func (guard) Info() registry.Info              { return registry.Info{Name: "guard", Phase: registry.Guard} }
+func (guard) Covers(rt registry.Route) bool    { return rt.Path == "/any" }
+func (guard) DescribeRoute(rt *registry.Route) { rt.Bearer, rt.Returns[401] = true, reply.Problem{} }
+func (guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(w, r)
+}
+
+// Package documents in hack validates the document; this is what follows from
+// the server.
+func TestOpenAPI(t *testing.T) {
+	for prefix, server := range map[string]string{"": "/", "/foo/bar": "/foo/bar"} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": prefix}, guard{}, api{}, new(swagger.Module))
+		res, text := s.Call(t, "GET", prefix+"/openapi.json", "")
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+			t.Errorf("%d %v", res.StatusCode, res.Header)
+		}
+		var doc struct {
+			OpenAPI string
+			Servers []struct{ URL string }
+			Paths   map[string]map[string]struct {
+				OperationID string
+				Security    []map[string][]string
+				Responses   map[string]any
+			}
+			Components struct {
+				SecuritySchemes map[string]struct{ Type, Scheme string }
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &doc); err != nil {
+			t.Fatal(err)
+		}
+		if doc.OpenAPI != "3.1.1" || len(doc.Servers) != 1 || doc.Servers[0].URL != server {
+			t.Errorf("%q, servers %v", doc.OpenAPI, doc.Servers)
+		}
+		for path, guarded := range map[string]bool{"/any": true, "/": false} {
+			op := doc.Paths[path]["get"]
+			if (op.Security != nil) != guarded || (op.Responses["401"] != nil) != guarded || op.OperationID == "" || op.Responses["default"] == nil {
+				t.Errorf("%s: %+v", path, op)
+			}
+		}
+		if scheme := doc.Components.SecuritySchemes["bearer"]; scheme.Type != "http" || scheme.Scheme != "bearer" {
+			t.Errorf("security schemes %v", doc.Components.SecuritySchemes)
+		}
+	}
+}
+
+// TestEmbedded checks the base of the paths in an App that another server has
+// behind http.StripPrefix.
+func TestEmbedded(t *testing.T) {
+	for prefix, base := range map[string]string{"": "/outer%20one", "/foo": "/outer%20one/foo"} {
+		s := registrytest.Serve(t, map[string]string{"PODINFO_PREFIX": prefix}, api{}, new(swagger.Module))
+		outer := httptest.NewServer(http.StripPrefix("/outer one", s.App))
+		for _, path := range []string{"/openapi.json", "/swagger.json", "/swagger/doc.json"} {
+			res, err := http.Get(outer.URL + "/outer%20one" + prefix + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var doc struct {
+				Servers  []struct{ URL string }
+				BasePath string
+			}
+			err = json.NewDecoder(res.Body).Decode(&doc)
+			res.Body.Close()
+			if doc.Servers != nil {
+				doc.BasePath = doc.Servers[0].URL
+			}
+			if err != nil || doc.BasePath != base {
+				t.Errorf("%s below %q: %v, the paths begin at %q, want %q", path, prefix, err, doc.BasePath, base)
+			}
+		}
+		outer.Close()
 	}
 }
 

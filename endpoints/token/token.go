@@ -89,17 +89,17 @@ type validated struct {
 func (m *Module) Routes() []registry.Route {
 	validate := registry.Route{
 		Method: http.MethodGet, Path: "/token/validate", Handler: m.validate,
-		Summary: "Validate the bearer token", Tag: "HTTP API",
-		Returns: map[int]any{http.StatusOK: validated{}, http.StatusUnauthorized: reply.Problem{}},
+		Summary: "Validate the bearer token", Tag: "HTTP API", Bearer: true,
+		Returns: map[int]any{http.StatusOK: validated{"ann", "2026-01-02T15:04:05Z"}, http.StatusUnauthorized: reply.Problem{}},
 	}
 	post := validate // upstream serves GET but documents POST
 	post.Method = http.MethodPost
 	return []registry.Route{{
 		Method: http.MethodPost, Path: "/token", Handler: m.issue,
 		Summary: "Issue a token that is valid for a minute", Tag: "HTTP API",
-		Body: "the name in the token; empty means anonymous",
+		Body: "the name in the token; empty means anonymous", Accepts: "ann",
 		Returns: map[int]any{
-			http.StatusOK: issued{}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{},
+			http.StatusOK: issued{"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl", "2026-01-02T15:04:05Z"}, http.StatusBadRequest: reply.Problem{}, http.StatusRequestEntityTooLarge: reply.Problem{},
 			http.StatusServiceUnavailable: reply.Problem{},
 		},
 	}, validate, post}

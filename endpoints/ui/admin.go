@@ -47,7 +47,7 @@ func (m *Module) adminRoutes() []registry.Route {
 		}
 		return registry.Route{
 			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: handler,
-			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns,
+			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns, Bearer: m.AdminToken != "",
 		}
 	}
 	const on = `{"on": true} or {"on": false}`

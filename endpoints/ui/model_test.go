@@ -135,15 +135,15 @@ func TestModel(t *testing.T) {
 		t.Error(got)
 	}
 	for _, rt := range m.Routes {
-		if rt.Path == "/delay/{wait}" {
-			if rt.Method != "GET" || rt.Module != "delay" || rt.Label != "delay" || rt.Summary == "" || rt.Tag == "" || rt.Params["wait"] == "" || rt.Returns["200"] == nil || rt.Internal ||
+		if rt.Path == "/delay/{seconds}" {
+			if rt.Method != "GET" || rt.Module != "delay" || rt.Label != "delay" || rt.Summary == "" || rt.Tag == "" || rt.Params["seconds"] == "" || rt.Returns["200"] == nil || rt.Internal ||
 				!slices.Equal(rt.Chain, []string{"metrics", "fault-injection", "faults"}) {
 				t.Errorf("%+v", rt)
 			}
 			return
 		}
 	}
-	t.Error("no /delay/{wait}")
+	t.Error("no /delay/{seconds}")
 }
 
 // TestGuards checks that the page does not switch a guard that would lock it

@@ -31,7 +31,7 @@ func (m *Module) Routes() []registry.Route {
 	return []registry.Route{{
 		Method: http.MethodGet, Path: "/version", Handler: m.serve,
 		Summary: "Version", Tag: "HTTP API",
-		Returns: map[int]any{http.StatusOK: map[string]string{}},
+		Returns: map[int]any{http.StatusOK: map[string]string{"version": "6.0.0", "commit": "unknown"}},
 	}}
 }
 

@@ -223,11 +223,31 @@ func TestKeyboard(t *testing.T) {
 	p.waitFor(`document.querySelector('#chain details').open`)
 }
 
-// TestSwagger opens Swagger UI.
+// TestSwagger gets a token in Swagger UI and has it validated after Authorize, on a
+// server with a prefix and behind a proxy that adds one.
 func TestSwagger(t *testing.T) {
 	t.Parallel()
-	p := open(t, start(t, "PODINFO_PREFIX=/foo").url+"/foo/swagger/", desktop)
-	p.waitFor(`document.querySelector('[data-path="/cache/{key}"]')`)
+	for _, address := range []string{
+		start(t, "PODINFO_PREFIX=/foo").url + "/foo/swagger/",
+		newProxy(t, "/pod", start(t)).URL + "/pod/swagger/",
+	} {
+		p := open(t, address, desktop)
+		p.waitFor(`document.querySelector('[data-path="/cache/{key}"]')`)
+		token := eval[string](p, `fetch(new URL('../token', location), { method: 'POST', body: 'ann' }).then((r) => r.json()).then((r) => r.token)`)
+		p.click(".auth-wrapper .authorize")
+		p.typeInto("#auth-bearer-value", token)
+		p.click(".auth-btn-wrapper .authorize")
+		p.click(".auth-btn-wrapper .btn-done")
+		for _, c := range []struct{ id, want string }{
+			{"getTokenValidate", `"token_name": "ann"`}, {"getDelayBySeconds", `"delay": 0.05`}, {"postEcho", "content-length: 5"},
+		} {
+			operation := "#operations-HTTP_API-" + c.id + " "
+			p.click(operation + ".opblock-summary-control")
+			p.click(operation + ".try-out__btn")
+			p.click(operation + ".execute")
+			p.waitText(operation+".live-responses-table", c.want)
+		}
+	}
 }
 
 // TestScreenshots takes the screenshots of README.md and others for review.

@@ -107,7 +107,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("curl printed %s", got)
 	}
 
-	p.selectOption("#try select", "GET /delay/{wait}")
+	p.selectOption("#try select", "GET /delay/{seconds}")
 	p.typeInto("#try .inputs input", "1h")
 	send()
 	p.click("#try form > .row button:nth-child(2)")

@@ -30,14 +30,14 @@ const token = "s3cret"
 
 // start assembles podinfo. It returns the App and the fault API of the metrics
 // port.
-func start(t *testing.T, env map[string]string) (http.Handler, *http.ServeMux) {
+func start(t *testing.T, env map[string]string, modules ...registry.Module) (http.Handler, *http.ServeMux) {
 	t.Helper()
 	vars := map[string]string{
 		"PODINFO_DATA_PATH": t.TempDir(), "PODINFO_LEVEL": "error",
 		"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS_ADMIN": "true", "PODINFO_FAULTS_ADMIN_TOKEN": token,
 	}
 	maps.Copy(vars, env)
-	app, err := podinfo.New(registry.Env(vars))
+	app, err := podinfo.New(registry.Env(vars), registry.With(modules...))
 	if err != nil {
 		t.Fatal(err)
 	}

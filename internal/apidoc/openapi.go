@@ -1,18 +1,10 @@
 package apidoc
 
-import (
-	"cmp"
-	"fmt"
-	"net/http"
-	"regexp"
-	"strconv"
-	"strings"
-
-	"github.com/seed-4591fe7d/podinfo/registry"
-)
-
 // OpenAPIBase is the Base of the Schemas of an OpenAPI document.
 const OpenAPIBase = "#/components/schemas/"
+
+// Bearer is the name of the security scheme of routes that need a bearer token.
+const Bearer = "bearer"
 
 // The parts of an OpenAPI document (https://spec.openapis.org/oas/v3.1.1). Documents
 // in other formats are made from its Paths.
@@ -24,6 +16,11 @@ type (
 		OpenAPI    string                `json:"openapi"`
 		Paths      Paths                 `json:"paths"`
 		Security   []map[string][]string `json:"security,omitempty"` // alternatives
+		Servers    []Server              `json:"servers,omitempty"`
+	}
+	// Server is where the paths begin.
+	Server struct {
+		URL string `json:"url"`
 	}
 	// Components are the parts that others refer to by name.
 	Components struct {
@@ -32,28 +29,38 @@ type (
 	}
 	// SecurityScheme is a way for clients to authenticate.
 	SecurityScheme struct {
-		Scheme string `json:"scheme"`
-		Type   string `json:"type"`
+		Description string `json:"description,omitempty"`
+		Scheme      string `json:"scheme"`
+		Type        string `json:"type"`
 	}
 	// Info names an API.
 	Info struct {
-		Title   string `json:"title"`
-		Version string `json:"version"`
+		Title   string   `json:"title"`
+		Version string   `json:"version"`
+		License *License `json:"license,omitempty"`
+	}
+	// License is the license of an API.
+	License struct {
+		Name string `json:"name"`
+		URL  string `json:"url"`
 	}
 	// Paths are operations by path, with {rest} for {rest...}, and by method in lower
 	// case.
 	Paths map[string]map[string]*Operation
 	// Operation is a method at a path.
 	Operation struct {
-		Parameters  []Parameter         `json:"parameters"`
-		RequestBody *Body               `json:"requestBody,omitempty"` // nil when none is read
-		Responses   map[string]Response `json:"responses"`             // by status, or "default"
-		Summary     string              `json:"summary"`
-		Tags        []string            `json:"tags,omitempty"`
+		ID          string                `json:"operationId,omitempty"`
+		Parameters  []Parameter           `json:"parameters"`
+		RequestBody *Body                 `json:"requestBody,omitempty"` // nil when none is read
+		Responses   map[string]Response   `json:"responses"`             // by status, or "default"
+		Security    []map[string][]string `json:"security,omitempty"`    // alternatives
+		Summary     string                `json:"summary"`
+		Tags        []string              `json:"tags,omitempty"`
 	}
 	// Parameter is a text in the path or in a header.
 	Parameter struct {
 		Description string `json:"description,omitempty"`
+		Example     string `json:"example,omitempty"`
 		In          string `json:"in"`
 		Name        string `json:"name"`
 		Required    bool   `json:"required,omitempty"`
@@ -75,7 +82,8 @@ type (
 	Content map[string]Media
 	// Media is a body in one media type.
 	Media struct {
-		Schema Schema `json:"schema"`
+		Example any    `json:"example,omitempty"`
+		Schema  Schema `json:"schema"`
 	}
 	// Header is a header of a response.
 	Header struct {
@@ -91,75 +99,12 @@ func NewDocument(info Info, paths Paths, types *Schemas) *Document {
 	for name, s := range types.Named {
 		doc.Components.Schemas[name] = s
 	}
-	return doc
-}
-
-// Describe returns the operations of the routes that have a summary. Where routes
-// share a path and a method, it describes the first. types collects the schemas.
-func Describe(routes []registry.Route, types *Schemas) Paths {
-	out := Paths{}
-	for _, rt := range routes {
-		if rt.Summary == "" {
-			continue
-		}
-		path := strings.ReplaceAll(rt.Path, "...}", "}")
-		if out[path] == nil {
-			out[path] = map[string]*Operation{}
-		}
-		for _, method := range methods(rt) {
-			if out[path][method] == nil {
-				out[path][method] = describe(rt, method, types)
+	for _, operations := range paths {
+		for _, op := range operations {
+			if op.Security != nil {
+				doc.Components.SecuritySchemes = map[string]SecurityScheme{Bearer: {Type: "http", Scheme: "bearer", Description: "the token, without the word Bearer"}}
 			}
 		}
 	}
-	return out
-}
-
-// methods returns the methods to document. Of a route for every method, these are
-// the common ones.
-func methods(rt registry.Route) []string {
-	switch {
-	case rt.Method != "":
-		return []string{strings.ToLower(rt.Method)}
-	case rt.Body != "":
-		return []string{"get", "post"}
-	}
-	return []string{"get"}
-}
-
-var wildcard = regexp.MustCompile(`\{([A-Za-z0-9_]+)(\.\.\.)?\}`)
-
-func describe(rt registry.Route, method string, types *Schemas) *Operation {
-	op := &Operation{Parameters: []Parameter{}, Responses: map[string]Response{}, Summary: rt.Summary}
-	if rt.Tag != "" {
-		op.Tags = []string{rt.Tag}
-	}
-	for _, m := range wildcard.FindAllStringSubmatch(rt.Path, -1) {
-		op.Parameters = append(op.Parameters, Parameter{rt.Params[m[1]], "path", m[1], true, Text})
-	}
-	if rt.Body != "" && method != "get" {
-		op.RequestBody = &Body{Content{"text/plain": {Text}}, rt.Body, false}
-	}
-	for status, sample := range rt.Returns {
-		res := Response{Description: cmp.Or(http.StatusText(status), fmt.Sprintf("status %d", status))}
-		if sample != nil {
-			res.Content = Content{mediaType(sample): {types.Of(sample)}}
-		}
-		op.Responses[strconv.Itoa(status)] = res
-	}
-	if len(op.Responses) == 0 { // a document without any is not valid
-		op.Responses["default"] = Response{Description: "not documented"}
-	}
-	return op
-}
-
-// mediaType returns the media type of a response with the sample.
-func mediaType(sample any) string {
-	switch sample.(type) {
-	case []byte:
-		return "application/octet-stream"
-	case string:
-		return "text/plain"
-	}
-	return "application/json"
+	return doc
 }

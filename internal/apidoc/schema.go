@@ -7,6 +7,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Schema struct {
 	Items                *Schema           `json:"items,omitempty"`
 	Properties           map[string]Schema `json:"properties,omitempty"`
 	AdditionalProperties *Schema           `json:"additionalProperties,omitempty"`
+	Required             []string          `json:"required,omitempty"`
 }
 
 // Text is the schema of a text.
@@ -27,9 +29,10 @@ var Text = Schema{Type: "string"}
 
 // Schemas derives schemas of Go types as encoding/json marshals them.
 type Schemas struct {
-	Base  string            // with which references begin: "#/definitions/"
-	Named map[string]Schema // of structs, by package and name; an entry that exists is kept
-	types map[string]reflect.Type
+	Base     string            // with which references begin: "#/definitions/"
+	Named    map[string]Schema // of structs, by package and name; an entry that exists is kept
+	Required bool              // list the properties that a JSON object always has
+	types    map[string]reflect.Type
 }
 
 // Ref returns the schema that refers to a named one.
@@ -82,12 +85,12 @@ func (s *Schemas) ofType(t reflect.Type) Schema {
 // ofStruct defines a named struct once and returns a reference to it.
 func (s *Schemas) ofStruct(t reflect.Type) Schema {
 	if t.Name() == "" {
-		return Schema{Type: "object", Properties: s.properties(t)}
+		return s.object(t)
 	}
 	name := s.name(t)
 	if _, defined := s.Named[name]; !defined {
 		s.Named[name] = Schema{} // ends the recursion of a struct that contains itself
-		s.Named[name] = Schema{Type: "object", Properties: s.properties(t)}
+		s.Named[name] = s.object(t)
 	}
 	return s.Ref(name)
 }
@@ -112,11 +115,11 @@ func (s *Schemas) name(t reflect.Type) string {
 	return name
 }
 
-// properties returns the schemas of a struct's fields by their names in JSON.
-func (s *Schemas) properties(t reflect.Type) map[string]Schema {
-	out := map[string]Schema{}
+// object returns the schema of a struct, with its fields by their names in JSON.
+func (s *Schemas) object(t reflect.Type) Schema {
+	out := Schema{Type: "object", Properties: map[string]Schema{}}
 	for _, f := range reflect.VisibleFields(t) {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, tag, _ := strings.Cut(f.Tag.Get("json"), ",")
 		inlined := f.Anonymous && name == "" // VisibleFields lists its fields too
 		if !f.IsExported() || inlined || name == "-" {
 			continue
@@ -125,10 +128,14 @@ func (s *Schemas) properties(t reflect.Type) map[string]Schema {
 			name = f.Name
 		}
 		p := s.ofType(f.Type)
-		if strings.Contains(options, "string") {
+		options := strings.Split(tag, ",")
+		if slices.Contains(options, "string") {
 			p = Text
 		}
-		out[name] = p
+		if s.Required && !slices.Contains(options, "omitempty") && !slices.Contains(options, "omitzero") {
+			out.Required = append(out.Required, name)
+		}
+		out.Properties[name] = p
 	}
 	return out
 }

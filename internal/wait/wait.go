@@ -52,11 +52,11 @@ func Parse(s string, most time.Duration) (time.Duration, error) {
 
 func outOfRange(most time.Duration) error { return fmt.Errorf("%w: want 0s to %v", ErrRange, most) }
 
-// FromPath parses the path value "wait" of r. If it fails, FromPath replies and
+// FromPath parses the path value "seconds" of r. If it fails, FromPath replies and
 // returns false: 404 for a syntax error, because the path names no route then,
 // and 400 for a value that is out of range.
 func FromPath(w http.ResponseWriter, r *http.Request, most time.Duration) (time.Duration, bool) {
-	d, err := Parse(r.PathValue("wait"), most)
+	d, err := Parse(r.PathValue("seconds"), most)
 	switch {
 	case errors.Is(err, ErrSyntax):
 		reply.Error(w, http.StatusNotFound, "page not found")

@@ -3,6 +3,7 @@ package faultinjection
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -61,7 +62,7 @@ func route(method, path, summary string, code int, h http.HandlerFunc) registry.
 	return registry.Route{
 		Method: method, Path: path, Handler: h, Internal: true,
 		Summary: summary, Tag: "HTTP API",
-		Returns: map[int]any{code: state{}},
+		Returns: map[int]any{code: stateOf(strings.HasSuffix(path, "/enable"))},
 	}
 }
 

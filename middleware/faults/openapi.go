@@ -12,7 +12,7 @@ import (
 // openAPI serves the OpenAPI document of the API. OpenAPI 3.1 uses JSON Schema, so
 // it contains the schema of scenarios.
 func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
-	types := &apidoc.Schemas{Base: apidoc.OpenAPIBase, Named: map[string]apidoc.Schema{"scenario.Rule": {}}}
+	types := &apidoc.Schemas{Base: apidoc.OpenAPIBase, Named: map[string]apidoc.Schema{"scenario.Rule": {}}, Required: true}
 	paths := apidoc.Describe(m.adminRoutes(), types)
 	for _, operations := range paths {
 		for _, op := range operations {
@@ -21,8 +21,8 @@ func (m *Module) openAPI(w http.ResponseWriter, _ *http.Request) {
 	}
 	doc := apidoc.NewDocument(apidoc.Info{Title: "podinfo fault rules", Version: m.host.Build().Version}, paths, types)
 	doc.Components.Schemas["scenario.Scenario"], doc.Components.Schemas["scenario.Rule"] = scenarioSchemas(types)
-	doc.Components.SecuritySchemes = map[string]apidoc.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
-	doc.Security = []map[string][]string{{"token": {}}, {}} // the token is optional
+	doc.Components.SecuritySchemes = map[string]apidoc.SecurityScheme{apidoc.Bearer: {Type: "http", Scheme: "bearer"}}
+	doc.Security = []map[string][]string{{apidoc.Bearer: {}}, {}} // the token is optional
 	reply.JSON(w, http.StatusOK, doc)
 }
 

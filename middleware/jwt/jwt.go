@@ -22,6 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 const (
@@ -159,6 +160,15 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 		return proxied{m}
 	}
 	return m
+}
+
+// DescribeRoute documents that the route needs a token.
+func (m *Module) DescribeRoute(rt *registry.Route) {
+	if !m.guard.covers(*rt) { // only some paths of a proxied route are guarded
+		return
+	}
+	rt.Bearer = true
+	rt.Returns[http.StatusUnauthorized] = reply.Problem{}
 }
 
 // proxied is the middleware of a route to another service, a part of whose paths is
