@@ -1,8 +1,8 @@
-.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme
+.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme site man
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
-SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/release
+SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/man hack/release
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents clients toxiproxy packaging browser
@@ -21,8 +21,9 @@ examples: ## test the examples that are separate modules
 		(cd $$dir && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test -race ./...) || exit 1; \
 	done
 
-documents: ## validate the OpenAPI documents and the schema of scenarios with other implementations
-	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test ./...
+documents: ## validate the OpenAPI documents and the schema of scenarios with other implementations, and run the commands of the Markdown pages
+	@# -count=1: the test cache does not notice changes of the pages.
+	$(GO) -C hack/documents vet ./... && $(GO) -C hack/documents test -count=1 ./...
 
 clients: ## generate a Go and a TypeScript client from /openapi.json and use them
 	$(GO) -C hack/clients vet ./... && $(GO) -C hack/clients test -count=1 ./...
@@ -67,3 +68,9 @@ drain: ## count the connections lost at shutdown, with and without accepting the
 
 fuzz: ## run each fuzz target for FUZZTIME
 	hack/fuzz $(or $(FUZZTIME),1m)
+
+site: ## build the documentation as a site in dist/site, without a network
+	PYTHONPATH=hack/site PYTHONDONTWRITEBYTECODE=1 mkdocs build --quiet --config-file hack/site/mkdocs.yml
+
+man: ## write the manual pages to dist/man
+	hack/man

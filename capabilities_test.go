@@ -25,7 +25,7 @@ func TestCapabilitiesPage(t *testing.T) {
 	page.WriteString(`# Capabilities
 
 The interfaces that modules ask each other for, all in the package ` + "`registry/capability`" + `. A module has one by having its method; it
-imports nothing for that. ` + "`docs/modules.md`" + ` shows how. This page is generated from the code (` + "`go test -run TestCapabilitiesPage -update .`" + `).
+imports nothing for that. ` + "`docs/module-recipes.md`" + ` shows how. This page is generated from the code (` + "`go test -run TestCapabilitiesPage -update .`" + `).
 
 | capability | method | what it is | modules that have it | packages that ask for it |
 |---|---|---|---|---|

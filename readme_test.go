@@ -22,9 +22,13 @@ var update = flag.Bool("update", false, "write what is generated")
 // program says of itself, and the first example to the one that runs.
 func TestReadme(t *testing.T) {
 	for file, tables := range map[string]map[string]string{
-		"README.md":         {"modules": modulesTable(), "routes": routesTable(t), "settings": settingsTable(), "podcli": podcliTable(t), "retry": retryExample(t)},
-		"docs/telemetry.md": {"variables": telemetryTable()},
-		"docs/faults.md":    {"kinds": faultKinds(), "keys": faultKeys()},
+		"README.md":              {"retry": retryExample(t)},
+		"docs/modules/README.md": {"modules": modulesTable()},
+		"docs/podcli.md":         {"podcli": podcliTable(t)},
+		"docs/routes.md":         {"routes": routesTable(t), "rpcs": rpcsTable()},
+		"docs/settings.md":       {"settings": settingsTables()},
+		"docs/telemetry.md":      {"variables": telemetryTable()},
+		"docs/faults.md":         {"kinds": faultKinds(), "keys": faultKeys()},
 	} {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -74,16 +78,23 @@ func modulesTable() string {
 	slices.SortStableFunc(mods, func(x, y registry.Module) int { return cmp.Compare(order(x), order(y)) })
 	for _, m := range mods {
 		i := m.Info()
-		on, by := "yes", i.EnabledKey()
-		if i.OptIn {
-			on = "no"
-		}
-		if i.EnableVar != "" {
-			by = registry.EnvPrefix + i.EnableVar
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s |\n", i.Name, i.Phase, on, by, i.Doc)
+		fmt.Fprintf(&b, "| [`%s`](%s.md) | %s | %s | %s | %s |\n", i.Name, i.Name, i.Phase, onByDefault(i), turnedOnBy(i), i.Doc)
 	}
 	return b.String()
+}
+
+func onByDefault(i registry.Info) string {
+	if i.OptIn {
+		return "no"
+	}
+	return "yes"
+}
+
+func turnedOnBy(i registry.Info) string {
+	if i.EnableVar != "" {
+		return "`" + registry.EnvPrefix + i.EnableVar + "`"
+	}
+	return "`" + i.EnabledKey() + "`"
 }
 
 // order sorts middleware by phase, and endpoints after it.
@@ -98,18 +109,47 @@ func routesTable(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| Route | Module | Does |\n|---|---|---|\n")
 	for _, m := range start(t, map[string]string{"PODINFO_MODULES": "pprof"}).Mounted() {
-		fmt.Fprintf(&b, "| `%s %s` | `%s` | %s |\n", cmp.Or(m.Method, "any"), m.Path, m.Module, m.Summary)
+		fmt.Fprintf(&b, "| `%s %s` | [`%s`](modules/%s.md) | %s |\n", cmp.Or(m.Method, "any"), m.Path, m.Module, m.Module, m.Summary)
 	}
 	return b.String()
 }
 
-func settingsTable() string {
+func rpcsTable() string {
+	var b strings.Builder
+	b.WriteString("| Method | Module |\n|---|---|\n")
+	for _, m := range everything() {
+		for _, rpc := range rpcsOf(m) {
+			name := m.Info().Name
+			fmt.Fprintf(&b, "| `%s` | [`%s`](modules/%s.md) |\n", rpc, name, name)
+		}
+	}
+	return b.String()
+}
+
+// settingsTables returns a table for the App itself and one for each module.
+func settingsTables() string {
+	var b strings.Builder
+	b.WriteString("\n### The server\n\n" + settingsTable(settingsOf("")))
+	for _, m := range everything() {
+		if settings := settingsOf(m.Info().Name); len(settings) > 0 {
+			fmt.Fprintf(&b, "\n### %s\n\n%s", m.Info().Name, settingsTable(settings))
+		}
+	}
+	return b.String() + "\n"
+}
+
+// settingsOf returns the settings of a module, or with "" of the App itself,
+// without the one that each module has, which the table of modules names.
+func settingsOf(module string) []registry.Setting {
+	return slices.DeleteFunc(registry.Settings(everything()), func(s registry.Setting) bool {
+		return s.Module != module || strings.HasSuffix(s.Key, "_ENABLED") && s.Default == ""
+	})
+}
+
+func settingsTable(settings []registry.Setting) string {
 	var b strings.Builder
 	b.WriteString("| Variable | Flag | Default | Means | Accepts |\n|---|---|---|---|---|\n")
-	for _, s := range registry.Settings(everything()) {
-		if strings.HasSuffix(s.Key, "_ENABLED") && s.Default == "" {
-			continue // every module has one, the table of modules names it
-		}
+	for _, s := range settings {
 		def := ""
 		if s.Default != "" {
 			def = "`" + s.Default + "`"

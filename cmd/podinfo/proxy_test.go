@@ -353,7 +353,7 @@ func TestProxyReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, ok := strings.Cut(string(text), "\n    podinfo proxy http://localhost:8080 ")
+	_, after, ok := strings.Cut(string(text), "\npodinfo proxy http://localhost:8080 ")
 	if !ok {
 		t.Fatal("README.md has no podinfo proxy")
 	}

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the code of docs/modules.md")
+var update = flag.Bool("update", false, "write the code of docs/module-recipes.md")
 
-const page = "../../docs/modules.md"
+const page = "../../docs/module-recipes.md"
 
 // block is a block of code and the comment that names its source: a file, or a
 // function of a file.
 var block = regexp.MustCompile("(?s)<!-- (\\S+\\.go)(?:: (\\w+))? -->\n```go\n(.*?)```\n")
 
-// The code of docs/modules.md is the code of this folder.
+// The code of docs/module-recipes.md is the code of this folder.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile(page)
 	if err != nil {

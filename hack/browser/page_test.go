@@ -250,7 +250,7 @@ func TestSwagger(t *testing.T) {
 	}
 }
 
-// TestScreenshots takes the screenshots of README.md and others for review.
+// TestScreenshots takes the screenshots of README.md, docs/page.md and others for review.
 func TestScreenshots(t *testing.T) {
 	if !*update {
 		t.Skip("runs only with -update, because pixels differ between machines")
@@ -302,12 +302,14 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// writePNG writes a screenshot to docs if README.md shows it, and to dist
-// otherwise. It compresses better than the browser.
+// writePNG writes a screenshot to docs if README.md or the page about the page
+// shows it, and to dist otherwise. It compresses better than the browser.
 func writePNG(name string, b []byte) error {
 	dir := "../../dist/screenshots"
-	if readme, err := os.ReadFile("../../README.md"); err == nil && bytes.Contains(readme, []byte("docs/screenshots/"+name+".png")) {
-		dir = "../../docs/screenshots"
+	for _, page := range []string{"../../README.md", "../../docs/page.md"} {
+		if text, err := os.ReadFile(page); err == nil && bytes.Contains(text, []byte("screenshots/"+name+".png")) {
+			dir = "../../docs/screenshots"
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

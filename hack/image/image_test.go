@@ -158,7 +158,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// limit is the maximum size of all files in bytes, as README.md states it. Go's
+// limit is the maximum size of all files in bytes, as docs/kubernetes.md states it. Go's
 // linker keeps all methods of all types if the program looks up a method by a name
 // that is not a constant, as text/template and reflect's Method do. That would add
 // 9 MB and break the limit.
@@ -237,12 +237,12 @@ func TestLayers(t *testing.T) {
 }
 
 func TestReadme(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/kubernetes.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("under %d MB unpacked", limit/1_000_000); !strings.Contains(string(text), want) {
-		t.Errorf("README.md does not contain %q", want)
+		t.Errorf("docs/kubernetes.md does not contain %q", want)
 	}
 }
 
