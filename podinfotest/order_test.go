@@ -49,6 +49,7 @@ func (o *ordered) Covers(registry.Route) bool              { o.note("Covers"); r
 func (o *ordered) Bind(registry.Route) registry.Middleware { o.note("Bind"); return bound{o} }
 func (o *ordered) Start(context.Context) error             { o.note("Start"); return nil }
 func (o *ordered) Ready(context.Context) error             { o.note("Ready"); return nil }
+func (o *ordered) Leave()                                  { o.note("Leave") }
 func (o *ordered) Drain(context.Context) error             { o.note("Drain"); return nil }
 func (o *ordered) Stop(context.Context) error              { o.note("Stop"); return nil }
 func (o *ordered) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
@@ -70,7 +71,7 @@ func (b bound) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handl
 // The order in which CONTRIBUTING.md lists the methods of a module.
 var order = []string{
 	"Info", "EnabledBy", "Validate", "Provision", "Routes", "RegisterGRPC", "Covers", "Bind", "DescribeRoute",
-	"Start", "Ready", "ServeHTTP", "ServeRPC", "Drain", "Stop",
+	"Start", "Ready", "ServeHTTP", "ServeRPC", "Leave", "Drain", "Stop",
 }
 
 // without returns order without some methods.
@@ -89,6 +90,7 @@ func TestOrderOfCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/ordered", nil))
+	app.Leave()
 	if err := app.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,7 @@ func TestOrderOfCallsInAServer(t *testing.T) {
 		}
 		o.calls = slices.Delete(o.calls, at, at+1)
 	}
-	if diff := cmp.Diff(without(anyTime...), o.calls); diff != "" {
+	if diff := cmp.Diff(without(append(anyTime, "Leave")...), o.calls); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -31,6 +31,7 @@ func contract() []Check {
 		NewCapability[Validator](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }),
 		NewCapability[Provisioner](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Provision") }),
 		NewCapability[Starter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Start") }),
+		NewCapability[Leaver](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Leave") }),
 		NewCapability[Drainer](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Drain") }),
 		NewCapability[Stopper](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Stop") }),
 		NewCapability[Checker](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Ready") }),

@@ -94,9 +94,24 @@ func (a *App) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Leave fails readiness and makes the running modules ask their clients to leave:
+// responses carry "Connection: close", and over HTTP/2 clients get a GOAWAY. The App
+// still serves, until Drain or Stop. [App.Run] calls it at the beginning of the grace.
+func (a *App) Leave() {
+	a.draining.Store(true)
+	a.mu.Lock()
+	running := slices.Clone(a.running)
+	a.mu.Unlock()
+	for _, e := range running {
+		if l, ok := e.Module.(Leaver); ok {
+			l.Leave()
+		}
+	}
+}
+
 // Run starts the App and serves until ctx is done or a module fails. Then it
-// fails readiness, serves for the grace time, and stops within the shutdown
-// timeout. The error is nil if nothing was cut.
+// fails readiness, asks clients to leave, serves for the grace time, and stops
+// within the shutdown timeout. The error is nil if nothing was cut.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.Start(ctx); err != nil {
 		return err
@@ -104,7 +119,7 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		a.draining.Store(true)
+		a.Leave()
 		a.log.WithField("grace", a.core.Grace.String()).WithField("timeout", a.core.Timeout.String()).Info("shutting down")
 		select {
 		case <-time.After(a.core.Grace):

@@ -97,6 +97,9 @@ type (
 	Starter interface {
 		Start(ctx context.Context) error
 	}
+	// Leaver asks its clients to leave while it still serves. Leave is called at the
+	// beginning of the grace, and must not block.
+	Leaver interface{ Leave() }
 	// Drainer takes no new work and waits for the work in flight until ctx is
 	// done. All modules drain at the same time, before the first Stop. An
 	// error says what was cut.

@@ -164,3 +164,43 @@ func TestDrainCuts(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestLeave: at the beginning of the grace, clients are asked to leave their
+// connections. The calls on these continue, and new ones are served too.
+func TestLeave(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int64
+	service := &grpctest.Service{Do: func(context.Context) error {
+		if calls.Add(1) == 1 {
+			close(arrived)
+			<-release
+		}
+		return nil
+	}}
+	s := grpctest.Serve(t, nil, new(health.Module), service)
+	var dialed atomic.Int64
+	conn := grpctest.Dial(t, s.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		dialed.Add(1)
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}))
+	client := pb.NewTestServiceClient(conn)
+	slow := make(chan error)
+	go func() {
+		_, err := client.UnaryCall(t.Context(), &pb.SimpleRequest{})
+		slow <- err
+	}()
+	<-arrived
+	s.App.Leave()
+	for end := time.Now().Add(10 * time.Second); dialed.Load() < 2; {
+		if _, err := client.UnaryCall(t.Context(), &pb.SimpleRequest{}); err != nil {
+			t.Fatalf("a call during the grace: %v", err)
+		}
+		if time.Now().After(end) {
+			t.Fatal("the client has not left its connection")
+		}
+	}
+	close(release)
+	if err := <-slow; err != nil {
+		t.Errorf("the call that was in flight: %v", err)
+	}
+}

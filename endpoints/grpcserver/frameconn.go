@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 )
 
@@ -23,11 +24,50 @@ type connections struct {
 	accounts accounts
 	ids      streamIDs
 	conns    sync.Map
+
+	mu     sync.Mutex
+	queued int          // connections that were accepted and whose handshake has not begun
+	begun  drain.Signal // of queued
+}
+
+// enqueue adds n connections to those whose handshake has not begun.
+func (cs *connections) enqueue(n int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.queued += n
+	cs.begun.Left(cs.queued)
+}
+
+// allBegun returns a channel that is closed when all handshakes have begun. It must
+// be called after the last connection was accepted.
+func (cs *connections) allBegun() <-chan struct{} {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.begun.Start(cs.queued)
+	return cs.begun.Empty()
+}
+
+// counted returns a listener whose connections are queued.
+func (cs *connections) counted(l net.Listener) net.Listener { return &counted{l, cs} }
+
+type counted struct {
+	net.Listener
+	conns *connections
+}
+
+// Accept implements net.Listener.
+func (l *counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.conns.enqueue(1)
+	}
+	return c, err
 }
 
 // ServerHandshake runs at the start of a connection. It wraps the connection that
 // TLS returns, which carries plain HTTP/2 frames.
 func (cs *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	cs.enqueue(-1)
 	conn, info, err := cs.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
 		return conn, info, err
@@ -200,6 +240,16 @@ func (c *frameConn) goAway(code uint32, reason string) {
 	if !c.goAwaySent {
 		c.goAwaySent = true
 		c.insertLocked(goAwayFrame(code, reason))
+	}
+}
+
+// leave asks the client to leave the connection, if it has begun.
+func (c *frameConn) leave() {
+	c.writing.Lock()
+	begun := c.out.frame
+	c.writing.Unlock()
+	if begun {
+		c.goAway(codeNone, "shutting down")
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	flagEndStream    = 0x1
 	flagEndHeaders   = 0x4
 	flagPadded       = 0x8
+	codeNone         = 0x0
 	codeCancel       = 0x8
 	codeCalm         = 0xb // ENHANCE_YOUR_CALM, which clients report as RESOURCE_EXHAUSTED
 	maxStreamID      = 1<<31 - 1

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
@@ -48,6 +49,8 @@ type Module struct {
 	host       *registry.Host
 	server     *grpc.Server
 	listener   net.Listener
+	served     chan struct{} // closed when no further connections are accepted
+	closing    atomic.Bool   // the listener is
 	health     *health
 	services   []service
 	owners     map[string]string // module of each full method
@@ -131,7 +134,7 @@ func (m *Module) Start(ctx context.Context) error {
 		}
 		creds = credentials.NewTLS(conf)
 	}
-	m.conns = &connections{TransportCredentials: creds, accounts: accounts{
+	m.conns = &connections{TransportCredentials: creds, begun: drain.New(), accounts: accounts{
 		budget: m.host.Budget(), stall: m.Stall, most: int(m.streams) + spareStreams, stalled: func() { m.stalled.Load().Inc() },
 	}}
 	opts = append(opts, grpc.Creds(m.conns))
@@ -148,8 +151,10 @@ func (m *Module) Start(ctx context.Context) error {
 	}
 	m.listener = l
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
+	m.served = make(chan struct{})
 	m.host.Go(func(context.Context) {
-		if err := m.server.Serve(m.pool.Limit(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		defer close(m.served)
+		if err := m.server.Serve(m.conns.counted(m.pool.Limit(l))); err != nil && !m.closing.Load() && !errors.Is(err, grpc.ErrServerStopped) {
 			m.host.Fail(err)
 		}
 	})
@@ -195,13 +200,31 @@ func (m *Module) Addr() net.Addr {
 	return m.listener.Addr()
 }
 
-// Drain reports NOT_SERVING to health watchers, sends GOAWAY to every client and
-// waits for the calls in flight. It cuts those that last longer than ctx and
-// returns an error with their number.
+// Leave sends GOAWAY to every client, which may then connect to another instance.
+func (m *Module) Leave() {
+	m.conns.conns.Range(func(_, c any) bool {
+		c.(*frameConn).leave()
+		return true
+	})
+}
+
+// Drain reports NOT_SERVING to health watchers, closes the port, sends GOAWAY to
+// every client and waits for the calls in flight. It cuts those that last longer
+// than ctx and returns an error with their number.
 func (m *Module) Drain(ctx context.Context) error {
 	m.health.drain()
+	m.closing.Store(true)
+	serve.CloseAfterBacklog(m.listener)
 	done := make(chan struct{})
-	go func() { m.server.GracefulStop(); close(done) }()
+	go func() {
+		defer close(done)
+		<-m.served
+		select {
+		case <-m.conns.allBegun(): // grpc-go would close a connection that it has not begun to serve
+		case <-ctx.Done():
+		}
+		m.server.GracefulStop()
+	}()
 	select {
 	case <-done:
 		return nil

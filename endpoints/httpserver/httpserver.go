@@ -180,6 +180,13 @@ func (m *Module) Addr() net.Addr {
 	return m.servers[0].Addr()
 }
 
+// Leave asks clients to open new connections, which may lead to other instances.
+func (m *Module) Leave() {
+	for _, s := range m.servers {
+		s.Leave()
+	}
+}
+
 // Drain closes the ports and responds to the requests that have arrived, on both
 // ports in parallel.
 func (m *Module) Drain(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -35,13 +36,14 @@ type load struct {
 	name    string
 	clients int
 	keep    bool          // keep connections instead of one for each request
-	pause   time.Duration // between two requests of a client
+	pause   time.Duration // between two requests of a client, on average
 }
 
 var loads = []load{
 	{"new connections, no pause", 64, false, 0},
 	{"new connections, 50 ms pause", 64, false, 50 * time.Millisecond},
 	{"kept connections, no pause", 100, true, 0},
+	{"kept connections, 3 s pause", 400, true, 3 * time.Second}, // many send nothing during the grace
 }
 
 // counts are the results of all runs of a program under a load.
@@ -59,7 +61,7 @@ func (c *counts) client(addr string, l load) {
 	var conn net.Conn
 	var in *bufio.Reader
 	for {
-		time.Sleep(l.pause)
+		time.Sleep(l.pause/2 + rand.N(l.pause+1))
 		if conn == nil {
 			began := time.Now()
 			var err error
@@ -112,7 +114,7 @@ func (c *counts) run(program string, l load) error {
 	}
 	cmd := exec.Command(program, "--host=127.0.0.1", fmt.Sprint("--port=", port), "--level=error")
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	if err := errors.Join(cmd.Start(), starve(cmd.Process)); err != nil {
 		return err
 	}
 	addr := fmt.Sprint("127.0.0.1:", port)
@@ -127,7 +129,7 @@ func (c *counts) run(program string, l load) error {
 	for range l.clients {
 		all.Go(func() { c.client(addr, l) })
 	}
-	time.Sleep(warmUp)
+	time.Sleep(warmUp + 3*l.pause/2) // until each client has a connection
 	before := c.requests.Load()
 	cmd.Process.Signal(syscall.SIGTERM)
 	time.Sleep(2 * time.Second) // within the grace
@@ -175,6 +177,22 @@ func build(dir string) (with, without string, err error) {
 		}
 	}
 	return with, without, nil
+}
+
+// share is what podinfo gets of a processor, in percent, or 0 for all that there is.
+var share = flag.Int("share", 0, "limit podinfo to a `percentage` of a processor, with control groups of version 1")
+
+// starve limits a process to the share.
+func starve(p *os.Process) error {
+	if *share == 0 {
+		return nil
+	}
+	const group = "/sys/fs/cgroup/cpu/podinfo-drain"
+	write := func(file string, n int) error {
+		return os.WriteFile(filepath.Join(group, file), []byte(fmt.Sprint(n)), 0)
+	}
+	return errors.Join(os.MkdirAll(group, 0o755),
+		write("cpu.cfs_period_us", 100_000), write("cpu.cfs_quota_us", *share*1000), write("cgroup.procs", p.Pid))
 }
 
 func measure(n int) error {

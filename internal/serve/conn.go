@@ -144,6 +144,17 @@ func connOf(c net.Conn) *conn {
 	return own
 }
 
+// socket returns what is below the connection that net/http knows.
+func socket(c net.Conn) net.Conn {
+	if own := connOf(c); own != nil {
+		return own.Conn.Conn
+	}
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
+}
+
 type contextKey struct{}
 
 // withConn is an http.Server's ConnContext hook.

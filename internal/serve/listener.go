@@ -55,6 +55,17 @@ func (l *listener) drain() {
 	l.Close()
 }
 
+// CloseAfterBacklog closes a listener of [Listen]. Its Accept still returns the
+// connections that clients had already opened, and then an error. It closes any other
+// listener as usual.
+func CloseAfterBacklog(l net.Listener) {
+	if own, ok := l.(*listener); ok {
+		own.drain()
+		return
+	}
+	l.Close()
+}
+
 // drop closes the connections of the backlog that Accept has not returned.
 func (l *listener) drop() {
 	l.mu.Lock()

@@ -16,9 +16,9 @@ import (
 )
 
 // Quiet is how long the connections of a draining server must be without activity
-// before it closes them. In that time the server reads and answers the requests
-// that clients had already sent.
-const Quiet = 250 * time.Millisecond
+// before it closes them. It is longer than a request can be under way. In that time
+// the server reads and answers the requests that clients had already sent.
+const Quiet = time.Second
 
 // Server serves one listener.
 type Server struct {
@@ -27,6 +27,7 @@ type Server struct {
 	limits   *Limits                 // nil for none
 	accepts  func(net.Conn) net.Conn // nil for none
 	served   chan struct{}           // closed when the server accepts no more connections
+	leaving  atomic.Bool             // responses ask clients to leave
 	closing  atomic.Bool
 
 	mu         sync.Mutex
@@ -41,7 +42,7 @@ func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 	s := &Server{http: srv, listener: l, limits: limits, served: make(chan struct{}), states: map[net.Conn]http.ConnState{}, gone: drain.New()}
 	inner := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.closing.Load() {
+		if s.leaving.Load() && r.Header["Upgrade"] == nil {
 			w.Header().Set("Connection", "close") // net/http sends GOAWAY instead over HTTP/2
 		}
 		if limits == nil {
@@ -120,10 +121,15 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	s.gone.Left(len(s.states))
 }
 
+// Leave makes each response ask its client to open a new connection for the next
+// request.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
 // Drain closes the port, serves the requests of clients that had already connected,
 // and closes the connections. It cuts requests that are in flight when ctx is done
 // and returns an error with their number.
 func (s *Server) Drain(ctx context.Context) error {
+	s.Leave()
 	s.closing.Store(true)
 	if l, ok := s.listener.(*listener); ok {
 		l.drain()
@@ -148,8 +154,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	return nil
 }
 
-// linger waits until no connection is open or all are quiet. It must be called after
-// the last connection was accepted.
+// linger waits until no connection is open or all are quiet and have been read: a
+// process that gets little time finds requests late. It must be called after the
+// last connection was accepted.
 func (s *Server) linger(ctx context.Context) {
 	s.mu.Lock()
 	s.gone.Start(len(s.states))
@@ -165,7 +172,10 @@ func (s *Server) linger(ctx context.Context) {
 		left := Quiet - time.Since(s.lastChange)
 		s.mu.Unlock()
 		if left <= 0 {
-			return
+			if !s.unread() {
+				return
+			}
+			left = retry
 		}
 		select {
 		case <-time.After(left):
@@ -175,6 +185,18 @@ func (s *Server) linger(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// unread reports whether a request has arrived that the server has not begun to read.
+func (s *Server) unread() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, state := range s.states {
+		if state != http.StateActive && pending(socket(c)) {
+			return true
+		}
+	}
+	return false
 }
 
 // active returns the number of connections with a request in flight.

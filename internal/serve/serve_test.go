@@ -211,3 +211,70 @@ func TestDrainCuts(t *testing.T) {
 		t.Error("the client got a response")
 	}
 }
+
+// TestLeave: responses of a server that is about to stop ask clients to leave, and
+// the port stays open.
+func TestLeave(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	get := func(header ...string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequest("GET", "http://"+s.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		transport := &http.Transport{}
+		defer transport.CloseIdleConnections()
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		return res
+	}
+	if get().Close {
+		t.Error("a response before Leave closes the connection")
+	}
+	s.Leave()
+	for range 2 {
+		if !get().Close {
+			t.Error("a response after Leave keeps the connection")
+		}
+	}
+	if get("Connection", "Upgrade", "Upgrade", "websocket").Close {
+		t.Error("the response to an upgrade closes the connection")
+	}
+}
+
+// TestDrainReadsWhatArrived: a request that has arrived while the process did not
+// run is answered, however late it is found.
+func TestDrainReadsWhatArrived(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	ask := func() {
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+	}
+	ask()
+	done := make(chan error)
+	go func() { done <- s.Drain(t.Context()) }()
+	untilClosed(s)
+	// Longer than the 250 ms after which a kept connection used to be closed.
+	<-time.After(serve.Quiet / 2)
+	ask()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
