@@ -21,11 +21,13 @@ const introduction = `# Scenarios
 Each file is a scenario of [fault rules](../../docs/faults.md), modelled on a kind of incident that services have had, or on something that clients
 must handle. Its first two lines say what it proves. A test runs each scenario and compares what clients see over real connections.
 
-    podcli fault check examples/scenarios/*.yaml
-    podcli fault simulate examples/scenarios/queueing.yaml
+` + "```sh" + `
+podcli fault check examples/scenarios/*.yaml
+podcli fault simulate examples/scenarios/queueing.yaml
+` + "```" + `
 
 Paths such as ` + "`/payments`" + ` are those of a service behind [podinfo proxy](../../docs/proxy.md), and rules with ` + "`tcp`" + ` are for its TCP
-proxies. Change them to match your service. [README.md](../../README.md#fault-scenarios) says how to load a scenario.
+proxies. Change them to match your service. [docs/faults.md](../../docs/faults.md#change-rules-while-podinfo-runs) says how to load a scenario.
 
 | Scenario | What it proves | Kinds | Report |
 |---|---|---|---|

@@ -110,7 +110,7 @@ func TestSimulate(t *testing.T) {
 // runCommands runs the commands of README.md, which must not print a warning.
 func runCommands(t *testing.T, podcli string) {
 	t.Helper()
-	commands := regexp.MustCompile(`(?m)^    podcli (.*)$`).FindAllStringSubmatch(introduction, -1)
+	commands := regexp.MustCompile(`(?m)^podcli (.*)$`).FindAllStringSubmatch(introduction, -1)
 	if len(commands) == 0 {
 		t.Error("README.md has no command")
 	}
