@@ -8,8 +8,11 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -27,6 +30,7 @@ type schema struct {
 	Format      string
 	Required    []string
 	Examples    []any
+	Default     any
 	Values      json.RawMessage `json:"additionalProperties"`
 }
 
@@ -65,7 +69,7 @@ func faultKeys() string {
 			return
 		}
 		shown[id] = title
-		fmt.Fprintf(&b, "\n### `%s`\n\n| Key | Type | Meaning |\n|---|---|---|\n", cmp.Or(title, "the scenario"))
+		fmt.Fprintf(&b, "\n### `%s`\n\n| Key | Type | Default | Example | Meaning |\n|---|---|---|---|---|\n", cmp.Or(title, "the scenario"))
 		type below struct {
 			title string
 			*schema
@@ -77,7 +81,11 @@ func faultKeys() string {
 			if slices.Contains(s.Required, key) {
 				text += " (required)"
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", key, typeOf(p), strings.ReplaceAll(text, "|", "\\|"))
+			example := ""
+			if len(p.Examples) > 0 {
+				example = yamlText(p.Examples[0])
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", key, typeOf(p), yamlText(p.Default), example, strings.ReplaceAll(text, "|", "\\|"))
 			if inner := objectIn(p); inner != nil {
 				rest = append(rest, below{strings.TrimPrefix(title+"."+key, "."), inner})
 			}
@@ -88,6 +96,26 @@ func faultKeys() string {
 	}
 	show("", &root)
 	return b.String()
+}
+
+// yamlText returns a value as a scenario would contain it, "" for none.
+func yamlText(v any) string {
+	if v == nil || v == false {
+		return ""
+	}
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		panic(err) // impossible: it was read from JSON
+	}
+	var n yaml.Node
+	if err := yaml.Unmarshal(b, &n); err != nil {
+		panic(err) // impossible: it was written
+	}
+	n.Content[0].Style = yaml.FlowStyle
+	if b, err = yaml.Marshal(&n); err != nil {
+		panic(err) // as above
+	}
+	return "`" + strings.TrimSpace(string(b)) + "`"
 }
 
 // objectIn returns the map with fixed keys that s is or contains, nil for none.
@@ -131,13 +159,14 @@ func typeOf(s *schema) string {
 	case name == "object":
 		name = "map"
 	}
+	plain := func(x *float64) string { return strconv.FormatFloat(*x, 'f', -1, 64) }
 	switch {
 	case s.Minimum != nil && s.Maximum != nil && *s.Maximum > *s.Minimum:
-		return fmt.Sprintf("%s from %v to %v", name, *s.Minimum, *s.Maximum)
+		return fmt.Sprintf("%s from %s to %s", name, plain(s.Minimum), plain(s.Maximum))
 	case s.Minimum != nil && s.Maximum != nil:
 		return "duration"
 	case s.Minimum != nil:
-		return fmt.Sprintf("%s of at least %v", name, *s.Minimum)
+		return fmt.Sprintf("%s of at least %s", name, plain(s.Minimum))
 	}
 	return name
 }

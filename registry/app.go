@@ -406,6 +406,18 @@ func (a *App) Settings() []Setting { return slices.Clone(a.settings) }
 // do nothing, or not what was asked for.
 func (a *App) Warnings() []string { return slices.Clone(a.warnings) }
 
+// CheckSettings returns [App.Warnings] and what modules that are on and implement
+// [SettingsChecker] say about their settings. Call it before Start.
+func (a *App) CheckSettings() []string {
+	out := a.Warnings()
+	for _, e := range a.entries {
+		if c, ok := e.Module.(SettingsChecker); ok && e.state != Off {
+			out = append(out, c.CheckSettings()...)
+		}
+	}
+	return out
+}
+
 // Seed returns the seed of the App's randomness.
 func (a *App) Seed() uint64 { return a.seed }
 

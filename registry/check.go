@@ -35,6 +35,7 @@ func contract() []Check {
 		NewCapability[Drainer](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Drain") }),
 		NewCapability[Stopper](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Stop") }),
 		NewCapability[Checker](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Ready") }),
+		NewCapability[SettingsChecker](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("CheckSettings") }),
 		NewCapability[Listener](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Addr") }),
 	}
 }

@@ -110,6 +110,14 @@ type (
 	Stopper interface {
 		Stop(ctx context.Context) error
 	}
+	// SettingsChecker checks more of the settings than New does, such as the
+	// content of files that Start reads. CheckSettings is called by the command
+	// check, after Provision and without Start, and returns everything that is wrong
+	// or will not do what it says.
+	SettingsChecker interface {
+		CheckSettings() []string
+	}
+
 	// Checker takes part in readiness: an error says why the module cannot
 	// serve now.
 	Checker interface {

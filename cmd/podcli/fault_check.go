@@ -48,6 +48,9 @@ func readFaults(name, rule string, on scenario.Server) (*faultFile, error) {
 	if isRule(f.text) {
 		f.rule, err = scenario.ParseRule(f.name, rule, f.text)
 		f.scenario.Rules = []*scenario.Rule{f.rule}
+		if err == nil {
+			f.warnings = scenario.Warnings(f.name, f.scenario, on)
+		}
 	} else {
 		f.scenario, f.warnings, err = scenario.Lint(f.name, f.text, on)
 	}
@@ -126,6 +129,12 @@ func (f *faultFile) warn() {
 	}
 }
 
+// server describes the server that a scenario is for, which podcli does not know: it
+// may have routes besides those of podinfo.
+func server(maxDelay time.Duration) scenario.Server {
+	return scenario.Server{MaxDelay: maxDelay, Routes: stockRoutes(), Others: true}
+}
+
 // addMaxDelay adds the flag for a server's longest delay.
 func addMaxDelay(flags *pflag.FlagSet) *time.Duration {
 	return flags.Duration("max-delay", time.Minute, "longest delay; the server's setting is PODINFO_FAULTS_MAX_DELAY")
@@ -137,9 +146,10 @@ func faultCheck() *command {
 means standard input. A mistake is reported with FILE:LINE:COLUMN, the rule, the
 field and the accepted values. A warning is printed for a rule that will not do
 what it says: one that can never hit, because earlier rules hit all requests that
-it matches, or one whose delay is longer than a server allows. A server itself also
-warns in its log of paths that it does not serve. The exit code is 1 if there is a
-mistake.`
+it matches, one whose delay is longer than a server allows, or one that needs
+internal: true to match an internal path such as /readyz. A server itself also warns
+of paths that it does not serve, in its log and in podinfo check. The exit code is 1
+if there is a mistake.`
 	c.examples = []string{"podcli fault check examples/scenarios/*.yaml", `kubectl get configmap faults -o jsonpath="{.data.scenario\.yaml}" | podcli fault check -`}
 	out := addOutput(c.flags, "o")
 	most := addMaxDelay(c.flags)
@@ -149,7 +159,7 @@ mistake.`
 		}
 		var failed error
 		for _, name := range files {
-			if err := checkFaults(name, scenario.Server{MaxDelay: *most}, out.json); err != nil {
+			if err := checkFaults(name, server(*most), out.json); err != nil {
 				failed = err
 			}
 		}

@@ -73,6 +73,33 @@ func TestFaultCheckWarns(t *testing.T) {
 	}
 }
 
+// TestFaultCheckKnowsPodinfo checks the warnings about what podinfo does with a rule
+// that is valid.
+func TestFaultCheckKnowsPodinfo(t *testing.T) {
+	for rule, want := range map[string]string{
+		"match: {path: /readyz}, fault: {status: 503}":                 `match.path: warning: "/readyz" is the path of an internal route, which only a rule with internal: true matches`,
+		"match: {path: /healthz}, delay: 1s":                           `"/healthz" is the path of an internal route`,
+		"match: {path: /metrics}, delay: 1s":                           `"/metrics" is the path of an internal route`,
+		"match: {path: '/debug/pprof/*'}, delay: 1s":                   `"/debug/pprof/*" is the path of an internal route`,
+		"match: {path: '/readyz*'}, delay: 1s":                         `"/readyz*" is the path of an internal route`,
+		"match: {path: /readyz, internal: true}, fault: {status: 503}": "",
+		"match: {path: '/*'}, delay: 1s":                               "",
+		"match: {path: /orders}, delay: 1s":                            "", // of the service behind a proxy
+		"fault: {tls: {delay: 2m}}":                                    "fault.tls.delay: warning: a delay of 2m0s is above the server's longest, 1m0s (PODINFO_FAULTS_MAX_DELAY)",
+		"fault: {websocket: {delay: 2m}}":                              "fault.websocket.delay: warning: a delay of 2m0s",
+		"limit: {concurrency: 1, queue: 1, wait: 2m}":                  "limit.wait: warning: a delay of 2m0s",
+	} {
+		for _, command := range []string{"check", "simulate"} {
+			for _, file := range []string{"rules: [{name: r, " + rule + "}]", "{name: r, " + rule + "}"} {
+				r := runWith(t, file, "fault", command, "-")
+				if r.code != 0 || !strings.Contains(r.err, want) || (r.err != "") != (want != "") {
+					t.Errorf("%s %s: %+v", command, file, r)
+				}
+			}
+		}
+	}
+}
+
 // TestFaultSimulate checks that the same arguments always print the same.
 func TestFaultSimulate(t *testing.T) {
 	for name, args := range map[string][]string{

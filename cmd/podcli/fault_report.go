@@ -96,6 +96,9 @@ func (r *simulation) object() map[string]any {
 		if run.timed() {
 			o["hits_over_time"] = run.slices
 		}
+		if unknown := run.rule.Unpredictable(); len(unknown) > 0 {
+			o["not_predicted"] = unknown
+		}
 		rules = append(rules, o)
 	}
 	o := map[string]any{
@@ -141,6 +144,11 @@ func (r *simulation) print(out io.Writer) error {
 	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.n, r.hit, percent(r.hit, r.n), percent(r.hit, r.n))
 	for _, run := range r.order {
 		run.print(w, r.duration())
+	}
+	for _, run := range r.order {
+		for _, unknown := range run.rule.Unpredictable() {
+			fmt.Fprintf(w, "\n%s: not predicted: %s\n", run.rule.Name, unknown)
+		}
 	}
 	delaying := 0
 	for _, run := range r.order {

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp/syntax"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -28,8 +29,18 @@ type synthetic struct {
 
 func newSynthetic(method, path, host string) *synthetic {
 	s := &synthetic{header: map[string][]string{}, query: map[string][]string{}, keyed: map[string]string{}, claims: map[string]string{}, body: map[string]string{}}
-	s.request = scenario.Request{Method: method, Path: path, Host: host, Route: path, Values: s}
+	s.request = scenario.Request{Method: method, Path: path, Host: host, Route: path, Values: s, Internal: isInternal(path)}
 	return s
+}
+
+// isInternal reports whether a path is one of podinfo's internal routes.
+func isInternal(path string) bool {
+	for _, rt := range stockRoutes() {
+		if p, err := glob.Parse(rt.Path); rt.Internal && err == nil && p.Match(path) {
+			return true
+		}
+	}
+	return false
 }
 
 // call turns the request into a gRPC call.
@@ -58,7 +69,7 @@ func (s *synthetic) valuesOf(name string, fixed []string) []string {
 func (s *synthetic) Claims(bool) []byte { return s.document(s.claims) }
 
 // Body returns the body.
-func (s *synthetic) Body() []byte { return s.document(s.body) }
+func (s *synthetic) Body() ([]byte, bool) { return s.document(s.body), true }
 
 // document makes a JSON document of values by path.
 func (s *synthetic) document(values map[string]string) []byte {
@@ -140,7 +151,7 @@ func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	f.StringVar(&s.host, "host", "localhost", "host name without the port")
 	f.StringVar(&s.grpc, "grpc", "", "simulate gRPC calls of `service/method` instead of HTTP requests")
 	f.BoolVar(&s.webSocket, "websocket", false, "simulate WebSocket requests")
-	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as /readyz or gRPC health")
+	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as gRPC health; podinfo's own paths are known")
 	return s
 }
 
@@ -173,7 +184,7 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 		s.header[strings.ToLower(name)] = values
 	}
 	s.query, s.claims, s.body = f.query, f.claims, f.body
-	s.request.WebSocket, s.request.Internal = f.webSocket, f.internal
+	s.request.WebSocket, s.request.Internal = f.webSocket, f.internal || s.request.Internal
 	return s, nil
 }
 
@@ -202,7 +213,7 @@ func matching(r *scenario.Rule) *synthetic {
 		}
 		s.call(method)
 	}
-	s.request.WebSocket, s.request.Internal = scopes[0] == scenario.WebSockets, m.Internal
+	s.request.WebSocket, s.request.Internal = scopes[0] == scenario.WebSockets, m.Internal || s.request.Internal
 	s.request.Connection, s.request.Handshake = scopes[0] == scenario.Connections, scopes[0] == scenario.Handshakes
 	for name, text := range m.Headers {
 		s.addCondition(strings.ToLower(name), text)
@@ -233,7 +244,47 @@ func matching(r *scenario.Rule) *synthetic {
 	case "json":
 		s.body[name] = cmp.Or(s.body[name], "*")
 	}
+	if m.Not != nil {
+		s.evade(r)
+	}
 	return s
+}
+
+// evade changes the request until it does not meet the conditions of match.not, where
+// it may.
+func (s *synthetic) evade(r *scenario.Rule) {
+	if s.request.Scope() != scenario.HTTPRequests && s.request.Scope() != scenario.WebSockets {
+		return
+	}
+	plain := &scenario.Rule{Name: r.Name, Match: r.Match, At: r.At, Delay: r.Delay, Fault: r.Fault, Choose: r.Choose}
+	if r.Limit != nil && plain.Delay == nil && plain.Fault == nil {
+		plain.Delay = &scenario.Delay{Fixed: new(scenario.Duration(time.Second))}
+	}
+	plain.Match.Percent, plain.Match.Sticky, plain.Match.Server, plain.Match.Instance = nil, nil, nil, nil
+	e := scenario.NewEngine(0, "", scenario.Limits{Delay: time.Minute, Keys: serverKeys})
+	e.Apply(&scenario.Scenario{Rules: []*scenario.Rule{plain}})
+	before := s.request
+	paths, methods, hosts := []string{before.Path}, []string{before.Method}, []string{before.Host}
+	if r.Match.Path == "" {
+		paths = append(paths, "/other")
+	}
+	if len(r.Match.Methods) == 0 {
+		methods = append(methods, http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete)
+	}
+	if r.Match.Host == "" {
+		hosts = append(hosts, "other.example")
+	}
+	for _, path := range paths {
+		for _, method := range append(methods, r.Match.Methods...) {
+			for _, host := range hosts {
+				s.request.Path, s.request.Route, s.request.Method, s.request.Host = path, path, method, host
+				if e.Decide(&s.request) != nil {
+					return
+				}
+			}
+		}
+	}
+	s.request = before
 }
 
 // addCookie adds a cookie, unless its value is empty.
@@ -256,61 +307,4 @@ func (s *synthetic) addKey(name string) {
 	if s.keyed[name] == "" {
 		s.keyed[name] = "*"
 	}
-}
-
-// fill returns a text that a pattern matches.
-func fill(pattern string) string { return strings.ReplaceAll(fillKeyed(pattern), "*", "any") }
-
-// fillKeyed returns a text that a pattern matches, with its wildcards. That of a
-// regular expression has none.
-func fillKeyed(pattern string) string {
-	expr, ok := strings.CutPrefix(pattern, "~")
-	if !ok {
-		return pattern
-	}
-	parsed, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		panic(err) // impossible: the rule was checked
-	}
-	return sample(parsed.Simplify())
-}
-
-// sample returns a text that a regular expression matches. It ignores conditions
-// about the boundaries of words.
-func sample(re *syntax.Regexp) (out string) {
-	switch re.Op {
-	case syntax.OpLiteral:
-		return string(re.Rune)
-	case syntax.OpCharClass:
-		for i := 0; i+1 < len(re.Rune); i += 2 { // a letter or digit if there is one
-			for _, c := range "a0A" {
-				if re.Rune[i] <= c && c <= re.Rune[i+1] {
-					return string(c)
-				}
-			}
-		}
-		if len(re.Rune) > 0 {
-			return string(re.Rune[0])
-		}
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return "a"
-	case syntax.OpCapture, syntax.OpPlus, syntax.OpAlternate:
-		return sample(re.Sub[0])
-	case syntax.OpConcat:
-		for _, sub := range re.Sub {
-			out += sample(sub)
-		}
-	}
-	return out
-}
-
-// fillPath is fill for paths; {name} becomes name.
-func fillPath(pattern string) string {
-	if strings.HasPrefix(pattern, "~") {
-		return fill(pattern)
-	}
-	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
-		pattern = "/*" + rest
-	}
-	return strings.NewReplacer("{", "", "}", "").Replace(fill(pattern))
 }

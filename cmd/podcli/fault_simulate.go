@@ -41,8 +41,10 @@ func faultSimulate() *command {
 	c.details = `The simulation needs no server: it runs the server's engine with a simulated
 clock, so that ten hours take a moment. The same arguments always print the same
 result. Without flags that describe a request, each rule in turn gets a request
-that it matches. Rules about readiness are evaluated at each request. FILE is a
-scenario or a single rule; - means standard input.`
+that it matches. Rules about readiness are evaluated at each request. The result
+says which requests are hit, by what kind of fault, and how long they are delayed;
+what it cannot know, such as how long a client hangs, it names. FILE is a scenario or
+a single rule; - means standard input.`
 	c.examples = []string{
 		"podcli fault simulate examples/scenarios/brown-out.yaml -n 10000",
 		"podcli fault simulate scenario.yaml --path /api/info --header 'X-User: beta' --rate 50 --seed 7",
@@ -93,7 +95,7 @@ func (s *simulator) prepare(file string, seeded, started bool) (*simulation, err
 	if err != nil {
 		return nil, usage(err)
 	}
-	f, err := readFaults(file, "rule", scenario.Server{MaxDelay: *s.maxDelay})
+	f, err := readFaults(file, "rule", server(*s.maxDelay))
 	if err != nil {
 		return nil, err
 	}

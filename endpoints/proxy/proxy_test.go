@@ -19,12 +19,16 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
@@ -299,11 +303,14 @@ func (health) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*hea
 	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
 }
 
-func (health) Watch(_ *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+func (health) Watch(req *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	for range 3 {
 		if err := s.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}); err != nil {
 			return err
 		}
+	}
+	if req.Service == "endless" {
+		<-s.Context().Done()
 	}
 	return status.Error(codes.Aborted, "enough")
 }
@@ -448,6 +455,53 @@ func TestRulesOfCalls(t *testing.T) {
 		}
 		if n != c.messages || status.Code(err) != c.end {
 			t.Errorf("%s: %d messages, then %v", c.rule, n, err)
+		}
+	}
+}
+
+// TestCallsEndByTime checks that a stream ends with the rule's status after its time
+// when the service stays silent, and at the latest when the service ends it.
+func TestCallsEndByTime(t *testing.T) {
+	for _, service := range []string{"endless", ""} {
+		client := grpcFront(t, "PODINFO_FAULTS", "rules: [{name: r, match: {grpc: '*'}, fault: {grpc: {code: DATA_LOSS, after-time: 200ms}}}]")
+		stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+		n := -1
+		for ; err == nil; n++ {
+			_, err = stream.Recv()
+		}
+		if n != 3 || status.Code(err) != codes.DataLoss {
+			t.Errorf("%q: %d messages, then %v", service, n, err)
+		}
+	}
+}
+
+// TestDetailsOfCalls checks that a status at the beginning or the end of a call has
+// the details of the rule.
+func TestDetailsOfCalls(t *testing.T) {
+	const details = "details: {retry-info: 1500ms, error-info: {reason: WHY, domain: d, metadata: {b: '2', a: '1'}}, bad-request: {f: bad}, quota-failure: {s: much}, help: {docs: 'https://x'}, localized-message: {en-US: hi}, debug-info: trace}"
+	want := []proto.Message{
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
+		&errdetails.ErrorInfo{Reason: "WHY", Domain: "d", Metadata: map[string]string{"a": "1", "b": "2"}},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "f", Description: "bad"}}},
+		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "s", Description: "much"}}},
+		&errdetails.Help{Links: []*errdetails.Help_Link{{Description: "docs", Url: "https://x"}}},
+		&errdetails.LocalizedMessage{Locale: "en-US", Message: "hi"},
+		&errdetails.DebugInfo{Detail: "trace"},
+	}
+	for _, rule := range []string{"fault: {grpc: {code: ABORTED, message: no, " + details + "}}", "fault: {grpc: {code: ABORTED, message: no, after: 2, " + details + "}}"} {
+		client := grpcFront(t, "PODINFO_FAULTS", "rules: [{name: r, match: {grpc: '*'}, "+rule+"}]")
+		stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		s := status.Convert(err)
+		var got []proto.Message
+		for _, d := range s.Details() {
+			m, _ := d.(proto.Message)
+			got = append(got, m)
+		}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || s.Code() != codes.Aborted || s.Message() != "no" {
+			t.Errorf("%s: %v %s", rule, s, diff)
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
-// check prints that the settings are valid. What New only warns of is an error,
-// and so is a file that cannot be read.
+// check prints that the settings are valid. What New or a module only warns of is an
+// error, and so is a file that cannot be read.
 func (p *Program) check(_ context.Context, app *registry.App) error {
 	var errs []error
-	for _, w := range app.Warnings() {
+	for _, w := range app.CheckSettings() {
 		errs = append(errs, errors.New(w))
 	}
 	on := map[string]bool{}

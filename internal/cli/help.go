@@ -27,8 +27,9 @@ environment, the config file, code, or nowhere ("default").`
 
 	checkHelp = `check reads the flags, the environment and the config file as serve does. It
 prints one line for everything that is wrong, also for settings that are unknown
-or have no effect, of which serve only warns, and exits with code 2. Otherwise
-it prints one line and exits with code 0. It opens no port and no connection.`
+or have no effect and for fault rules that will not do what they say, of which
+serve only warns, and exits with code 2. Otherwise it prints one line and exits
+with code 0. It opens no port and no connection.`
 
 	completionHelp = `Examples:
   podinfo completion bash > /etc/bash_completion.d/podinfo

@@ -13,7 +13,10 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"sync/atomic"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
@@ -56,7 +59,27 @@ func (m *Module) decideBelow(c net.Conn, req scenario.Request) (*scenario.Strike
 		return nil, breaker{}
 	}
 	m.report(context.Background(), d, req.Scope())
+	m.logBelow(s, kind.Name, req.Client())
 	return s, b
+}
+
+// belowLog limits the log lines about one rule for connections or handshakes, which
+// have no line in the access log.
+type belowLog struct {
+	seldom
+	hits atomic.Uint64 // since the last line
+}
+
+// logBelow logs the hits of a rule on connections or handshakes, at most once a
+// second.
+func (m *Module) logBelow(s *scenario.Strike, kind, client string) {
+	l, _ := m.below.LoadOrStore(s.Rule, new(belowLog))
+	b := l.(*belowLog)
+	b.hits.Add(1)
+	b.do(time.Second, func() {
+		m.host.Log.WithFields(logrus.Fields{"rule": s.Rule, "kind": kind, "fault": s.Describe(kind), "client": client, "hits": b.hits.Swap(0)}).
+			Info("a fault rule hit connections")
+	})
 }
 
 // Accept implements capability.ConnectionFaults.
@@ -100,7 +123,7 @@ func breakConnection(m *Module, conn net.Conn, s *scenario.Strike) net.Conn {
 		reset(conn)
 	case f.Silent:
 		if !m.engine.Hold() {
-			m.counts.add(s.Rule, "skipped")
+			m.skip(s.Rule)
 			return conn
 		}
 		go func() {
@@ -157,7 +180,7 @@ func breakHandshake(m *Module, hello *tls.ClientHelloInfo, conf *tls.Config, s *
 	f := s.Fault.TLS
 	if f.Delay > 0 {
 		if !m.engine.Hold() {
-			m.counts.add(s.Rule, "skipped")
+			m.skip(s.Rule)
 		} else {
 			defer m.engine.Release()
 			hello.Conn.SetDeadline(time.Time{})

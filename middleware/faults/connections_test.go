@@ -26,6 +26,7 @@ import (
 type ports struct {
 	m             *faults.Module
 	set           *metrics.Set
+	log           *registrytest.Log
 	plain, secure string
 	trust         *tls.Config
 }
@@ -40,8 +41,9 @@ func servePorts(t *testing.T, rulesText string, more ...string) *ports {
 		"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT": fmt.Sprint(plain), "PODINFO_SECURE_PORT": fmt.Sprint(secure), "PODINFO_CERT_PATH": dir,
 	})
 	p := &ports{m: new(faults.Module), set: metrics.NewSet(), trust: &tls.Config{RootCAs: pool, ServerName: "localhost"}}
-	registrytest.New(t, env, p.m, new(endpoint), new(httpserver.Module))
+	_, log := registrytest.New(t, env, p.m, new(endpoint), new(httpserver.Module))
 	p.m.ContributeMetrics(p.set)
+	p.log = log
 	p.plain, p.secure = fmt.Sprint("127.0.0.1:", plain), fmt.Sprint("127.0.0.1:", secure)
 	return p
 }
@@ -172,6 +174,46 @@ func TestDelayedHandshakes(t *testing.T) {
 		t.Error(page(p.set))
 	}
 	must(t, <-done)
+}
+
+// Each rule that hits connections or handshakes is told in the log, at most once a
+// second, with what it did to whom, and every hit is counted.
+func TestConnectionsAreLogged(t *testing.T) {
+	for _, c := range []struct{ fault, kind, does string }{
+		{"connection: {refuse: true}", "connection", `{\"refuse\":true}`},
+		{"connection: {idle: 1ms}", "connection", `{\"idle\":\"1ms\"}`},
+		{"tls: {certificate: expired}", "tls", `{\"certificate\":\"expired\"}`},
+		{"tls: {delay: 1ms}", "tls", `{\"delay\":\"1ms\"}`},
+	} {
+		p := servePorts(t, "rules: [{name: r, fault: {"+c.fault+"}}]")
+		const n = 20
+		began := time.Now()
+		for range n {
+			if c.kind == "tls" {
+				p.shake()
+			} else {
+				p.greet(t, 10*time.Second)
+			}
+		}
+		most := 1 + int(time.Since(began)/time.Second)
+		lines := 0
+		for line := range strings.SplitSeq(p.log.String(), "\n") {
+			if strings.Contains(line, `"rule":"r"`) {
+				lines++
+				for _, want := range []string{`"kind":"` + c.kind + `"`, `"fault":"` + c.does + `"`, `"client":"127.0.0.1"`, `"hits":`} {
+					if !strings.Contains(line, want) {
+						t.Errorf("%s: no %s in %s", c.fault, want, line)
+					}
+				}
+			}
+		}
+		if lines < 1 || lines > most {
+			t.Errorf("%s: %d lines, want 1 to %d\n%s", c.fault, lines, most, p.log)
+		}
+		if want := fmt.Sprintf(`podinfo_fault_hits_total{rule="r",kind="%s"} %d`, c.kind, n); !strings.Contains(page(p.set), want) {
+			t.Errorf("want %s\n%s", want, page(p.set))
+		}
+	}
 }
 
 // Stopping the server ends silent connections and delayed handshakes.

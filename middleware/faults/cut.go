@@ -136,13 +136,26 @@ func (c *capture) Flush() {
 		return
 	}
 	c.streams = true
-	c.begin("")
+	c.begin(c.declared())
 	if c.conn != nil {
 		go c.watch(c.conn)
 	}
 	if c.send(c.body.Bytes()); c.total > c.keep || c.strike.Fault.BadChunk {
 		c.end()
 	}
+}
+
+// declared returns the Content-Length that the handler has set, "" for none. The
+// response is cut before it at the latest.
+func (c *capture) declared() string {
+	n, err := strconv.Atoi(c.header.Get("Content-Length"))
+	if err != nil || c.strike.Fault.BadChunk {
+		return ""
+	}
+	n = max(1, n)
+	c.keep = min(c.keep, n-1)
+	c.body.Truncate(min(c.body.Len(), c.keep))
+	return strconv.Itoa(n)
 }
 
 // begin sends the header. Without a length the body is chunked.

@@ -2,6 +2,8 @@ package faults_test
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -79,6 +81,32 @@ func TestCutStreams(t *testing.T) {
 			}
 			res.Body.Close()
 			srv.Close()
+		}
+	}
+}
+
+// A response keeps the Content-Length that its handler has set, before the handler
+// and after it, and ends before it.
+func TestCutsKeepTheLength(t *testing.T) {
+	for _, at := range []string{"", "at: after, "} {
+		for _, h2 := range []bool{false, true} {
+			for keep, want := range map[int]string{0: "", 10: text[:10], 20: text[:20], 36: text[:35], 100: text[:35]} {
+				for _, path := range []string{"/doc", "/flushed"} {
+					app, _ := registrytest.New(t, rules(fmt.Sprintf("rules: [{name: r, %sfault: {truncate: %d}}]", at, keep)), new(faults.Module), document{})
+					srv := httptest.NewUnstartedServer(app)
+					srv.EnableHTTP2 = h2
+					srv.StartTLS()
+					res, err := srv.Client().Get(srv.URL + path)
+					must(t, err)
+					got, err := io.ReadAll(res.Body)
+					res.Body.Close()
+					srv.Close()
+					stream := h2 && err != nil && strings.Contains(err.Error(), "INTERNAL_ERROR")
+					if string(got) != want || res.ContentLength != int64(len(text)) || !stream && !errors.Is(err, io.ErrUnexpectedEOF) || stream != h2 {
+						t.Errorf("%struncate: %d of %s over HTTP/%d: Content-Length %d, %q, %v", at, keep, path, res.ProtoMajor, res.ContentLength, got, err)
+					}
+				}
+			}
 		}
 	}
 }

@@ -66,7 +66,9 @@ type Module struct {
 	ends    *time.Timer     // calls logEnds when the next rule ends
 	ended   map[string]bool // rules whose end was logged
 
-	full seldom // log lines about delays that were dropped
+	below  sync.Map // *belowLog of rules for connections and handshakes, by rule
+	full   seldom   // log lines about delays that were dropped
+	unread seldom   // log lines about bodies that rules cannot look into
 }
 
 // Info describes the module.
@@ -233,6 +235,7 @@ func (m *Module) swapLocked(s *scenario.Scenario, anew ...string) {
 	m.current = s
 	m.version++
 	m.labels.Clear() // of rules that no longer exist
+	m.below.Clear()
 	m.engine.Apply(s, anew...)
 	m.warnOfRules(s)
 	m.logEndsLocked()

@@ -34,6 +34,7 @@ type held struct {
 	m                   *Module
 	r                   *http.Request
 	limit               int
+	patient             bool // a flush sends nothing when the length is known and within the limit
 	// release is called once, with the whole body or its beginning. It sends the
 	// header, and what is held of the body.
 	release func(whole bool)
@@ -100,10 +101,9 @@ func (h *held) WriteHeader(status int) {
 func (h *held) Write(b []byte) (n int, err error) {
 	h.WriteHeader(http.StatusOK)
 	if !h.open {
-		if h.body.Len()+len(b) <= h.limit {
-			if n, err = h.body.Write(b); err == nil {
-				return n, nil
-			}
+		fits := min(len(b), max(0, h.limit-h.body.Len()))
+		if n, err = h.body.Write(b[:fits]); err == nil && n == len(b) {
+			return n, nil
 		}
 		h.begin(false)
 	}
@@ -114,9 +114,15 @@ func (h *held) Write(b []byte) (n int, err error) {
 	return n + m, err
 }
 
-// Flush sends what is held.
+// Flush sends what is held, unless the fault needs the whole body and that is going
+// to fit.
 func (h *held) Flush() {
 	h.WriteHeader(http.StatusOK)
+	if h.patient && !h.open {
+		if n, err := strconv.Atoi(h.header.Get("Content-Length")); err == nil && n <= h.limit {
+			return
+		}
+	}
 	h.begin(false)
 	if h.rest != nil && !h.raw {
 		http.NewResponseController(h.ResponseWriter).Flush()

@@ -102,6 +102,50 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// A rule that looks into a body hits no request whose body it cannot read, whether
+// it asks for a value, for its absence or for anything else. The handler gets every
+// byte, and the metrics and the log tell.
+func TestBodiesThatCannotBeRead(t *testing.T) {
+	for _, c := range []struct {
+		match string
+		hits  [3]bool // of a short body, a long one, and one of unknown length that is long
+	}{
+		{"json: {$.a: '1'}", [3]bool{true, false, false}},
+		{"json: {$.b: ''}", [3]bool{true, false, false}},
+		{"not: {json: {$.a: '2'}}", [3]bool{true, false, false}},
+		{"not: {json: {$.a: '2'}, headers: {x: y}}", [3]bool{true, true, true}}, // the header decides
+		{"json: {$.a: '1'}, not: {json: {$.a: '2'}}", [3]bool{true, false, false}},
+		{"per: 'json:$.a'", [3]bool{true, false, false}},
+	} {
+		m, set := new(faults.Module), metrics.NewSet()
+		s := registrytest.Serve(t, rules("rules: [{name: r, match: {"+c.match+"}, fault: {status: 503}}]"), m, new(mirror))
+		m.ContributeMetrics(set)
+		long := `{"a":1,"pad":"` + strings.Repeat("x", 70000) + `"}`
+		for i, body := range []string{`{"a":1}`, long, long} {
+			req, err := http.NewRequest("POST", s.URL+"/orders", strings.NewReader(body))
+			must(t, err)
+			if i == 2 {
+				req.Body = io.NopCloser(struct{ io.Reader }{strings.NewReader(body)})
+				req.ContentLength = -1
+			}
+			res, got := registrytest.Do(t, req)
+			if hit := res.StatusCode == 503; hit != c.hits[i] || !hit && got != body {
+				t.Errorf("%s, body %d: %s, %d bytes", c.match, i, res.Status, len(got))
+			}
+		}
+		want := 0
+		if !c.hits[1] {
+			want = 2
+		}
+		if got := page(set); !strings.Contains(got, fmt.Sprintf("podinfo_fault_unread_bodies_total %d\n", want)) {
+			t.Errorf("%s: want %d\n%s", c.match, want, got)
+		}
+		if logged := strings.Contains(s.Log.String(), "longer than 65536 bytes"); logged != (want > 0) {
+			t.Errorf("%s: %s", c.match, s.Log)
+		}
+	}
+}
+
 // forge returns a token with claims, signed with a secret.
 func forge(claims, secret string) string {
 	enc := base64.RawURLEncoding.EncodeToString

@@ -17,7 +17,8 @@ type counts struct {
 	set    *metrics.Set                   // nil without a metrics module
 	series map[[3]string]*metrics.Counter // by name, rule and value
 
-	loads [2]*metrics.Counter // failed and successful
+	loads  [2]*metrics.Counter // failed and successful
+	unread *metrics.Counter    // requests whose body rules could not look into
 }
 
 func (c *counts) add(rule, kind string) { c.count("podinfo_fault_hits_total", rule, "kind", kind) }
@@ -50,6 +51,15 @@ func (c *counts) of(name, rule, label, value string) *metrics.Counter {
 	return s
 }
 
+// addUnread counts a request whose body rules could not look into.
+func (c *counts) addUnread() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unread != nil {
+		c.unread.Inc()
+	}
+}
+
 func (c *counts) loaded(ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,6 +86,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 		return n
 	})
 	set.NewGauge("podinfo_fault_held_requests", func() float64 { return float64(m.engine.Held()) })
+	m.counts.unread = set.NewCounter("podinfo_fault_unread_bodies_total")
 	m.fleet.contribute(set)
 	if m.File == "" {
 		return
@@ -98,6 +109,7 @@ func (*Module) DescribeMetrics() map[string]string {
 		"podinfo_fault_cuts_total":          "Responses that a fault cut, by what the client saw: a connection closed or reset, RST_STREAM or GOAWAY with its code.",
 		"podinfo_fault_rules":               "Rules of the current scenario that have not ended.",
 		"podinfo_fault_held_requests":       "Requests being delayed by faults.",
+		"podinfo_fault_unread_bodies_total": "Requests that rules with match.json did not hit, because their body was too long or broke off.",
 		"podinfo_fault_shared_counts_total": "Requests counted by rules with shared, by who counted: the fleet, or the replica alone while the server is unavailable.",
 		"podinfo_fault_file_loads_total":    "Loads of the scenario file, by outcome.",
 		"podinfo_fault_file_good":           "1 if the scenario file is valid, 0 if it is invalid and the previous rules are kept.",

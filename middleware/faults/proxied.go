@@ -77,7 +77,8 @@ func (c *proxiedCall) forward(next http.HandlerFunc) func(context.Context) error
 		c.header = c.w.Header().Clone()
 		defer func() {
 			if p := recover(); p != nil {
-				if err = c.err; err == nil || p != http.ErrAbortHandler { // otherwise the hook ended the call
+				hooked := c.err != nil || ctx.Err() != nil && c.r.Context().Err() == nil // by a message, or by its time
+				if err = c.err; !hooked || p != http.ErrAbortHandler {
 					panic(p)
 				}
 			}
@@ -176,9 +177,12 @@ func (c *proxiedCall) Unwrap() http.ResponseWriter { return c.w }
 
 // fail ends the call with a status, in the header if nothing was sent.
 func (c *proxiedCall) fail(err error) {
-	code, message := rpc.CodeOf(err), err.Error()
+	code, message, details := rpc.CodeOf(err), err.Error(), ""
 	if e, ok := errors.AsType[*rpc.Error](err); ok {
 		message = e.Message
+		if e.Details != nil {
+			details = statusDetails(code, message, *e.Details)
+		}
 	}
 	h, place := c.w.Header(), http.TrailerPrefix
 	if !c.begun {
@@ -189,6 +193,9 @@ func (c *proxiedCall) fail(err error) {
 	for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
 		h.Del(http.TrailerPrefix + name)
 		h.Del(name)
+	}
+	if details != "" {
+		h.Set(place+"Grpc-Status-Details-Bin", details)
 	}
 	h.Set(place+"Grpc-Status", fmt.Sprint(uint32(code)))
 	h.Set(place+"Grpc-Message", strings.ReplaceAll(url.QueryEscape(message), "+", "%20"))

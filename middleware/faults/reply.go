@@ -40,6 +40,7 @@ func changeReply(m *Module, w http.ResponseWriter, r *http.Request, next http.Ha
 		limit = maxHeld
 	}
 	c := &changed{held: m.holdBack(w, r, limit), strike: s, fault: f}
+	c.patient = f.Buffers()
 	whole := false
 	c.release = func(all bool) {
 		whole = all || f.Body != nil

@@ -36,6 +36,13 @@ func (document) Routes() []registry.Route {
 			http.NewResponseController(w).Flush()
 			io.WriteString(w, text[10:])
 		}},
+		{Path: "/flushed", Handler: func(w http.ResponseWriter, _ *http.Request) { // as a proxy may
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			http.NewResponseController(w).Flush()
+			io.WriteString(w, text[:10])
+			http.NewResponseController(w).Flush()
+			io.WriteString(w, text[10:])
+		}},
 		{Path: "/204", Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }},
 	}
 }
@@ -57,6 +64,12 @@ func TestReplies(t *testing.T) {
 		{"/parts", "append: more", "200 OK", "Transfer-Encoding: chunked", "a\r\n" + text[:10] + "\r\n1e\r\n" + text[10:] + "more\r\n0\r\n\r\n"},
 		{"/doc", "repeat: 3", "202 Accepted", "Content-Length: 108", text + text + text},
 		{"/doc", "repeat: 2, append: '-'", "202 Accepted", "Content-Length: 74", text + "-" + text + "-"},
+		{"/flushed", "repeat: 2", "200 OK", "Content-Length: 72", text + text},
+		{"/flushed", "repeat: 2, append: '-'", "200 OK", "Content-Length: 74", text + "-" + text + "-"},
+		{"/flushed", "append: '-'", "200 OK", "Content-Length: 37", text + "-"},
+		{"/flushed", "content-length: 5", "200 OK", "Content-Length: 41", text},
+		{"/flushed", "body: x", "200 OK", "Content-Length: 1", "x"},
+		{"/parts", "repeat: 2", "200 OK", "-Content-Length", "14\r\n" + text[:10] + text[:10] + "\r\n1a\r\n" + text[10:] + "\r\n0\r\n\r\n"}, // what was flushed
 		{"/doc", "content-length: 5", "202 Accepted", "Content-Length: 41|Connection: close", text},
 		{"/doc", "content-length: -5", "202 Accepted", "Content-Length: 31", text},
 		{"/doc", "content-length: -500", "202 Accepted", "Content-Length: 0", text},
@@ -184,6 +197,22 @@ func TestReplyOfALargeBody(t *testing.T) {
 	_, body := s.Call(t, "GET", "/large", "")
 	if len(body) != len(large)+3 || strings.Count(body, "x") != len(large)-2 || !strings.HasSuffix(body, "xend") {
 		t.Errorf("%d bytes", len(body))
+	}
+}
+
+// Of a body above the bound the first 1 MiB is repeated, whatever the handler's
+// writes, and Content-Length is right.
+func TestRepeatOfALargeBody(t *testing.T) {
+	const bound, size = 1 << 20, 3 << 20
+	h := registry.Route{Path: "/large", Handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		w.Write(bytes.Repeat([]byte("a"), 10))
+		w.Write(bytes.Repeat([]byte("b"), size-10))
+	}}
+	s := registrytest.Serve(t, rules("rules: [{name: r, fault: {reply: {repeat: 2, append: end}}}]"), new(faults.Module), routes{h})
+	res, body := s.Call(t, "GET", "/large", "")
+	if len(body) != size+bound+3 || res.ContentLength != int64(len(body)) || strings.Index(body[10:], "a") != bound-10 || !strings.HasSuffix(body, "bend") {
+		t.Errorf("%d bytes, Content-Length %d", len(body), res.ContentLength)
 	}
 }
 

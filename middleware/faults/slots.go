@@ -24,15 +24,20 @@ func (m *Module) hold(ctx context.Context, d *scenario.Decision, scope scenario.
 	}
 	if !m.engine.Hold() {
 		for _, rule := range d.DropWaits(scope) {
-			m.counts.add(rule, "skipped")
+			m.skip(rule)
 			m.observers.Report(ctx, m.label(rule)+skipped)
-			m.full.do(time.Second, func() {
-				m.host.Log.WithField("rule", rule).WithField("held", m.MaxHeld).Warn("requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are; raise it, or hit fewer requests")
-			})
 		}
 		return nothing
 	}
 	return sync.OnceFunc(m.engine.Release)
+}
+
+// skip counts and logs a delay that is dropped.
+func (m *Module) skip(rule string) {
+	m.counts.add(rule, "skipped")
+	m.full.do(time.Second, func() {
+		m.host.Log.WithField("rule", rule).WithField("held", m.MaxHeld).Warn("requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are; raise it, or hit fewer requests")
+	})
 }
 
 // skipped ends the name of a fault whose delay was dropped, for observers.

@@ -68,16 +68,31 @@ func (v *values) Claims(unverified bool) []byte {
 
 // Body implements scenario.Payloads. It reads the body up to maxBody and replaces
 // it with one that begins with the same bytes.
-func (v *values) Body() []byte {
+func (v *values) Body() (doc []byte, ok bool) {
 	if v.body == nil {
 		v.body = new(peeked)
-		if v.Request.Body == nil || v.Request.Body == http.NoBody || v.ContentLength > maxBody {
-			return nil
+		switch {
+		case v.Request.Body == nil || v.Request.Body == http.NoBody:
+			v.body.whole = true
+		case v.ContentLength <= maxBody:
+			v.body.err = v.body.read(v.m.host.Budget(), v.Request.Body)
+			v.Request.Body = v.body
 		}
-		v.body.err = v.body.read(v.m.host.Budget(), v.Request.Body)
-		v.Request.Body = v.body
+		if !v.body.whole {
+			v.m.noteUnread(v.Request)
+		}
 	}
-	return v.body.start
+	return v.body.start, v.body.whole
+}
+
+// noteUnread counts and logs a request that rules with match.json do not hit,
+// because its body cannot be read.
+func (m *Module) noteUnread(r *http.Request) {
+	m.counts.addUnread()
+	m.unread.do(time.Second, func() {
+		m.host.Log.WithField("path", r.URL.Path).WithField("length", r.ContentLength).
+			Warnf("rules with match.json do not hit a request: its body is longer than %d bytes or broke off", maxBody)
+	})
 }
 
 // err returns why the request cannot be served.
@@ -98,7 +113,8 @@ func (v *values) free() {
 // peeked is a request's body whose first bytes have been read.
 type peeked struct {
 	rest  io.ReadCloser
-	start []byte // the whole body, nil if it is longer than maxBody
+	start []byte // the whole body, nil if it cannot be read
+	whole bool   // the body was read to its end
 	err   error  // after which bytes of the body are missing
 
 	mu     sync.Mutex // guards what follows against a handler that reads on after it returned
@@ -119,7 +135,7 @@ func (b *peeked) read(from *budget.Budget, rest io.ReadCloser) error {
 		return err
 	}
 	if errRead == nil && len(text) <= maxBody {
-		b.start = text
+		b.start, b.whole = text, true
 	}
 	b.reader = io.MultiReader(b.first.Reader(), rest)
 	if errRead != nil {
@@ -196,7 +212,7 @@ type callValues struct {
 func (v *callValues) Header(name string) []string { return v.Metadata(name) }
 func (v *callValues) Query(string) []string       { return nil }
 func (v *callValues) Client() string              { return v.m.host.Caller(v.Call) }
-func (v *callValues) Body() []byte                { return nil }
+func (v *callValues) Body() ([]byte, bool)        { return nil, true }
 
 // Claims implements scenario.Payloads.
 func (v *callValues) Claims(unverified bool) []byte {

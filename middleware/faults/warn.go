@@ -1,9 +1,13 @@
 package faults
 
 import (
-	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/watch"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -17,19 +21,42 @@ func (m *Module) warn(s *scenario.Scenario) (warnings []string) {
 	if len(s.Rules) > maxWarned {
 		return nil
 	}
-	on := scenario.Server{MaxDelay: m.MaxDelay, Routes: m.routes()}
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // impossible: it was read from JSON or YAML
-	}
-	_, found, _ := scenario.Lint("", b, on)
-	for _, w := range found {
-		w.Line = 0 // of the JSON
+	for _, w := range scenario.Warnings("", s, m.server()) {
 		text := strings.TrimPrefix(w.Error(), ": ")
 		m.host.Log.WithField("warning", text).Warn("a fault rule will not do what it says")
 		warnings = append(warnings, text)
 	}
 	return warnings
+}
+
+// server describes this server for warnings about rules.
+func (m *Module) server() scenario.Server {
+	return scenario.Server{MaxDelay: m.MaxDelay, Routes: m.routes()}
+}
+
+// CheckSettings implements [registry.SettingsChecker]: it returns the mistakes in the
+// file, and the warnings about rules.
+func (m *Module) CheckSettings() (out []string) {
+	name, text := "PODINFO_FAULTS", []byte(m.Inline)
+	if m.File != "" {
+		var err error
+		name = filepath.Base(m.File)
+		if text, err = watch.ReadFile(m.File, scenario.MaxBytes); errors.Is(err, fs.ErrNotExist) {
+			return nil // which the command reports
+		} else if err != nil {
+			return []string{fmt.Sprintf("PODINFO_FAULTS_FILE=%q: %v", m.File, err)}
+		}
+	} else if !m.inlined() {
+		return nil
+	}
+	_, warnings, err := scenario.Lint(name, text, m.server())
+	if err != nil {
+		out = strings.Split(err.Error(), "\n")
+	}
+	for _, w := range warnings {
+		out = append(out, w.Error())
+	}
+	return out
 }
 
 // routes returns the routes of the App, below its prefix.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -61,6 +62,21 @@ func (s *Strike) Label(scope Scope) string {
 		label += " after the handler"
 	}
 	return label
+}
+
+// Describe returns the value of a kind of the fault as a scenario would contain it,
+// in JSON.
+func (s *Strike) Describe(kind string) string {
+	for _, k := range kindTable() {
+		if k.Name == kind {
+			b, err := json.Marshal(k.value(s.Fault).Interface())
+			if err != nil {
+				panic(err) // impossible: a fault consists of strings, numbers and durations
+			}
+			return string(b)
+		}
+	}
+	return ""
 }
 
 // waits reports whether the fault makes the request wait.

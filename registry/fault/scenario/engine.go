@@ -91,7 +91,7 @@ func (e *Engine) Apply(s *Scenario, anew ...string) {
 // compile prepares a rule that was checked, and its alternatives.
 func (e *Engine) compile(r *Rule, seed uint64, now time.Time) *live {
 	l := compileRule(r, seed, now, e.limits)
-	if r.Match.Per == "" && r.Sync != Fleet && !r.Shared && e.instance != "" {
+	if r.Match.Per == "" && r.Sync != Fleet && e.instance != "" {
 		l.key = splitmix.Mix(l.key ^ splitmix.Hash(e.instance))
 	}
 	l.settle(e)

@@ -20,7 +20,8 @@ import (
 //	             nothing there; readiness and tcp may be left out
 //	after        "true": the kind also acts after the handler; or "no: " and why
 //	             not, and what to do instead
-//	example      a value in YAML, for the schema and the tests
+//	example      a value in YAML, for the schema, the reference and the tests
+//	default      what stands for the value when it is not given, likewise
 //	pauses       "true": the response is sent with pauses
 //	waits        "true": the request waits, so it counts in MAX_HELD
 //	of           the kinds that the field is a part of when they are given
@@ -34,8 +35,8 @@ import (
 // that apply each kind. Tests fail when the two disagree.
 type Fault struct {
 	Status  int         `json:"status,omitempty" min:"400" max:"599" example:"503" label:"value" after:"true" http:"respond with this status" websocket:"refuse the handshake with this status" grpc:"no: use grpc with a code"`
-	Headers ReplyHeader `json:"headers,omitempty" of:"status" doc:"headers of that response"`
-	Body    string      `json:"body,omitempty" of:"status" doc:"body of that response"`
+	Headers ReplyHeader `json:"headers,omitempty" example:"{ Content-Type: text/plain }" of:"status" doc:"headers of that response"`
+	Body    string      `json:"body,omitempty" example:"busy" of:"status" doc:"body of that response"`
 
 	RetryAfter *RetryAfter `json:"retry-after,omitempty" of:"status" scalar:"after" doc:"header Retry-After of that response"`
 
@@ -64,7 +65,7 @@ type Fault struct {
 	Slice      *TCPSlice   `json:"slice,omitempty" scalar:"size" example:"{ size: 10, delay: 1ms }" tcp:"pass the data in the direction in small writes" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
 	SlowClose  *Duration   `json:"slow-close,omitempty" example:"100ms" tcp:"delay the end of the data in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
 	Corrupt    *float64    `json:"corrupt,omitempty" min:"0" max:"100" example:"50" tcp:"change this percentage of the bytes in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
-	Direction  Direction   `json:"direction,omitempty" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
+	Direction  Direction   `json:"direction,omitempty" default:"out" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
 	Connection *Connection `json:"connection,omitempty" example:"{ refuse: true }" after:"no: a connection has no handler; remove at" http:"no: it breaks connections at their accept; use reset" websocket:"no: it breaks connections at their accept; use reset" grpc:"no: it breaks connections of the HTTP ports; use empty" connection:"reset the connection at its accept, keep it silent, or close it when it is idle"`
 	TLS        *TLS        `json:"tls,omitempty" example:"{ certificate: expired }" after:"no: a handshake has no handler; remove at" http:"no: it breaks TLS handshakes; use reset" websocket:"no: it breaks TLS handshakes; use reset" grpc:"no: it breaks TLS handshakes of the HTTPS port; use empty" handshake:"delay the handshake, or present an invalid certificate"`
 }
@@ -88,8 +89,8 @@ func (h ReplyHeader) check(d *decoder, field string) {
 // Stall is a pause in the middle of a body, before its last byte at the latest, or
 // between the messages of a call, before its status at the latest.
 type Stall struct {
-	After int      `json:"after,omitempty" min:"0" doc:"bytes, or messages of a call, sent before the pause"`
-	For   Duration `json:"for,omitzero" doc:"length of the pause, at most the longest delay of the server"`
+	After int      `json:"after,omitempty" default:"0" example:"10" min:"0" doc:"bytes, or messages of a call, sent before the pause"`
+	For   Duration `json:"for,omitzero" example:"5s" bounded:"requests" doc:"length of the pause, at most the longest delay of the server, except over TCP"`
 	Hang  bool     `json:"hang,omitempty" doc:"pause until the client leaves"`
 }
 
@@ -104,9 +105,9 @@ func (s *Stall) check(d *decoder, field string) {
 
 // Upload slows the reading of a request's body down.
 type Upload struct {
-	Bandwidth int      `json:"bandwidth,omitempty" min:"1" doc:"bytes read per second"`
-	After     int      `json:"after,omitempty" min:"0" doc:"bytes read before the pause"`
-	For       Duration `json:"for,omitzero" doc:"length of a pause, at most the longest delay of the server"`
+	Bandwidth int      `json:"bandwidth,omitempty" example:"1024" min:"1" doc:"bytes read per second"`
+	After     int      `json:"after,omitempty" default:"0" example:"100" min:"0" doc:"bytes read before the pause"`
+	For       Duration `json:"for,omitzero" example:"5s" bounded:"true" doc:"length of a pause, at most the longest delay of the server"`
 }
 
 func (u *Upload) check(d *decoder, field string) {
@@ -122,29 +123,29 @@ func (u *Upload) check(d *decoder, field string) {
 // and content-length) applies to its first 1 MiB, or to what the handler wrote
 // before it flushed.
 type Reply struct {
-	Status        int           `json:"status,omitempty" min:"100" max:"599" doc:"status of the response; after one below 200 the connection is closed, without a final response"`
+	Status        int           `json:"status,omitempty" example:"202" min:"100" max:"599" doc:"status of the response; after one below 200 the connection is closed, without a final response"`
 	Headers       *ReplyHeaders `json:"headers,omitempty" doc:"changes of the headers"`
-	Body          *string       `json:"body,omitempty" doc:"body in place of the handler's"`
-	Append        string        `json:"append,omitempty" doc:"text after the body"`
+	Body          *string       `json:"body,omitempty" example:"no stock" doc:"body in place of the handler's"`
+	Append        string        `json:"append,omitempty" example:"more" doc:"text after the body"`
 	Corrupt       *Corrupt      `json:"corrupt,omitempty" scalar:"bytes" doc:"bytes or bits of the body to change, at places that the seed determines"`
-	Repeat        int           `json:"repeat,omitempty" min:"2" max:"1000" doc:"how many times the body is sent"`
-	ContentLength int           `json:"content-length,omitempty" doc:"bytes that Content-Length has more than the body, or fewer when below zero; over HTTP/2 the body ends there"`
-	Interim       []int         `json:"interim,omitempty" doc:"statuses of interim responses before the response, 100 to 199 other than 101"`
+	Repeat        int           `json:"repeat,omitempty" example:"2" min:"2" max:"1000" doc:"how many times the body is sent; of one larger than 1 MiB, or flushed without a Content-Length, its beginning"`
+	ContentLength int           `json:"content-length,omitempty" default:"0" example:"5" doc:"bytes that Content-Length has more than the body, or fewer when below zero; over HTTP/2 the body ends there"`
+	Interim       []int         `json:"interim,omitempty" example:"[103]" doc:"statuses of interim responses before the response, 100 to 199 other than 101"`
 	RedirectLoop  bool          `json:"redirect-loop,omitempty" doc:"redirect to the URL of the request, with the status 302 or the one given"`
-	Encoding      string        `json:"encoding,omitempty" doc:"content coding that Content-Encoding names and the body does not have, such as gzip"`
-	Stale         Duration      `json:"stale,omitzero" doc:"age of the response according to Date and Age"`
+	Encoding      string        `json:"encoding,omitempty" example:"gzip" doc:"content coding that Content-Encoding names and the body does not have, such as gzip"`
+	Stale         Duration      `json:"stale,omitzero" example:"48h" doc:"age of the response according to Date and Age"`
 }
 
 // ReplyHeaders are changes of a response's headers.
 type ReplyHeaders struct {
-	Set    ReplyHeader `json:"set,omitempty" doc:"headers to set, by name"`
-	Remove []string    `json:"remove,omitempty" doc:"names of headers to remove"`
+	Set    ReplyHeader `json:"set,omitempty" example:"{ Cache-Control: no-store }" doc:"headers to set, by name"`
+	Remove []string    `json:"remove,omitempty" example:"[ETag]" doc:"names of headers to remove"`
 }
 
 // Corrupt says how much of a body changes. Exactly one is given.
 type Corrupt struct {
-	Bytes int `json:"bytes,omitempty" min:"1" max:"65536" doc:"number of bytes that get another value"`
-	Bits  int `json:"bits,omitempty" min:"1" max:"65536" doc:"number of bits that are flipped"`
+	Bytes int `json:"bytes,omitempty" example:"3" min:"1" max:"65536" doc:"number of bytes that get another value"`
+	Bits  int `json:"bits,omitempty" example:"1" min:"1" max:"65536" doc:"number of bits that are flipped"`
 }
 
 func (r *Reply) check(d *decoder, field string) {
@@ -240,17 +241,17 @@ const (
 
 // WebSocket breaks an open WebSocket. Each direction counts its own messages.
 type WebSocket struct {
-	Close     int       `json:"close,omitempty" min:"1000" max:"4999" doc:"close the connection with this status code (RFC 6455, 7.4)"`
-	Reason    string    `json:"reason,omitempty" doc:"reason sent with the status code, at most 123 bytes"`
-	After     int       `json:"after,omitempty" min:"0" doc:"messages that pass untouched first"`
-	Drop      *float64  `json:"drop,omitempty" min:"0" max:"100" doc:"percentage of messages to drop, 0 to 100"`
+	Close     int       `json:"close,omitempty" example:"1011" min:"1000" max:"4999" doc:"close the connection with this status code (RFC 6455, 7.4)"`
+	Reason    string    `json:"reason,omitempty" example:"restarting" doc:"reason sent with the status code, at most 123 bytes"`
+	After     int       `json:"after,omitempty" default:"0" example:"3" min:"0" doc:"messages that pass untouched first"`
+	Drop      *float64  `json:"drop,omitempty" example:"10" min:"0" max:"100" doc:"percentage of messages to drop, 0 to 100"`
 	Delay     *Delay    `json:"delay,omitempty" scalar:"fixed" doc:"delay of each message, which later ones wait for"`
-	Duplicate *float64  `json:"duplicate,omitempty" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send twice, 0 to 100"`
-	Reorder   *float64  `json:"reorder,omitempty" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send after the next one, 0 to 100"`
-	Direction Direction `json:"direction,omitempty" doc:"messages to break: out, those of the server (the default), in, those of the client, or both"`
+	Duplicate *float64  `json:"duplicate,omitempty" example:"10" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send twice, 0 to 100"`
+	Reorder   *float64  `json:"reorder,omitempty" example:"10" min:"0" max:"100" doc:"percentage of messages of up to 64 KiB to send after the next one, 0 to 100"`
+	Direction Direction `json:"direction,omitempty" default:"out" doc:"messages to break: out, those of the server (the default), in, those of the client, or both"`
 
 	Cut          bool     `json:"cut,omitempty" doc:"close the TCP connection without a close frame, which clients report as 1006"`
-	AfterTime    Duration `json:"after-time,omitzero" doc:"time for which messages pass untouched first, in place of after; close and cut then need no message"`
+	AfterTime    Duration `json:"after-time,omitzero" example:"10s" doc:"time for which messages pass untouched first, in place of after; close and cut then need no message"`
 	SwallowPings bool     `json:"swallow-pings,omitempty" doc:"do not answer the pings of the client"`
 }
 
@@ -293,12 +294,12 @@ func (d Direction) Has(one Direction) bool { return cmp.Or(d, Out) == one || d =
 
 // GRPC ends a call with a status.
 type GRPC struct {
-	Code    rpc.Code `json:"code" required:"true" doc:"status code other than OK"`
-	Message string   `json:"message,omitempty" doc:"message sent with the status code"`
+	Code    rpc.Code `json:"code" example:"UNAVAILABLE" required:"true" doc:"status code other than OK"`
+	Message string   `json:"message,omitempty" example:"try again" doc:"message sent with the status code"`
 	Details *Details `json:"details,omitempty" doc:"error details, as in google/rpc/error_details.proto"`
-	After   int      `json:"after,omitempty" min:"1" doc:"messages sent before the status, which comes at the latest when the handler returns"`
+	After   int      `json:"after,omitempty" example:"3" min:"1" doc:"messages sent before the status, which comes at the latest when the handler returns"`
 
-	AfterTime Duration `json:"after-time,omitzero" doc:"time for which messages are sent before the status, in place of after"`
+	AfterTime Duration `json:"after-time,omitzero" example:"5s" doc:"time for which messages are sent before the status, in place of after"`
 }
 
 func (g *GRPC) check(d *decoder, field string) {
@@ -314,23 +315,23 @@ func (g *GRPC) check(d *decoder, field string) {
 type Details struct {
 	RetryInfo        *RetryInfo        `json:"retry-info,omitempty" scalar:"delay" doc:"when to retry; set automatically above a limit"`
 	ErrorInfo        *ErrorInfo        `json:"error-info,omitempty" scalar:"reason" doc:"machine-readable reason"`
-	BadRequest       map[string]string `json:"bad-request,omitempty" doc:"descriptions of invalid request fields, by field"`
-	QuotaFailure     map[string]string `json:"quota-failure,omitempty" doc:"descriptions of exceeded quotas, by subject"`
-	Help             map[string]string `json:"help,omitempty" doc:"URLs, by description"`
-	LocalizedMessage map[string]string `json:"localized-message,omitempty" doc:"messages for users, by locale such as en-US"`
-	DebugInfo        string            `json:"debug-info,omitempty" doc:"message for developers"`
+	BadRequest       map[string]string `json:"bad-request,omitempty" example:"{ name: must not be empty }" doc:"descriptions of invalid request fields, by field"`
+	QuotaFailure     map[string]string `json:"quota-failure,omitempty" example:"{ 'user:7': 10 per minute }" doc:"descriptions of exceeded quotas, by subject"`
+	Help             map[string]string `json:"help,omitempty" example:"{ documentation: 'https://example.com/errors' }" doc:"URLs, by description"`
+	LocalizedMessage map[string]string `json:"localized-message,omitempty" example:"{ en-US: try again }" doc:"messages for users, by locale such as en-US"`
+	DebugInfo        string            `json:"debug-info,omitempty" example:"nil pointer in cart.go" doc:"message for developers"`
 }
 
 // RetryInfo tells the client when to retry.
 type RetryInfo struct {
-	Delay Duration `json:"delay" required:"true" doc:"time to wait before the retry"`
+	Delay Duration `json:"delay" example:"5s" required:"true" doc:"time to wait before the retry"`
 }
 
 // ErrorInfo is the machine-readable reason of an error.
 type ErrorInfo struct {
-	Reason   string            `json:"reason" required:"true" doc:"reason in UPPER_SNAKE_CASE"`
-	Domain   string            `json:"domain,omitempty" doc:"service that the reason belongs to, such as podinfo.example.com"`
-	Metadata map[string]string `json:"metadata,omitempty" doc:"additional values, by name"`
+	Reason   string            `json:"reason" example:"QUOTA_EXCEEDED" required:"true" doc:"reason in UPPER_SNAKE_CASE"`
+	Domain   string            `json:"domain,omitempty" example:"podinfo.example.com" doc:"service that the reason belongs to, such as podinfo.example.com"`
+	Metadata map[string]string `json:"metadata,omitempty" example:"{ limit: '10' }" doc:"additional values, by name"`
 }
 
 // Connection breaks a connection that the HTTP or HTTPS port accepts. Exactly one
@@ -338,7 +339,7 @@ type ErrorInfo struct {
 type Connection struct {
 	Refuse bool     `json:"refuse,omitempty" doc:"reset the connection at its accept (TCP RST)"`
 	Silent bool     `json:"silent,omitempty" doc:"read and send nothing until the client leaves"`
-	Idle   Duration `json:"idle,omitzero" doc:"close the connection after this time without data in either direction, as load balancers do, even while a request is being handled"`
+	Idle   Duration `json:"idle,omitzero" example:"60s" doc:"close the connection after this time without data in either direction, as load balancers do, even while a request is being handled"`
 }
 
 func (c *Connection) check(d *decoder, field string) {
@@ -355,7 +356,7 @@ func (c *Connection) check(d *decoder, field string) {
 
 // TLS breaks a TLS handshake of the HTTPS port.
 type TLS struct {
-	Delay       Duration    `json:"delay,omitzero" doc:"delay of the handshake, at most the longest delay of the server"`
+	Delay       Duration    `json:"delay,omitzero" example:"5s" bounded:"true" doc:"delay of the handshake, at most the longest delay of the server"`
 	Certificate Certificate `json:"certificate,omitempty" doc:"certificate to present: expired, wrong-host, which names another host, or self-signed; the first two are signed by the server's own certificate if that is an authority, and by themselves otherwise"`
 }
 

@@ -18,7 +18,7 @@ func (p plain) Header(name string) []string { return p["h:"+strings.ToLower(name
 func (p plain) Query(name string) []string  { return p["q:"+name] }
 func (p plain) Client() string              { return "192.0.2.1" }
 func (p plain) Claims(bool) []byte          { return []byte(first(p["claims"])) }
-func (p plain) Body() []byte                { return []byte(first(p["body"])) }
+func (p plain) Body() ([]byte, bool)        { return []byte(first(p["body"])), true }
 
 // listed is plain that lists its names.
 type listed struct{ plain }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -13,6 +14,7 @@ import (
 type Server struct {
 	MaxDelay time.Duration // longest delay of a request, 0 for unknown
 	Routes   []Route       // nil for unknown
+	Others   bool          // there may be other routes
 	Now      time.Time     // zero for time.Now
 }
 
@@ -52,7 +54,7 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		}
 		d.warnOfDelays(r, on.MaxDelay)
 		d.warnOfTimes(r)
-		d.warnOfRoutes(l, on.Routes)
+		d.warnOfRoutes(l, on)
 		d.warnOfTemplates(r)
 		switch {
 		case l.greedy():
@@ -65,6 +67,20 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		warnings = append(warnings, w.(*Error))
 	}
 	return s, warnings, nil
+}
+
+// Warnings returns what [Lint] warns about in a scenario that was checked. The
+// warnings have no line.
+func Warnings(file string, s *Scenario, on Server) []*Error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // impossible: a scenario consists of strings, numbers and durations
+	}
+	_, warnings, _ := Lint(file, b, on)
+	for _, w := range warnings {
+		w.Line, w.Column = 0, 0
+	}
+	return warnings
 }
 
 // idle returns why a rule never hits, whatever the other rules, "" when it may.

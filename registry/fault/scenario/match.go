@@ -116,8 +116,8 @@ func (d *decoder) checkMore(m *Match) {
 		d.wrong("match.sticky", "needs per, which says what the keys are; add it, such as per: header:x-user")
 	}
 	if n := m.Not; n != nil {
-		if n.Percent != nil || n.Per != "" || n.Sticky != nil || n.Internal || n.Not != nil || n.Unverified {
-			d.wrong("match.not", "percent, per, sticky, internal, unverified and not are not allowed here; remove them")
+		if n.Percent != nil || n.Per != "" || n.Sticky != nil || n.Internal || n.Not != nil || n.Unverified || n.TCP != "" {
+			d.wrong("match.not", "percent, per, sticky, internal, unverified, tcp and not are not allowed here; remove them")
 			return
 		}
 		if !n.web() && n.empty() && len(n.Server) == 0 && n.Instance == nil {

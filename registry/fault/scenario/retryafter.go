@@ -8,8 +8,8 @@ import (
 
 // RetryAfter is the header Retry-After of a response (RFC 9110, 10.2.3).
 type RetryAfter struct {
-	After Duration  `json:"after,omitzero" doc:"time until the retry; by default that of the limit"`
-	As    RetryForm `json:"as,omitempty" doc:"seconds (the default), or date"`
+	After Duration  `json:"after,omitzero" example:"30s" doc:"time until the retry; by default that of the limit"`
+	As    RetryForm `json:"as,omitempty" default:"seconds" doc:"seconds (the default), or date"`
 }
 
 // RetryForm is how Retry-After is written.

@@ -78,8 +78,9 @@ type Payloads interface {
 	// Claims returns the claims of the bearer token, nil without a token. If
 	// unverified is false, the token must have been verified.
 	Claims(unverified bool) []byte
-	// Body returns the body, nil if it is too long.
-	Body() []byte
+	// Body returns the body. It returns false if the body cannot be read as a
+	// whole, such as one that is too long: then rules that look into it hit nothing.
+	Body() (doc []byte, ok bool)
 }
 
 // live is a compiled rule with its counters.
@@ -124,6 +125,7 @@ type condition struct {
 	lower, canonical string   // the name in gRPC metadata and in HTTP
 	path             []string // of claims and bodies
 	unverified       bool     // claims of any token count
+	negated          bool     // within the field Not
 }
 
 func newCondition(from source, name, text string) condition {
@@ -163,7 +165,8 @@ func (c *condition) values(req *Request, room []string) []string {
 		if c.source == byClaim {
 			return jsonValues(p.Claims(c.unverified), c.path, room)
 		}
-		return jsonValues(p.Body(), c.path, room)
+		doc, _ := p.Body()
+		return jsonValues(doc, c.path, room)
 	}
 	return nil
 }
@@ -210,6 +213,9 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 		not.Unverified = m.Unverified
 		l.not = &live{Rule: &Rule{Match: not}}
 		l.not.compileMatch(&not)
+		for i := range l.not.more {
+			l.not.more[i].negated = true
+		}
 	}
 	if m.Per != "" {
 		l.keyed = &keys{limit: limits.Keys}
@@ -373,11 +379,30 @@ func (l *live) meetsAll(req *Request) bool {
 func meetAll(all []condition, req *Request) bool {
 	for i := range all {
 		var room [4]string
-		if c := &all[i]; !c.any(c.values(req, room[:0])) {
+		c := &all[i]
+		if c.unread(req) {
+			if !c.negated {
+				return false
+			}
+			continue
+		}
+		if !c.any(c.values(req, room[:0])) {
 			return false
 		}
 	}
 	return true
+}
+
+// unread reports whether the condition is about a body that cannot be read. Such a
+// request must not be hit: it does not meet the condition, and within the field Not
+// it does.
+func (c *condition) unread(req *Request) bool {
+	p, ok := req.Values.(Payloads)
+	if c.source != byJSON || !ok {
+		return false
+	}
+	_, ok = p.Body()
+	return !ok
 }
 
 func (l *live) matchesWeb(req *Request) bool {

@@ -226,7 +226,8 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "match: {unverified: true}"), `match.unverified: no effect without claim`},
 		{rule(fault + "match: {sticky: 5}"), `match.sticky: needs per`},
 		{rule(fault + "match: {not: {}}"), `match.not: matches everything`},
-		{rule(fault + "match: {not: {percent: 5}}"), `match.not: percent, per, sticky, internal, unverified and not are not allowed here`},
+		{rule(fault + "match: {not: {percent: 5}}"), `match.not: percent, per, sticky, internal, unverified, tcp and not are not allowed here`},
+		{rule(fault + "match: {not: {tcp: db}}"), `match.not: percent, per, sticky, internal, unverified, tcp and not are not allowed here`},
 		{rule(fault + "match: {not: {path: a}}"), `match.not.path: "a" does not begin with /`},
 		{rule(fault + "match: {instance: {labels: {a: '~('}}}"), `match.instance.labels.a: invalid regular expression`},
 		{rule(fault + "when: {burst: {enter: 101%, leave: 1%}}"), `when.burst.enter: "101%" is not a percentage; use one from 0% to 100%`},
@@ -314,7 +315,7 @@ type values map[string][]string
 
 func (v values) Header(name string) []string { return v[name] }
 func (v values) Query(name string) []string  { return v["?"+name] }
-func (v values) Body() []byte                { return []byte(strings.Join(v["body"], "")) }
+func (v values) Body() ([]byte, bool)        { return []byte(strings.Join(v["body"], "")), v["long"] == nil }
 func (v values) Claims(unverified bool) []byte {
 	if c := v["claims"]; c != nil || !unverified {
 		return []byte(strings.Join(c, ""))

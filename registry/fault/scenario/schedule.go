@@ -25,8 +25,8 @@ func (p Percent) share() float64 { return float64(p) / 100 }
 // Burst hits requests in bursts: a Markov chain of two states. Each matching
 // request enters a burst, or leaves it, with a probability.
 type Burst struct {
-	Enter Percent `json:"enter" required:"true" doc:"percentage of the requests outside a burst that begin one"`
-	Leave Percent `json:"leave" required:"true" doc:"percentage of the requests in a burst that end it and pass; a burst hits 100/leave requests on average"`
+	Enter Percent `json:"enter" example:"1%" required:"true" doc:"percentage of the requests outside a burst that begin one"`
+	Leave Percent `json:"leave" example:"20%" required:"true" doc:"percentage of the requests in a burst that end it and pass; a burst hits 100/leave requests on average"`
 }
 
 // schedule is the part of When that depends on the calendar.

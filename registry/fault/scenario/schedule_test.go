@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,6 +168,41 @@ func TestRetryAfter(t *testing.T) {
 		d := e.Decide(get("/", nil))
 		if d == nil || d.Strikes[0].RetryAfter(now) != c.want {
 			t.Errorf("%s: %+v", c.rule, d)
+		}
+	}
+}
+
+// TestSummerTime checks periods on the days when the clocks of a zone change: times
+// are those that the clocks show, so one that they skip does not occur, and one that
+// they show twice counts twice. The length of a period is not affected.
+func TestSummerTime(t *testing.T) {
+	for _, c := range []struct{ when, from, changes string }{ // changes begin with a hit
+		{"cron: '30 2 * * *', for: 30m, zone: Europe/Berlin", "2026-10-24T23:00:00Z", "25 00:30, 25 01:00, 25 01:30, 25 02:00, 26 01:30, 26 02:00"},
+		{"daily: {from: '02:30', to: '03:00'}, zone: Europe/Berlin", "2026-10-24T23:00:00Z", "25 00:30, 25 01:00, 25 01:30, 25 02:00, 26 01:30, 26 02:00"},
+		{"cron: '30 1 * * *', for: 2h, zone: Europe/Berlin", "2026-10-24T23:00:00Z", "24 23:30, 25 01:30, 26 00:30, 26 02:30"},
+		{"cron: '30 2 * * *', for: 1h, zone: Europe/Berlin", "2026-03-28T23:00:00Z", "30 00:30, 30 01:30"},
+		{"cron: '30 1 * * *', for: 1h, zone: Europe/Berlin", "2026-03-28T23:00:00Z", "29 00:30, 29 01:30, 29 23:30, 30 00:30"},
+		{"daily: {from: '02:30', to: '03:30'}, zone: Europe/Berlin", "2026-03-28T23:00:00Z", "29 01:00, 29 01:30, 30 00:30, 30 01:30"},
+		{"weekdays: [sun], zone: Europe/Berlin", "2026-10-24T21:00:00Z", "24 22:00, 25 23:00"}, // 25 hours
+		{"weekdays: [sun], zone: Europe/Berlin", "2026-03-28T21:00:00Z", "28 23:00, 29 22:00"}, // 23 hours
+	} {
+		e := scenario.NewEngine(1, "a", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 10})
+		now, err := time.Parse(time.RFC3339, c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.SetClock(func() time.Time { return now })
+		apply(t, e, "- {name: r, delay: 1s, when: {"+c.when+"}}")
+		var changes []string
+		hit := false
+		for end := now.Add(30 * time.Hour); now.Before(end); now = now.Add(15 * time.Minute) {
+			if d := e.Decide(get("/", nil)); (d != nil) != hit {
+				hit = d != nil
+				changes = append(changes, now.Format("02 15:04"))
+			}
+		}
+		if got := strings.Join(changes, ", "); got != c.changes {
+			t.Errorf("%s from %s:\n got %s\nwant %s", c.when, c.from, got, c.changes)
 		}
 	}
 }

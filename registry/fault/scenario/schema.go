@@ -124,8 +124,13 @@ func structSchema(t reflect.Type, omits string) object {
 		}
 		p := schemaOf(f.Type, f.Tag)
 		p["description"] = description(f.Tag)
-		if example := f.Tag.Get("example"); example != "" {
+		if example := f.Tag.Get("example"); example != "" && p["examples"] == nil {
 			p["examples"] = []any{fromYAML(example)}
+		}
+		if value := f.Tag.Get("default"); value != "" {
+			p["default"] = fromYAML(value)
+		} else if f.Type.Kind() == reflect.Bool {
+			p["default"] = false
 		}
 		properties[keyOf(f)] = p
 		if f.Tag.Get("required") != "" {

@@ -12,9 +12,9 @@ import (
 // TCPClose closes a TCP connection: after a time, after a number of bytes or when
 // it is idle.
 type TCPClose struct {
-	After Duration `json:"after,omitzero" doc:"time from the accept, or from the loading of the rule; with bytes, from those bytes"`
-	Bytes *int     `json:"bytes,omitempty" min:"0" doc:"bytes to pass first in the direction; with 0, the first byte and the end of the data count and do not pass"`
-	Idle  Duration `json:"idle,omitzero" doc:"time without data in both directions"`
+	After Duration `json:"after,omitzero" example:"1s" doc:"time from the accept, or from the loading of the rule; with bytes, from those bytes"`
+	Bytes *int     `json:"bytes,omitempty" example:"100" min:"0" doc:"bytes to pass first in the direction; with 0, the first byte and the end of the data count and do not pass"`
+	Idle  Duration `json:"idle,omitzero" example:"30s" doc:"time without data in both directions"`
 	Reset bool     `json:"reset,omitempty" doc:"reset both connections (TCP RST)"`
 }
 
@@ -29,9 +29,9 @@ func (c *TCPClose) check(d *decoder, field string) {
 
 // TCPSlice passes data in small writes.
 type TCPSlice struct {
-	Size      int      `json:"size" required:"true" min:"1" doc:"bytes of a write, on average"`
-	Variation int      `json:"variation,omitempty" min:"0" doc:"bytes by which writes differ from size"`
-	Delay     Duration `json:"delay,omitzero" doc:"pause after each write"`
+	Size      int      `json:"size" example:"10" required:"true" min:"1" doc:"bytes of a write, on average"`
+	Variation int      `json:"variation,omitempty" default:"0" example:"5" min:"0" doc:"bytes by which writes differ from size"`
+	Delay     Duration `json:"delay,omitzero" default:"0s" example:"10ms" doc:"pause after each write"`
 }
 
 func (s *TCPSlice) check(d *decoder, field string) {
@@ -42,7 +42,7 @@ func (s *TCPSlice) check(d *decoder, field string) {
 
 // TCPSilence drops data.
 type TCPSilence struct {
-	Close Duration `json:"close,omitzero" doc:"close the connection after this time without data; 0 for never"`
+	Close Duration `json:"close,omitzero" example:"1s" doc:"close the connection after this time without data; 0 for never"`
 }
 
 // checkTCP reports mistakes of rules for TCP connections.

@@ -2,6 +2,8 @@ package scenario_test
 
 import (
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +32,7 @@ func TestReplicasDrawForThemselves(t *testing.T) {
 	}{
 		{"match: {percent: 10}", 0.1},
 		{"match: {percent: 10}, sync: fleet", 1},
+		{"match: {percent: 10}, shared: true, when: {first: 100000}", 0.1}, // which counts together, and draws for itself
 		{"match: {percent: 10, per: 'header:X-User'}", 1},
 	} {
 		a, b := replica(t, "pod-a", c.rule), replica(t, "pod-b", c.rule)
@@ -116,11 +119,35 @@ func TestWarnings(t *testing.T) {
 		MaxDelay: time.Minute, Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Routes: []scenario.Route{{Path: "/api/info"}, {Path: "/status/{code}"}, {Path: "/healthz", Internal: true}, {Path: "/files/{rest...}"}},
 	}
+	proxy := on
+	proxy.Routes = append(slices.Clone(on.Routes), scenario.Route{Path: "/{path...}"})
+	if _, warnings, _ := scenario.Lint("f", []byte("rules: [{name: r, match: {path: /healthz}, delay: 1s}]"), proxy); len(warnings) != 1 {
+		t.Errorf("behind a proxy: %v", warnings)
+	}
+	partly := on
+	partly.Others = true
+	for rules, want := range map[string]string{"/healthz": "is the path of an internal route", "/health*": "is the path of an internal route", "/elsewhere": "", "/*": ""} {
+		_, warnings, err := scenario.Lint("f", []byte("rules: [{name: r, match: {path: '"+rules+"'}, delay: 1s}]"), partly)
+		if err != nil || (len(warnings) == 1) != (want != "") || want != "" && !strings.Contains(warnings[0].Error(), want) {
+			t.Errorf("%s, with other routes: %v %v", rules, warnings, err)
+		}
+	}
 	for _, c := range []struct{ rules, want string }{
 		{"- {name: r, delay: 2m}", `f:2:20: rule "r": delay: a delay of 2m0s is above the server's longest, 1m0s`},
 		{"- {name: r, delay: {p50: 1s, p99: 90s}}", `above the server's longest`},
 		{"- {name: r, delay: {p50: 1s, p99: 9s}}", ""},
-		{"- {name: r, fault: {stall: 2m}}", `fault.stall: a pause of 2m0s is above`},
+		{"- {name: r, fault: {stall: 2m}}", `fault.stall.for: a delay of 2m0s is above`},
+		{"- {name: r, fault: {stall: {after: 1, for: 2m}}}", `fault.stall.for: a delay of 2m0s is above`},
+		{"- {name: r, match: {tcp: db}, fault: {stall: 2m}}", ""},
+		{"- {name: r, fault: {tls: {delay: 2m}}}", `f:2:34: rule "r": fault.tls.delay: a delay of 2m0s is above`},
+		{"- {name: r, fault: {tls: {delay: 1m}}}", ""},
+		{"- {name: r, fault: {upload: {for: 2m}}}", `fault.upload.for: a delay of 2m0s`},
+		{"- {name: r, fault: {websocket: {delay: 2m}}}", `fault.websocket.delay: a delay of 2m0s`},
+		{"- {name: r, fault: {latency: 2m}}", `fault.latency: a delay of 2m0s`},
+		{"- {name: r, choose: [{percent: 5, delay: 1s}, {percent: 5, delay: 2m}]}", `choose[1].delay: a delay of 2m0s`},
+		{"- {name: r, choose: [{percent: 5, fault: {stall: {for: 2m}}}]}", `choose[0].fault.stall.for: a delay of 2m0s`},
+		{"- {name: r, limit: {concurrency: 1, queue: 2, wait: 2m}}", `limit.wait: a delay of 2m0s`},
+		{"- {name: r, fault: {grpc: {code: ABORTED, after-time: 2m}}}", ""}, // messages pass meanwhile
 		{"- {name: r, delay: 1s, when: {window: {from: 5m}, ramp: {from: 0, to: 50, over: 10m}}}", `when.ramp: the ramp begins with the loading of the rule and is at 25 % when the window opens after 5m0s`},
 		{"- {name: r, delay: 1s, when: {ramp: {from: 0, to: 50, over: 10m}}}", ""},
 		{"- {name: r, delay: 1s, when: {until: 2025-12-31T00:00:00Z}}", "never hits: when.until is over"},
@@ -145,4 +172,41 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%s:\n got %q, %v\nwant %s", c.rules, got, err, c.want)
 		}
 	}
+}
+
+// unboundedDurations are the durations that the server does not shorten, by type
+// and field.
+var unboundedDurations = map[string]bool{
+	"Rule.TTL": true, "When.For": true, "Window.From": true, "Window.To": true, "Flap.Hit": true, "Flap.Pass": true, "Ramp.Over": true, // clocks of rules
+	"Uniform.Min": true, "Uniform.Max": true, "Normal.Mean": true, "Normal.StdDev": true, "Exponential.Mean": true, "Pareto.Min": true, "Delay.Fixed": true, // within a Delay
+	"Reply.Stale": true, "GRPC.AfterTime": true, "WebSocket.AfterTime": true, "RetryAfter.After": true, "RetryInfo.Delay": true, "Connection.Idle": true, // no delay
+	"TCPClose.After": true, "TCPClose.Idle": true, "TCPSilence.Close": true, "TCPSlice.Delay": true, "Fault.SlowClose": true, // of TCP connections
+}
+
+// TestBoundedDurations checks that each duration of a rule says whether the server
+// shortens it.
+func TestBoundedDurations(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(x reflect.Type) {
+		for x.Kind() == reflect.Pointer || x.Kind() == reflect.Slice {
+			x = x.Elem()
+		}
+		if x.Kind() != reflect.Struct || seen[x] {
+			return
+		}
+		seen[x] = true
+		for f := range x.Fields() {
+			of := f.Type
+			if of.Kind() == reflect.Pointer {
+				of = of.Elem()
+			}
+			name := x.Name() + "." + f.Name
+			if of == reflect.TypeFor[scenario.Duration]() && (f.Tag.Get("bounded") == "") != unboundedDurations[name] {
+				t.Errorf("%s: add the tag bounded, or put it in unboundedDurations", name)
+			}
+			walk(of)
+		}
+	}
+	walk(reflect.TypeFor[scenario.Rule]())
 }

@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -29,26 +31,51 @@ func (d *decoder) warnOfShares(l *live, earlier []*live) {
 	}
 }
 
-// warnOfDelays warns about delays that the server shortens.
+// warnOfDelays warns about delays that the server shortens: of type Delay, and
+// durations with the tag bounded, which is "requests" for those that are shortened
+// unless the rule breaks TCP connections.
 func (d *decoder) warnOfDelays(r *Rule, most time.Duration) {
 	if most == 0 {
 		return
 	}
-	check := func(x *Delay, field string) {
-		if x == nil {
-			return
+	d.warnOfDelaysIn(reflect.ValueOf(r).Elem(), "", "", func(field string, x time.Duration, bounded string) {
+		if x > most && (bounded != "requests" || r.Match.TCP == "") {
+			d.wrong(field, "a delay of %s is above the server's longest, %s (PODINFO_FAULTS_MAX_DELAY), which replaces it", x.Round(time.Millisecond), most)
 		}
+	})
+}
+
+// warnOfDelaysIn calls check for the delays in v, which is at a path and has the tag
+// bounded.
+func (d *decoder) warnOfDelaysIn(v reflect.Value, field, tag string, check func(field string, x time.Duration, bounded string)) {
+	switch x := v.Interface().(type) {
+	case *Delay:
 		const far = 0.99
-		if q := bounded(x.Distribution().Quantile(far), math.MaxInt64); q > most {
-			d.wrong(field, "a delay of %s is above the server's longest, %s (PODINFO_FAULTS_MAX_DELAY), which replaces it", q.Round(time.Millisecond), most)
+		if x != nil {
+			check(field, bounded(x.Distribution().Quantile(far), math.MaxInt64), "")
 		}
+		return
+	case Duration:
+		if tag != "" {
+			check(field, time.Duration(x), tag)
+		}
+		return
 	}
-	check(r.Delay, "delay")
-	for _, c := range r.Choose {
-		check(c.Delay, "choose")
-	}
-	if f := r.Fault; f != nil && f.Stall != nil && time.Duration(f.Stall.For) > most {
-		d.wrong("fault.stall", "a pause of %s is above the server's longest, %s (PODINFO_FAULTS_MAX_DELAY), which replaces it", time.Duration(f.Stall.For), most)
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			d.warnOfDelaysIn(v.Elem(), field, tag, check)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			d.warnOfDelaysIn(v.Index(i), fmt.Sprintf("%s[%d]", field, i), "", check)
+		}
+	case reflect.Struct:
+		for f, value := range v.Fields() {
+			if key := keyOf(f); key != "" {
+				d.warnOfDelaysIn(value, join(field, key), f.Tag.Get("bounded"), check)
+			}
+		}
 	}
 }
 
@@ -64,26 +91,27 @@ func (d *decoder) warnOfTimes(r *Rule) {
 
 // warnOfRoutes warns about a path that no route has, and about internal routes
 // that the rule does not match.
-func (d *decoder) warnOfRoutes(l *live, routes []Route) {
-	if l.Match.Path == "" || routes == nil {
+func (d *decoder) warnOfRoutes(l *live, on Server) {
+	if l.Match.Path == "" || on.Routes == nil {
 		return
 	}
-	internal := false
-	for _, rt := range routes {
+	served, internal, certain := false, false, false
+	for _, rt := range on.Routes {
 		p, err := glob.Parse(rt.Path)
-		if err != nil || !p.Meets(l.path) {
-			continue
+		switch {
+		case err != nil || !p.Meets(l.path):
+		case !rt.Internal || l.Match.Internal:
+			served = true
+		default: // certain even if a proxy serves what no other route has
+			internal, certain = true, certain || p.Covers(l.path)
 		}
-		if !rt.Internal || l.Match.Internal {
-			return
-		}
-		internal = true
 	}
-	if internal {
+	switch {
+	case certain || internal && !served:
 		d.wrong("match.path", "%q is the path of an internal route, which only a rule with internal: true matches", l.Match.Path)
-		return
+	case !served && !on.Others:
+		d.wrong("match.path", "no route of the server has the path %q; the rule changes only responses with 404", l.Match.Path)
 	}
-	d.wrong("match.path", "no route of the server has the path %q; the rule changes only responses with 404", l.Match.Path)
 }
 
 // warnOfTemplates warns about the syntax of other tools, which is sent or matched
