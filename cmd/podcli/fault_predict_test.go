@@ -73,6 +73,10 @@ var contexts = map[string]struct {
 	"match.instance.labels":  {"", []string{"--label=track=stable"}},
 	"match.instance.zone":    {"", []string{"--zone=us-east-1a"}},
 
+	// A rule with reply is asked after the one below it, which hits every request.
+	"match.reply.status": {"", []string{"--reply-status=503"}},
+	"match.reply.code":   {"", []string{"--grpc=echo.EchoService/Echo", "--reply-code=UNAVAILABLE"}},
+
 	"match.not.path":             {"", []string{"--path=/api/x"}},
 	"match.not.methods":          {"", []string{"--method=POST"}},
 	"match.not.host":             {"", []string{"--host=a.example.com"}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,11 +26,14 @@ type synthetic struct {
 	query   map[string][]string
 	keyed   map[string]string // header values by lower-case name and query values by "?name"; * stands for the key
 	key     int               // number of the simulated client
+
+	response scenario.Response
 }
 
 func newSynthetic(method, path, host string) *synthetic {
 	s := &synthetic{header: map[string][]string{}, query: map[string][]string{}, keyed: map[string]string{}, claims: map[string]string{}, body: map[string]string{}}
 	s.request = scenario.Request{Method: method, Path: path, Host: host, Route: path, Values: s, Internal: isInternal(path)}
+	s.response = scenario.Response{Status: http.StatusOK, Header: http.Header{}.Values}
 	return s
 }
 
@@ -129,9 +133,12 @@ type syntheticFlags struct {
 	header                   http.Header
 	query                    map[string][]string
 	claims, body             map[string]string
+	status                   int
+	replyHeader              http.Header
+	code                     string
 }
 
-var syntheticNames = []string{"path", "method", "header", "query", "claim", "json", "host", "grpc", "websocket", "internal"}
+var syntheticNames = []string{"path", "method", "header", "query", "claim", "json", "host", "grpc", "websocket", "internal", "reply-status", "reply-header", "reply-code"}
 
 func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	s := &syntheticFlags{flags: f, query: map[string][]string{}}
@@ -152,6 +159,9 @@ func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	f.StringVar(&s.grpc, "grpc", "", "simulate gRPC calls of `service/method` instead of HTTP requests")
 	f.BoolVar(&s.webSocket, "websocket", false, "simulate WebSocket requests")
 	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as gRPC health; podinfo's own paths are known")
+	f.IntVar(&s.status, "reply-status", http.StatusOK, "status that the handler responds with, for rules with match.reply")
+	s.replyHeader = addHeaderFlag(f, "reply-header", "header that the handler responds with as `'Name: value'` (repeatable)")
+	f.StringVar(&s.code, "reply-code", "OK", "status code that the handler of a gRPC call ends with")
 	return s
 }
 
@@ -177,6 +187,10 @@ func (f *syntheticFlags) request() (*synthetic, error) {
 		return nil, fmt.Errorf("--path %q: want a path that begins with /; use --query for the query", f.path)
 	}
 	s := newSynthetic(f.method, f.path, f.host)
+	s.response.Status, s.response.Header = f.status, f.replyHeader.Values
+	if err := s.response.Code.UnmarshalText([]byte(f.code)); err != nil || f.status < 200 || f.status > 599 {
+		return nil, errors.New("--reply-status must be 200 to 599, and --reply-code the name of a gRPC status code such as UNAVAILABLE")
+	}
 	if f.grpc != "" {
 		s.call(f.grpc)
 	}
@@ -206,7 +220,7 @@ func matching(r *scenario.Rule) *synthetic {
 	if len(m.Methods) > 0 {
 		s.request.Method = m.Methods[0]
 	}
-	if m.GRPC != "" || scopes[0] == scenario.GRPCCalls {
+	if m.GRPC != "" || scopes[0] == scenario.GRPCCalls || m.Reply != nil && len(m.Reply.Code) > 0 {
 		method := "echo.EchoService/Echo"
 		if m.GRPC != "" && m.GRPC != "*" {
 			method = fill(m.GRPC)
@@ -229,6 +243,9 @@ func matching(r *scenario.Rule) *synthetic {
 	}
 	for path, text := range m.JSON {
 		s.body[path] = fill(text)
+	}
+	if m.Reply != nil {
+		s.respond(m.Reply)
 	}
 	switch kind, name, _ := strings.Cut(m.Per, ":"); kind {
 	case "header":
@@ -285,6 +302,23 @@ func (s *synthetic) evade(r *scenario.Rule) {
 		}
 	}
 	s.request = before
+}
+
+// respond makes the response meet the conditions of the rule.
+func (s *synthetic) respond(m *scenario.ReplyMatch) {
+	if len(m.Status) > 0 {
+		s.response.Status, _ = strconv.Atoi(strings.ReplaceAll(m.Status[0], "x", "0"))
+	}
+	if len(m.Code) > 0 {
+		_ = s.response.Code.UnmarshalText([]byte(m.Code[0])) // which was checked
+	}
+	header := http.Header{}
+	for name, text := range m.Headers {
+		if text != "" {
+			header.Set(name, fill(text))
+		}
+	}
+	s.response.Header = header.Values
 }
 
 // addCookie adds a cookie, unless its value is empty.

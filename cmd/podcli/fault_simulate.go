@@ -241,10 +241,25 @@ func (r *simulation) decide(i int, req *synthetic) {
 		r.rules[name].addHit(r.rules[name].readiness, slice)
 	}
 	r.waited, r.places = 0, r.places[:0]
-	d := r.engine.Decide(&req.request)
-	if d == nil {
-		return
+	before := r.engine.Decide(&req.request)
+	var after *scenario.Decision
+	if a := r.engine.Await(&req.request, before); a != nil {
+		after = a.Decide(&req.response)
 	}
+	hit := false
+	for _, d := range []*scenario.Decision{before, after} {
+		if d != nil {
+			hit = len(d.Strikes) > 0 || hit
+			r.apply(d, req, slice)
+		}
+	}
+	if hit {
+		r.hit++
+	}
+}
+
+// apply simulates what a decision does to a request.
+func (r *simulation) apply(d *scenario.Decision, req *synthetic, slice int) {
 	for j := range d.Strikes {
 		s := &d.Strikes[j]
 		run := r.rules[s.Rule]
@@ -255,9 +270,6 @@ func (r *simulation) decide(i int, req *synthetic) {
 		run.addDelays(s)
 	}
 	wait := r.waited + d.Delay()
-	if len(d.Strikes) > 0 {
-		r.hit++
-	}
 	if wait > 0 {
 		r.delays = append(r.delays, wait)
 	}

@@ -333,6 +333,25 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// TestFaultSimulateReply checks which simulated responses rules about them hit.
+func TestFaultSimulateReply(t *testing.T) {
+	const rules = "{rules: [{name: a, match: {reply: {status: 5xx, headers: {x-a: 'b*'}}}, fault: {reset: true}}, {name: b, match: {reply: {code: [OK, UNAVAILABLE]}}, fault: {grpc: ABORTED}}]}"
+	for flags, want := range map[string][2]float64{
+		"":          {4, 4}, // in turn what each rule matches
+		"--path=/x": {0, 0},
+		"--reply-status=503 --reply-header=X-A:bc": {8, 0},
+		"--reply-status=503 --reply-header=X-A:c":  {0, 0},
+		"--grpc=a.B/C":                        {0, 8},
+		"--grpc=a.B/C --reply-code=NOT_FOUND": {0, 0},
+	} {
+		o := runWith(t, rules, append([]string{"fault", "simulate", "-", "-n=8", "-o=json"}, strings.Fields(flags)...)...).object(t)
+		hits := func(i int) float64 { return o["rules"].([]any)[i].(map[string]any)["hits"].(float64) }
+		if got := [2]float64{hits(0), hits(1)}; got != want {
+			t.Errorf("%s: %v, want %v", flags, got, want)
+		}
+	}
+}
+
 // TestFaultSimulateIsTrue checks that a server does what the simulation says.
 func TestFaultSimulateIsTrue(t *testing.T) {
 	const rules = "{seed: 5, rules: [{name: a, match: {path: /version, percent: 30}, fault: {status: 500}}, {name: b, match: {path: /version}, when: {every: 3, after: 4}, fault: {status: 503}}]}"

@@ -27,8 +27,13 @@ func addRequest(f *pflag.FlagSet) *requestFlags {
 
 // addHeader adds the flag --header, which can be repeated.
 func addHeader(f *pflag.FlagSet) http.Header {
+	return addHeaderFlag(f, "header", "header to send as `'Name: value'` (repeatable)")
+}
+
+// addHeaderFlag adds a flag for a header, which can be repeated.
+func addHeaderFlag(f *pflag.FlagSet, name, usage string) http.Header {
 	header := http.Header{}
-	f.Func("header", "header to send as `'Name: value'` (repeatable)", func(line string) error {
+	f.Func(name, usage, func(line string) error {
 		name, value, found := strings.Cut(line, ":")
 		name = strings.TrimSpace(name)
 		if !found || name == "" || strings.ContainsAny(line, "\r\n") {

@@ -120,6 +120,10 @@ func TestCommandLine(t *testing.T) {
 		{"--modules=-metrix", 2, "", `unknown module "metrix" (did you mean "metrics"?)`},
 		{"--config-path=/nowhere --config=x.yaml", 2, "", "config file: open /nowhere/x.yaml"},
 		{"PODINFO_RANDOM_DELAY=true PODINFO_RANDOM_DELAY_UNIT=h", 2, "", `PODINFO_RANDOM_DELAY_UNIT="h": want s or ms`},
+		{"--faults-file=/nowhere.yaml", 2, "", `PODINFO_FAULTS_FILE="/nowhere.yaml" (flag --faults-file): open /nowhere.yaml: no such file or directory; correct the path or create the file`},
+		{"proxy http://localhost:1 --faults-file=/nowhere.yaml", 2, "", `PODINFO_FAULTS_FILE="/nowhere.yaml" (flag --faults-file): open`},
+		{"proxy redis=localhost:1 --faults-file=/tmp", 2, "", `PODINFO_FAULTS_FILE="/tmp" (flag --faults-file): read /tmp: is a directory`},
+		{"proxy https://localhost:1 --proxy-ca-file=/nowhere.pem", 2, "", `PODINFO_PROXY_CA_FILE="/nowhere.pem" (flag --proxy-ca-file): open`},
 		{"PODINFO_RANDOM_DELAY=true --random-delay-min=6", 2, "", "PODINFO_RANDOM_DELAY_M"},
 		{"PODINFO_JWT_ENABLED=true PODINFO_JWT_PATHS=/cache/*", 2, "", "PODINFO_JWT_SECRET"},
 	} {

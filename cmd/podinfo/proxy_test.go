@@ -347,28 +347,62 @@ func TestProxyArguments(t *testing.T) {
 	}
 }
 
-// TestProxyReadme runs the command of README.md in front of a service.
-func TestProxyReadme(t *testing.T) {
+// readmeProxy returns the scenario of a command of README.md.
+func readmeProxy(t *testing.T, target string) (scenario string) {
+	t.Helper()
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, ok := strings.Cut(string(text), "\npodinfo proxy http://localhost:8080 ")
+	_, after, ok := strings.Cut(string(text), "\npodinfo proxy "+target+" ")
 	if !ok {
-		t.Fatal("README.md has no podinfo proxy")
+		t.Fatalf("README.md has no podinfo proxy %s", target)
 	}
 	line, _, _ := strings.Cut(after, "\n")
 	file, ok := strings.CutPrefix(line, "--faults-file=")
 	if !ok {
 		t.Fatal(line)
 	}
-	scenario, err := os.ReadFile("../../" + file)
+	b, err := os.ReadFile("../../" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(b)
+}
+
+// TestTCPProxyReadme runs the command of README.md in front of a Redis.
+func TestTCPProxyReadme(t *testing.T) {
+	scenario := readmeProxy(t, "redis=26379:localhost:6379")
+	port := registrytest.FreePort(t)
+	_, admin := proxied(t, fmt.Sprintf("redis=%d:%s", port, redis(t)), scenario)
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	for range 200 {
+		c, err := dialer.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, "PING\r\n")
+		answer := make([]byte, 7)
+		_, err = io.ReadFull(c, answer)
+		c.Close()
+		if err == nil && string(answer) != "+PONG\r\n" {
+			t.Fatalf("%q", answer)
+		}
+		_, page := admin.call(t, "GET", "/metrics", "")
+		if err == nil && strings.Contains(page, `podinfo_fault_hits_total{rule="slow",kind="latency"}`) && strings.Contains(page, `podinfo_fault_hits_total{rule="dropped",kind="close"}`) {
+			return
+		}
+	}
+	_, rules := admin.call(t, "GET", "/faults", "")
+	t.Errorf("a rule hit nothing: %s", rules)
+}
+
+// TestProxyReadme runs the command of README.md in front of a service.
+func TestProxyReadme(t *testing.T) {
+	scenario := readmeProxy(t, "http://localhost:8080")
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "service") }))
 	defer service.Close()
-	p, admin := proxied(t, service.URL, string(scenario))
+	p, admin := proxied(t, service.URL, scenario)
 	for range 300 { // a rule fails 5 % of the requests
 		res, body := p.call(t, "GET", "/", "")
 		if res.StatusCode == 503 && res.Header.Get("X-Podinfo-Fault") != "" {

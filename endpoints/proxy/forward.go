@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
@@ -228,21 +228,13 @@ func (m *Module) breakOff(w http.ResponseWriter, status, sent int, err error) {
 	if status != 0 {
 		_ = ctl.Flush() // what has arrived
 	}
-	if conn, _, err := ctl.Hijack(); err == nil {
-		if t, ok := raw(conn).(interface{ SetLinger(int) error }); ok && reset {
-			_ = t.SetLinger(0)
-		}
-		conn.Close()
-	} else {
+	switch conn, _, err := ctl.Hijack(); {
+	case err != nil:
 		class = record.StreamReset
+	case reset:
+		hangup.Reset(conn)
+	default:
+		hangup.Close(conn)
 	}
 	record.Cut(w, status, sent, class)
-}
-
-// raw returns the connection below TLS.
-func raw(conn net.Conn) net.Conn {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn()
-	}
-	return conn
 }

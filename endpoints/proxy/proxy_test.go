@@ -448,6 +448,9 @@ func TestRulesOfCalls(t *testing.T) {
 		if named := len(trailer.Get("x-podinfo-fault")) > 0; named != strings.Contains(c.rule, "DATA_LOSS") && c.code != codes.OK && c.code != codes.Internal {
 			t.Errorf("%s: trailer %v", c.rule, trailer)
 		}
+		if _, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "missing"}); c.code == codes.OK && status.Code(err) != codes.NotFound {
+			t.Errorf("%s: %v, want the service's status, which is in the header", c.rule, err)
+		}
 		stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
 		n := -1
 		for ; err == nil; n++ {

@@ -19,7 +19,7 @@ type breaker struct {
 var breakers = map[string]breaker{
 	"down":       {port: true},
 	"reset":      {accept: func(c *conn) { c.closeLocked(true) }},
-	"empty":      {accept: func(c *conn) { c.closeLocked(false) }},
+	"empty":      {accept: func(c *conn) { c.ends = true }},
 	"close":      {effect: closeLater},
 	"silence":    {effect: silence},
 	"hold":       {effect: hold},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -42,6 +43,7 @@ type conn struct {
 	target  net.Conn // nil until it is connected
 	flows   [2]*flow // nil until the target is connected
 	closed  bool
+	ends    bool // the client is to see the end of the data, not a reset
 }
 
 func newConn(p *proxy, client net.Conn) *conn {
@@ -68,6 +70,9 @@ func (p peer) Client() string {
 func (c *conn) run() {
 	defer c.end()
 	delay, answered := c.accept()
+	if answered && c.ends {
+		hangup.Close(c.client)
+	}
 	if answered || delay > 0 && !c.wait(delay) {
 		return
 	}

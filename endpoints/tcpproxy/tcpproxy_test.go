@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	promset "github.com/VictoriaMetrics/metrics"
+	"github.com/redis/go-redis/v9"
 	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
@@ -223,7 +224,7 @@ func TestFaultsOverRealConnections(t *testing.T) {
 		}
 		s.apply(t, rule)
 		err := ask(addr)
-		if !errors.Is(err, want) && !(want == io.EOF && errors.Is(err, syscall.ECONNRESET)) {
+		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", rule, err, want)
 		}
 		s.faults.RemoveRule("r")
@@ -341,6 +342,29 @@ func TestDrain(t *testing.T) {
 	}
 	if _, err := b.Read(make([]byte, 1)); err != io.EOF {
 		t.Error(err)
+	}
+}
+
+// A client that speaks first, as one of Redis does, reads the end of the data and
+// no reset, however much it sends.
+func TestEmptyIsNoReset(t *testing.T) {
+	s := serveReal(t, service(t, echo), "rules: [{name: r, fault: {empty: true}}]")
+	for _, size := range []int{6, 1 << 20} {
+		for range 10 {
+			c := s.dial(t)
+			if _, err := c.Write(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("%d bytes: %v, want EOF", size, err)
+			}
+			c.Close()
+		}
+	}
+	client := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, Protocol: 2})
+	defer client.Close()
+	if err := client.Ping(t.Context()).Err(); err != io.EOF {
+		t.Errorf("redis: %v, want EOF", err)
 	}
 }
 

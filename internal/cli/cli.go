@@ -218,7 +218,12 @@ func (p *Program) newApp(flags map[string]string, log bool) (*registry.App, erro
 // allModules returns Modules and Given, for [registry.Settings].
 func (p *Program) allModules() []registry.Module { return slices.Concat(p.Modules, p.Given) }
 
+// serve runs the App. A file of the command line must exist: it is not a mounted one
+// that may come later, as that of a variable is.
 func (p *Program) serve(ctx context.Context, app *registry.App) error {
+	if errs := missingFiles(app, modulesOn(app), registry.FromFlag); errs != nil {
+		return usageError{errors.Join(errs...)}
+	}
 	app.Log().WithFields(logrus.Fields{"version": p.Build.Version, "revision": p.Build.Revision, "seed": app.Seed()}).
 		Info("Starting " + p.Name)
 	err := app.Run(ctx)

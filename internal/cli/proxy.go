@@ -72,6 +72,8 @@ func (p *Program) proxyProfile(vars map[string]string) error {
 		vars["PODINFO_PROXY_URL"] = web
 	} else {
 		vars["PODINFO_HTTP_SERVER_ENABLED"] = "false"
+		delete(p.defaults, "PODINFO_PROXY_ALL")
+		delete(p.defaults, "PODINFO_H2C")
 	}
 	if tcp != nil {
 		vars["PODINFO_TCP_PROXY"] = strings.Join(tcp, ",")

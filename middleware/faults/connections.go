@@ -18,6 +18,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -120,7 +121,7 @@ func breakConnection(m *Module, conn net.Conn, s *scenario.Strike) net.Conn {
 	switch f := s.Fault.Connection; {
 	case f.Refuse:
 		m.saw(s, connReset)
-		reset(conn)
+		hangup.Reset(conn)
 	case f.Silent:
 		if !m.engine.Hold() {
 			m.skip(s.Rule)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
@@ -259,9 +260,9 @@ func (c *capture) end() {
 // close closes the connection, by a reset when the fault has one.
 func (c *capture) close(conn net.Conn) {
 	if c.strike.Fault.Reset {
-		reset(conn)
+		hangup.Reset(conn)
 	} else {
-		hangUp(conn)
+		hangup.Close(conn)
 	}
 }
 

@@ -1,6 +1,9 @@
 package faults_test
 
 import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,12 +18,39 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 )
 
-// The error details that a client gets with a status code.
+// The error details that a client gets with a status code, from podinfo's own
+// methods and from a service behind the proxy.
 func TestDetails(t *testing.T) {
-	s := grpctest.Serve(t, rules(`
+	env := rules(detailed)
+	t.Run("own", func(t *testing.T) {
+		testDetails(t, pb.NewTestServiceClient(grpctest.Serve(t, env, new(faults.Module), new(grpctest.Service)).Conn))
+	})
+	t.Run("proxied", func(t *testing.T) {
+		service := grpctest.Serve(t, nil, new(grpctest.Service))
+		testDetails(t, pb.NewTestServiceClient(proxiedTo(t, service.Addr, env)))
+	})
+}
+
+// proxiedTo returns a connection to the proxy in front of a gRPC server.
+func proxiedTo(t *testing.T, addr string, env map[string]string) *grpc.ClientConn {
+	t.Helper()
+	vars := map[string]string{"PODINFO_PROXY_URL": "http://" + addr}
+	maps.Copy(vars, env)
+	app, _ := registrytest.New(t, vars, new(faults.Module), new(proxy.Module))
+	front := httptest.NewUnstartedServer(app)
+	front.Config.Protocols = new(http.Protocols)
+	front.Config.Protocols.SetUnencryptedHTTP2(true)
+	front.Start()
+	t.Cleanup(front.Close)
+	return grpctest.Dial(t, front.Listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+const detailed = `
 rules:
 - name: all
   match: { headers: { x: all } }
@@ -39,8 +69,9 @@ rules:
 - { name: own, match: { headers: { x: own } }, limit: { rate: 0.01 }, fault: { grpc: { code: UNAVAILABLE, details: { retry-info: 9s } } } }
 - { name: midway, match: { headers: { x: midway } }, fault: { grpc: { code: ABORTED, after: 1, details: { error-info: GONE } } } }
 - { name: none, match: { headers: { x: none } }, fault: { grpc: ABORTED } }
-`), new(faults.Module), new(grpctest.Service))
-	c := pb.NewTestServiceClient(s.Conn)
+`
+
+func testDetails(t *testing.T, c pb.TestServiceClient) {
 	retry := func(ms int64) *errdetails.RetryInfo {
 		return &errdetails.RetryInfo{RetryDelay: &durationpb.Duration{Seconds: ms / 1000, Nanos: int32(ms%1000) * 1e6}}
 	}

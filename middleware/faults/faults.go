@@ -28,7 +28,7 @@ const name = "faults"
 // Module is the faults module.
 type Module struct {
 	Inline   string        `env:"FAULTS" doc:"scenario of faults, which turns the module on; true turns it on without rules" accepts:"a scenario in YAML or JSON" takes:"SCENARIO"`
-	File     string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes" accepts:"a path, of a mounted ConfigMap for example" takes:"FILE" enables:"true"`
+	File     string        `env:"FAULTS_FILE" doc:"file with a scenario of faults, reloaded atomically when it changes; that of the variable may be created after the start, that of the flag must exist" accepts:"a path, of a mounted ConfigMap for example" takes:"FILE" enables:"true"`
 	Instance string        `env:"INSTANCE" doc:"name of this instance in match.server and in the draws of rules, so that instances with the same seed do not fail in step; the host name by default" accepts:"a name, such as that of the pod" takes:"NAME"`
 	MaxDelay time.Duration `env:"FAULTS_MAX_DELAY" envDefault:"1m" doc:"longest delay of a request" accepts:"a duration above zero"`
 	MaxHeld  int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"maximum number of requests delayed at the same time; further requests are not delayed" accepts:"a whole number above zero"`

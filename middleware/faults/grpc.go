@@ -21,7 +21,8 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 		return next(ctx)
 	}
 	v := &callValues{Call: call, m: m, ctx: ctx}
-	d := m.engine.Decide(&scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: v})
+	req := &scenario.Request{RPC: call.FullMethod, Internal: call.Internal, Values: v}
+	d := m.engine.Decide(req)
 	if v.left {
 		if d != nil {
 			d.Done()
@@ -33,6 +34,9 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 		if d, err = m.addByMetadata(call, d); err != nil {
 			return err
 		}
+	}
+	if rules := m.engine.Await(req, d); rules != nil {
+		next = m.awaitStatus(call, next, rules)
 	}
 	if d == nil {
 		return next(ctx)

@@ -54,7 +54,8 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 	v := &values{Request: r, m: m, w: w}
 	defer v.free()
-	d := m.decide(r, v, scope, internal)
+	req := m.request(r, v, scope, internal)
+	d := m.engine.Decide(req)
 	if err := v.err(); err != nil || v.left {
 		if d != nil {
 			d.Done()
@@ -69,6 +70,16 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 		if d, ok = m.addByHeader(w, r, d, scope); !ok {
 			return
 		}
+	}
+	if rules := m.engine.Await(req, d); rules != nil {
+		if err := v.err(); err != nil {
+			if d != nil {
+				d.Done()
+			}
+			reply.BodyError(w, r, err)
+			return
+		}
+		next = m.await(next, rules, scope)
 	}
 	if d == nil {
 		next(w, r)
@@ -88,15 +99,15 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	m.strike(w, r, next, d, scope)
 }
 
-func (m *Module) decide(r *http.Request, v *values, scope scenario.Scope, internal bool) *scenario.Decision {
+func (m *Module) request(r *http.Request, v *values, scope scenario.Scope, internal bool) *scenario.Request {
 	path := strings.TrimPrefix(r.URL.Path, m.host.Prefix())
 	if path == "" {
 		path = "/"
 	}
-	return m.engine.Decide(&scenario.Request{
+	return &scenario.Request{
 		Method: r.Method, Path: path, Host: hostOf(r.Host), Route: r.Pattern,
 		WebSocket: scope == scenario.WebSockets, Internal: internal, Values: v,
-	})
+	}
 }
 
 // upgrades reports whether a request asks for a WebSocket.
@@ -120,7 +131,7 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 		return
 	}
 	if m.header != "" {
-		w.Header().Set(m.header, d.Names())
+		w.Header().Add(m.header, d.Names())
 	}
 	m.report(r.Context(), d, scope)
 	after := d.DelayAfter()

@@ -1,15 +1,19 @@
 package faults
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/rpcstatus"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
@@ -60,11 +64,12 @@ type proxiedCall struct {
 	broken  bool        // below gRPC
 	trailer http.Header // of the proxy's own
 	hook    fault.Messages
-	err     error           // of hook, which ends the call
-	prefix  []byte          // of the message that comes next, while it is incomplete
-	left    int             // bytes of the current message that are still to come
-	drop    bool            // the current message is lost
-	ctx     context.Context // of the call
+	err     error              // of hook, which ends the call
+	prefix  []byte             // of the message that comes next, while it is incomplete
+	left    int                // bytes of the current message that are still to come
+	drop    bool               // the current message is lost
+	ctx     context.Context    // of the call
+	cancel  context.CancelFunc // of the request to the service
 }
 
 // prefixLen is the length of what precedes a message: a flag and its length.
@@ -74,6 +79,9 @@ const prefixLen = 5
 func (c *proxiedCall) forward(next http.HandlerFunc) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		c.ctx, c.hook = ctx, fault.MessagesOf(ctx)
+		within, cancel := context.WithCancel(ctx)
+		defer cancel()
+		c.cancel = cancel
 		c.header = c.w.Header().Clone()
 		defer func() {
 			if p := recover(); p != nil {
@@ -83,7 +91,7 @@ func (c *proxiedCall) forward(next http.HandlerFunc) func(context.Context) error
 				}
 			}
 		}()
-		next(c, c.r.WithContext(ctx))
+		next(c, c.r.WithContext(within))
 		return c.err
 	}
 }
@@ -158,6 +166,7 @@ func (c *proxiedCall) beginMessage() error {
 	}
 	if err != nil {
 		c.err = err
+		c.cancel() // closing the service's response would wait for the client's next message
 		return err
 	}
 	c.begin()
@@ -177,12 +186,11 @@ func (c *proxiedCall) Unwrap() http.ResponseWriter { return c.w }
 
 // fail ends the call with a status, in the header if nothing was sent.
 func (c *proxiedCall) fail(err error) {
-	code, message, details := rpc.CodeOf(err), err.Error(), ""
+	code, message := rpc.CodeOf(err), err.Error()
+	var details []byte
 	if e, ok := errors.AsType[*rpc.Error](err); ok {
 		message = e.Message
-		if e.Details != nil {
-			details = statusDetails(code, message, *e.Details)
-		}
+		details = rpcstatus.Encode(code, message, e.Details)
 	}
 	h, place := c.w.Header(), http.TrailerPrefix
 	if !c.begun {
@@ -194,11 +202,11 @@ func (c *proxiedCall) fail(err error) {
 		h.Del(http.TrailerPrefix + name)
 		h.Del(name)
 	}
-	if details != "" {
-		h.Set(place+"Grpc-Status-Details-Bin", details)
-	}
 	h.Set(place+"Grpc-Status", fmt.Sprint(uint32(code)))
 	h.Set(place+"Grpc-Message", strings.ReplaceAll(url.QueryEscape(message), "+", "%20"))
+	if details != nil {
+		h.Set(place+"Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
+	}
 	if !c.begun {
 		for name, values := range c.trailer {
 			h[name] = values
@@ -230,9 +238,15 @@ func (c *proxiedCall) SetTrailer(name, value string) {
 	}
 }
 
+// addTrailer adds the proxy's own metadata to that which ends the call. If the status
+// is in the header, nothing may follow it.
 func (c *proxiedCall) addTrailer() {
+	place := http.TrailerPrefix
+	if c.header["Grpc-Status"] != nil && c.header["Trailer"] == nil {
+		place = ""
+	}
 	for name, values := range c.trailer {
-		c.w.Header()[http.TrailerPrefix+name] = values
+		c.w.Header()[place+http.CanonicalHeaderKey(name)] = values
 	}
 }
 
@@ -268,4 +282,28 @@ func (c *proxiedCall) cut(class record.Class) {
 		status = c.status
 	}
 	c.m.recordCut(c.w, status, 0, class)
+}
+
+// Code returns the status of the service's response: that of its header or
+// trailers or, without one, what clients derive from the HTTP status
+// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+func (c *proxiedCall) Code() rpc.Code {
+	h := c.Header()
+	text := cmp.Or(h.Get("Grpc-Status"), h.Get(http.TrailerPrefix+"Grpc-Status"))
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return rpc.Code(n)
+	}
+	switch c.status {
+	case http.StatusBadRequest:
+		return rpc.Internal
+	case http.StatusUnauthorized:
+		return rpc.Unauthenticated
+	case http.StatusForbidden:
+		return permissionDenied
+	case http.StatusNotFound:
+		return rpc.Unimplemented
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return rpc.Unavailable
+	}
+	return rpc.Unknown
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
@@ -32,7 +33,7 @@ func changeReply(m *Module, w http.ResponseWriter, r *http.Request, next http.Ha
 		lose(w, r, next)
 		setHeaders(w.Header(), f, r)
 		w.WriteHeader(f.Status)
-		hangUp(takeOver(m, w, s, connClosed, record.NoResponse))
+		hangup.Close(takeOver(m, w, s, connClosed, record.NoResponse))
 		panic(http.ErrAbortHandler)
 	}
 	limit := 0

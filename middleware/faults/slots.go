@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -97,11 +98,11 @@ func (c *leaving) Close() error {
 }
 
 // NetConn returns the connection below TLS, which reset closes.
-func (c *leaving) NetConn() net.Conn { return &leaving{raw(c.Conn), c.leave} }
+func (c *leaving) NetConn() net.Conn { return &leaving{hangup.Raw(c.Conn), c.leave} }
 
 // SetLinger makes Close reset the connection, for 0 seconds, if it can.
 func (c *leaving) SetLinger(seconds int) error {
-	if t, ok := raw(c.Conn).(interface{ SetLinger(sec int) error }); ok {
+	if t, ok := hangup.Raw(c.Conn).(interface{ SetLinger(sec int) error }); ok {
 		return t.SetLinger(seconds)
 	}
 	return nil

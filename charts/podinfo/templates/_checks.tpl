@@ -28,6 +28,7 @@
 {{- include "podinfo.checkPorts" (dict "service.externalPort" .service.externalPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
 {{- end }}
 {{- end }}
+{{- include "podinfo.checkProxy" . }}
 {{- include "podinfo.checkSettings" . }}
 {{- include "podinfo.checkJWT" . }}
 {{- end }}

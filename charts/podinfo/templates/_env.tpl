@@ -23,6 +23,7 @@
 {{- include "podinfo.env" (list "PODINFO_BACKEND_URL" .Values.backend) }}
 {{- include "podinfo.env" (list "PODINFO_MODULES" (join "," .Values.modules)) }}
 {{- include "podinfo.faultEnvs" .Values.faults }}
+{{- include "podinfo.env" (list "PODINFO_PROXY_ROUTES" (join "," (default dict .Values.proxy).routes)) }}
 {{- include "podinfo.jwtEnvs" . }}
 {{- if .Values.tls.enabled }}
 {{- include "podinfo.env" (list "PODINFO_CLIENT_CA" (ternary (printf "%s/ca.crt" .Values.tls.certPath) "" .Values.tls.clientCA)) }}

@@ -74,6 +74,18 @@ faults:
   testFail: true
   testTimeout: true
 `},
+		"proxy": {values: `
+proxy:
+  url: http://orders.shop.svc:8080
+  routes: ["/orders/{id}"]
+faults:
+  scenario:
+    rules:
+      - name: lost-response
+        match: {methods: [POST], path: /orders}
+        at: after
+        fault: {reset: true}
+`},
 		"grpcroute-rules": {values: `
 grpcRoute:
   enabled: true

@@ -209,6 +209,9 @@ func TestRefused(t *testing.T) {
 		"/faults/delayMin":         {"faults": object{"delayMin": "-1"}},
 		"/service/grpcPort":        {"service": object{"grpcPort": "70000"}},
 		"/hpa/enabled":             {"hpa": object{"enabled": "yes"}},
+		"/proxy/url":               {"proxy": object{"url": "orders:8080"}},
+		"proxy.routes has no":      {"proxy": object{"routes": []any{"/a"}}},
+		"prefix has no effect":     {"proxy": object{"url": "http://orders"}, "prefix": "/app"},
 		"faults.delayMin is above": {"faults": object{"delayMin": 9}},
 	} {
 		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {

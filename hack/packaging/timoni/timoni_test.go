@@ -66,6 +66,13 @@ func TestRender(t *testing.T) {
   + spec.template.spec.volumes[faults]: {"configMap":{"name":"podinfo-faults"}}
 + ConfigMap podinfo-faults
 `, "  scenario.yaml: |\n    # A comment stays.\n    rules: [{name: slow, delay: 200ms}]\n"},
+		{"proxy", `{proxy: {url: "http://orders.shop.svc:8080", routes: ["/orders/{id}"]}}`, `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].command[]: "proxy"
+  + spec.template.spec.containers[podinfo].command[]: "http://orders.shop.svc:8080"
+  + spec.template.spec.containers[podinfo].command[]: "--proxy-all=false"
+  + spec.template.spec.containers[podinfo].env[PODINFO_PROXY_ROUTES]: {"value":"/orders/{id}"}
+`, ""},
 		{"few-modules", `{podAnnotations: "prometheus.io/scrape": "false", modules: ["none", "http-server", "metrics-server", "health", "version"], test: {enabled: true, image: {repository: "example.com/curl", tag: "", digest: ""}}}`, `
 ~ Deployment podinfo
   - spec.template.metadata.annotations[prometheus.io/scrape]: "true"

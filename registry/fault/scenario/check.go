@@ -80,6 +80,7 @@ func (d *decoder) checkRule(r *Rule) {
 		d.wrong("sync", "no effect with match.per, whose keys draw alike on every instance; remove one of them")
 	}
 	d.checkMatch(&r.Match)
+	d.checkReply(r)
 	d.checkWhen(&r.When)
 	if l := r.Limit; l != nil && (l.Concurrency == 0) == (l.Rate == 0) {
 		d.wrong("limit", "give either concurrency or rate")
@@ -213,13 +214,13 @@ func (d *decoder) checkPath(path string) {
 
 // web reports whether m has a condition that only HTTP requests can meet.
 func (m *Match) web() bool {
-	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0 || len(m.JSON) > 0
+	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0 || len(m.JSON) > 0 || m.Reply != nil && !m.Reply.ofCall()
 }
 
 // empty reports whether m has no condition about requests.
 func (m *Match) empty() bool {
 	return !m.web() && len(m.Headers) == 0 && m.GRPC == "" && m.TCP == "" && m.Percent == nil && m.Per == "" && !m.Internal &&
-		len(m.Cookie) == 0 && len(m.Claim) == 0 && m.Sticky == nil && m.Not == nil
+		len(m.Cookie) == 0 && len(m.Claim) == 0 && m.Sticky == nil && m.Not == nil && m.Reply == nil
 }
 
 func (d *decoder) checkWhen(w *When) {

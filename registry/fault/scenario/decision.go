@@ -14,6 +14,7 @@ type Decision struct {
 	engine *Engine
 	slots  []*tally
 	one    [1]Strike
+	final  bool // a rule hit that leaves nothing to the rules below
 }
 
 // Strike is the hit of one rule on a request.
@@ -52,8 +53,15 @@ func (s *Strike) Kind(scope Scope) *Kind {
 	return s.rule.kinds[scope]
 }
 
-// After reports whether the rule acts after the handler.
-func (s *Strike) After() bool { return s.rule.At == AfterHandler }
+// After reports whether the rule acts after the handler. With match.reply that
+// depends on the fault, which may also edit the response.
+func (s *Strike) After() bool {
+	if s.rule.Match.Reply == nil {
+		return s.rule.At == AfterHandler
+	}
+	kinds := s.Fault.Kinds()
+	return len(kinds) > 0 && kinds[0].After
+}
 
 // Label names the kind of the fault in a scope for simulations, empty for none.
 func (s *Strike) Label(scope Scope) string {

@@ -41,11 +41,12 @@ type Engine struct {
 
 // set holds the rules that can hit something, with an index. It is immutable.
 type set struct {
-	rules      []*live
-	web, calls index
-	unready    []*live
-	tcp        []int32             // ascending
-	below      [scopeCount][]int32 // rules for connections and handshakes, ascending
+	rules                   []*live
+	web, calls              index
+	webReplies, callReplies index // rules with match.reply
+	unready                 []*live
+	tcp                     []int32             // ascending
+	below                   [scopeCount][]int32 // rules for connections and handshakes, ascending
 }
 
 // NewEngine returns an engine without rules. seed is the seed of scenarios
@@ -125,18 +126,24 @@ func (e *Engine) arrangeLocked(now time.Time) {
 				s.below[scope] = append(s.below[scope], at)
 			}
 		}
+		web, calls := &s.web, &s.calls
+		if l.Match.Reply != nil {
+			web, calls = &s.webReplies, &s.callReplies
+		}
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
-			s.web.add(l, at, false)
+			web.add(l, at, false)
 		}
 		if l.acts[TCPConnections] {
 			s.tcp = append(s.tcp, at)
 		}
 		if l.acts[GRPCCalls] {
-			s.calls.add(l, at, true)
+			calls.add(l, at, true)
 		}
 	}
 	s.web.finish()
 	s.calls.finish()
+	s.webReplies.finish()
+	s.callReplies.finish()
 	if len(s.rules)+len(s.unready) == 0 {
 		s = nil
 	}
@@ -172,12 +179,18 @@ func (e *Engine) Decide(req *Request) *Decision {
 	if len(lists) == 0 {
 		return nil
 	}
+	return e.hits(s, lists, req, nil)
+}
+
+// hits returns what the rules in lists do to a request or, if it is not nil, to its
+// response.
+func (e *Engine) hits(s *set, lists [][]int32, req *Request, res *Response) *Decision {
 	var d *Decision
 	var now time.Time
 	broken := false
 	for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
 		l := s.rules[at]
-		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) {
+		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) || res != nil && !l.meetsResponse(res) {
 			continue
 		}
 		if l.timed && now.IsZero() {
@@ -204,6 +217,7 @@ func (e *Engine) Decide(req *Request) *Decision {
 		l.fired.Add(1)
 		broken = broken || strike.Fault != nil
 		if !l.Combine {
+			d.final = true
 			break
 		}
 	}
@@ -227,6 +241,7 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 		if d == nil {
 			d = &Decision{engine: e}
 		}
+		d.final = true
 		strike := l.strike(e, n, draws)
 		if broken {
 			strike.Fault = nil

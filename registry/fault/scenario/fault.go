@@ -25,6 +25,7 @@ import (
 //	pauses       "true": the response is sent with pauses
 //	waits        "true": the request waits, so it counts in MAX_HELD
 //	of           the kinds that the field is a part of when they are given
+//	edits        "true": the kind changes the handler's response
 //	beside       "any": the kind combines with any other, and wins in its scopes
 //	label        "value": simulations count each value separately
 //	doc          what a part is
@@ -45,12 +46,12 @@ type Fault struct {
 	Truncate  *int    `json:"truncate,omitempty" min:"0" max:"1048576" example:"10" after:"true" http:"send the first N bytes of the body, fewer than its Content-Length, then close the connection" websocket:"no: a handshake has no body; use websocket" grpc:"no: use grpc with after"`
 	BadChunk  bool    `json:"bad-chunk,omitempty" example:"true" after:"true" http:"end the body with a malformed chunk" websocket:"no: a handshake has no body; use garbage" grpc:"no: HTTP/2 has no chunks; use reset"`
 	Garbage   bool    `json:"garbage,omitempty" example:"true" after:"true" http:"send bytes that are not HTTP" websocket:"send bytes that are not HTTP" grpc:"no: it would break every call on the connection; use empty"`
-	Stall     *Stall  `json:"stall,omitempty" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"pause before a message; the stream stays open" tcp:"pause once after N bytes in the direction"`
-	Bandwidth int     `json:"bandwidth,omitempty" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pass N bytes per second in the direction"`
+	Stall     *Stall  `json:"stall,omitempty" edits:"true" scalar:"for" pauses:"true" example:"{ after: 10, for: 100ms }" after:"no: it acts on the handler's response anyway; remove at" http:"pause in the middle of the body" websocket:"no: a handshake has no body; use websocket with delay" grpc:"pause before a message; the stream stays open" tcp:"pause once after N bytes in the direction"`
+	Bandwidth int     `json:"bandwidth,omitempty" edits:"true" min:"1" pauses:"true" example:"1024" after:"no: it acts on the handler's response anyway; remove at" http:"send N bytes of the body per second" websocket:"no: a handshake has no body; use websocket with delay" grpc:"no: use delay with at: chunks" tcp:"pass N bytes per second in the direction"`
 	Upload    *Upload `json:"upload,omitempty" scalar:"bandwidth" waits:"true" example:"{ after: 1, for: 100ms }" after:"no: the handler reads the body before; remove at" http:"read the request's body slowly; over HTTP/2, withhold WINDOW_UPDATE meanwhile" websocket:"no: a handshake has no body; use websocket with direction: in" grpc:"no: the message of a call is read before the rules apply; use delay"`
 	Hang      bool    `json:"hang,omitempty" waits:"true" example:"true" after:"true" http:"do not respond until the client leaves" websocket:"do not respond to the handshake until the client leaves" grpc:"do not respond until the client leaves"`
-	GoAway    bool    `json:"goaway,omitempty" example:"true" after:"no: the response is sent anyway; remove at" http:"respond, and tell the client to leave the connection (Connection: close; over HTTP/2, GOAWAY)" websocket:"no: a WebSocket has its own connection; use websocket with close" grpc:"tell the client to leave the connection (GOAWAY); the call goes on"`
-	Reply     *Reply  `json:"reply,omitempty" example:"{ status: 202, append: more }" after:"no: it changes the handler's response anyway; remove at" http:"change the handler's response" websocket:"no: the handler writes the handshake to the connection itself; use status" grpc:"no: the message of a call is not bytes here; use grpc"`
+	GoAway    bool    `json:"goaway,omitempty" edits:"true" example:"true" after:"no: the response is sent anyway; remove at" http:"respond, and tell the client to leave the connection (Connection: close; over HTTP/2, GOAWAY)" websocket:"no: a WebSocket has its own connection; use websocket with close" grpc:"tell the client to leave the connection (GOAWAY); the call goes on"`
+	Reply     *Reply  `json:"reply,omitempty" edits:"true" example:"{ status: 202, append: more }" after:"no: it changes the handler's response anyway; remove at" http:"change the handler's response" websocket:"no: the handler writes the handshake to the connection itself; use status" grpc:"no: the message of a call is not bytes here; use grpc"`
 	HTTP2     *HTTP2  `json:"http2,omitempty" example:"{ rst: REFUSED_STREAM }" after:"true" http:"end the stream or the connection as HTTP/2 can; over HTTP/1.1, rst resets the connection, goaway and close close it without a response" websocket:"no: a WebSocket opens over HTTP/1.1; use reset or empty" grpc:"end the stream or the connection as HTTP/2 can"`
 
 	WebSocket *WebSocket `json:"websocket,omitempty" example:"{ close: 1011 }" after:"no: a WebSocket is open until its handler returns; use after within websocket" http:"no: it breaks messages of a WebSocket; use status" websocket:"drop, delay, duplicate or reorder messages, ignore pings, or close the connection with or without a status code" grpc:"no: it breaks messages of a WebSocket; use grpc"`
@@ -433,7 +434,7 @@ func (d *decoder) checkScopes(r *Rule) {
 	if r.Match.web() {
 		misses("HTTP requests, which path, methods, host and query match", HTTPRequests, WebSockets)
 	}
-	if r.Match.GRPC != "" {
+	if r.Match.GRPC != "" || r.Match.Reply.ofCall() {
 		misses("gRPC calls, which match.grpc matches", GRPCCalls)
 	}
 }

@@ -45,6 +45,7 @@ type Kind struct {
 	field    int                // index in Fault
 	scalar   string             // key of the value that may stand for the whole
 	of       []string           // kinds that it is a part of when they are given
+	edits    bool               // the kind changes the handler's response
 	beside   bool               // combines with any other kind, and wins in its scopes
 	labeled  bool               // simulations count each value separately
 }
@@ -69,7 +70,7 @@ var kindTable = sync.OnceValue(func() (rows []*Kind) {
 		f := t.Field(i)
 		k := &Kind{
 			Name: keyOf(f), Example: f.Tag.Get("example"), Pauses: f.Tag.Get("pauses") != "", After: f.Tag.Get("after") == "true",
-			field: i, scalar: f.Tag.Get("scalar"), beside: f.Tag.Get("beside") != "", labeled: f.Tag.Get("label") != "",
+			field: i, scalar: f.Tag.Get("scalar"), beside: f.Tag.Get("beside") != "", edits: f.Tag.Get("edits") != "", labeled: f.Tag.Get("label") != "",
 		}
 		k.Waits = k.Pauses || f.Tag.Get("waits") != ""
 		k.notAfter, _ = strings.CutPrefix(f.Tag.Get("after"), not)
@@ -170,7 +171,7 @@ func (r *Rule) Meets(s Scope) bool { return r.meets(s, r.kindIn()) }
 // the handler of a WebSocket, which returns when the connection is closed.
 func (r *Rule) kindIn() [scopeCount]*Kind {
 	kinds := r.Fault.kindIn()
-	if r.At == AfterHandler {
+	if r.late() {
 		kinds[WebSockets] = nil
 	}
 	return kinds
@@ -182,7 +183,7 @@ func (r *Rule) meets(s Scope, kinds [scopeCount]*Kind) bool {
 		return true
 	case s == TCPConnections:
 		return r.meetsTCP(kinds)
-	case s >= Readiness || kinds[Readiness] != nil || s == WebSockets && r.At == AfterHandler:
+	case s >= Readiness || kinds[Readiness] != nil || s == WebSockets && r.late():
 		return false
 	case s != GRPCCalls && (kinds[HTTPRequests] != nil || kinds[WebSockets] != nil):
 		return false

@@ -39,7 +39,7 @@ func TestTableOfKinds(t *testing.T) {
 	for _, k := range scenario.Kinds() {
 		kinds[k.Name] = k
 	}
-	tags := []string{"json", "doc", "example", "default", "of", "after", "beside", "pauses", "waits", "label", "min", "max", "scalar", "required"}
+	tags := []string{"json", "doc", "example", "default", "of", "after", "beside", "edits", "pauses", "waits", "label", "min", "max", "scalar", "required"}
 	for s := range scopes {
 		tags = append(tags, s.String())
 	}

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -40,7 +41,7 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		return s, nil, errors.Join(d.errs...)
 	}
 	var greedy, shares []*live
-	for _, r := range s.Rules {
+	for _, r := range asAsked(s.Rules) {
 		l := compileRule(r, 0, time.Time{}, Limits{})
 		d.rule = strconv.Quote(r.Name)
 		if why := l.idle(on.Now); why != "" {
@@ -81,6 +82,22 @@ func Warnings(file string, s *Scenario, on Server) []*Error {
 		w.Line, w.Column = 0, 0
 	}
 	return warnings
+}
+
+// asAsked returns rules in the order in which requests ask them: those with
+// match.reply come last.
+func asAsked(rules []*Rule) []*Rule {
+	out := slices.Clone(rules)
+	slices.SortStableFunc(out, func(a, b *Rule) int {
+		late := func(r *Rule) int {
+			if r.Match.Reply != nil {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Compare(late(a), late(b))
+	})
+	return out
 }
 
 // idle returns why a rule never hits, whatever the other rules, "" when it may.

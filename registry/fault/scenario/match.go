@@ -73,6 +73,9 @@ func (d *decoder) checkExpressions(m *Match) {
 	add("cookie", m.Cookie)
 	add("claim", m.Claim)
 	add("json", m.JSON)
+	if m.Reply != nil {
+		add("reply.headers", m.Reply.Headers)
+	}
 	if x := m.Instance; x != nil {
 		fields["instance.name"], fields["instance.version"], fields["instance.zone"] = x.Name, x.Version, x.Zone
 		add("instance.labels", x.Labels)
@@ -116,8 +119,8 @@ func (d *decoder) checkMore(m *Match) {
 		d.wrong("match.sticky", "needs per, which says what the keys are; add it, such as per: header:x-user")
 	}
 	if n := m.Not; n != nil {
-		if n.Percent != nil || n.Per != "" || n.Sticky != nil || n.Internal || n.Not != nil || n.Unverified || n.TCP != "" {
-			d.wrong("match.not", "percent, per, sticky, internal, unverified, tcp and not are not allowed here; remove them")
+		if n.Percent != nil || n.Per != "" || n.Sticky != nil || n.Internal || n.Not != nil || n.Unverified || n.TCP != "" || n.Reply != nil {
+			d.wrong("match.not", "percent, per, sticky, internal, unverified, tcp, reply and not are not allowed here; remove them")
 			return
 		}
 		if !n.web() && n.empty() && len(n.Server) == 0 && n.Instance == nil {

@@ -96,6 +96,7 @@ type live struct {
 	rpc       glob.Pattern
 	host      glob.Pattern
 	headers   []condition
+	reply     []condition // about the headers of the response
 	query     []condition
 	more      []condition // about cookies, claims and the body
 	not       *live       // only its match is used; nil for none
@@ -208,6 +209,9 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 		l.percent = *m.Percent / 100
 	}
 	l.compileMatch(m)
+	if m.Reply != nil {
+		l.reply = conditions(byHeader, m.Reply.Headers)
+	}
 	if m.Not != nil {
 		not := *m.Not
 		not.Unverified = m.Unverified
@@ -331,7 +335,7 @@ func (l *live) setScopes() {
 			l.acts[s] = s > Readiness && l.kinds[s] != nil
 			continue
 		}
-		excluded := l.Match.GRPC != ""
+		excluded := l.Match.GRPC != "" || l.Match.Reply.ofCall()
 		if s == GRPCCalls {
 			excluded = l.Match.web()
 		}

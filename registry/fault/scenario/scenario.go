@@ -62,6 +62,7 @@ type Match struct {
 	Cookie     map[string]string `json:"cookie,omitempty" example:"{ session: '*' }" doc:"cookies, by name; * is any text, and an empty text means absent"`
 	Claim      map[string]string `json:"claim,omitempty" example:"{ sub: ann }" doc:"claims of the bearer token, a JSON Web Token that module jwt accepts, by name or by path such as $.realm_access.roles[*]; * is any text, and an empty text means absent"`
 	JSON       map[string]string `json:"json,omitempty" example:"{ $.user.id: '7' }" doc:"values in a JSON body, by path such as $.user.id or $.items[*].sku; * is any text, and an empty text means absent; a rule that looks into a body, also within not, does not hit one longer than 64 KiB or one that breaks off"`
+	Reply      *ReplyMatch       `json:"reply,omitempty" doc:"what the handler, or the service behind the proxy, responds; the rule acts on the response, and is asked after the rules without reply"`
 	GRPC       string            `json:"grpc,omitempty" example:"echo.EchoService/*" doc:"service/method of a gRPC call; * is any text"`
 	TCP        string            `json:"tcp,omitempty" example:"db" doc:"name of a TCP proxy; * is any text"`
 	Percent    *float64          `json:"percent,omitempty" default:"100" example:"5" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
@@ -69,7 +70,7 @@ type Match struct {
 	Sticky     *float64          `json:"sticky,omitempty" example:"5" min:"0" max:"100" doc:"percentage of the keys of per, 0 to 100: always the same keys for a rule's name, on every replica and after a restart"`
 	Server     Texts             `json:"server,omitempty" example:"podinfo-*" doc:"names of instances (PODINFO_INSTANCE, by default the host name, such as the pod's name); * is any text"`
 	Instance   *Instance         `json:"instance,omitempty" doc:"name, version, labels and zone of the server; * is any text"`
-	Not        *Match            `json:"not,omitempty" omits:"percent,per,sticky,internal,unverified,not,tcp" doc:"requests that do not match: those that meet all of these conditions"`
+	Not        *Match            `json:"not,omitempty" omits:"percent,per,sticky,internal,unverified,not,tcp,reply" doc:"requests that do not match: those that meet all of these conditions"`
 	Unverified bool              `json:"unverified,omitempty" unpredictable:"whether a token was verified" doc:"claim and per: claim also count tokens that module jwt did not verify, because another server did"`
 	Internal   bool              `json:"internal,omitempty" doc:"also match an internal route such as health or reflection, whose path or method must be literal"`
 }
