@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what is generated")
 // program says of itself, and the first example to the one that runs.
 func TestReadme(t *testing.T) {
 	for file, tables := range map[string]map[string]string{
-		"README.md":              {"retry": retryExample(t)},
+		"README.md":              {"quickstart": quickstart(t)},
 		"docs/modules/README.md": {"modules": modulesTable()},
 		"docs/podcli.md":         {"podcli": podcliTable(t)},
 		"docs/routes.md":         {"routes": routesTable(t), "rpcs": rpcsTable()},
@@ -61,14 +61,13 @@ func telemetryTable() string {
 	return b.String()
 }
 
-// retryExample is the first test of examples/retry.
-func retryExample(t *testing.T) string {
-	b, err := os.ReadFile("examples/retry/retry_test.go")
+// quickstart is a whole file, which compiles as it is shown.
+func quickstart(t *testing.T) string {
+	b, err := os.ReadFile("examples/quickstart/pay_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := regexp.MustCompile(`(?ms)^func Test.*?^}\n`).Find(b)
-	return "\n```go\n" + string(code) + "```\n\n"
+	return "\n```go\n" + string(b) + "```\n\n"
 }
 
 func modulesTable() string {

@@ -2,11 +2,14 @@ package podinfotest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -20,7 +23,13 @@ const (
 	emptyPath     = "/podinfotest/no-content"
 	unchangedPath = "/podinfotest/not-modified"
 	measuredPath  = "/podinfotest/plain"
+	flushedPath   = "/podinfotest/flushed"
+	hijackedPath  = "/podinfotest/hijacked"
 )
+
+// callsKey is the key of the number of calls of a handler, in the context of a
+// request.
+type callsKey struct{}
 
 // Info describes the module.
 func (*bodyRoutes) Info() registry.Info {
@@ -30,7 +39,12 @@ func (*bodyRoutes) Info() registry.Info {
 // Routes declares one route for each response.
 func (*bodyRoutes) Routes() []registry.Route {
 	route := func(path string, h http.HandlerFunc) registry.Route {
-		return registry.Route{Method: http.MethodGet, Path: path, Handler: h}
+		return registry.Route{Method: http.MethodGet, Path: path, Handler: func(w http.ResponseWriter, r *http.Request) {
+			if calls, ok := r.Context().Value(callsKey{}).(*atomic.Int64); ok {
+				calls.Add(1)
+			}
+			h(w, r)
+		}}
 	}
 	text := []byte(strings.Repeat("podinfotest ", 500)) // long enough to be worth compressing
 	return []registry.Route{
@@ -47,6 +61,8 @@ func (*bodyRoutes) Routes() []registry.Route {
 			w.Write(text)
 		}),
 		route(emptyPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
+		route(flushedPath, flush),
+		route(hijackedPath, hijack),
 		route(unchangedPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }),
 	}
 }
@@ -54,7 +70,7 @@ func (*bodyRoutes) Routes() []registry.Route {
 // bodies sends the requests of a client that accepts gzip, and compares each
 // response's body with its header.
 func (c *checker) bodies(app *registry.App) {
-	all := c.requests(app)
+	all := append(c.requests(app), c.bodiless(app)...)
 	if c.wraps() {
 		for _, path := range []string{encodedPath, measuredPath, emptyPath, unchangedPath} {
 			all = append(all, request{http.MethodGet, path, ""})
@@ -70,6 +86,20 @@ func (c *checker) bodies(app *registry.App) {
 		}
 	}
 }
+
+// bodiless returns requests for the module's other routes that declare a response
+// without a body.
+func (c *checker) bodiless(app *registry.App) (out []request) {
+	for _, rt := range app.Mounted() {
+		_, none := rt.Returns[http.StatusNoContent]
+		if rt.Module == c.name && none && (rt.Method != http.MethodGet || strings.Contains(rt.Pattern, "{")) {
+			out = append(out, request{cmp.Or(rt.Method, http.MethodGet), wildcard.ReplaceAllString(rt.Pattern, "podinfotest"), ""})
+		}
+	}
+	return out
+}
+
+var wildcard = regexp.MustCompile(`\{[^}]*\}`)
 
 // mismatch says how the body of the response for a path contradicts its header,
 // "" if it does not.

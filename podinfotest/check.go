@@ -6,10 +6,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo"
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -30,6 +32,10 @@ import (
 //   - A response with status 204 or 304 has no body, Content-Length is the
 //     length of the body, and Content-Encoding is how the body is encoded. A
 //     response that is encoded already is not encoded again.
+//   - Middleware calls next at most once, and passes on a ResponseWriter that can
+//     be flushed and taken over.
+//   - Several requests at the same time do no harm: run the test with -race.
+//   - A setting that holds a secret says so, or says that it does not.
 //
 // The requests are for the module's own GET routes without wildcards. For
 // middleware Check adds some stock routes, a path without a route, and routes
@@ -55,6 +61,10 @@ func Check(t testing.TB, m registry.Module, env ...string) {
 		vars["PODINFO_SEED"] = "1"
 	}
 	c := &checker{t: t, module: m, vars: vars, said: map[string]bool{}, skip: map[request]bool{}}
+	defer func() {
+		t.Helper()
+		c.report()
+	}()
 	if !c.info() {
 		return
 	}
@@ -88,16 +98,31 @@ type checker struct {
 	module registry.Module
 	name   string
 	vars   map[string]string
-	said   map[string]bool  // the problems reported so far
 	skip   map[request]bool // the requests that are not repeated
+
+	mu       sync.Mutex
+	said     map[string]bool // problems
+	problems []string        // in the order in which they were found
 }
 
 func (c *checker) errorf(format string, args ...any) {
-	c.t.Helper()
 	problem := fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.said[problem] {
 		c.said[problem] = true
-		c.t.Errorf("module %s: %s", c.name, problem)
+		c.problems = append(c.problems, fmt.Sprintf("module %s: %s", c.name, problem))
+	}
+}
+
+// report fails the test, at the line that called Check: a failure that another
+// goroutine reports names a line of this package.
+func (c *checker) report() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, problem := range c.problems {
+		c.t.Error(problem)
 	}
 }
 
@@ -115,7 +140,6 @@ func (c *checker) copy() registry.Module {
 
 // safely calls f, and reports a panic or that f does not return.
 func (c *checker) safely(what string, f func()) (ok bool) {
-	c.t.Helper()
 	done := make(chan any, 1)
 	go func() {
 		defer func() { done <- recover() }()
@@ -136,6 +160,7 @@ func (c *checker) safely(what string, f func()) (ok bool) {
 }
 
 var (
+	secretDoc  = regexp.MustCompile(`(?i)^([a-z]+ ){0,2}(password|passphrase|secret|token|api key|private key|credentials)( |$)`)
 	properName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	sentence   = regexp.MustCompile(`^[A-Z][^\n]*[^.\s]\.$`)
 )
@@ -175,6 +200,9 @@ func (c *checker) settings() {
 		_, tagged := f.Tag.Lookup("env")
 		if f.IsExported() && !tagged && f.Type.Kind() != reflect.Struct {
 			c.errorf(`field %s: want an env tag that names its variable, or env:"-" if only code can set it`, f.Name)
+		}
+		if _, said := f.Tag.Lookup("secret"); tagged && !said && f.Type.Kind() == reflect.String && (redact.Name(f.Tag.Get("env")) || secretDoc.MatchString(f.Tag.Get("doc"))) {
+			c.errorf(`field %s: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is none`, f.Name)
 		}
 	}
 	for _, s := range registry.Settings([]registry.Module{c.module}) {

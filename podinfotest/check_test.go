@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -181,8 +184,24 @@ type (
 		filter
 		add bool // to the Content-Encoding that the handler set
 	}
-	silent    struct{ filter } // about its compression
-	strips    struct{ filter }
+	silent   struct{ filter } // about its compression
+	strips   struct{ filter }
+	twice    struct{ filter }
+	opaque   struct{ filter }
+	counting struct {
+		filter
+		n, peak *atomic.Int64
+	}
+	keyword struct{}
+	token   struct {
+		good
+		APIKey string `env:"API_KEY" doc:"key of the service"`
+		Word   string `env:"WORD" doc:"bearer token of the service"`
+		Said   string `env:"PASSWORD_FILE_SUFFIX" secret:"false" doc:"suffix"`
+		Told   string `env:"TOKEN" secret:"true" doc:"token"`
+		Plain  string `env:"PLAIN" doc:"PEM public key of the token issuer"`
+	}
+	removes   struct{ good }
 	mislabels struct{ filter }
 	proper    struct{ filter }
 )
@@ -246,6 +265,39 @@ func (*silent) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handl
 	rw := reply.NewWriter(w, r, func(_ int, _ http.Header, to io.Writer) io.WriteCloser { return gzip.NewWriter(to) })
 	next(rw, r)
 	rw.Close()
+}
+
+func (*twice) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(w, r)
+	next(w, r)
+}
+
+// plain is a response writer that hides what the one below can do.
+type plain struct{ w http.ResponseWriter }
+
+func (p plain) Header() http.Header         { return p.w.Header() }
+func (p plain) WriteHeader(code int)        { p.w.WriteHeader(code) }
+func (p plain) Write(b []byte) (int, error) { return p.w.Write(b) }
+
+func (*opaque) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	next(plain{w}, r)
+}
+
+// ServeHTTP waits for other requests, to see whether there are any.
+func (m *counting) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	m.peak.Store(max(m.peak.Load(), m.n.Add(1)))
+	defer m.n.Add(-1)
+	time.Sleep(time.Millisecond)
+	next(w, r)
+}
+
+func (*keyword) Info() registry.Info { return registry.Info{Name: "all", Doc: "Do nothing."} }
+
+func (*removes) Routes() []registry.Route {
+	return []registry.Route{{Method: "DELETE", Path: "/things/{id}", Returns: map[int]any{204: nil}, Handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		io.WriteString(w, "gone")
+	}}}
 }
 
 func (*strips) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
@@ -380,6 +432,14 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"global of middleware", is(&shared{last: new(atomic.Pointer[string])}), []string{
 			"another App with map[PODINFO_FILTER_WORD:a1] changes GET /version, header X-Word from a to a1", "POST /echo, header X-Word"}},
 		{"body of 204", is(new(wordy)), []string{"module good: GET /wordy: a response with status 204 and a body of 7 bytes: write no body"}},
+		{"body of 204 elsewhere", is(new(removes)), []string{"module good: DELETE /things/podinfotest: a response with status 204 and a body of 4 bytes: write no body"}},
+		{"calls next twice", is(new(twice)), []string{"module filter: GET /podinfotest/plain: it calls next 2 times: the handler has then written a part of the response already; call it once"}},
+		{"hides the writer", is(new(opaque)), []string{
+			"module filter: GET /podinfotest/flushed: the ResponseWriter that it passes to next cannot be flushed: add the method Unwrap() http.ResponseWriter",
+			"module filter: GET /podinfotest/hijacked: the ResponseWriter that it passes to next cannot be taken over (Hijack)"}},
+		{"keyword", is(new(keyword)), []string{`name "all" has a meaning in PODINFO_MODULES: choose another one`}},
+		{"secrets", is(new(token)), []string{
+			`module good: field APIKey: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is none`, "field Word: its name or its description"}},
 		{"compresses everything", is(new(zips)), []string{
 			`GET /podinfotest/encoded: a response that is encoded already is encoded again, with Content-Encoding "gzip"`,
 			"GET /podinfotest/plain: Content-Length 6000 and a body of ", "remove Content-Length when you change the body",
@@ -405,6 +465,39 @@ func TestCheckFindsEachViolation(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Check sends requests at the same time, so that the race detector sees what they
+// share.
+func TestCheckSendsRequestsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &counting{n: new(atomic.Int64), peak: new(atomic.Int64)}
+		if got := listen(t, func(tb testing.TB) { Check(tb, m) }); got != "" || m.peak.Load() < 2 {
+			t.Errorf("%d at the same time; %s", m.peak.Load(), got)
+		}
+	})
+}
+
+// A failure names the line that called Check.
+func TestCheckNamesTheLine(t *testing.T) {
+	const failing = "PODINFOTEST_FAILING_CHECK"
+	if os.Getenv(failing) != "" {
+		Check(t, new(twice)) // this line
+		return
+	}
+	_, file, line, _ := runtime.Caller(0)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), failing+"=1")
+	out, err := cmd.CombinedOutput()
+	want := fmt.Sprintf("%s:%d: module filter: GET /podinfotest/plain: it calls next 2 times", filepath.Base(file), line-3)
+	if err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v: %s\nwant %s", err, out, want)
+	}
+	for l := range strings.Lines(string(out)) {
+		if strings.Contains(l, ": module ") && !strings.Contains(l, filepath.Base(file)) {
+			t.Errorf("another line: %s", l)
+		}
 	}
 }
 

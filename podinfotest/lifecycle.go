@@ -11,6 +11,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo"
@@ -28,7 +29,6 @@ func (c *checker) build(m registry.Module, more map[string]string) (*registry.Ap
 
 // assemble is build that reports an error. It returns nil then.
 func (c *checker) assemble(m registry.Module) (app *registry.App) {
-	c.t.Helper()
 	c.safely("assembling", func() {
 		var err error
 		if app, err = c.build(m, nil); err != nil {
@@ -82,6 +82,8 @@ func (c *checker) once(what string, start, stop context.Context) {
 		if start.Err() == nil && stop.Err() == nil {
 			c.responses(app)
 			c.bodies(app)
+			c.writers(app)
+			c.together(app)
 		}
 	}
 	if err := app.Stop(stop); err != nil && stop.Err() == nil {
@@ -309,6 +311,14 @@ func (c *checker) send(app *registry.App, q request, accept string) (rec *httpte
 	if c.skip[q] {
 		return nil
 	}
+	rec, answered := c.sendOnce(app, q, accept)
+	c.skip[q] = !answered
+	return rec
+}
+
+// sendOnce is send that does not remember the requests that take too long. answered
+// is false for those.
+func (c *checker) sendOnce(app *registry.App, q request, accept string) (rec *httptest.ResponseRecorder, answered bool) {
 	inTime := false
 	returned := c.safely(q.String(), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), glance)
@@ -317,15 +327,19 @@ func (c *checker) send(app *registry.App, q request, accept string) (rec *httpte
 		if accept != "" {
 			r.Header.Set("Accept-Encoding", accept)
 		}
-		cut := serve(app, w, r.WithContext(ctx))
+		calls := new(atomic.Int64)
+		cut := serve(app, w, r.WithContext(context.WithValue(ctx, callsKey{}, calls)))
+		if calls.Load() > 1 {
+			c.errorf("%s: it calls next %d times: the handler has then written a part of the response already; call it once", q, calls.Load())
+		}
 		if inTime = ctx.Err() == nil; inTime && !cut {
 			rec = w
 		}
 	})
-	if c.skip[q] = !returned || !inTime; c.skip[q] {
-		return nil
+	if !returned || !inTime {
+		return nil, false
 	}
-	return rec
+	return rec, true
 }
 
 // serve reports whether the handler cut the response by a panic that net/http

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
+	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 )
 
 // A pattern selects requests and calls: "/api/pay", "POST /api/pay",
@@ -43,6 +46,8 @@ func parsePattern(text string) (pattern, error) {
 		verb, problem = strings.ToUpper(verb), "the method is not in capital letters"
 	case verb != "" && !method.MatchString(verb):
 		return pattern{}, fmt.Errorf("%q is not a method", verb)
+	case verb != "" && misspelt(verb) != "":
+		return pattern{}, fmt.Errorf("%q is not a method of HTTP%s", verb, misspelt(verb))
 	case absolute && method.MatchString(strings.ToUpper(scheme)):
 		_, below, _ := strings.Cut(address, "/")
 		want, problem = "/"+below, "the host is not part of a path"
@@ -71,6 +76,24 @@ func (s *Server) pattern(text string) pattern {
 		s.t.Fatalf("podinfotest: %q: %v", text, err)
 	}
 	return p
+}
+
+// misspelt suggests the method that was meant by one that HTTP does not define: two
+// of its letters are swapped, or one is wrong, missing or too many. It returns "" for
+// a method that resembles none, such as PURGE.
+func misspelt(verb string) string {
+	letters := func(word string) string { return string(slices.Sorted(slices.Values([]byte(word)))) }
+	for _, known := range httpmethod.Standard {
+		if verb == known || verb == httpmethod.Query {
+			return ""
+		}
+	}
+	for _, known := range httpmethod.Standard {
+		if letters(verb) == letters(known) || suggest.Distance(verb, known) == 1 {
+			return fmt.Sprintf(" (did you mean %q?)", known)
+		}
+	}
+	return ""
 }
 
 // spell returns the text of a pattern.

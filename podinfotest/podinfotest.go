@@ -2,6 +2,7 @@ package podinfotest
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/seed-4591fe7d/podinfo"
@@ -37,6 +39,19 @@ type Config struct {
 	// the stock routes: its URL as a string, an *httptest.Server or an
 	// http.Handler. A handler, which a *grpc.Server is too, is called directly.
 	Target any
+
+	// TLS serves HTTPS, and gRPC over TLS, see [StartTLS].
+	TLS bool
+
+	// Handler is someone's own handler, which gets the requests for every path
+	// in place of the stock routes, with the faults in front. Unlike Target it is
+	// called like the stock handlers, with the same request and writer, and
+	// gRPC services are on their own port.
+	Handler http.Handler
+
+	// Strict fails the test at its end unless [Server.WantDone] and
+	// [Server.WantNoOthers] hold.
+	Strict bool
 
 	// Modules are added to the stock modules and turned on. A module with the
 	// name of a stock one replaces it. An instance belongs to one server.
@@ -63,9 +78,16 @@ type Server struct {
 	faults    *faults.Module
 	grpc      *grpcserver.Module
 	stress    *stressed
-	proxies   bool // to another service
+	proxies   bool     // to another service, or to a handler
+	foreign   []string // names of Config.Modules
+	strict    bool
+	bodies    *bodies
+	dialled   dialled
 	record    *recorder
 	replies   *replies
+	links     *links
+	authority *authority     // nil without TLS
+	pool      *x509.CertPool // with it
 
 	mu      sync.Mutex
 	conns   []*grpc.ClientConn
@@ -118,7 +140,7 @@ func (c Config) Start(t testing.TB, env ...string) *Server {
 			t.Fatal(err)
 		}
 		addr := l.Addr().String()
-		open[i] = entrance{l, addr, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", addr) }}
+		open[i] = entrance{newReopening(l, t), addr, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", addr) }}
 	}
 	return c.start(t, open, env)
 }
@@ -146,10 +168,11 @@ const (
 
 func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 	t.Helper()
-	s := &Server{t: t, bubble: bubble(), entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed)}
-	s.record.replies = s.replies
+	s := &Server{t: t, bubble: bubble(), entrances: open, record: newRecorder(), replies: new(replies), stress: new(stressed), links: newLinks()}
+	s.record.replies, s.replies.failed = s.replies, t.Errorf
 	s.URL, s.GRPCAddr = "http://"+open[web].addr, open[rpcs].addr
 	s.transport = &http.Transport{DialContext: s.DialContext}
+	s.bodies, s.strict = newBodies(s.transport), c.Strict
 	vars, err := variables(env)
 	if err == nil {
 		err = s.assemble(c, vars)
@@ -171,8 +194,15 @@ func (c Config) start(t testing.TB, open [2]entrance, env []string) *Server {
 }
 
 func (s *Server) assemble(c Config, vars map[string]string) error {
-	s.grpc = &grpcserver.Module{Listener: s.record.number(s.entrances[rpcs])}
-	front := &httpserver.Module{Listener: s.record.number(s.entrances[web]), H2C: true}
+	front := &httpserver.Module{Listener: accepting{s.entrances[web], s}, H2C: true}
+	s.grpc = &grpcserver.Module{Listener: accepting{s.entrances[rpcs], s}}
+	if c.TLS {
+		conf, err := s.secure()
+		if err != nil {
+			return err
+		}
+		front.TLS, s.grpc.TLSConfig = conf, conf
+	}
 	given := []registry.Module{
 		&faults.Module{MaxDelay: maxDelay, MaxHeld: maxHeld},
 		&store.Module{Path: s.t.TempDir()},
@@ -186,6 +216,18 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 			return err
 		}
 		own = append(own, m)
+	}
+	if c.Handler != nil {
+		if c.Target != nil {
+			return errors.New("Config has both Target and Handler: use Handler for an http.Handler, and Target for another service")
+		}
+		s.proxies = true
+		own = append(own, &handled{c.Handler})
+	}
+	for _, m := range c.Modules {
+		if m != nil {
+			s.foreign = append(s.foreign, m.Info().Name)
+		}
 	}
 	given = append(given, own...)
 	if c.Services != nil {
@@ -203,6 +245,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	if err := errors.Join(known(app, vars), s.own(own...), s.on(recorderName, repliesName, "http-server")); err != nil {
 		return err
 	}
+	s.record.setInternal(app.Mounted())
 	s.faults, _ = app.Get("faults").(*faults.Module)
 	if s.faults != nil {
 		s.replies.header = s.faults.Header
@@ -210,6 +253,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	if s.faults != nil && s.faults.Inline != "" {
 		if sc, err := scenario.Parse("PODINFO_FAULTS", []byte(s.faults.Inline)); err == nil { // a scenario, not just true
 			s.given, s.seed = sc.Rules, sc.Seed
+			s.replies.mount(nil, s.given)
 		}
 	}
 	return nil
@@ -275,7 +319,7 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	for _, at := range s.reached() {
 		for i, e := range at.entrances {
 			if e.addr == addr {
-				return at.entrances[i].dial(ctx)
+				return s.dialled.add(at.connect(ctx, &at.entrances[i], host))
 			}
 		}
 	}
@@ -285,7 +329,7 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	case loopback, inMemory.MatchString(host) && !strings.HasPrefix(s.entrances[web].addr, host+":"):
 		return nil, fmt.Errorf("podinfotest: %s is not the server %s: call Server.Reach to connect to other servers", addr, s.URL)
 	}
-	return s.entrances[web].dial(ctx)
+	return s.dialled.add(s.connect(ctx, &s.entrances[web], host))
 }
 
 // reached returns the servers that clients of this one can connect to.
@@ -312,8 +356,9 @@ func (s *Server) Reach(others ...*Server) {
 
 // Client returns an HTTP client for the server. All clients of the server share
 // one connection pool, which is closed when the test ends. The caller may change
-// the client's other fields.
-func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
+// the client's other fields. A response body that is neither closed nor read to its
+// end fails the test, see [Server.Watch].
+func (s *Server) Client() *http.Client { return &http.Client{Transport: s.bodies} }
 
 // GRPC returns a connection to the server's gRPC port, which is closed when the
 // test ends. opts are applied after the options that make it connect.
@@ -330,7 +375,11 @@ func (s *Server) GRPC(opts ...grpc.DialOption) *grpc.ClientConn {
 		s.t.Fatalf("podinfotest: %v", err)
 	}
 	dial := func(ctx context.Context, addr string) (net.Conn, error) { return s.DialContext(ctx, "tcp", addr) }
-	opts = slices.Concat([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dial)}, opts)
+	creds := insecure.NewCredentials()
+	if s.pool != nil {
+		creds = credentials.NewTLS(s.TLSConfig())
+	}
+	opts = slices.Concat([]grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithContextDialer(dial)}, opts)
 	conn, err := grpc.NewClient("passthrough:///"+s.GRPCAddr, opts...)
 	if err != nil {
 		s.t.Fatal(err)
@@ -380,11 +429,16 @@ const stopping = 10 * time.Second
 
 // close stops the server without a grace period: it cuts the requests in flight.
 func (s *Server) close() {
+	if s.strict {
+		s.WantDone(s.t)
+		s.WantNoOthers(s.t)
+	}
 	s.mu.Lock()
 	for _, c := range s.conns {
 		c.Close()
 	}
 	s.mu.Unlock()
+	close(s.links.ended)
 	s.transport.CloseIdleConnections()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -397,5 +451,7 @@ func (s *Server) close() {
 	if left := s.record.wait(ctx); len(left) > 0 {
 		s.t.Errorf("podinfotest: handlers have not returned %v after the server was closed:\n%v", stopping, left)
 	}
+	s.bodies.end(s.t, s.bubble != "")
+	s.reportStuck()
 	s.transport.CloseIdleConnections()
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
@@ -53,10 +54,15 @@ type recorder struct {
 	waiters map[*waiter]struct{}
 	numbers map[string]int // number of the latest connection from a client's address
 	opened  int            // number of connections
+	wires   map[string]*opened
+	used    map[int]bool // connections that had a request
+	scripts []script     // as of now
+
+	internal []glob.Pattern // paths of probes and metrics
 }
 
 func newRecorder() *recorder {
-	return &recorder{exact: bubble() != "", changed: make(chan struct{}), waiters: map[*waiter]struct{}{}, numbers: map[string]int{}}
+	return &recorder{exact: bubble() != "", changed: make(chan struct{}), waiters: map[*waiter]struct{}{}, numbers: map[string]int{}, used: map[int]bool{}, wires: map[string]*opened{}}
 }
 
 // Info describes the module.
@@ -68,25 +74,6 @@ func (*recorder) Info() registry.Info {
 func (m *recorder) Provision(h *registry.Host) error {
 	m.prefix, m.budget = h.Prefix(), h.Budget()
 	return nil
-}
-
-// number returns l, with its connections numbered.
-func (m *recorder) number(l net.Listener) net.Listener { return &numbering{l, m} }
-
-type numbering struct {
-	net.Listener
-	m *recorder
-}
-
-func (l *numbering) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil {
-		l.m.mu.Lock()
-		defer l.m.mu.Unlock()
-		l.m.opened++
-		l.m.numbers[c.RemoteAddr().String()] = l.m.opened
-	}
-	return c, err
 }
 
 // change calls f and wakes the goroutines that wait for a change.
@@ -102,6 +89,8 @@ func (m *recorder) change(f func()) {
 func (m *recorder) begin(r *Request, remote string) {
 	m.change(func() {
 		r.Conn, r.At, r.exact = m.numbers[remote], time.Now(), m.exact
+		m.arrivedLocked(remote)
+		r.reused, m.used[r.Conn] = m.used[r.Conn], true
 		m.pending++
 		if m.all = append(m.all, r); len(m.all) > maxRequests {
 			first := m.all[0]
@@ -109,8 +98,10 @@ func (m *recorder) begin(r *Request, remote string) {
 			m.bodies -= len(first.Body)
 			m.all = m.all[1:]
 			m.dropped++
-			m.count(first, false, -1)
-			if first.Done {
+			if first.Failed == "" {
+				m.count(first, false, -1)
+			}
+			if first.Done && first.Failed == "" {
 				m.count(first, true, -1)
 			}
 		}
@@ -124,6 +115,7 @@ func (m *recorder) end(r *Request, f func()) {
 		f()
 		r.finish()
 		r.Done = true
+		m.settleScripts(r)
 		m.pending--
 		if !r.dropped {
 			m.count(r, true, 1)
@@ -159,7 +151,7 @@ func (m *recorder) await(p pattern, answered bool, n int) *waiter {
 	defer m.mu.Unlock()
 	w := &waiter{pattern: p, answered: answered, n: n, enough: make(chan struct{})}
 	for _, r := range m.all {
-		if (r.Done || !answered) && p.matches(r.Method, r.Path) {
+		if (r.Done || !answered) && r.Failed == "" && p.matches(r.Method, r.Path) {
 			w.have++
 		}
 	}
@@ -195,12 +187,15 @@ func (m *recorder) keep(r *Request, b []byte, whole bool) {
 }
 
 // find returns copies of the requests that match a pattern.
-func (m *recorder) find(p pattern) Requests {
+func (m *recorder) find(p pattern) Requests { return m.filter(p, false) }
+
+// filter is find that also returns the connections that failed if connections is set.
+func (m *recorder) filter(p pattern, connections bool) Requests {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out Requests
 	for _, r := range m.all {
-		if p.matches(r.Method, r.Path) {
+		if (r.Failed == "" || connections) && p.matches(r.Method, r.Path) {
 			c := *r
 			c.Body, c.Rules = slices.Clip(r.Body), slices.Clip(r.Rules)
 			out = append(out, c)
@@ -243,7 +238,77 @@ func (m *recorder) below(path string) string {
 	return cmp.Or(rest, "/")
 }
 
+// setInternal tells which routes are probes, or for metrics.
+func (m *recorder) setInternal(routes []registry.Mounted) {
+	for _, rt := range routes {
+		if p, err := glob.Parse(rt.Path); err == nil && rt.Internal {
+			m.internal = append(m.internal, p)
+		}
+	}
+}
+
+func (m *recorder) isInternal(path string) bool {
+	return slices.ContainsFunc(m.internal, func(p glob.Pattern) bool { return p.Match(path) })
+}
+
+// follow replaces the scripts.
+func (m *recorder) follow(scripts []script) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.scripts = slices.Clone(scripts)
+}
+
+// settleScripts records which scripts match a request that has ended. The caller
+// must hold m.mu.
+func (m *recorder) settleScripts(r *Request) {
+	applied := false
+	for i := range m.scripts {
+		sc := &m.scripts[i]
+		if r.RPC != sc.call && (r.RPC || sc.call) && !sc.both || !selects(sc.matcher, r) {
+			continue
+		}
+		r.scripted = true
+		switch won := slices.ContainsFunc(r.Rules, func(rule string) bool { _, ok := sc.steps[rule]; return ok }); {
+		case won:
+			applied = true
+		case applied:
+			r.Over = append(r.Over, sc.name+" "+sc.String())
+		}
+	}
+}
+
+// codeOf returns the code of a call's error. The server learns in either order that
+// the deadline has passed and that the client has left therefore, which are one thing.
+// Over real time the client may leave a little before the server's deadline.
+func (m *recorder) codeOf(ctx context.Context, rec *Request, err error) codes.Code {
+	code := codes.Code(rpc.CodeOf(err))
+	deadline, ok := ctx.Deadline()
+	if !ok || code != codes.Canceled || ctx.Err() == nil {
+		return code
+	}
+	slack := deadline.Sub(rec.At) / 10
+	if m.exact {
+		slack = 0
+	}
+	if time.Until(deadline) <= slack {
+		return codes.DeadlineExceeded
+	}
+	return code
+}
+
 type requestKey struct{}
+
+// of returns a copy of the request of a context, nil for none.
+func (m *recorder) of(ctx context.Context) *Request {
+	r, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := *r
+	return &c
+}
 
 // FaultInjected records the rule that hit a request.
 func (m *recorder) FaultInjected(ctx context.Context, fault string) {
@@ -255,6 +320,9 @@ func (m *recorder) hit(ctx context.Context, rule string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		r.Rules = append(r.Rules, rule)
+		if s, _, ok := m.replies.hit(rule); ok && s.fault != nil && s.fault.HTTP2 != nil && r.Proto != "HTTP/1.1" {
+			r.Ended = s.fault.HTTP2.Ending()
+		}
 	}
 }
 
@@ -262,17 +330,19 @@ func (m *recorder) hit(ctx context.Context, rule string) {
 func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	rec := &Request{
 		Proto: r.Proto, Method: r.Method, Path: m.below(r.URL.Path), Query: r.URL.RawQuery, Host: r.Host, Header: r.Header.Clone(),
-		whole: r.ContentLength == 0,
+		whole: r.ContentLength == 0, internal: m.isInternal(m.below(r.URL.Path)),
 	}
 	m.begin(rec, r.RemoteAddr)
 	w := &writer{ResponseWriter: rw.(negroni.ResponseWriter), m: m, rec: rec, r: r}
 	w.Before(func(negroni.ResponseWriter) {
+		m.replies.addValues(w.Header())
 		if status := w.Status(); status >= 200 { // 1xx precedes the final status
 			w.note(status)
 		}
 	})
 	returned := false
 	defer func() {
+		w.upload.readOn()
 		m.end(rec, func() {
 			if w.taken {
 				return
@@ -283,6 +353,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 				outcome = record.Outcome{Status: http.StatusOK}
 			}
 			rec.Status, rec.cut = outcome.Label(), outcome.Class != ""
+			rec.silent = outcome.Kind == record.KindUnanswered && outcome.Class != record.Malformed
 			rec.Left = returned && !rec.late && r.Context().Err() != nil
 			if rec.Reply == nil {
 				rec.Reply = w.Header().Clone()
@@ -292,7 +363,7 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rec))
 	buf := m.budget.Buffer()
 	defer buf.Close()
-	m.read(rec, r, buf)
+	w.upload = m.read(rec, w, r, buf)
 	next(w, r)
 	returned = true
 }
@@ -300,15 +371,15 @@ func (m *recorder) ServeHTTP(rw http.ResponseWriter, r *http.Request, next http.
 // read records the body of r. A body with a known, small length is read
 // immediately, so that it is recorded even if no handler reads it. Other bodies
 // may never end, so only the part that handlers read is recorded.
-func (m *recorder) read(rec *Request, r *http.Request, buf *budget.Buffer) {
+func (m *recorder) read(rec *Request, w http.ResponseWriter, r *http.Request, buf *budget.Buffer) *tee {
 	length := r.ContentLength
 	if length == 0 {
-		return
+		return nil
 	}
-	body := &tee{r.Body, m, rec, length}
+	body := &tee{ReadCloser: r.Body, m: m, rec: rec, left: length, w: w, r: r}
 	r.Body = body
 	if length < 0 || length > maxBody || r.Header.Get("Expect") != "" {
-		return
+		return body
 	}
 	_, err := buf.ReadFrom(body)
 	again := buf.Reader()
@@ -319,6 +390,7 @@ func (m *recorder) read(rec *Request, r *http.Request, buf *budget.Buffer) {
 		io.Reader
 		io.Closer
 	}{again, body}
+	return body
 }
 
 // expire records that the server's read timeout ended the body.
@@ -333,29 +405,14 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// tee records what is read from a body.
-type tee struct {
-	io.ReadCloser
-	m    *recorder
-	rec  *Request
-	left int64 // bytes that remain to be read; negative if the length is unknown
-}
-
-func (t *tee) Read(b []byte) (int, error) {
-	n, err := t.ReadCloser.Read(b)
-	t.left -= int64(n)
-	t.m.keep(t.rec, b[:n], t.left == 0 || err == io.EOF)
-	t.m.expire(t.rec, err)
-	return n, err
-}
-
 // writer records the response's status and header before the client can see them.
 type writer struct {
 	negroni.ResponseWriter
-	m     *recorder
-	rec   *Request
-	r     *http.Request
-	taken bool // a handler has taken over the connection to speak another protocol
+	m      *recorder
+	rec    *Request
+	r      *http.Request
+	upload *tee // the request's body, nil for none
+	taken  bool // a handler has taken over the connection to speak another protocol
 }
 
 // Unwrap implements the convention of http.ResponseController.
@@ -376,6 +433,7 @@ func (w *writer) note(status int) {
 // Hijack implements http.Hijacker. WebSockets use it, and faults that cut the
 // connection.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.upload.readOn() // later the body cannot be read
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return conn, rw, err
@@ -394,7 +452,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // ServeRPC records a call.
 func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(context.Context) error) (err error) {
-	rec := &Request{Proto: "gRPC", RPC: true, Path: call.FullMethod, Header: http.Header{}, Code: codes.Unknown}
+	rec := &Request{Proto: "gRPC", RPC: true, Path: cmp.Or(call.Original, call.FullMethod), Header: http.Header{}, Code: codes.Unknown, internal: call.Internal}
 	md, _ := metadata.FromIncomingContext(ctx)
 	for name, values := range md {
 		rec.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
@@ -405,13 +463,13 @@ func (m *recorder) ServeRPC(ctx context.Context, call *rpc.Call, next func(conte
 	m.begin(rec, call.Peer())
 	defer func() {
 		m.end(rec, func() {
-			rec.Code, rec.retry = codes.Code(rpc.CodeOf(err)), retryInfo(err)
+			rec.Code, rec.retry = m.codeOf(ctx, rec, err), retryInfo(err)
 			rec.Left = ctx.Err() != nil && (rec.Code == codes.Canceled || rec.Code == codes.DeadlineExceeded)
 		})
 	}()
 	ctx = context.WithValue(ctx, requestKey{}, rec)
 	if w, ok := call.Client.(rpc.Connection); ok {
-		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies}
+		call.Client = &naming{call.Client, w, func(rule string) { m.hit(ctx, rule) }, m.replies, m.wireOf(call.Peer())}
 	}
 	return next(ctx)
 }
@@ -437,6 +495,7 @@ type naming struct {
 	rpc.Connection
 	hit     func(rule string)
 	replies *replies
+	wire    *opened // nil if it is closed
 }
 
 // SetTrailer records the rule of a step that lets the call pass, and sets any
@@ -444,6 +503,9 @@ type naming struct {
 func (n *naming) SetTrailer(name, value string) {
 	if s, rule, ok := n.replies.hit(value); ok && rule == value && s.passes() {
 		n.hit(rule)
+		if s.called != nil && n.wire != nil {
+			s.called(n.wire.wire)
+		}
 		return
 	}
 	n.Connection.SetTrailer(name, value)

@@ -1,7 +1,6 @@
 package podinfotest
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -22,13 +22,16 @@ type replies struct {
 	header string // response header that names the rules that hit
 
 	mu     sync.Mutex
-	steps  map[string]Step // by the rule's name
+	steps  map[string]Step    // by the rule's name
+	paths  map[string]pattern // of the scripts, by the rule's name
 	routes []registry.Route
+	mounts []*scenario.Matcher // of the requests without a route that get a response
+	failed func(format string, args ...any)
 }
 
 // Info describes the module.
 func (*replies) Info() registry.Info {
-	return registry.Info{Name: repliesName, Doc: "Send the responses that scripts define.", Phase: registry.Fault}
+	return registry.Info{Name: repliesName, Doc: "Send the responses that scripts define.", Phase: registry.Fault, Unmatched: true}
 }
 
 // Provision finds the recorder.
@@ -45,20 +48,39 @@ func (m *replies) Routes() []registry.Route {
 	return slices.Clone(m.routes)
 }
 
-// replace replaces the steps of a script.
-func (m *replies) replace(old, steps map[string]Step) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := map[string]Step{}
-	for name, s := range m.steps {
-		if _, gone := old[name]; !gone {
-			all[name] = s
+// mount replaces the scripts, and the scenario's rules. The paths of both are served
+// where no module serves them.
+func (m *replies) mount(scripts []script, given []*scenario.Rule) {
+	steps, paths, mounts := map[string]Step{}, map[string]pattern{}, []*scenario.Matcher{}
+	for _, sc := range scripts {
+		for name, s := range sc.steps {
+			steps[name], paths[name] = s, sc.path
+		}
+		if !sc.call {
+			mounts = append(mounts, sc.matcher)
 		}
 	}
-	for name, s := range steps {
-		all[name] = s
+	for _, r := range given {
+		if r.Match.Path != "" {
+			mounts = append(mounts, scenario.NewMatcher(r.Match))
+		}
 	}
-	m.steps = all
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.steps, m.paths, m.mounts = steps, paths, mounts
+}
+
+// mounted reports whether a request without a route is for a path that a script or
+// a scenario names.
+func (m *replies) mounted(r *http.Request) bool {
+	m.mu.Lock()
+	mounts := m.mounts
+	m.mu.Unlock()
+	if r.Pattern != "" || len(mounts) == 0 || !strings.HasPrefix(r.URL.Path, m.host.Prefix()) {
+		return false
+	}
+	rec := m.record.of(r.Context())
+	return rec != nil && slices.ContainsFunc(mounts, func(x *scenario.Matcher) bool { return selects(x, rec) })
 }
 
 // hit returns the step that one of the rules belongs to, and that rule.
@@ -73,26 +95,46 @@ func (m *replies) hit(rules string) (Step, string, bool) {
 	return Step{}, "", false
 }
 
-// ServeHTTP responds in place of the handler if the step has a response.
+// ServeHTTP responds in place of the handler if the step has a response, and where
+// there is no handler.
 func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	s, rule, ok := m.hit(w.Header().Get(m.header))
-	if !ok {
-		next(w, r)
-		return
-	}
-	if s.passes() { // the faults module reports only faults
+	if ok && s.passes() { // the faults module reports only faults
 		m.record.hit(r.Context(), rule)
 		w.Header().Del(m.header)
 	}
-	if s.reply == nil {
+	if o := m.record.wireOf(r.RemoteAddr); o != nil && s.wired != nil {
+		changed, end := s.wired(o.wire, w)
+		defer end()
+		w = changed
+	}
+	switch {
+	case ok && s.reply != nil:
+		if err := s.reply.send(w, m.pathOf(rule), m.record.of(r.Context())); err != nil {
+			m.failed("podinfotest: %s: %v", rule, err)
+		}
+	case m.mounted(r):
+		respond(w, r)
+	default:
 		next(w, r)
+	}
+}
+
+// addValues adds the further values that a failure's headers have.
+func (m *replies) addValues(h http.Header) {
+	s, _, ok := m.hit(h.Get(m.header))
+	if !ok {
 		return
 	}
-	for name, value := range s.reply.header {
-		w.Header().Set(name, value)
+	for name, values := range s.more {
+		h[name] = append(h[name][:1:1], values...)
 	}
-	w.WriteHeader(s.reply.status)
-	w.Write([]byte(s.reply.body))
+}
+
+func (m *replies) pathOf(rule string) pattern {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.paths[rule]
 }
 
 // respond is the handler of the paths that only scripts use.
@@ -116,11 +158,8 @@ func (s *Server) routeLocked(p pattern) error {
 		}
 		some = some || p.method == ""
 	}
-	switch {
-	case loose && some:
+	if loose { // the replies serve what no route matches
 		return nil
-	case loose:
-		return fmt.Errorf("no route matches: remove the wildcard to add a route")
 	}
 	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: respond})
 	if some {

@@ -45,6 +45,14 @@ type Request struct {
 	Took   time.Duration // from At until the handler returned or the connection was cut
 	Done   bool          // the request has ended
 	Rules  []string      // rules that hit it, including steps that let it pass
+	Over   []string      // scripts that match it too, and that did not apply: "script2 GET /orders/*"
+
+	// Failed is how a connection failed before its first request, see
+	// [Server.Attempts], "" for a request.
+	Failed string
+	// Ended says how a step such as [RefuseStream] or [EnhanceYourCalm] ended the
+	// stream or the connection over HTTP/2: "RST_STREAM REFUSED_STREAM".
+	Ended string
 
 	ended    time.Time      // the end of Took
 	answered time.Time      // before the client could see a part of the response
@@ -55,6 +63,11 @@ type Request struct {
 	cut      bool           // the connection broke before the end of the response
 	lost     bool           // Body lacks a part that was read
 	whole    bool           // the body was read to its end
+	internal bool           // of a probe, or for metrics
+	scripted bool           // a script matches it; valid when Done is true
+	silent   bool           // the connection broke before the response began
+	reused   bool           // its connection had another request before
+	of       *search        // that found it
 }
 
 // settle sets BodyCut.
@@ -95,19 +108,23 @@ func (r *Request) finish() {
 func (r *Request) result() string {
 	var s string
 	switch {
+	case r.Failed != "":
+		return r.Failed
+	case r.Ended != "" && !r.RPC:
+		return r.Ended
 	case r.RPC && r.Done:
 		s = r.Code.String()
 	case r.Status == 0:
-		return "none yet"
+		return wordNone
 	case r.cut:
-		return "cut"
+		return wordCut
 	case r.Status == record.LabelClientLeft:
-		return "client left"
+		return wordLeft
 	default:
 		s = strconv.Itoa(r.Status)
 	}
 	if r.Left {
-		s += ", client left"
+		s += leftSuffix
 	}
 	return s
 }
@@ -119,11 +136,11 @@ type Requests []Request
 // Requests returns the requests and calls that have arrived for a path:
 // "/api/pay", "POST /api/pay", "/orders/{id}", "/api/*",
 // "/echo.EchoService/Echo", or "*" for all. The server keeps the latest 10,000.
-// Calls of an RPC that the server does not have fail with Unimplemented and are
-// not recorded.
+// An assertion that finds too few of them names near misses: other paths and
+// methods that resemble it.
 func (s *Server) Requests(path string) Requests {
 	s.t.Helper()
-	out := s.record.find(s.pattern(path))
+	out := s.record.search(s.pattern(path))
 	if n := s.record.lost(); n > 0 {
 		s.t.Logf("podinfotest: the first %d requests to the server are no longer kept", n)
 	}
@@ -158,10 +175,10 @@ func (s *Server) waitFor(ctx context.Context, path string, n int, answered bool)
 	select {
 	case <-w.enough:
 	case <-ctx.Done():
-		have, all := s.record.leave(w), s.record.find(p)
-		s.t.Fatalf("%s: %d of %d requests %s: %v\n%s", path, have, n, what, context.Cause(ctx), all.around(len(all)))
+		have, all := s.record.leave(w), s.record.search(p)
+		s.t.Fatalf("%s: %d of %d requests %s: %v%s\n%s", path, have, n, what, context.Cause(ctx), all.tail(), all.around(len(all)))
 	}
-	return s.record.find(p)
+	return s.record.search(p)
 }
 
 // Gaps returns the times between the end of each request and the arrival of the
@@ -250,7 +267,7 @@ func (rs Requests) table(from, to int) string {
 			took = brief(r.Took)
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", i+1, brief(r.At.Sub(rs[0].At)), gap,
-			strings.TrimSpace(r.Method+" "+r.Path), r.Conn, r.result(), took, strings.Join(r.Rules, " "))
+			strings.TrimSpace(r.Method+" "+r.Path), r.Conn, r.result(), took, r.rules())
 	}
 	w.Flush()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
@@ -264,6 +281,16 @@ func (rs Requests) table(from, to int) string {
 		lines = append(lines, fmt.Sprintf("  … %d more", len(rs)-to))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// rules names the rules that hit the request, and the scripts that they prevailed
+// over.
+func (r *Request) rules() string {
+	out := strings.Join(r.Rules, " ")
+	if len(r.Over) > 0 {
+		out += " over " + strings.Join(r.Over, ", ")
+	}
+	return out
 }
 
 // brief formats a duration with about three digits.

@@ -3,7 +3,6 @@ package podinfotest
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -15,20 +14,39 @@ import (
 
 // script is the compiled form of one Script.
 type script struct {
-	pattern string
+	name    string // "script1"
+	path    pattern
+	call    bool     // for calls alone
+	both    bool     // for requests and calls
+	texts   []string // the conditions, in words
+	single  []scenario.Match
+	matcher *scenario.Matcher
 	rules   []*scenario.Rule
 	steps   map[string]Step // by the rule's name
 }
 
+// String returns what the script is for: its path and its conditions.
+func (sc *script) String() string {
+	if len(sc.texts) == 0 {
+		return sc.path.String()
+	}
+	return fmt.Sprintf("%s [%s]", sc.path, strings.Join(sc.texts, ", "))
+}
+
 // Script says what happens to each attempt to request a path. After the last step
-// requests are handled normally, unless that step is [Repeat].
+// requests are handled normally, unless that step is [Repeat], [OK] or a reply.
 //
-// path is below the server's prefix. It may name a route or an RPC of the server,
-// or no route: then the script adds one, which responds with a small JSON body.
-// It may have a method ("POST /api/pay") and wildcards ("/orders/{id}", "/api/*",
-// "/echo.EchoService/*"). Without a method and without * it matches every method,
-// including those that no module serves. A later script for the same path
-// replaces the earlier one. If two scripts match a request, the first applies.
+// path is below the server's prefix. It may have a method ("POST /api/pay") and
+// wildcards ("/orders/{id}", "GET /orders/*", "/echo.EchoService/*"). "*" is every
+// request but those for health and metrics, which must be named. It is also every
+// call if the steps apply to calls, as FailGRPC and Reset do. Without a method a
+// script matches every method. What no module serves, the script adds: requests
+// that pass get a small JSON body.
+//
+// [MatchHeader], [MatchQuery], [MatchCookie], [MatchBody] and [MatchJSON] among the
+// steps limit the script to some requests. A later script for the same path and the
+// same conditions replaces the earlier one. If two scripts match a request, the first
+// one with a step left applies, and [Request.Over] names the others.
 //
 // Scripts are rules of the faults module and precede those of a scenario. The
 // second step of the first script is a rule such as script1.2.reset. The response
@@ -37,11 +55,21 @@ func (s *Server) Script(path string, steps ...Step) {
 	s.t.Helper()
 	s.needsFaults()
 	p := s.pattern(path)
-	call := s.isRPC(p)
+	err := s.mistyped(p)
+	call := s.isRPC(p) || p.String() == everything.String() && forCalls(steps)
+	if err == nil {
+		err = s.hidden(p, call)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made++
-	sc, err := compile(fmt.Sprintf("script%d", s.made), p, call, steps)
+	if err == nil {
+		err = unconnected(steps)
+	}
+	var sc script
+	if err == nil {
+		sc, err = compile(fmt.Sprintf("script%d", s.made), p, call, steps)
+	}
 	if err == nil {
 		err = s.possible(sc)
 	}
@@ -49,11 +77,10 @@ func (s *Server) Script(path string, steps ...Step) {
 		err = s.routeLocked(p)
 	}
 	if err == nil {
-		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.pattern == p.String() })
+		at := slices.IndexFunc(s.scripts, func(x script) bool { return x.String() == sc.String() })
 		if at < 0 {
 			at, s.scripts = len(s.scripts), append(s.scripts, script{})
 		}
-		s.replies.replace(s.scripts[at].steps, sc.steps)
 		s.scripts[at] = sc
 		err = s.applyLocked()
 	}
@@ -114,7 +141,12 @@ func (s *Server) applyLocked() error {
 		all.Rules = append(all.Rules, sc.rules...)
 	}
 	all.Rules = append(all.Rules, s.given...)
-	return s.faults.Apply(all)
+	if err := s.faults.Apply(all); err != nil {
+		return err
+	}
+	s.replies.mount(s.scripts, s.given)
+	s.record.follow(s.scripts)
+	return nil
 }
 
 // likeRPC matches the paths of methods, such as /echo.EchoService/Echo.
@@ -122,20 +154,22 @@ var likeRPC = regexp.MustCompile(`^/([a-zA-Z_]\w*\.)+[A-Z]\w*/[A-Z*]\w*$`)
 
 // isRPC reports whether a path matches an RPC of the server.
 func (s *Server) isRPC(p pattern) bool {
-	if s.proxies { // the methods of the service behind it are not known
-		return p.method == "" && likeRPC.MatchString(p.path.String())
+	if s.proxies && p.method == "" && likeRPC.MatchString(p.path.String()) { // the methods of the service behind it are not known
+		return true
 	}
-	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && s.on("grpc-server") == nil &&
-		slices.ContainsFunc(slices.Collect(maps.Keys(s.grpc.ListRPCs())), func(rpc string) bool { return p.path.Match(rpc) })
+	return p.method == "" && strings.Count(p.path.String(), "/") == 2 && slices.ContainsFunc(s.rpcs(), p.path.Match)
 }
 
 // possible returns an error if the settings prevent a step of a script.
 func (s *Server) possible(sc script) error {
 	for _, step := range sc.steps {
+		if step.fault != nil && step.fault.WebSocket != nil && !s.hasWebSocket(sc.path) {
+			return fmt.Errorf("CloseWebSocket breaks WebSockets, and %s serves none: use %s, or a step such as Reset", sc.path, strings.Join(s.webSockets(), " or "))
+		}
 		switch {
 		case step.delay > s.faults.MaxDelay:
 			return fmt.Errorf("a delay of %v is above PODINFO_FAULTS_MAX_DELAY=%v: raise the limit", step.delay, s.faults.MaxDelay)
-		case step.reply != nil && s.faults.Header == "-":
+		case (step.reply != nil || step.more != nil) && s.faults.Header == "-":
 			return fmt.Errorf("Reply, Body and Header need PODINFO_FAULTS_RESPONSE_HEADER: do not set it to -")
 		}
 	}
@@ -145,20 +179,29 @@ func (s *Server) possible(sc script) error {
 // compile makes rules of steps. The first rule that hits applies, so each rule
 // counts only the attempts that the earlier rules have let pass.
 func compile(name string, p pattern, call bool, steps []Step) (script, error) {
-	out := script{pattern: p.String(), steps: map[string]Step{}}
+	out := script{name: name, path: p, call: call, steps: map[string]Step{}}
 	attempts, per, repeat, err := attemptsOf(steps, call)
 	if err != nil {
 		return out, err
 	}
-	match := scenario.Match{Internal: p.path.Literal(), Per: per}
-	if call {
+	match, err := conditionsOf(steps, call)
+	if err != nil {
+		return out, err
+	}
+	out.texts, out.single = texts(&match), singles(match)
+	match.Internal, match.Per = p.path.Literal(), per
+	switch {
+	case call:
 		match.GRPC = strings.TrimPrefix(p.path.Stars(), "/") // where {name} is not a wildcard
-	} else {
+	case p.String() == everything.String() && forBoth(attempts):
+		out.both = len(match.Query)+len(match.JSON) == 0 && match.Body == ""
+	default:
 		match.Path = p.path.String()
 	}
 	if p.method != "" {
 		match.Methods = []string{p.method}
 	}
+	out.matcher = scenario.NewMatcher(match)
 	out.rules = rulesOf(name, match, attempts, repeat)
 	for i, r := range out.rules {
 		out.steps[r.Name] = attempts[i]
@@ -182,7 +225,7 @@ func rulesOf(name string, match scenario.Match, attempts []Step, repeat bool) (r
 		case repeat:
 			r.When = scenario.When{Cycle: true, Outcomes: slices.Concat(
 				slices.Repeat([]scenario.Outcome{scenario.Hit}, s.times), slices.Repeat([]scenario.Outcome{scenario.Pass}, left-s.times))}
-		case last && s.name == "ok" && s.delay == 0: // applies to all further attempts
+		case last && s.stays(): // applies to all further attempts
 		default:
 			r.When.First = uint64(s.times)
 		}
@@ -197,8 +240,14 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 	for i, s := range steps {
 		problem := ""
 		switch {
+		case s.empty():
+			problem = "Step{} says nothing: use OK() to let the handler respond, or a step such as Fail(503, 1)"
+		case s.per != "" && s.wrong == "" && per != "":
+			problem = fmt.Sprintf("two Per, %q and %q: a script counts by one key; remove one, or use two scripts with MatchHeader", per, s.per)
 		case s.per != "" && s.wrong == "":
 			per = s.per
+			continue
+		case s.match != nil && s.wrong == "":
 			continue
 		case s.repeat && i == len(steps)-1:
 			repeat = true
@@ -211,12 +260,16 @@ func attemptsOf(steps []Step, call bool) (attempts []Step, per string, repeat bo
 			problem = fmt.Sprintf("%d times: want at least 1", s.times)
 		case s.fault != nil && len(s.fault.Kinds()) == 0:
 			problem = s.name + " has no effect: set a field of the fault"
+		case call && s.wired != nil && s.called == nil:
+			problem = s.name + " does not apply to calls"
 		case call && (s.reply != nil || s.fault != nil && s.fault.Kind(scenario.GRPCCalls) == nil):
 			problem = s.name + " does not apply to calls: use FailGRPC, Delay, Reset, Empty, GoAway or OK"
 		case !call && s.fault != nil && s.fault.Kind(scenario.GRPCCalls) != nil && s.fault.Kind(scenario.HTTPRequests) == nil && s.fault.Kind(scenario.WebSockets) == nil:
 			problem = s.name + " applies only to calls, and the server has no such RPC: check the path"
 		case s.reply != nil:
 			problem = s.reply.problem()
+		case s.more != nil:
+			problem = headerProblem(s.more)
 		}
 		if problem != "" {
 			return nil, "", false, fmt.Errorf("step %d: %s", i+1, problem)

@@ -346,9 +346,9 @@ func TestBodies(t *testing.T) {
 	}{
 		{"/refused", strings.NewReader("small"), 5, false},
 		{"/refused", nil, 0, false},
-		{"/refused", bytes.NewReader(long), 0, true}, // not read
-		{"/refused", stream([]byte("small")), 0, true},
-		{"/refused", stream(long), 0, true},
+		{"/refused", bytes.NewReader(long), 64 << 10, true},
+		{"/refused", stream([]byte("small")), 5, false},
+		{"/refused", stream(long), 64 << 10, true},
 		{"/echo", stream(long[:64<<10]), 64 << 10, false},
 		{"/echo", stream(long), 64 << 10, true},
 		{"/echo", bytes.NewReader(long), 64 << 10, true},

@@ -12,7 +12,7 @@ import (
 // complain fails the test and shows the requests around request i.
 func (rs Requests) complain(t testing.TB, i int, format string, args ...any) {
 	t.Helper()
-	t.Errorf("%s\n%s", fmt.Sprintf(format, args...), rs.around(i))
+	t.Errorf("%s\n%s%s", fmt.Sprintf(format, args...), rs.around(i), rs.notes())
 }
 
 // some fails the test unless there are at least n requests, because an assertion
@@ -20,32 +20,62 @@ func (rs Requests) complain(t testing.TB, i int, format string, args ...any) {
 func (rs Requests) some(t testing.TB, n int) bool {
 	t.Helper()
 	if len(rs) < n {
-		rs.complain(t, n, "%d requests, want at least %d", len(rs), n)
+		rs.few(t, fmt.Sprintf("at least %d", n))
 	}
 	return len(rs) >= n
+}
+
+// few fails the test because there are other than the wanted requests.
+func (rs Requests) few(t testing.TB, want string) {
+	t.Helper()
+	if len(rs) == 0 {
+		t.Errorf("%s, want %s", rs.none(), want)
+		return
+	}
+	rs.complain(t, len(rs), "%d requests, want %s%s", len(rs), want, rs.tail())
 }
 
 // WantCount fails the test unless there are n requests.
 func (rs Requests) WantCount(t testing.TB, n int) {
 	t.Helper()
-	if len(rs) != n {
+	switch {
+	case len(rs) < n:
+		rs.few(t, strconv.Itoa(n))
+	case len(rs) > n:
 		rs.complain(t, n, "%d requests, want %d", len(rs), n)
 	}
 }
 
-// WantAnswers fails the test unless the responses are these. Each is a status such
-// as "503", a code such as "Unavailable", "cut", "client left" or "none yet".
+// WantAnswers fails the test unless the responses are these. Each is one of
+//
+//	503            a status, from 100 to 599; 101 is an open WebSocket
+//	Unavailable    the code of a call, as grpc-go writes it; DeadlineExceeded if
+//	               its deadline has passed, whichever side noticed first
+//	cut            the connection broke before the end of the response
+//	client left    the client left before there was a status
+//	none yet       there is no response so far
+//	RST_STREAM REFUSED_STREAM and GOAWAY ENHANCE_YOUR_CALM
+//	               how a step for HTTP/2 ended the request; with an end of
+//	               the connection, "connection closed"
+//	refused        how a connection failed, see [Server.Attempts] for the words
+//
+// A status or a code is followed by a comma and "client left" if the client left
+// before the end of the response: "200, client left". Another word fails the test.
 func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	t.Helper()
+	for i, word := range answers {
+		if problem := answerProblem(word); problem != "" {
+			t.Errorf("WantAnswers: response %d: %s", i+1, problem)
+			return
+		}
+	}
 	for i := range min(len(rs), len(answers)) {
 		if got := rs[i].result(); got != answers[i] {
 			rs.complain(t, i, "request %d: got %s, want %s", i+1, got, answers[i])
 			return
 		}
 	}
-	if len(rs) != len(answers) {
-		rs.complain(t, len(answers), "%d requests, want %d", len(rs), len(answers))
-	}
+	rs.WantCount(t, len(answers))
 }
 
 // early reports whether the client waited for a shorter time before request i.

@@ -255,10 +255,7 @@ func (a *App) entry(name string) *entry {
 
 // configure decides which modules are on and fills their settings.
 func (a *App) configure(vals values) error {
-	own, err := fieldsOf(&a.core, EnvPrefix, "")
-	if err != nil {
-		return err
-	}
+	own := slices.Clone(coreFields()) // fill adds the values
 	infos := make([]declaration, len(a.entries))
 	for i, e := range a.entries {
 		infos[i] = declaration{e.info, e.fields}
@@ -338,11 +335,12 @@ func joinOnce(errs []error) error {
 // valued gives each declared setting the value and source in effect. A module
 // that is off is not configured: its settings show what it would be given.
 func (a *App) valued(vals values) []Setting {
-	known := map[string]Setting{}
+	known := make(map[string]*Setting, len(a.declared))
 	add := func(fields []field) {
-		for _, f := range fields {
-			if _, twice := known[f.Key]; !twice {
-				known[f.Key] = f.Setting
+		for i := range fields {
+			s := &fields[i].Setting
+			if _, twice := known[s.Key]; !twice {
+				known[s.Key] = s
 			}
 		}
 	}
@@ -399,8 +397,9 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Assembly returns what is linked now.
 func (a *App) Assembly() *Assembly { return a.current.Load() }
 
-// Settings lists what can be set, with the values in effect.
-func (a *App) Settings() []Setting { return slices.Clone(a.settings) }
+// Settings lists what can be set, with the values in effect. The caller must not
+// modify the result.
+func (a *App) Settings() []Setting { return slices.Clip(a.settings) }
 
 // Warnings lists what New has logged about settings that it accepts and that
 // do nothing, or not what was asked for.

@@ -107,7 +107,9 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	}
 	var mounts []*mount
 	byPath := map[[2]string]*mount{}
-	for _, rt := range alone(routes) {
+	routes = alone(routes)
+	s.mounted = make([]Mounted, 0, len(routes))
+	for _, rt := range routes {
 		linked, names := a.chainOf(chain, rt, rt.Handler)
 		s.mounted = append(s.mounted, Mounted{a.described(rt, names), names})
 		if rt.Proxied && rt.Path == everything {
@@ -239,6 +241,7 @@ func spellings(pattern, prefix string) []string {
 
 // link picks the middleware that covers rt.
 func link(chain []*entry, rt Route) (handlers []negroni.Handler, names []string) {
+	handlers, names = make([]negroni.Handler, 0, len(chain)), make([]string, 0, len(chain))
 	for _, e := range chain {
 		if rt.Label == unmatched.Label && e.info.Phase > Enrich && !e.info.Unmatched {
 			continue

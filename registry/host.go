@@ -48,7 +48,8 @@ func (h *Host) Caller(c *rpc.Call) (addr string) { return h.app.core.Proxies.OfC
 // Random returns the module's reproducible randomness.
 func (h *Host) Random() *Random { return h.random }
 
-// Settings lists what can be set of the App, with the values in effect.
+// Settings lists what can be set of the App, with the values in effect. The caller
+// must not modify the result.
 func (h *Host) Settings() []Setting { return h.app.Settings() }
 
 // Environ returns the environment of the process as New was given it, in the

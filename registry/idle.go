@@ -16,9 +16,12 @@ func (a *App) idle(vals values) string {
 	off := map[*entry]int{} // the place in out
 	for _, s := range a.settings {
 		g, given := vals[s.Key]
+		if !given || s.isDefault(g.value) {
+			continue
+		}
 		e, on := a.owner(s.Key)
 		switch {
-		case !given || e == nil || s.isDefault(g.value):
+		case e == nil:
 		case on && a.unmet(s.Needs):
 			out = append(out, fmt.Sprintf("%s (needs %s)", s.Key, s.Needs))
 		case on || e.switchedOffBy(s.Key, vals):

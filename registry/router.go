@@ -52,6 +52,7 @@ type mount struct {
 	method, pattern string
 	publish         string // what http.Request.Pattern becomes
 	module          string // that declared the first of the routes
+	rank            string // of the pattern, see specificity
 	rest            string // name of the {rest...} wildcard, "" for none
 	glob            glob.Pattern
 	layer           int
@@ -76,7 +77,10 @@ func newLayer() *layer {
 // mountAll mounts more specific patterns first, so that they stand in earlier
 // layers.
 func (rt *router) mountAll(mounts []*mount) error {
-	slices.SortStableFunc(mounts, func(x, y *mount) int { return slices.Compare(specificity(x.pattern), specificity(y.pattern)) })
+	for _, m := range mounts {
+		m.rank = specificity(m.pattern)
+	}
+	slices.SortStableFunc(mounts, func(x, y *mount) int { return strings.Compare(x.rank, y.rank) })
 	for _, m := range mounts {
 		if err := rt.mount(m); err != nil {
 			return err
@@ -85,21 +89,21 @@ func (rt *router) mountAll(mounts []*mount) error {
 	return nil
 }
 
-// specificity ranks the segments of a pattern: static before {name} before
-// {rest...}.
-func specificity(pattern string) []int {
-	var out []int
+// specificity ranks the segments of a pattern, one digit each: static before {name}
+// before {rest...}.
+func specificity(pattern string) string {
+	var out []byte
 	for seg := range strings.SplitSeq(pattern, "/") {
 		switch {
 		case strings.HasSuffix(seg, "...}"):
-			out = append(out, 2)
+			out = append(out, '2')
 		case strings.HasPrefix(seg, "{"):
-			out = append(out, 1)
+			out = append(out, '1')
 		default:
-			out = append(out, 0)
+			out = append(out, '0')
 		}
 	}
-	return out
+	return string(out)
 }
 
 // mount enters m into the first layer that can hold it and comes after every

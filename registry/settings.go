@@ -127,9 +127,13 @@ type declaration struct {
 // once. Two modules that declare a variable with different types, defaults or
 // meanings are an error.
 func declare(own []field, list []declaration) ([]Setting, error) {
-	var out []Setting
+	count := len(own) + 2*len(list) // at most two variables turn a module on
+	for _, d := range list {
+		count += len(d.fields)
+	}
+	out := make([]Setting, 0, count)
 	var errs []error
-	at := map[string]int{}
+	at := make(map[string]int, count)
 	add := func(s Setting) {
 		i, again := at[s.Key]
 		if !again {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -36,11 +37,15 @@ type core struct {
 	Config     string `env:"CONFIG" envDefault:"config.yaml" doc:"name of the config file, YAML or JSON" takes:"NAME"`
 }
 
-// coreFields returns the settings of the App itself.
-func coreFields() []field {
-	own, _ := fieldsOf(new(core), EnvPrefix, "")
+// coreFields returns the settings of the App itself, without values. The caller must
+// not modify them.
+var coreFields = sync.OnceValue(func() []field {
+	own, err := fieldsOf(new(core), EnvPrefix, "")
+	if err != nil {
+		panic(err) // a mistake in the tags of core
+	}
 	return own
-}
+})
 
 func (c *core) Validate() error {
 	var errs []error

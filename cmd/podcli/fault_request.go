@@ -23,6 +23,7 @@ type synthetic struct {
 	header  map[string][]string // by name in lower case
 	claims  map[string]string   // by path; * stands for the key
 	body    map[string]string   // likewise
+	text    string              // body that is given as a whole
 	query   map[string][]string
 	keyed   map[string]string // header values by lower-case name and query values by "?name"; * stands for the key
 	key     int               // number of the simulated client
@@ -73,7 +74,12 @@ func (s *synthetic) valuesOf(name string, fixed []string) []string {
 func (s *synthetic) Claims(bool) []byte { return s.document(s.claims) }
 
 // Body returns the body.
-func (s *synthetic) Body() ([]byte, bool) { return s.document(s.body), true }
+func (s *synthetic) Body() ([]byte, bool) {
+	if s.text != "" {
+		return []byte(s.text), true
+	}
+	return s.document(s.body), true
+}
 
 // document makes a JSON document of values by path.
 func (s *synthetic) document(values map[string]string) []byte {
@@ -241,6 +247,7 @@ func matching(r *scenario.Rule) *synthetic {
 	for path, text := range m.Claim {
 		s.claims[path] = fill(text)
 	}
+	s.text = fill(m.Body)
 	for path, text := range m.JSON {
 		s.body[path] = fill(text)
 	}

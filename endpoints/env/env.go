@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -22,7 +23,7 @@ type Module struct {
 	Reveal bool     `env:"REVEAL" doc:"show all values without redaction"`
 
 	redacted []string
-	reply    []byte
+	reply    func() ([]byte, error)
 }
 
 // Info describes the module.
@@ -40,12 +41,9 @@ func (m *Module) Validate() error {
 	return nil
 }
 
-// Provision encodes the response, which never changes.
-func (m *Module) Provision(h *registry.Host) (err error) {
-	declared := map[string]registry.Setting{}
-	for _, s := range h.Settings() {
-		declared[s.Key] = s
-	}
+// Provision redacts the environment, which never changes.
+func (m *Module) Provision(h *registry.Host) error {
+	settings := h.Settings()
 	environ := m.Environ
 	if environ == nil {
 		environ = h.Environ()
@@ -53,13 +51,17 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	m.redacted = make([]string, 0, len(environ))
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); value != "" && !m.Reveal {
-			s, ours := declared[name]
-			kv = name + "=" + m.shown(name, value, s, ours)
+			var s registry.Setting
+			i := slices.IndexFunc(settings, func(s registry.Setting) bool { return s.Key == name })
+			if i >= 0 {
+				s = settings[i]
+			}
+			kv = name + "=" + m.shown(name, value, s, i >= 0)
 		}
 		m.redacted = append(m.redacted, kv)
 	}
-	m.reply, err = reply.Encode(m.redacted)
-	return err
+	m.reply = sync.OnceValues(func() ([]byte, error) { return reply.Encode(m.redacted) })
+	return nil
 }
 
 // shown returns the value of a variable with its secrets redacted. Of a variable
@@ -113,5 +115,10 @@ func (m *Module) Routes() []registry.Route {
 }
 
 func (m *Module) serve(w http.ResponseWriter, _ *http.Request) {
-	reply.Encoded(w, http.StatusOK, m.reply)
+	b, err := m.reply()
+	if err != nil {
+		reply.Error(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	reply.Encoded(w, http.StatusOK, b)
 }

@@ -54,7 +54,8 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	case info.IsClientStream:
 		kind = rpc.ClientStream
 	}
-	known := srv != nil // grpc-go has no server for the methods that unknown handles
+	_, known := m.owners[info.FullMethod]
+	known = known || internal(info.FullMethod) && srv != nil // grpc-go has no server for the methods that unknown handles
 	c := m.begin(stream.Context(), info.FullMethod, kind, known)
 	defer c.end()
 	if c.gone != nil {

@@ -239,7 +239,7 @@ func (c *frameConn) goAway(code uint32, reason string) {
 	defer c.writing.Unlock()
 	if !c.goAwaySent {
 		c.goAwaySent = true
-		c.insertLocked(goAwayFrame(code, reason))
+		c.insertLocked(goAwayFrame(maxStreamID, code, reason))
 	}
 }
 
@@ -289,6 +289,15 @@ func (c *call) GoAway(code uint32, reason string) {
 	if c.conn != nil {
 		c.conn.goAway(code, reason)
 	}
+}
+
+// Refuse tells the client that neither this call nor a later one on the connection was
+// processed, and closes the connection.
+func (c *call) Refuse(code uint32, reason string) {
+	if c.conn != nil && c.id > 0 {
+		c.conn.send(goAwayFrame(c.id-1, code, reason))
+	}
+	c.Close()
 }
 
 // Close closes the connection, with all calls on it.

@@ -110,11 +110,11 @@ func (f *frames) visitPayload(b []byte) {
 	}
 }
 
-// goAwayFrame returns a GOAWAY frame (RFC 9113, section 6.8) that rejects no
-// stream. reason is debug data.
-func goAwayFrame(code uint32, reason string) []byte {
+// goAwayFrame returns a GOAWAY frame (RFC 9113, section 6.8) that rejects the streams
+// after the last one. reason is debug data.
+func goAwayFrame(last, code uint32, reason string) []byte {
 	b := frameHeader(8+len(reason), typeGoAway, 0)
-	b = binary.BigEndian.AppendUint32(b, maxStreamID) // the last stream that is served
+	b = binary.BigEndian.AppendUint32(b, last)
 	b = binary.BigEndian.AppendUint32(b, code)
 	return append(b, reason...)
 }

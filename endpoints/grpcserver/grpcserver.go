@@ -34,6 +34,9 @@ type Module struct {
 	// closes it.
 	Listener net.Listener `env:"-"`
 
+	// TLSConfig, when set, serves TLS in place of the certificate in CertPath.
+	TLSConfig *tls.Config `env:"-"`
+
 	setting.ListenHost
 	setting.TLSFiles
 
@@ -127,7 +130,9 @@ func (m *Module) Start(ctx context.Context) error {
 		grpc.UnknownServiceHandler(m.unknown),
 	}
 	creds := insecure.NewCredentials()
-	if m.TLS {
+	if m.TLSConfig != nil {
+		creds = credentials.NewTLS(m.TLSConfig)
+	} else if m.TLS {
 		conf, err := m.tlsConfig()
 		if err != nil {
 			return err

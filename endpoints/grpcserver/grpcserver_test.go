@@ -180,6 +180,23 @@ func (*doctor) RegisterGRPC(r grpc.ServiceRegistrar) {
 func (*typo) RegisterGRPC(*grpc.Server)                            {}
 func (*typoToo) ServeRPC(context.Context, string, func(any)) error { return nil }
 
+// handlers registers a service without an implementation, as grpc-go allows.
+type handlers struct{}
+
+func (*handlers) Info() registry.Info { return registry.Info{Name: "handlers"} }
+func (*handlers) RegisterGRPC(r grpc.ServiceRegistrar) {
+	r.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "bare.Service",
+		Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			in := new(pb.SimpleRequest)
+			return &pb.SimpleResponse{Username: "unary"}, decode(in)
+		}}},
+		Streams: []grpc.StreamDesc{{StreamName: "Stream", ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+			return s.SendMsg(&pb.SimpleResponse{Username: "stream"})
+		}}},
+	}, nil)
+}
+
 func TestRefusesModules(t *testing.T) {
 	for _, c := range []struct {
 		mods []registry.Module
@@ -306,5 +323,28 @@ func TestAddr(t *testing.T) {
 	}
 	if diff := cmp.Diff(1, strings.Count(s.Log.String(), `"msg":"Starting GRPC Server."`)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A service may be registered without an implementation. Its methods are known, to
+// the modules of the chain too.
+func TestServiceWithoutImplementation(t *testing.T) {
+	srv := grpctest.Serve(t, nil, new(handlers))
+	out := new(pb.SimpleResponse)
+	if err := srv.Conn.Invoke(t.Context(), "/bare.Service/Unary", new(pb.SimpleRequest), out); err != nil || out.Username != "unary" {
+		t.Error(out, err)
+	}
+	stream, err := srv.Conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/bare.Service/Stream")
+	if err == nil {
+		err = stream.CloseSend()
+	}
+	if err == nil {
+		err = stream.RecvMsg(out)
+	}
+	if err != nil || out.Username != "stream" {
+		t.Error(out, err)
+	}
+	if err := srv.Conn.Invoke(t.Context(), "/bare.Service/None", new(pb.SimpleRequest), out); status.Code(err) != codes.Unimplemented {
+		t.Error(err)
 	}
 }

@@ -47,12 +47,14 @@ type registrar struct {
 	errs     []error
 }
 
-// RegisterService implements grpc.ServiceRegistrar.
+// RegisterService implements grpc.ServiceRegistrar. As in grpc-go, impl may be nil for
+// a service whose handlers need none, and its HandlerType is not looked at then.
 func (s *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	want := reflect.TypeOf(desc.HandlerType).Elem()
-	if !reflect.TypeOf(impl).Implements(want) {
-		s.errs = append(s.errs, fmt.Errorf("module %s: %T is not a %v", s.module, impl, want))
-		return
+	if impl != nil {
+		if want := reflect.TypeOf(desc.HandlerType).Elem(); !reflect.TypeOf(impl).Implements(want) {
+			s.errs = append(s.errs, fmt.Errorf("module %s: %T is not a %v", s.module, impl, want))
+			return
+		}
 	}
 	if internal("/" + desc.ServiceName) {
 		s.errs = append(s.errs, fmt.Errorf("module %s: service %s is reserved for grpc-server", s.module, desc.ServiceName))

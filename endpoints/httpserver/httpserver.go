@@ -24,6 +24,9 @@ type Module struct {
 	// closes it.
 	Listener net.Listener `env:"-"`
 
+	// TLS, when set, serves HTTPS on Listener. It must have GetCertificate.
+	TLS *tls.Config `env:"-"`
+
 	setting.ListenHost
 	setting.TLSFiles
 	setting.ServerTimeout
@@ -86,7 +89,7 @@ func (m *Module) Provision(h *registry.Host) error {
 // Start opens the ports and starts to serve once all of them are open.
 func (m *Module) Start(ctx context.Context) error {
 	if m.Listener != nil {
-		m.open(m.Listener, nil, "Starting HTTP Server.")
+		m.open(m.Listener, m.TLS, "Starting HTTP Server.")
 	} else if m.Port > 0 {
 		if err := m.listen(ctx, m.Port, nil, "Starting HTTP Server."); err != nil {
 			return err

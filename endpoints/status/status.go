@@ -4,6 +4,7 @@ package status
 import (
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
@@ -22,26 +23,29 @@ type Reply struct {
 }
 
 // Module is the status module.
-type Module struct {
-	bodies []byte // the response bodies of all statuses, one after the other
-	size   int    // size of each body
+type Module struct{}
+
+// bodies holds the response bodies of all statuses, one after the other, each of the
+// same size. They are encoded once, at the first request.
+type bodies struct {
+	all  []byte
+	size int
 }
+
+var encoded = sync.OnceValue(func() (b bodies) {
+	for code := lowest; code <= highest; code++ {
+		body, err := reply.Encode(Reply{code})
+		if err != nil {
+			panic(err) // impossible: a number can be encoded
+		}
+		b.all, b.size = append(b.all, body...), len(body)
+	}
+	return b
+})
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: "status", Doc: "Respond with the requested status."}
-}
-
-// Provision encodes the response bodies.
-func (m *Module) Provision(*registry.Host) error {
-	for code := lowest; code <= highest; code++ {
-		b, err := reply.Encode(Reply{code})
-		if err != nil {
-			return err
-		}
-		m.bodies, m.size = append(m.bodies, b...), len(b)
-	}
-	return nil
 }
 
 // Routes declares /status/{code}.
@@ -69,8 +73,9 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	case code == http.StatusNoContent || code == http.StatusNotModified:
 		w.WriteHeader(code)
 	default:
-		start := (code - lowest) * m.size
-		reply.Encoded(w, code, m.bodies[start:start+m.size])
+		b := encoded()
+		start := (code - lowest) * b.size
+		reply.Encoded(w, code, b.all[start:start+b.size])
 	}
 }
 

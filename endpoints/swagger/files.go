@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	swagger "github.com/swaggest/swgui/v5/static"
 
@@ -36,8 +37,9 @@ type file struct {
 }
 
 // files returns the files of Swagger UI by path below /swagger. The page differs
-// from the original: it has no inline scripts.
-func files() (map[string]file, error) {
+// from the original: it has no inline scripts. The files are the same in every App
+// and are read once, when the first of them is requested.
+var files = sync.OnceValues(func() (map[string]file, error) {
 	out := map[string]file{}
 	for _, name := range []string{"swagger-ui.css.gz", "swagger-ui-bundle.js.gz", "favicon-32x32.png"} {
 		plain, gzipped := strings.CutSuffix(name, ".gz")
@@ -50,7 +52,7 @@ func files() (map[string]file, error) {
 		return nil, err
 	}
 	return out, add(out, "index.html", text(index(out)))
-}
+})
 
 // text returns a file with this content.
 func text(s string) file {

@@ -14,8 +14,7 @@ import (
 
 // Module is the swagger endpoint.
 type Module struct {
-	host  *registry.Host
-	files map[string]file // by path below /swagger
+	host *registry.Host
 }
 
 // Info returns the module's name and purpose.
@@ -23,11 +22,10 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "swagger", Doc: "Document the API that is served, for people and for tools."}
 }
 
-// Provision reads the embedded files.
-func (m *Module) Provision(h *registry.Host) (err error) {
+// Provision stores the host.
+func (m *Module) Provision(h *registry.Host) error {
 	m.host = h
-	m.files, err = files()
-	return err
+	return nil
 }
 
 // Routes returns /openapi.json, /swagger.json and everything below /swagger/.
@@ -71,7 +69,12 @@ func (m *Module) serveSwagger(w http.ResponseWriter, r *http.Request) {
 // serveUI serves Swagger UI, and the document at the path where upstream has it.
 func (m *Module) serveUI(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("rest")
-	if f, ok := m.files[path]; ok {
+	all, err := files()
+	if err != nil {
+		m.host.Error(w, r, http.StatusInternalServerError, err.Error())
+		return
+	}
+	if f, ok := all[path]; ok {
 		f.serve(w, r)
 		return
 	}

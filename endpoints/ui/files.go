@@ -4,6 +4,7 @@ import (
 	"embed"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 )
@@ -23,7 +24,8 @@ type files struct {
 	byName map[string]*static.File
 }
 
-func readFiles() (files, error) {
+// readFiles returns the files, which are the same in every App. They are read once.
+var readFiles = sync.OnceValues(func() (files, error) {
 	const dir = "assets"
 	out := files{byName: map[string]*static.File{}}
 	entries, err := assets.ReadDir(dir)
@@ -50,7 +52,7 @@ func readFiles() (files, error) {
 	out.names = strings.Join(names, " ")
 	out.hash = static.Digest(all...)
 	return out, nil
-}
+})
 
 // serveAsset serves a file under the hash of this release, cacheable forever.
 // A page of another release, served by another replica, must not get files of

@@ -150,9 +150,9 @@ func (m *Module) notSwitchable(s registry.Status) string {
 		return "it is off; start podinfo with " + s.Info.EnabledKey() + "=standby"
 	case listens:
 		return "it opens a port"
-	case measures, s.Info.Name == name, s.Info.Name == m.peers.infoModule:
+	case measures, s.Info.Name == name, s.Info.Name == m.peers.routes().infoModule:
 		return "the page depends on it"
-	case guard && selective && covers.Covers(m.peers.modelRoute):
+	case guard && selective && covers.Covers(m.peers.routes().modelRoute):
 		return "it guards the page itself"
 	case guard && m.AdminToken == "":
 		return "switching a guard requires " + registry.EnvPrefix + "UI_ADMIN_TOKEN"

@@ -44,15 +44,16 @@ func (m *Module) servePage(w http.ResponseWriter, r *http.Request) {
 // builtinPages returns the page in assets. Its references are relative, so it
 // works behind a proxy that strips or adds a prefix.
 func (m *Module) builtinPages() pages {
+	about := m.about()
 	render := func(base string) page {
 		text := strings.NewReplacer(
 			"__BASE__", html.EscapeString(base),
 			"__ASSETS__", "ui/assets/"+m.files.hash,
 			"__FILES__", m.files.names,
 			"__TITLE__", html.EscapeString(m.instance.Hostname),
-			"__MESSAGE__", html.EscapeString(m.about().Message),
+			"__MESSAGE__", html.EscapeString(about.Message),
 		).Replace(m.files.index)
-		return page{static.New("index.html", []byte(text)), policy(m.about().Logo)}
+		return page{static.New("index.html", []byte(text)), policy(about.Logo)}
 	}
 	return pages{slash: render("./"), bare: render(url.PathEscape(path.Base(m.host.Prefix())) + "/")}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -13,10 +14,15 @@ import (
 // peers are the modules whose state the page shows and changes; nil for those
 // that are off.
 type peers struct {
-	measurer   capability.DurationSource
-	prober     capability.HealthProbes
-	injector   capability.FaultSwitch
-	ruler      capability.FaultRules
+	measurer capability.DurationSource
+	prober   capability.HealthProbes
+	injector capability.FaultSwitch
+	ruler    capability.FaultRules
+	routes   func() peerRoutes
+}
+
+// peerRoutes is what the page has to know of the App's routes.
+type peerRoutes struct {
 	infoModule string          // name of the module that serves /api/info
 	modelRoute registry.Route  // represents the routes that the page uses
 	ownLabels  map[string]bool // metrics labels of routes that only this module serves
@@ -37,8 +43,13 @@ func findPeers(h *registry.Host) (p peers, _ error) {
 	if errs[3] = err; ruler != nil {
 		p.ruler = ruler.FaultRules()
 	}
+	p.routes = sync.OnceValue(func() peerRoutes { return findRoutes(h.Declared()) })
+	return p, errors.Join(errs[:]...)
+}
+
+func findRoutes(declared []registry.Route) (p peerRoutes) {
 	p.ownLabels = map[string]bool{}
-	for _, rt := range h.Declared() {
+	for _, rt := range declared {
 		if rt.Path == "/api/info" {
 			p.infoModule = rt.Module
 		}
@@ -49,12 +60,12 @@ func findPeers(h *registry.Host) (p peers, _ error) {
 			p.modelRoute = rt
 		}
 	}
-	for _, rt := range h.Declared() {
+	for _, rt := range declared {
 		if rt.Module != name {
 			delete(p.ownLabels, rt.Label)
 		}
 	}
-	return p, errors.Join(errs[:]...)
+	return p
 }
 
 // state is the part of the page's data that changes at any time.

@@ -104,8 +104,9 @@ func (m *Module) snapshot() snapshot {
 	if m.peers.measurer == nil {
 		return s
 	}
+	own := m.peers.routes().ownLabels
 	m.peers.measurer.RequestDurations(func(label string, status int, bounds []float64, counts []uint64) {
-		if m.peers.ownLabels[label] {
+		if own[label] {
 			return
 		}
 		if s.bounds == nil {

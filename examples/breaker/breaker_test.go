@@ -8,16 +8,16 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 )
 
 func TestCircuitOpensAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := StartInMemory(t)
+		srv := podinfotest.StartInMemory(t)
 		srv.Script("/prices",
-			Fail(500, 4),
-			Reset().Times(2), // one failure, because net/http sends a GET again when a connection in use breaks
-			Fail(503, 1), OK())
+			podinfotest.Fail(500, 4),
+			podinfotest.Reset().Times(2), // one failure, because net/http sends a GET again when a connection in use breaks
+			podinfotest.Fail(503, 1), podinfotest.OK())
 		prices := NewPrices(srv.URL+"/prices", srv.Client())
 
 		for range 5 { // these open the circuit

@@ -9,15 +9,15 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo/echopb"
-	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 )
 
 const method = "/echo.EchoService/Echo"
 
 func TestRetriesUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := StartInMemory(t)
-		srv.Script(method, FailGRPC(codes.Unavailable, 4), OK())
+		srv := podinfotest.StartInMemory(t)
+		srv.Script(method, podinfotest.FailGRPC(codes.Unavailable, 4), podinfotest.OK())
 		client := echopb.NewEchoServiceClient(srv.GRPC(DialOptions()...))
 		if _, err := client.Echo(t.Context(), &echopb.Message{Body: "hello"}); err != nil {
 			t.Fatal(err)
@@ -33,8 +33,8 @@ func TestRetriesUnavailable(t *testing.T) {
 // Other codes are not retried, and the fifth attempt is the last.
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := StartInMemory(t)
-		srv.Script(method, FailGRPC(codes.FailedPrecondition, 1), FailGRPC(codes.Unavailable, 5), OK())
+		srv := podinfotest.StartInMemory(t)
+		srv.Script(method, podinfotest.FailGRPC(codes.FailedPrecondition, 1), podinfotest.FailGRPC(codes.Unavailable, 5), podinfotest.OK())
 		client := echopb.NewEchoServiceClient(srv.GRPC(DialOptions()...))
 		for _, want := range []codes.Code{codes.FailedPrecondition, codes.Unavailable, codes.OK} {
 			if _, err := client.Echo(t.Context(), &echopb.Message{}); status.Code(err) != want {

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 )
 
 // The shop books an order, but the client does not get the response and orders
@@ -20,7 +20,7 @@ func TestOneBooking(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) { // with a fake clock that advances by itself
 			shop := new(Shop)
-			srv := Proxy(t, shop)
+			srv := podinfotest.Proxy(t, shop)
 			srv.ScenarioFile("lost-response.yaml")
 
 			booking, err := Order(t.Context(), srv.Client(), srv.URL, "tea", c.key)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -42,7 +42,7 @@ func server(t *testing.T) string {
 }
 
 func TestClientSurvives(t *testing.T) {
-	srv := TCPProxy(t, server(t))
+	srv := podinfotest.TCPProxy(t, server(t))
 	c := NewClient(srv.Addr)
 	defer c.Close()
 	count := 0
@@ -57,20 +57,20 @@ func TestClientSurvives(t *testing.T) {
 
 	// The open connection and new ones get slower.
 	late := scenario.Duration(20 * time.Millisecond)
-	srv.Script(Fault(scenario.Fault{Latency: &scenario.Delay{Fixed: &late}}).Times(10), OK())
+	srv.Script(podinfotest.Fault(scenario.Fault{Latency: &scenario.Delay{Fixed: &late}}).Times(10), podinfotest.OK())
 	works("latency")
 
 	// The pooled connection breaks before the request is sent, then two new ones at
 	// the accept.
-	srv.Script(Reset().Times(2), OK())
+	srv.Script(podinfotest.Reset().Times(2), podinfotest.OK())
 	srv.Cut()
 	works("resets")
 
 	// The target never gets the request, and the client gets no response.
-	srv.Script(Fault(scenario.Fault{Silence: &scenario.TCPSilence{}, Direction: scenario.BothWay}), OK())
+	srv.Script(podinfotest.Fault(scenario.Fault{Silence: &scenario.TCPSilence{}, Direction: scenario.BothWay}), podinfotest.OK())
 	works("a stall")
 
-	srv.Script(OK())
+	srv.Script(podinfotest.OK())
 	for i := range 100 {
 		if err := c.Set(t.Context(), "key"+strconv.Itoa(i), i, 0).Err(); err != nil {
 			t.Error(err)

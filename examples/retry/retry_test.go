@@ -5,17 +5,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	. "github.com/seed-4591fe7d/podinfo/podinfotest"
+	"github.com/seed-4591fe7d/podinfo/podinfotest"
 )
 
 func TestPayKeepsTrying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // with a fake clock that advances by itself
-		srv := StartInMemory(t)
+		srv := podinfotest.StartInMemory(t)
 		srv.Script("POST /api/pay",
-			Fail(503, 2),         // two attempts fail with 503
-			Delay(2*time.Minute), // longer than the client's timeout
-			Reset(),              // TCP RST
-			OK())
+			podinfotest.Fail(503, 2),         // two attempts fail with 503
+			podinfotest.Delay(2*time.Minute), // longer than the client's timeout
+			podinfotest.Reset(),              // TCP RST
+			podinfotest.OK())
 
 		if err := Pay(t.Context(), NewClient(srv.Client()), srv.URL+"/api/pay", "order-1"); err != nil {
 			t.Fatal(err)
@@ -31,8 +31,8 @@ func TestPayKeepsTrying(t *testing.T) {
 // The test of an outage of more than an hour takes milliseconds.
 func TestPayOutlastsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := StartInMemory(t)
-		srv.Script("POST /api/pay", Fail(502, 12), OK())
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(502, 12), podinfotest.OK())
 		if err := Pay(t.Context(), NewClient(srv.Client()), srv.URL+"/api/pay", "order-1"); err != nil {
 			t.Fatal(err)
 		}
@@ -45,8 +45,8 @@ func TestPayOutlastsAnOutage(t *testing.T) {
 // The client obeys Retry-After.
 func TestPayObeysRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := StartInMemory(t)
-		srv.Script("POST /api/pay", Fail(429, 1).Header("Retry-After", "90"), OK())
+		srv := podinfotest.StartInMemory(t)
+		srv.Script("POST /api/pay", podinfotest.Fail(429, 1).Header("Retry-After", "90"), podinfotest.OK())
 		if err := Pay(t.Context(), NewClient(srv.Client()), srv.URL+"/api/pay", "order-1"); err != nil {
 			t.Fatal(err)
 		}
@@ -56,8 +56,8 @@ func TestPayObeysRetryAfter(t *testing.T) {
 
 // The client does not retry a status that will not change.
 func TestPayGivesUp(t *testing.T) {
-	srv := StartInMemory(t)
-	srv.Script("POST /api/pay", Fail(402, 1))
+	srv := podinfotest.StartInMemory(t)
+	srv.Script("POST /api/pay", podinfotest.Fail(402, 1))
 	if err := Pay(t.Context(), NewClient(srv.Client()), srv.URL+"/api/pay", "order-1"); err == nil {
 		t.Error("paid")
 	}

@@ -193,10 +193,13 @@ func (c *HTTP2Conn) ResetAs(stream, code uint32) {
 	c.codes[stream] = code
 }
 
-// GoAway sends the client a GOAWAY frame with a code and ends the connection, with
-// every request on it.
-func (c *HTTP2Conn) GoAway(code uint32) {
-	frame := binary.BigEndian.AppendUint32([]byte{0, 0, 8, typeGoAway, 0, 0, 0, 0, 0}, maxStreamID)
+// LastStream is the highest number of a stream.
+const LastStream = maxStreamID
+
+// GoAway sends the client a GOAWAY frame with a code and the last stream that the
+// server may have processed, and ends the connection, with every request on it.
+func (c *HTTP2Conn) GoAway(code, last uint32) {
+	frame := binary.BigEndian.AppendUint32([]byte{0, 0, 8, typeGoAway, 0, 0, 0, 0, 0}, last)
 	c.end(binary.BigEndian.AppendUint32(frame, code))
 }
 

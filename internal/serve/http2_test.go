@@ -54,7 +54,7 @@ func TestBreakHTTP2(t *testing.T) {
 		case "/plain":
 			panic(http.ErrAbortHandler)
 		case "/goaway":
-			c.GoAway(11)
+			c.GoAway(11, LastStream)
 			panic(http.ErrAbortHandler)
 		case "/end":
 			c.End()

@@ -9,7 +9,7 @@ import "fmt"
 func Word(word string, words []string) string {
 	best, nearest := "", max(1, len(word)/3)+1
 	for _, w := range words {
-		if d := distance(word, w); d < nearest {
+		if d := Distance(word, w); d < nearest {
 			best, nearest = w, d
 		}
 	}
@@ -19,9 +19,9 @@ func Word(word string, words []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
-// distance returns the Levenshtein distance of a and b: the number of bytes to
+// Distance returns the Levenshtein distance of a and b: the number of bytes to
 // add, drop or replace.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -194,21 +194,76 @@ func breakHandshake(m *Module, hello *tls.ClientHelloInfo, conf *tls.Config, s *
 			hello.Conn.SetDeadline(time.Now().Add(handshakeTimeout)) // net/http removes it afterwards
 		}
 	}
-	if f.Certificate == "" {
+	switch {
+	case f.Stall:
+		if !m.engine.Hold() {
+			m.counts.add(s.Rule, "skipped")
+			return conf, nil
+		}
+		defer m.engine.Release()
+		defer context.AfterFunc(m.draining, func() { hello.Conn.Close() })()
+		hello.Conn.SetDeadline(time.Time{})
+		io.Copy(io.Discard, hello.Conn)
+		m.saw(s, connClosed)
+		return nil, errHandshake
+	case f.Break == scenario.ResetTLS:
+		m.saw(s, connReset)
+		hangup.Reset(hello.Conn)
+		return nil, errHandshake
+	case f.Break == scenario.CloseTLS:
+		m.saw(s, connClosed)
+		hangup.Close(hello.Conn)
+		return nil, errHandshake
+	case f.Break == scenario.AlertTLS:
+		return nil, errHandshake // which crypto/tls sends as an alert
+	case f.Certificate == "" && !f.ClientCertificate:
 		return conf, nil
 	}
+	return presenting(conf, hello, f)
+}
+
+// errHandshake ends a handshake.
+var errHandshake = errors.New("a fault rule breaks the handshake")
+
+// presenting returns a copy of conf that presents an invalid certificate, or requires
+// one of the client.
+func presenting(conf *tls.Config, hello *tls.ClientHelloInfo, f *scenario.TLS) (*tls.Config, error) {
 	valid, err := conf.GetCertificate(hello)
 	if err != nil {
 		return nil, err
 	}
-	wrong, err := invalidCertificate(f.Certificate, valid, hello.ServerName)
-	if err != nil {
-		return nil, err
-	}
 	conf = conf.Clone()
-	conf.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return wrong, nil }
 	conf.SessionTicketsDisabled = true // a client that resumes a session sees no certificate
+	if f.ClientCertificate {
+		own, err := x509.ParseCertificate(valid.Certificate[0])
+		if err != nil {
+			return nil, err
+		}
+		conf.ClientCAs, conf.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		conf.ClientCAs.AddCert(own)
+	}
+	if f.Certificate != "" {
+		wrong, err := invalidCertificate(f.Certificate, valid, hello.ServerName)
+		if err != nil {
+			return nil, err
+		}
+		conf.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return wrong, nil }
+	}
 	return conf, nil
+}
+
+// BreakConnection applies a fault of the kind connection to a connection that was
+// accepted. It returns the connection to serve, or nil after it has taken c over.
+func (m *Module) BreakConnection(rule string, f *scenario.Connection, c net.Conn) net.Conn {
+	m.counts.add(rule, "connection")
+	return breakConnection(m, c, &scenario.Strike{Rule: rule, Fault: &scenario.Fault{Connection: f}})
+}
+
+// BreakHandshake applies a fault of the kind tls to a handshake. It returns what takes
+// the place of the server's conf, which must have GetCertificate.
+func (m *Module) BreakHandshake(rule string, f *scenario.TLS, hello *tls.ClientHelloInfo, conf *tls.Config) (*tls.Config, error) {
+	m.counts.add(rule, "tls")
+	return breakHandshake(m, hello, conf, &scenario.Strike{Rule: rule, Fault: &scenario.Fault{TLS: f}})
 }
 
 // wrongHost is the host that a certificate for another host names.
@@ -240,11 +295,19 @@ func invalidCertificate(what scenario.Certificate, valid *tls.Certificate, host 
 	switch what {
 	case scenario.Expired:
 		template.NotAfter = now.Add(-24 * time.Hour)
+	case scenario.NotYetValid:
+		template.NotBefore, template.NotAfter = now.Add(24*time.Hour), now.Add(48*time.Hour)
 	case scenario.WrongHost:
 		template.DNSNames, template.IPAddresses = []string{wrongHost}, nil
 	}
 	chain := valid.Certificate
-	if what == scenario.SelfSigned || !leaf.IsCA {
+	switch {
+	case what == scenario.UnknownAuthority:
+		if parent, signer, err = newAuthority(now); err != nil {
+			return nil, err
+		}
+		chain = [][]byte{parent.Raw}
+	case what == scenario.SelfSigned || !leaf.IsCA:
 		parent, signer, chain = template, key, nil
 	}
 	if _, ok := signer.(crypto.Signer); !ok {
@@ -255,4 +318,23 @@ func invalidCertificate(what scenario.Certificate, valid *tls.Certificate, host 
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: append([][]byte{der}, chain...), PrivateKey: key}, nil
+}
+
+// newAuthority returns a certificate authority that no client knows, and its key.
+func newAuthority(now time.Time) (*x509.Certificate, crypto.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "fault authority"},
+		NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return cert, key, err
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +30,7 @@ type ports struct {
 	set           *metrics.Set
 	log           *registrytest.Log
 	plain, secure string
+	dir           string // of the certificate and its key
 	trust         *tls.Config
 }
 
@@ -40,7 +43,7 @@ func servePorts(t *testing.T, rulesText string, more ...string) *ports {
 	maps.Copy(env, map[string]string{
 		"PODINFO_HOST": "127.0.0.1", "PODINFO_PORT": fmt.Sprint(plain), "PODINFO_SECURE_PORT": fmt.Sprint(secure), "PODINFO_CERT_PATH": dir,
 	})
-	p := &ports{m: new(faults.Module), set: metrics.NewSet(), trust: &tls.Config{RootCAs: pool, ServerName: "localhost"}}
+	p := &ports{m: new(faults.Module), set: metrics.NewSet(), dir: dir, trust: &tls.Config{RootCAs: pool, ServerName: "localhost"}}
 	_, log := registrytest.New(t, env, p.m, new(endpoint), new(httpserver.Module))
 	p.m.ContributeMetrics(p.set)
 	p.log = log
@@ -127,6 +130,57 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
+// A handshake breaks, stalls until the client leaves, or requires a certificate of the
+// client. The next one succeeds.
+func TestHandshakes(t *testing.T) {
+	own := func(p *ports) { // the server's certificate is its own authority
+		cert, err := tls.LoadX509KeyPair(filepath.Join(p.dir, "tls.crt"), filepath.Join(p.dir, "tls.key"))
+		must(t, err)
+		p.trust.Certificates = []tls.Certificate{cert}
+	}
+	for _, c := range []struct {
+		fault  string
+		client func(*ports) // nil for one without a certificate
+		want   func(error) bool
+	}{
+		{"break: close", nil, func(err error) bool { return errors.Is(err, io.EOF) }},
+		{"break: reset", nil, func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
+		{"break: alert", nil, func(err error) bool { return strings.Contains(err.Error(), "remote error: tls: internal error") }},
+		{"stall: true", nil, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+		{"client-certificate: true", nil, func(err error) bool { return strings.Contains(err.Error(), "certificate required") }},
+		{"client-certificate: true", own, nil},
+	} {
+		p := servePorts(t, "rules: [{name: r, when: {first: 1}, fault: {tls: {"+c.fault+"}}}]")
+		if c.client != nil {
+			c.client(p)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for i := range 2 {
+			err := p.shakeAndRead(ctx)
+			if succeeds := i > 0 || c.want == nil; succeeds && err != nil || !succeeds && (err == nil || !c.want(err)) {
+				t.Errorf("%s, handshake %d: %v", c.fault, i, err)
+			}
+			ctx = t.Context()
+		}
+	}
+}
+
+// shakeAndRead is shake that also reads: with TLS 1.3 the server's verdict on a client's
+// certificate comes after the handshake.
+func (p *ports) shakeAndRead(ctx context.Context) error {
+	conn, err := (&tls.Dialer{Config: p.trust}).DialContext(ctx, "tcp", p.secure)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}
+
 func TestCertificates(t *testing.T) {
 	isExpired := func(err error) bool {
 		e, ok := errors.AsType[x509.CertificateInvalidError](err)
@@ -134,7 +188,7 @@ func TestCertificates(t *testing.T) {
 	}
 	isOther := func(err error) bool { _, ok := errors.AsType[x509.HostnameError](err); return ok }
 	isUnknown := func(err error) bool { _, ok := errors.AsType[x509.UnknownAuthorityError](err); return ok }
-	for what, is := range map[string]func(error) bool{"expired": isExpired, "wrong-host": isOther, "self-signed": isUnknown} {
+	for what, is := range map[string]func(error) bool{"expired": isExpired, "not-yet-valid": isExpired, "wrong-host": isOther, "self-signed": isUnknown, "unknown-authority": isUnknown} {
 		p := servePorts(t, "rules: [{name: r, when: {every: 2}, fault: {tls: {certificate: "+what+"}}}]")
 		p.trust.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 		for i := range 4 {

@@ -53,6 +53,7 @@ type noConnection struct{}
 
 func (noConnection) SetTrailer(_, _ string) {}
 func (noConnection) GoAway(uint32, string)  {}
+func (noConnection) Refuse(uint32, string)  {}
 func (noConnection) Reset(uint32)           {}
 func (noConnection) Close()                 {}
 

@@ -31,8 +31,10 @@ func endStream(m *Module, w http.ResponseWriter, r *http.Request, next http.Hand
 	switch {
 	case f.RST != "":
 		c.ResetAs(stream, f.RST.Number())
+	case f.Unprocessed && stream > 0:
+		c.GoAway(f.GoAway.Number(), stream-1)
 	case f.GoAway != "":
-		c.GoAway(f.GoAway.Number())
+		c.GoAway(f.GoAway.Number(), serve.LastStream)
 	default:
 		c.End()
 	}
@@ -48,6 +50,8 @@ func endCallStream(_ context.Context, m *Module, t rpc.Connection, s *scenario.S
 	case f.RST != "":
 		t.Reset(f.RST.Number())
 		code = codeOfReset(f.RST)
+	case f.Unprocessed:
+		t.Refuse(f.GoAway.Number(), describe(s))
 	case f.GoAway != "":
 		t.GoAway(f.GoAway.Number(), describe(s))
 		t.Close()

@@ -253,10 +253,18 @@ func (c *proxiedCall) addTrailer() {
 // GoAway implements rpc.Connection. net/http translates the header.
 func (c *proxiedCall) GoAway(code uint32, _ string) {
 	if conn, _ := serve.HTTP2Of(c.w, c.r); conn != nil && code != 0 {
-		conn.GoAway(code)
+		conn.GoAway(code, serve.LastStream)
 		return
 	}
 	c.w.Header().Set("Connection", "close")
+}
+
+// Refuse implements rpc.Connection.
+func (c *proxiedCall) Refuse(code uint32, _ string) {
+	if conn, stream := serve.HTTP2Of(c.w, c.r); conn != nil && stream != 0 {
+		conn.GoAway(code, stream-1)
+	}
+	c.Close()
 }
 
 // Reset implements rpc.Connection.

@@ -18,7 +18,7 @@ const maxWarned = 1000
 // warn returns and logs why rules of s, which is valid, will not do what they say
 // on this server.
 func (m *Module) warn(s *scenario.Scenario) (warnings []string) {
-	if len(s.Rules) > maxWarned {
+	if len(s.Rules) == 0 || len(s.Rules) > maxWarned {
 		return nil
 	}
 	for _, w := range scenario.Warnings("", s, m.server()) {

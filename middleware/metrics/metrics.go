@@ -141,6 +141,6 @@ func (m *Module) newFault(fault string) *metrics.Counter {
 }
 
 // escape returns s escaped as the value of a label.
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
-}
+func escape(s string) string { return escaper.Replace(strings.ToValidUTF8(s, "\uFFFD")) }
+
+var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -67,6 +67,10 @@ type Connection interface {
 	// which calls continue. code is an error code of HTTP/2, 0 for no error
 	// (RFC 9113, section 7), and why a message for people.
 	GoAway(code uint32, why string)
+	// Refuse tells the client that the server has not processed the call and
+	// those after it (HTTP/2 GOAWAY with a lower last stream), and closes the
+	// connection. Clients send such calls again by themselves.
+	Refuse(code uint32, why string)
 	// Reset ends the call without a status (HTTP/2 RST_STREAM with an error
 	// code).
 	Reset(code uint32)

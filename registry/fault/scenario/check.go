@@ -145,7 +145,7 @@ func (d *decoder) checkMatch(m *Match) {
 		d.wrong("match.grpc", "%q is not service/method; use a pattern such as echo.EchoService/* or *", m.GRPC)
 	}
 	if m.GRPC != "" && m.web() {
-		d.wrong("match.grpc", "path, methods, host, query and json match only HTTP requests; remove them or grpc")
+		d.wrong("match.grpc", "path, methods, host, query, json and body match only HTTP requests; remove them or grpc")
 	}
 	for _, name := range m.Methods {
 		if name == "*" {
@@ -214,7 +214,7 @@ func (d *decoder) checkPath(path string) {
 
 // web reports whether m has a condition that only HTTP requests can meet.
 func (m *Match) web() bool {
-	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0 || len(m.JSON) > 0 || m.Reply != nil && !m.Reply.ofCall()
+	return m.Path != "" || len(m.Methods) > 0 || m.Host != "" || len(m.Query) > 0 || len(m.JSON) > 0 || m.Body != "" || m.Reply != nil && !m.Reply.ofCall()
 }
 
 // empty reports whether m has no condition about requests.

@@ -68,7 +68,7 @@ type Fault struct {
 	Corrupt    *float64    `json:"corrupt,omitempty" min:"0" max:"100" example:"50" tcp:"change this percentage of the bytes in the direction" http:"no: it breaks TCP connections" websocket:"no: it breaks TCP connections" grpc:"no: it breaks TCP connections" after:"no: it breaks TCP connections; remove at"`
 	Direction  Direction   `json:"direction,omitempty" default:"out" of:"bandwidth,stall,close,silence,hold,latency,slice,slow-close,corrupt" doc:"direction of a TCP connection: out, what the target sends (the default), in, what the client sends, or both"`
 	Connection *Connection `json:"connection,omitempty" example:"{ refuse: true }" after:"no: a connection has no handler; remove at" http:"no: it breaks connections at their accept; use reset" websocket:"no: it breaks connections at their accept; use reset" grpc:"no: it breaks connections of the HTTP ports; use empty" connection:"reset the connection at its accept, keep it silent, or close it when it is idle"`
-	TLS        *TLS        `json:"tls,omitempty" example:"{ certificate: expired }" after:"no: a handshake has no handler; remove at" http:"no: it breaks TLS handshakes; use reset" websocket:"no: it breaks TLS handshakes; use reset" grpc:"no: it breaks TLS handshakes of the HTTPS port; use empty" handshake:"delay the handshake, or present an invalid certificate"`
+	TLS        *TLS        `json:"tls,omitempty" example:"{ certificate: expired }" after:"no: a handshake has no handler; remove at" http:"no: it breaks TLS handshakes; use reset" websocket:"no: it breaks TLS handshakes; use reset" grpc:"no: it breaks TLS handshakes of the HTTPS port; use empty" handshake:"delay, stall or break the handshake, present an invalid certificate, or require one of the client"`
 }
 
 // ReplyHeader is the header of a response, by name.
@@ -194,6 +194,8 @@ type HTTP2 struct {
 	RST    HTTP2Code `json:"rst,omitempty" doc:"reset the stream with this code (RST_STREAM)"`
 	GoAway HTTP2Code `json:"goaway,omitempty" doc:"send GOAWAY with this code, and close the connection with every request on it"`
 	Close  bool      `json:"close,omitempty" doc:"close the connection with every request on it, without GOAWAY"`
+
+	Unprocessed bool `json:"unprocessed,omitempty" doc:"with goaway, say that the request was not processed, so that clients send it again by themselves"`
 }
 
 func (h *HTTP2) check(d *decoder, field string) {
@@ -206,6 +208,9 @@ func (h *HTTP2) check(d *decoder, field string) {
 	if n != 1 {
 		d.wrong(field, "give one of rst, goaway and close")
 	}
+	if h.Unprocessed && h.GoAway == "" {
+		d.wrong(field+".unprocessed", "no effect without goaway; add it or remove unprocessed")
+	}
 }
 
 // Ending says what a client over HTTP/2 sees.
@@ -213,6 +218,8 @@ func (h *HTTP2) Ending() string {
 	switch {
 	case h.RST != "":
 		return "RST_STREAM " + string(h.RST)
+	case h.Unprocessed:
+		return "GOAWAY " + string(h.GoAway) + ", unprocessed"
 	case h.GoAway != "":
 		return "GOAWAY " + string(h.GoAway)
 	}
@@ -358,24 +365,52 @@ func (c *Connection) check(d *decoder, field string) {
 // TLS breaks a TLS handshake of the HTTPS port.
 type TLS struct {
 	Delay       Duration    `json:"delay,omitzero" example:"5s" bounded:"true" doc:"delay of the handshake, at most the longest delay of the server"`
-	Certificate Certificate `json:"certificate,omitempty" doc:"certificate to present: expired, wrong-host, which names another host, or self-signed; the first two are signed by the server's own certificate if that is an authority, and by themselves otherwise"`
+	Certificate Certificate `json:"certificate,omitempty" doc:"certificate to present: expired, not-yet-valid, wrong-host, which names another host, self-signed, or unknown-authority, which an authority signed that no client knows; the first three are signed by the server's own certificate if that is an authority, and by themselves otherwise"`
+
+	Stall bool   `json:"stall,omitempty" doc:"do not answer the handshake until the client leaves"`
+	Break TLSEnd `json:"break,omitempty" doc:"break the handshake: close or reset the connection, or send an alert"`
+
+	ClientCertificate bool `json:"client-certificate,omitempty" doc:"require a certificate of the client (mTLS), which the server's own certificate has signed"`
 }
 
 func (t *TLS) check(d *decoder, field string) {
-	if t.Delay == 0 && t.Certificate == "" {
-		d.wrong(field, "no effect; add delay or certificate")
+	if *t == (TLS{}) {
+		d.wrong(field, "no effect; add at least one of %s", strings.Join(keysOf(reflect.TypeFor[TLS]()), ", "))
+	}
+	if t.Break != "" && (t.Stall || t.Certificate != "" || t.ClientCertificate) || t.Stall && (t.Certificate != "" || t.ClientCertificate) {
+		d.wrong(field, "stall and break end the handshake before there is a certificate; keep one of them, or remove them")
 	}
 }
+
+// TLSEnd is a way for a handshake to break.
+type TLSEnd string
+
+// The ends of handshakes.
+const (
+	CloseTLS TLSEnd = "close"
+	ResetTLS TLSEnd = "reset"
+	AlertTLS TLSEnd = "alert"
+)
+
+// TLSEnds returns all ends of handshakes.
+func TLSEnds() []TLSEnd { return []TLSEnd{CloseTLS, ResetTLS, AlertTLS} }
 
 // Certificate is a certificate that clients reject.
 type Certificate string
 
 // The certificates.
 const (
-	Expired    Certificate = "expired"
-	WrongHost  Certificate = "wrong-host"
-	SelfSigned Certificate = "self-signed"
+	Expired          Certificate = "expired"
+	NotYetValid      Certificate = "not-yet-valid"
+	WrongHost        Certificate = "wrong-host"
+	SelfSigned       Certificate = "self-signed"
+	UnknownAuthority Certificate = "unknown-authority"
 )
+
+// Certificates returns all certificates.
+func Certificates() []Certificate {
+	return []Certificate{Expired, NotYetValid, WrongHost, SelfSigned, UnknownAuthority}
+}
 
 // checker is implemented by values that need more checks than their tags say.
 type checker interface {

@@ -58,6 +58,7 @@ const (
 	byMethod
 	byClaim
 	byJSON
+	byBody
 )
 
 // test is a condition for the index.
@@ -79,7 +80,7 @@ func (l *live) tests(calls bool) (out []test) {
 		out = append(out, test{condition: path})
 	}
 	for _, c := range slices.Concat(l.headers, l.query, l.more) {
-		if c.source != byJSON { // reading a body is left for last
+		if c.source != byJSON && c.source != byBody { // reading a body is left for last
 			out = append(out, test{condition: c})
 		}
 	}

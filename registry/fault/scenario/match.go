@@ -59,7 +59,7 @@ const maxInstructions = 200_000
 
 // checkExpressions checks the regular expressions of a match.
 func (d *decoder) checkExpressions(m *Match) {
-	fields := map[string]string{"path": m.Path, "host": m.Host, "grpc": m.GRPC}
+	fields := map[string]string{"path": m.Path, "host": m.Host, "grpc": m.GRPC, "body": m.Body}
 	add := func(field string, texts map[string]string) {
 		for name, text := range texts {
 			fields[field+"."+name] = text

@@ -158,7 +158,7 @@ func (c *condition) values(req *Request, room []string) []string {
 		}
 	case byCookie:
 		return cookies(req, c.canonical, room)
-	case byClaim, byJSON:
+	case byClaim, byJSON, byBody:
 		p, ok := req.Values.(Payloads)
 		if !ok {
 			return nil
@@ -167,6 +167,9 @@ func (c *condition) values(req *Request, room []string) []string {
 			return jsonValues(p.Claims(c.unverified), c.path, room)
 		}
 		doc, _ := p.Body()
+		if c.source == byBody {
+			return append(room, string(doc))
+		}
 		return jsonValues(doc, c.path, room)
 	}
 	return nil
@@ -248,6 +251,9 @@ func (l *live) compileMatch(m *Match) {
 	l.rpc, l.host = parseText("/", m.GRPC), parseHost(m.Host)
 	l.headers, l.query = conditions(byHeader, m.Headers), conditions(byQuery, m.Query)
 	l.more = slices.Concat(conditions(byCookie, m.Cookie), conditions(byClaim, m.Claim), conditions(byJSON, m.JSON))
+	if m.Body != "" {
+		l.more = append(l.more, newCondition(byBody, "", m.Body))
+	}
 	if m.Per != "" {
 		source, name, _ := strings.Cut(m.Per, ":")
 		l.perSource = source
@@ -402,7 +408,7 @@ func meetAll(all []condition, req *Request) bool {
 // it does.
 func (c *condition) unread(req *Request) bool {
 	p, ok := req.Values.(Payloads)
-	if c.source != byJSON || !ok {
+	if c.source != byJSON && c.source != byBody || !ok {
 		return false
 	}
 	_, ok = p.Body()

@@ -62,6 +62,7 @@ type Match struct {
 	Cookie     map[string]string `json:"cookie,omitempty" example:"{ session: '*' }" doc:"cookies, by name; * is any text, and an empty text means absent"`
 	Claim      map[string]string `json:"claim,omitempty" example:"{ sub: ann }" doc:"claims of the bearer token, a JSON Web Token that module jwt accepts, by name or by path such as $.realm_access.roles[*]; * is any text, and an empty text means absent"`
 	JSON       map[string]string `json:"json,omitempty" example:"{ $.user.id: '7' }" doc:"values in a JSON body, by path such as $.user.id or $.items[*].sku; * is any text, and an empty text means absent; a rule that looks into a body, also within not, does not hit one longer than 64 KiB or one that breaks off"`
+	Body       string            `json:"body,omitempty" example:"'*error*'" doc:"body of at most 64 KiB; * is any text"`
 	Reply      *ReplyMatch       `json:"reply,omitempty" doc:"what the handler, or the service behind the proxy, responds; the rule acts on the response, and is asked after the rules without reply"`
 	GRPC       string            `json:"grpc,omitempty" example:"echo.EchoService/*" doc:"service/method of a gRPC call; * is any text"`
 	TCP        string            `json:"tcp,omitempty" example:"db" doc:"name of a TCP proxy; * is any text"`

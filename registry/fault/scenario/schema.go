@@ -70,7 +70,9 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 	case reflect.TypeFor[At]():
 		return object{"enum": []At{Before, Chunks, Both}}
 	case reflect.TypeFor[Certificate]():
-		return object{"enum": []Certificate{Expired, WrongHost, SelfSigned}}
+		return object{"enum": Certificates()}
+	case reflect.TypeFor[TLSEnd]():
+		return object{"enum": TLSEnds()}
 	case reflect.TypeFor[Direction]():
 		return object{"enum": []Direction{Out, In, BothWay}}
 	case reflect.TypeFor[rpc.Code]():

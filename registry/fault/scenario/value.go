@@ -104,7 +104,9 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, field string) bool {
 	case *Outcome:
 		*p = Outcome(d.word(n, field, string(Hit), string(Pass)))
 	case *Certificate:
-		*p = Certificate(d.word(n, field, string(Expired), string(WrongHost), string(SelfSigned)))
+		*p = Certificate(d.word(n, field, words(Certificates())...))
+	case *TLSEnd:
+		*p = TLSEnd(d.word(n, field, words(TLSEnds())...))
 	case *Direction:
 		*p = Direction(d.word(n, field, string(Out), string(In), string(BothWay)))
 	case *RetryForm:
@@ -404,4 +406,12 @@ func typeName(k reflect.Kind) string {
 		return "a number"
 	}
 	return "a string"
+}
+
+// words returns the text of each value.
+func words[T ~string](values []T) (out []string) {
+	for _, v := range values {
+		out = append(out, string(v))
+	}
+	return out
 }

@@ -1,0 +1,3 @@
+// Package quickstart has the tests that README.md and the pages docs/podinfotest.md
+// and docs/coming-from.md show. Each file compiles by itself.
+package quickstart
