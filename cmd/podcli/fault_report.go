@@ -12,7 +12,11 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/cmd/podcli/internal/openloop"
+	"github.com/seed-4591fe7d/podinfo/internal/simulate"
 )
+
+// simulation is a run with its report.
+type simulation struct{ *simulate.Run }
 
 func (r *simulation) report(asJSON bool) error {
 	if asJSON {
@@ -23,19 +27,7 @@ func (r *simulation) report(asJSON bool) error {
 
 // duration returns the simulated duration.
 func (r *simulation) duration() time.Duration {
-	return time.Duration(float64(r.n) / r.rate * float64(time.Second))
-}
-
-// targets returns the distinct targets of the requests.
-func (r *simulation) targets() (out []string) {
-	seen := map[string]bool{}
-	for _, s := range r.requests {
-		if text := s.String(); !seen[text] {
-			seen[text] = true
-			out = append(out, text)
-		}
-	}
-	return out
+	return time.Duration(float64(r.N) / r.Rate * float64(time.Second))
 }
 
 // distribution summarizes delays.
@@ -79,37 +71,37 @@ type series struct {
 	delays []time.Duration
 }
 
-// series returns the kinds of delays that occurred.
-func (r *ruleRun) series() []series {
-	all := []series{{"delay", r.delays}, {"queue_wait", r.waits}, {"chunk_delay", r.chunks}, {"message_delay", r.messages}}
+// seriesOf returns the kinds of delays that occurred.
+func seriesOf(r *simulate.RuleRun) []series {
+	all := []series{{"delay", r.Delays}, {"queue_wait", r.Waits}, {"chunk_delay", r.Chunks}, {"message_delay", r.Messages}}
 	return slices.DeleteFunc(all, func(s series) bool { return len(s.delays) == 0 })
 }
 
 // object returns the report for JSON output. All times are in seconds.
 func (r *simulation) object() map[string]any {
 	rules := []map[string]any{}
-	for _, run := range r.order {
-		o := map[string]any{"name": run.rule.Name, "matched": run.matched, "hits": run.hits, "faults": run.faults}
-		for _, s := range run.series() {
+	for _, run := range r.Order {
+		o := map[string]any{"name": run.Rule.Name, "matched": run.Matched, "hits": run.Hits, "faults": run.Faults}
+		for _, s := range seriesOf(run) {
 			o[s.name] = distributionOf(s.delays).object()
 		}
-		if run.timed() {
-			o["hits_over_time"] = run.slices
+		if run.Timed() {
+			o["hits_over_time"] = run.Slices
 		}
-		if unknown := run.rule.Unpredictable(); len(unknown) > 0 {
+		if unknown := run.Rule.Unpredictable(); len(unknown) > 0 {
 			o["not_predicted"] = unknown
 		}
 		rules = append(rules, o)
 	}
 	o := map[string]any{
-		"requests": r.n, "to": r.targets(), "rate": r.rate, "duration": r.duration().Seconds(), "seed": *r.scenario.Seed,
-		"hit": r.hit, "passed": r.n - r.hit, "rules": rules,
+		"requests": r.N, "to": r.Targets(), "rate": r.Rate, "duration": r.duration().Seconds(), "seed": *r.Scenario.Seed,
+		"hit": r.Hit, "passed": r.N - r.Hit, "rules": rules,
 	}
-	if r.pod != "" {
-		o["server"] = r.pod
+	if r.Pod != "" {
+		o["server"] = r.Pod
 	}
-	if len(r.delays) > 0 {
-		o["delay"] = distributionOf(r.delays).object()
+	if len(r.Delays) > 0 {
+		o["delay"] = distributionOf(r.Delays).object()
 	}
 	return o
 }
@@ -128,35 +120,35 @@ func (s *distribution) object() map[string]any {
 // print prints the report as text.
 func (r *simulation) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Requests\t%d at %g per second for %s from %s, seed %d\n", r.n, r.rate, r.duration(), r.began.Format(time.TimeOnly), *r.scenario.Seed)
-	if r.pod != "" {
-		fmt.Fprintf(w, "Server\t%s\n", oneLine(r.pod))
+	fmt.Fprintf(w, "Requests\t%d at %g per second for %s from %s, seed %d\n", r.N, r.Rate, r.duration(), r.Began.Format(time.TimeOnly), *r.Scenario.Seed)
+	if r.Pod != "" {
+		fmt.Fprintf(w, "Server\t%s\n", oneLine(r.Pod))
 	}
 	title := "Target"
-	for _, target := range r.targets() {
+	for _, target := range r.Targets() {
 		fmt.Fprintf(w, "%s\t%s\n", title, oneLine(target))
 		title = ""
 	}
 	fmt.Fprintln(w, "\nRULE\tMATCHED\tHITS\tOF MATCHED\tOF ALL")
-	for _, run := range r.order {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", run.rule.Name, run.matched, run.hits, percent(run.hits, int(run.matched)), percent(run.hits, r.n))
+	for _, run := range r.Order {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", run.Rule.Name, run.Matched, run.Hits, percent(run.Hits, int(run.Matched)), percent(run.Hits, r.N))
 	}
-	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.n, r.hit, percent(r.hit, r.n), percent(r.hit, r.n))
-	for _, run := range r.order {
-		run.print(w, r.duration())
+	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.N, r.Hit, percent(r.Hit, r.N), percent(r.Hit, r.N))
+	for _, run := range r.Order {
+		printRule(w, run, r.duration())
 	}
-	for _, run := range r.order {
-		for _, unknown := range run.rule.Unpredictable() {
-			fmt.Fprintf(w, "\n%s: not predicted: %s\n", run.rule.Name, unknown)
+	for _, run := range r.Order {
+		for _, unknown := range run.Rule.Unpredictable() {
+			fmt.Fprintf(w, "\n%s: not predicted: %s\n", run.Rule.Name, unknown)
 		}
 	}
 	delaying := 0
-	for _, run := range r.order {
-		delaying += min(len(run.delays), 1)
+	for _, run := range r.Order {
+		delaying += min(len(run.Delays), 1)
 	}
 	if delaying > 1 {
 		fmt.Fprintln(w, "\nAll rules:")
-		distributionOf(r.delays).print(w, "delay")
+		distributionOf(r.Delays).print(w, "delay")
 	}
 	return w.Flush()
 }
@@ -168,23 +160,23 @@ func percent(part, whole int) string {
 	return fmt.Sprintf("%.2f%%", 100*float64(part)/float64(whole))
 }
 
-// print prints the hits of a rule. It prints nothing for a rule without hits.
-func (r *ruleRun) print(w io.Writer, total time.Duration) {
-	if r.hits == 0 {
+// printRule prints the hits of a rule. It prints nothing for a rule without hits.
+func printRule(w io.Writer, r *simulate.RuleRun, total time.Duration) {
+	if r.Hits == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s:\n", r.rule.Name)
-	for _, kind := range slices.Sorted(maps.Keys(r.faults)) {
-		fmt.Fprintf(w, "  %s\t%d\n", kind, r.faults[kind])
+	fmt.Fprintf(w, "\n%s:\n", r.Rule.Name)
+	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
+		fmt.Fprintf(w, "  %s\t%d\n", kind, r.Faults[kind])
 	}
-	for _, s := range r.series() {
+	for _, s := range seriesOf(r) {
 		distributionOf(s.delays).print(w, strings.ReplaceAll(s.name, "_", " "))
 	}
-	if r.timed() {
+	if r.Timed() {
 		fmt.Fprintln(w, "  hits over time:")
 		var all []bar
-		for i, n := range r.slices {
-			all = append(all, bar{"from " + short(total*time.Duration(i)/timeSlices), int64(n)})
+		for i, n := range r.Slices {
+			all = append(all, bar{"from " + short(total*time.Duration(i)/simulate.Slices), int64(n)})
 		}
 		bars(w, all)
 	}

@@ -74,6 +74,12 @@ type streamWith struct {
 
 func (s *streamWith) Context() context.Context { return s.ctx }
 
+// SendHeader sends the header of the middleware too.
+func (s *streamWith) SendHeader(md metadata.MD) error {
+	s.call.beginResponse()
+	return s.ServerStream.SendHeader(md)
+}
+
 // SendMsg first calls the hook for messages in the context, if there is one.
 func (s *streamWith) SendMsg(msg any) error {
 	if m := fault.MessagesOf(s.ctx); m != nil {
@@ -87,6 +93,7 @@ func (s *streamWith) SendMsg(msg any) error {
 	if err != nil {
 		return err
 	}
+	s.call.beginResponse()
 	if err = s.ServerStream.SendMsg(msg); err != nil {
 		if reason := s.call.account().refusal(s.call.id); reason != "" {
 			return refuse(s.ctx, reason)
@@ -143,6 +150,7 @@ type call struct {
 	gone      error           // if the client has ended the call before it began
 	known     bool            // the method is registered
 	missing   error           // if no module serves the method
+	header    []string        // names and values that are not passed on yet
 
 	// Of a unary call.
 	decode   func(any) error
@@ -188,7 +196,13 @@ func (c *call) run() error {
 		m.calls.Add(1)
 		defer m.calls.Add(-1)
 	}
-	return toStatus(c.from(0)(c.ctx))
+	err := toStatus(c.from(0)(c.ctx))
+	if err != nil {
+		c.failBeforeResponse()
+	} else {
+		c.beginResponse()
+	}
+	return err
 }
 
 func internal(method string) bool {

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
@@ -68,7 +69,11 @@ func (l *counted) Accept() (net.Conn, error) {
 // TLS returns, which carries plain HTTP/2 frames.
 func (cs *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cs.enqueue(-1)
-	conn, info, err := cs.TransportCredentials.ServerHandshake(raw)
+	creds := cs.TransportCredentials
+	if _, own := raw.(*ownConn); own {
+		creds = insecure.NewCredentials()
+	}
+	conn, info, err := creds.ServerHandshake(raw)
 	if err != nil {
 		return conn, info, err
 	}
@@ -275,6 +280,30 @@ func (c *frameConn) insertLocked(frame []byte) {
 		c.write(frame) // an error also occurs in grpc-go's next write
 	} else {
 		c.unsent = append(c.unsent, frame...)
+	}
+}
+
+// SetHeader adds a name and a value to the call's header, or to its trailer if it
+// fails before the first message.
+func (c *call) SetHeader(name, value string) {
+	c.header = append(c.header, name, value)
+}
+
+// beginResponse passes the header on to grpc-go, before it sends the response.
+func (c *call) beginResponse() {
+	if c.header != nil {
+		grpc.SetHeader(c.ctx, metadata.Pairs(c.header...))
+		c.header = nil
+	}
+}
+
+// failBeforeResponse makes the header a part of the trailer. The two are then sent as
+// one, which leaves clients free to retry: they may not once a response has begun
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+func (c *call) failBeforeResponse() {
+	if c.header != nil {
+		grpc.SetTrailer(c.ctx, metadata.Pairs(c.header...))
+		c.header = nil
 	}
 }
 

@@ -54,6 +54,7 @@ type Module struct {
 	listener   net.Listener
 	served     chan struct{} // closed when no further connections are accepted
 	closing    atomic.Bool   // the listener is
+	own        *ownListener  // for calls of the server itself
 	health     *health
 	services   []service
 	owners     map[string]string // module of each full method
@@ -154,7 +155,7 @@ func (m *Module) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	m.listener = l
+	m.listener, m.own = l, newOwnListener()
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
 	m.served = make(chan struct{})
 	m.host.Go(func(context.Context) {
@@ -163,6 +164,7 @@ func (m *Module) Start(ctx context.Context) error {
 			m.host.Fail(err)
 		}
 	})
+	m.host.Go(func(context.Context) { m.server.Serve(m.own) }) // ends when the server stops
 	return nil
 }
 

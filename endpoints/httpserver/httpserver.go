@@ -132,6 +132,7 @@ func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
 			conf = f.ConnectionFaults().TLS(conf, "h2", "http/1.1")
 		}
 	}
+	m.limits.Header = responseHeader(m.host)
 	s := serve.New(m.server(conf), l, m.limits)
 	if len(faulters) > 0 {
 		s.OnAccept(func(c net.Conn) net.Conn {

@@ -1,9 +1,14 @@
 package httpserver
 
 import (
+	"maps"
+	"net/http"
+
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Limits of the limits.
@@ -45,3 +50,12 @@ func (m *Module) ContributeMetrics(set *metrics.Set) { m.limits.Pool.ContributeM
 
 // DescribeMetrics says what they mean.
 func (*Module) DescribeMetrics() map[string]string { return serve.DescribeMetrics("http") }
+
+// responseHeader returns the headers of responses that do not pass the chain.
+func responseHeader(h *registry.Host) http.Header {
+	header := http.Header{}
+	for _, n := range registry.All(h, capability.ResponseNamers) {
+		maps.Copy(header, n.ResponseHeader())
+	}
+	return header
+}

@@ -5,6 +5,7 @@ package metricsserver
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -29,6 +30,7 @@ type Module struct {
 	metrics capability.MetricsPage
 	health  capability.HealthProbes
 	admins  []capability.AdminAPI
+	namers  []capability.ResponseNamer
 	server  *serve.Server
 }
 
@@ -50,6 +52,7 @@ func (m *Module) Validate() error {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.admins = registry.All(h, capability.AdminAPIs)
+	m.namers = registry.All(h, capability.ResponseNamers)
 	if m.metrics, err = registry.Optional(h, capability.MetricsPages); err != nil {
 		return err
 	}
@@ -66,9 +69,13 @@ func (m *Module) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limits := &serve.Limits{Pool: serve.NewPool(maxConnections).LogTo(m.host.Log), Streams: 1, Stall: stallTimeout, Budget: budget.New(headerBudget)}
+	header := http.Header{}
+	for _, n := range m.namers {
+		maps.Copy(header, n.ResponseHeader())
+	}
+	limits := &serve.Limits{Pool: serve.NewPool(maxConnections).LogTo(m.host.Log), Streams: 1, Stall: stallTimeout, Budget: budget.New(headerBudget), Header: header}
 	m.server = serve.New(&http.Server{
-		Handler:           guarded(explained{m.mux()}, limits.Pool),
+		Handler:           named(header, guarded(explained{m.mux()}, limits.Pool)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second, // a profile extends it by its duration
@@ -94,6 +101,14 @@ const (
 	stallTimeout   = 10 * time.Second // of a request's body and of a response
 	headerBudget   = 1 << 20          // bytes of request headers that are longer than usual
 )
+
+// named adds a header to each response.
+func named(header http.Header, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		maps.Copy(w.Header(), header)
+		next.ServeHTTP(w, r)
+	})
+}
 
 // guarded refuses requests other than probes when the connections of pool are used
 // up except for a reserve.

@@ -251,3 +251,25 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// namer names responses.
+type namer struct{}
+
+func (*namer) Info() registry.Info         { return registry.Info{Name: "namer"} }
+func (*namer) ResponseHeader() http.Header { return http.Header{"X-Podinfo-Version": {"1.2.3"}} }
+
+// TestResponsesAreNamed checks that probes, scrapes and errors say who responds.
+func TestResponsesAreNamed(t *testing.T) {
+	_, url := start(t, new(doctor), new(counter), new(namer))
+	for path, status := range map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/nosuch": 404} {
+		res, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("X-Podinfo-Version"); res.StatusCode != status || got != "1.2.3" {
+			t.Errorf("%s: %d from %q", path, res.StatusCode, got)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

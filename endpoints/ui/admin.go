@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 
 	"github.com/sirupsen/logrus"
@@ -38,15 +39,13 @@ func (m *Module) adminRoutes() []registry.Route {
 		if params != nil {
 			returns[http.StatusNotFound] = reply.Problem{}
 		}
-		handler := bearer.Require(m.AdminToken, m.handleChange(do))
 		if m.AdminToken != "" {
 			returns[http.StatusUnauthorized] = reply.Problem{}
 		} else {
 			returns[http.StatusMisdirectedRequest] = reply.Problem{}
-			handler = m.hosts.Require("PODINFO_UI_ADMIN_HOSTS", "PODINFO_UI_ADMIN_TOKEN", handler)
 		}
 		return registry.Route{
-			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: handler,
+			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: m.guard(m.handleChange(do)),
 			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns, Bearer: m.AdminToken != "",
 		}
 	}
@@ -58,7 +57,31 @@ func (m *Module) adminRoutes() []registry.Route {
 		route(http.MethodPut, "faults", "Pause or resume the fault rules", `{"paused": true} or {"paused": false}`, nil, m.pauseFaults),
 		route(http.MethodPut, "faults/rules/{name}", "Replace a rule, or append a new one", "a rule in YAML or JSON", named("rule"), m.putRule),
 		route(http.MethodDelete, "faults/rules/{name}", "Remove a rule", "", named("rule"), m.removeRule),
+		{Method: http.MethodPost, Path: "/ui/rpc", Internal: true, Handler: m.guard(preflighted(m.serveCall))},
+		{Method: http.MethodPost, Path: "/ui/simulate", Internal: true, Handler: m.guard(preflighted(m.serveSimulation))},
 	}
+}
+
+// preflighted refuses what another site's page may send without asking first. Unlike
+// PUT and DELETE, a POST is such a request unless its body is JSON
+// (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
+func preflighted(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+			reply.Error(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// guard protects a handler that changes the server or lets it do something.
+func (m *Module) guard(handler http.HandlerFunc) http.HandlerFunc {
+	handler = bearer.Require(m.AdminToken, handler)
+	if m.AdminToken == "" {
+		handler = m.hosts.Require("PODINFO_UI_ADMIN_HOSTS", "PODINFO_UI_ADMIN_TOKEN", handler)
+	}
+	return handler
 }
 
 // handleChange returns a handler that applies a change and responds with the new
@@ -73,16 +96,21 @@ func (m *Module) handleChange(do change) http.HandlerFunc {
 			return
 		}
 		if err := do(r, body); err != nil {
-			code := http.StatusBadRequest
-			if x, ok := errors.AsType[statusError](err); ok {
-				code = x.code
-			}
-			reply.Error(w, code, err.Error())
+			respondError(w, err)
 			return
 		}
 		m.host.Log.WithContext(r.Context()).WithFields(logrus.Fields{"method": r.Method, "path": r.URL.Path, "remote": r.RemoteAddr}).Info("state changed from the page")
 		reply.JSON(w, http.StatusOK, m.refresh())
 	}
+}
+
+// respondError reports an error with its status.
+func respondError(w http.ResponseWriter, err error) {
+	code := http.StatusBadRequest
+	if x, ok := errors.AsType[statusError](err); ok {
+		code = x.code
+	}
+	reply.Error(w, code, err.Error())
 }
 
 // parseFlag returns the value of key in a JSON object that has no other key.

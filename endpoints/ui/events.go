@@ -78,12 +78,16 @@ func (v *viewer) stream(w http.ResponseWriter, r *http.Request) {
 // startSampling takes samples until the returned function is called.
 func (m *Module) startSampling() context.CancelFunc {
 	ctx, cancel := context.WithCancel(m.host.Context())
-	before := m.snapshot()
-	m.host.Go(func(context.Context) { m.runSampler(ctx, before) })
-	return cancel
+	meter := newMeter(m.peers.routes().ownLabels)
+	stop := func() {}
+	if m.peers.measurer != nil {
+		stop = m.peers.measurer.WatchRequests(meter.record)
+	}
+	m.host.Go(func(context.Context) { m.runSampler(ctx, meter) })
+	return func() { stop(); cancel() }
 }
 
-func (m *Module) runSampler(ctx context.Context, before snapshot) {
+func (m *Module) runSampler(ctx context.Context, meter *meter) {
 	tick := time.NewTicker(m.Interval)
 	defer tick.Stop()
 	for {
@@ -92,9 +96,8 @@ func (m *Module) runSampler(ctx context.Context, before snapshot) {
 			return
 		case <-tick.C:
 		}
-		now := m.snapshot()
-		m.hub.add(ctx, now.at, encode(sampleBetween(before, now)))
-		before = now
+		now := time.Now()
+		m.hub.add(ctx, now, encode(meter.sample(now)))
 		m.refresh()
 	}
 }

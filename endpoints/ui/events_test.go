@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // stream reads server-sent events as a page does.
@@ -89,23 +91,26 @@ func (s *stream) wants(t *testing.T, name string) (data string) {
 	return data
 }
 
+type rates struct {
+	RPS, Errors, Faults float64
+	P50, P95, P99       *float64
+}
+
 type figures struct {
-	At            int64 `json:"t"`
-	Buckets       []float64
-	RPS, Errors   float64
-	P50, P95, P99 *percentile
-	Goroutines    int
-	Memory        uint64
-	Routes        []struct {
-		Label         string
-		RPS, Errors   float64
-		P50, P95, P99 *percentile
+	At int64 `json:"t"`
+	rates
+	Calls      *rates
+	Goroutines int
+	Memory     uint64
+	Routes     []struct {
+		Label string
+		rates
 	}
 }
 
-type percentile struct {
-	S     float64
-	Bound string
+// near reports whether a percentile is within 2 % of what a client measured.
+func near(got *float64, want time.Duration) bool {
+	return got != nil && math.Abs(*got-want.Seconds()) <= 0.02*want.Seconds()
 }
 
 func decode[T any](t *testing.T, data string) (v T) {
@@ -196,10 +201,10 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 		if time.Since(began) != 2*time.Second || got.At != time.Now().UnixMilli() || got.RPS != 2 || got.Errors != 0.5 || got.Goroutines < 1 || got.Memory < 1<<20 || len(got.Routes) != 2 {
 			t.Fatalf("%v %+v", time.Since(began), got)
 		}
-		if r := got.Routes[0]; r.Label != "delay" || r.RPS != 1.5 || r.Errors != 0 || r.P50.S != 0.175 || r.P99.S != 0.2485 || r.P50.Bound != "" {
+		if r := got.Routes[0]; r.Label != "delay" || r.RPS != 1.5 || r.Errors != 0 || !near(r.P50, 200*time.Millisecond) || !near(r.P99, 200*time.Millisecond) {
 			t.Errorf("%+v %v %v", r, *r.P50, *r.P99)
 		}
-		if r := got.Routes[1]; r.Label != "status" || r.RPS != 0.5 || r.Errors != 0.5 || *r.P50 != (percentile{0.005, "at most"}) || !slices.Equal(got.Buckets, []float64{0.005, 10}) {
+		if r := got.Routes[1]; r.Label != "status" || r.RPS != 0.5 || r.Errors != 0.5 {
 			t.Errorf("%+v", r)
 		}
 		if got := decode[figures](t, s.wants(t, "sample")); got.RPS != 0 || got.P50 != nil || got.Routes == nil || len(got.Routes) > 0 {
@@ -256,45 +261,70 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// countingMetrics counts how often it is read.
+// countingMetrics counts how often it is watched, and by how many at the moment.
 type countingMetrics struct {
 	metrics.Module
-	reads atomic.Int32
+	watches, watching atomic.Int32
 }
 
-func (m *countingMetrics) RequestDurations(f func(string, int, []float64, []uint64)) {
-	m.reads.Add(1)
-	m.Module.RequestDurations(f)
+func (m *countingMetrics) WatchRequests(f func(capability.MeasuredRequest)) (stop func()) {
+	m.watches.Add(1)
+	m.watching.Add(1)
+	end := m.Module.WatchRequests(f)
+	return func() { m.watching.Add(-1); end() }
 }
 
+// TestPercentiles compares the figures with those of a client that measures.
+func TestPercentiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := serveInMemory(t, on("UI_SAMPLE_INTERVAL", "1m"), everything()...)
+		s := open(t, client, pipe)
+		s.wants(t, "history")
+		s.wants(t, "state")
+		var measured []time.Duration
+		for i := range 100 {
+			began := time.Now()
+			get(t, client, fmt.Sprintf("/delay/%dms", 20+i*i/20)) // 20 ms to 510 ms
+			measured = append(measured, time.Since(began))
+		}
+		slices.Sort(measured)
+		r := decode[figures](t, s.until(t, "sample")).Routes[0]
+		if r.Label != "delay" || !near(r.P50, measured[49]) || !near(r.P95, measured[94]) || !near(r.P99, measured[98]) {
+			t.Errorf("%s: %v %v %v, a client measured %v %v %v", r.Label, *r.P50, *r.P95, *r.P99, measured[49], measured[94], measured[98])
+		}
+	})
+}
+
+// TestOneSamplerForAll checks that all open pages share one watcher, and that
+// nothing is measured while none is open.
 func TestOneSamplerForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(countingMetrics)
 		client := serveInMemory(t, nil, m, new(ui.Module))
-		wantReads := func(want int32) {
+		wants := func(watches, watching int32) {
 			t.Helper()
 			time.Sleep(9 * time.Second)
 			synctest.Wait()
-			if got := m.reads.Load(); got != want {
-				t.Errorf("the metrics were read %d times, want %d", got, want)
+			if m.watches.Load() != watches || m.watching.Load() != watching {
+				t.Errorf("watched %d times and by %d, want %d and %d", m.watches.Load(), m.watching.Load(), watches, watching)
 			}
 		}
-		wantReads(0)
+		wants(0, 0)
 		var streams []*stream
 		for range 5 {
 			s := open(t, client, pipe)
 			go io.Copy(io.Discard, s.body)
 			streams = append(streams, s)
 		}
-		wantReads(5)
+		wants(1, 1)
 		for _, s := range streams[1:] {
 			s.body.Close()
 		}
-		wantReads(10)
+		wants(1, 1)
 		streams[0].body.Close()
-		wantReads(10)
+		wants(1, 0)
 		open(t, client, pipe)
-		wantReads(15)
+		wants(2, 1)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
+	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
 // model is the part of the page's data that changes only when a module is
@@ -18,6 +19,8 @@ type model struct {
 	Admin   admin         `json:"admin"`
 	Modules []moduleModel `json:"modules"` // in chain order
 	Routes  []routeModel  `json:"routes"`  // served routes
+
+	Calls []capability.RPCMethod `json:"calls"` // gRPC methods
 }
 
 // about describes the running program.
@@ -36,6 +39,13 @@ type about struct {
 type admin struct {
 	Enabled bool `json:"enabled"`
 	Token   bool `json:"token"` // whether a bearer token is required
+}
+
+// serveAbout responds with who responds, so that the page learns the colour of a
+// version that fails every other request.
+func (m *Module) serveAbout(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	reply.JSON(w, http.StatusOK, m.about())
 }
 
 type moduleModel struct {
@@ -84,7 +94,7 @@ type cachedModel struct {
 func (m *Module) serveModel(w http.ResponseWriter, r *http.Request) {
 	now, c := m.host.Assembly(), m.model.Load()
 	if c == nil || c.assembly != now {
-		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(now), m.routes(now)}))}
+		c = &cachedModel{now, static.New("model.json", encode(model{m.about(), admin{m.Admin, m.AdminToken != ""}, m.modules(now), m.routes(now), m.calls()}))}
 		m.model.Store(c)
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -124,6 +134,13 @@ func (m *Module) modules(now *registry.Assembly) []moduleModel {
 	return out
 }
 
+func (m *Module) calls() []capability.RPCMethod {
+	if m.peers.caller == nil {
+		return []capability.RPCMethod{}
+	}
+	return append([]capability.RPCMethod{}, m.peers.caller.List()...)
+}
+
 func (m *Module) routes(now *registry.Assembly) []routeModel {
 	out := []routeModel{}
 	for _, rt := range now.Mounted() {
@@ -142,7 +159,7 @@ func (m *Module) routes(now *registry.Assembly) []routeModel {
 // remove the protection of other routes.
 func (m *Module) notSwitchable(s registry.Status) string {
 	_, listens := s.Module.(registry.Listener)
-	_, measures := s.Module.(capability.DurationSource)
+	_, measures := s.Module.(capability.RequestMeasurer)
 	covers, selective := s.Module.(registry.Selective)
 	guard := s.Info.Phase == registry.Guard
 	switch {

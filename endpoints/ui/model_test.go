@@ -65,6 +65,7 @@ type model struct {
 
 	Modules []module
 	Routes  []route
+	Calls   []any
 }
 
 type route struct {
@@ -216,7 +217,7 @@ func TestModelLogo(t *testing.T) {
 
 func TestModelAlone(t *testing.T) {
 	s := registrytest.Serve(t, nil, new(ui.Module))
-	if m, _ := modelOf(t, s, "/ui/model"); len(m.Modules) != 1 || len(m.Routes) != 4 {
+	if m, _ := modelOf(t, s, "/ui/model"); len(m.Modules) != 1 || len(m.Routes) != 6 {
 		t.Errorf("%+v", m)
 	}
 }

@@ -14,10 +14,11 @@ import (
 // peers are the modules whose state the page shows and changes; nil for those
 // that are off.
 type peers struct {
-	measurer capability.DurationSource
+	measurer capability.RequestMeasurer
 	prober   capability.HealthProbes
 	injector capability.FaultSwitch
 	ruler    capability.FaultRules
+	caller   capability.OwnRPCs
 	routes   func() peerRoutes
 }
 
@@ -29,8 +30,8 @@ type peerRoutes struct {
 }
 
 func findPeers(h *registry.Host) (p peers, _ error) {
-	var errs [4]error
-	p.measurer, errs[0] = registry.Optional(h, capability.DurationSources)
+	var errs [5]error
+	p.measurer, errs[0] = registry.Optional(h, capability.RequestMeasurers)
 	prober, err := registry.Optional(h, capability.HealthProbers)
 	if errs[1] = err; prober != nil {
 		p.prober = prober.HealthProbes()
@@ -42,6 +43,10 @@ func findPeers(h *registry.Host) (p peers, _ error) {
 	ruler, err := registry.Optional(h, capability.FaultRulers)
 	if errs[3] = err; ruler != nil {
 		p.ruler = ruler.FaultRules()
+	}
+	caller, err := registry.Optional(h, capability.RPCCallers)
+	if errs[4] = err; caller != nil {
+		p.caller = caller.OwnRPCs()
 	}
 	p.routes = sync.OnceValue(func() peerRoutes { return findRoutes(h.Declared()) })
 	return p, errors.Join(errs[:]...)

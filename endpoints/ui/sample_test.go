@@ -1,74 +1,75 @@
 package ui
 
 import (
+	"math"
 	"runtime"
-	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
-// TestQuantile compares quantile with the values of Prometheus'
-// histogram_quantile, except in the first and the last bucket.
-func TestQuantile(t *testing.T) {
-	bounds := []float64{0.1, 0.5, 1}
-	for _, c := range []struct {
-		q      float64
-		counts []uint64
-		want   percentile
-	}{
-		{0.5, []uint64{4, 4, 4, 4}, percentile{0.1, atMost}},
-		{0.99, []uint64{4, 4, 4, 4}, percentile{0.1, atMost}},
-		{0.5, []uint64{2, 4, 4, 4}, percentile{0.1, atMost}},
-		{0.5, []uint64{1, 3, 4, 4}, percentile{0.3, ""}},
-		{0.99, []uint64{0, 100, 200, 200}, percentile{0.99, ""}},
-		{1, []uint64{0, 0, 10, 10}, percentile{1, ""}},
-		{0.95, []uint64{0, 0, 0, 10}, percentile{1, moreThan}},
-		{0.95, []uint64{9, 9, 9, 10}, percentile{1, moreThan}},
-		{0.5, []uint64{0, 0, 1, 1}, percentile{0.75, ""}},
-	} {
-		if got := quantile(c.q, bounds, c.counts); got == nil || *got != c.want {
-			t.Errorf("%v of %v: %v, want %v", c.q, c.counts, got, c.want)
+func TestSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(map[string]bool{"ui": true})
+		const call = "/echo.EchoService/Echo"
+		for _, r := range []capability.MeasuredRequest{
+			{Name: "busy", Took: time.Second}, {Name: "busy", Took: time.Second, Failed: true}, {Name: "busy", Took: time.Second, Failed: true, Faulted: true},
+			{Name: "ui", Took: time.Second}, // the page's own
+			{Name: call, RPC: true, Took: time.Second, Faulted: true}, {Name: "/a.Stream/Watch", RPC: true, Took: -1},
+		} {
+			m.record(r)
 		}
-	}
-	if quantile(0.5, bounds, []uint64{0, 0, 0, 0}) != nil || quantile(0.5, nil, nil) != nil {
-		t.Error("a percentile of nothing")
-	}
+		time.Sleep(2 * time.Second)
+		got := m.sample(time.Now())
+		for _, p := range []**float64{&got.P50, &got.Routes[0].P50, &got.Calls.P50} {
+			if math.Abs(**p-1) > 0.02 {
+				t.Errorf("p50 %v", **p)
+			}
+		}
+		rates := func(s stats) stats { s.P50, s.P95, s.P99 = nil, nil, nil; return s }
+		want := map[string]stats{"busy": {Rate: 1.5, Errors: 1, Faults: 0.5}, call: {Rate: 0.5, Faults: 0.5}, "/a.Stream/Watch": {Rate: 0.5}, "all": {Rate: 2.5, Errors: 1, Faults: 1}, "calls": {Rate: 1, Faults: 0.5}}
+		all := map[string]stats{"all": rates(got.stats), "calls": rates(*got.Calls)}
+		for _, r := range got.Routes {
+			all[r.Label] = rates(r.stats)
+			if stream := r.Label == "/a.Stream/Watch"; stream != (r.P50 == nil) {
+				t.Errorf("%s: p50 %v", r.Label, r.P50)
+			}
+		}
+		if diff := cmp.Diff(want, all); diff != "" {
+			t.Error(diff)
+		}
+		time.Sleep(2 * time.Second)
+		if none := m.sample(time.Now()); none.Rate != 0 || none.P50 != nil || none.Calls != nil || none.Routes == nil || len(none.Routes) > 0 {
+			t.Errorf("%+v", none)
+		}
+	})
 }
 
-func TestBetween(t *testing.T) {
-	began := time.Unix(1000, 0)
-	bounds := []float64{0.1, 1}
-	before := snapshot{at: began, bounds: bounds, routes: map[string]*tally{"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{1, 2, 3}, 1}}}
-	after := snapshot{at: began.Add(2 * time.Second), bounds: bounds, routes: map[string]*tally{
-		"quiet": {[]uint64{5, 5, 5}, 1}, "busy": {[]uint64{5, 6, 7}, 3}, "new": {[]uint64{0, 1, 1}, 0},
-	}}
-	got := sampleBetween(before, after)
-	f := func(x float64) *percentile { return &percentile{Seconds: x} }
-	most := &percentile{0.1, atMost}
-	want := []routeSample{
-		{"busy", stats{2, 1, most, most, most}},
-		{"new", stats{0.5, 0, f(0.55), f(0.955), f(0.991)}},
-	}
-	if diff := cmp.Diff(want, got.Routes, cmp.AllowUnexported(routeSample{}, stats{})); diff != "" {
-		t.Error(diff)
-	}
-	if got.At != 1002000 || got.Rate != 2.5 || got.Errors != 1 || *got.P50 != *most || !slices.Equal(got.Buckets, bounds) || got.Goroutines < 1 {
-		t.Errorf("%+v", got)
-	}
-	if none := sampleBetween(after, snapshot{at: began.Add(4 * time.Second), bounds: bounds, routes: after.routes}); none.Rate != 0 || none.P50 != nil || none.Routes == nil || len(none.Routes) > 0 {
-		t.Errorf("%+v", none)
+// TestPrecision checks that no duration is off by more than 2 %.
+func TestPrecision(t *testing.T) {
+	for d := 50 * time.Nanosecond; d < 2*time.Hour; d += d/97 + 1 {
+		x := newTally()
+		x.record(capability.MeasuredRequest{Took: d})
+		want := min(d, time.Duration(longest)).Seconds()
+		if got := *x.stats(1).P99; math.Abs(got-want) > 0.02*want {
+			t.Fatalf("%v reads as %v s", d, got)
+		}
 	}
 }
 
 // TestManyRoutes checks that a sample lists the busiest routes and counts all.
 func TestManyRoutes(t *testing.T) {
-	b := snapshot{at: time.Unix(1, 0), bounds: []float64{1}, routes: map[string]*tally{}}
+	m := newMeter(nil)
 	for i := range 80 {
-		b.routes[string(rune('0'+i))] = &tally{counts: []uint64{uint64(i + 1), uint64(i + 1)}}
+		for range i + 1 {
+			m.record(capability.MeasuredRequest{Name: string(rune('0' + i))})
+		}
 	}
-	s := sampleBetween(snapshot{at: time.Unix(0, 0)}, b)
+	s := m.sample(m.since.Add(time.Second))
 	if len(s.Routes) != maxRoutes || s.Routes[0].Rate != 80 || s.Routes[maxRoutes-1].Rate != 31 || s.Rate != 80*81/2 {
 		t.Errorf("%d routes, %v", len(s.Routes), s.Rate)
 	}

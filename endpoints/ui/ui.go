@@ -116,6 +116,8 @@ func (m *Module) Routes() []registry.Route {
 		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
 		{Method: http.MethodGet, Path: "/ui/assets/{hash}/{file}", Handler: m.serveAsset, Internal: true},
 		{Method: http.MethodGet, Path: modelPath, Handler: m.serveModel, Internal: true},
+		{Method: http.MethodGet, Path: "/ui/about", Handler: m.serveAbout, Internal: true},
+		{Method: http.MethodGet, Path: "/ui/schema", Handler: serveSchema, Internal: true},
 		{Method: http.MethodGet, Path: "/ui/events", Handler: m.serveEvents, Internal: true, Stream: true, Label: "ui_events"},
 	}
 	if m.Admin {

@@ -70,7 +70,7 @@ func TestRollout(t *testing.T) {
 	p.waitText(".events", "version 6.99.0 started responding")
 	p.waitText("#responses table", "6.99.0")
 	p.waitText("#responses table", "6.15.0") // still among the latest 200
-	p.waitFor(`document.querySelector('.strip .v0') && document.querySelector('.strip .v1')`)
+	p.waitFor(`['6.15.0', '6.99.0'].every((v) => document.querySelector('.strip [data-version="' + v + '"]'))`)
 	p.waitText("h1", "the next one")
 	p.waitFor(`document.querySelector('pod-greeting').style.backgroundColor === 'rgb(255, 215, 0)'`)
 	front.target.Store(s)
@@ -163,7 +163,7 @@ func TestAdmin(t *testing.T) {
 
 	p.click("[aria-label='Fault injection']")
 	p.waitText("#faults", "every request fails with 500")
-	p.waitText("#responses table", "error 500")
+	p.waitText("#responses .lead", "error 500 from 6.15.0")
 	p.waitFor(`document.querySelectorAll('.strip .error').length > 3`)
 	p.click(".ping button")
 	p.waitText(".result", "500 after")
@@ -174,7 +174,7 @@ func TestAdmin(t *testing.T) {
 
 	p.typeInto("#faults .add input", "teapots")
 	p.typeInto("#faults .add textarea", "match: {path: /version}\nfault: {status: 418}")
-	p.click("#faults .add button")
+	p.click("#faults .add .row button")
 	p.waitText("#faults tbody", "teapots")
 	if got := s.status(t, "/version"); got != http.StatusTeapot {
 		t.Errorf("status of /version: %d", got)
@@ -187,7 +187,7 @@ func TestAdmin(t *testing.T) {
 	}
 	p.typeInto("#faults .add input", "wrong")
 	p.typeInto("#faults .add textarea", "fault: {status: 7}")
-	p.click("#faults .add button")
+	p.click("#faults .add .row button")
 	p.waitText("#faults .refused", "status")
 	p.click("[aria-label='Remove rule teapots']")
 	p.waitText("#faults", "No rules.")

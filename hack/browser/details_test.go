@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -69,22 +70,6 @@ func TestRulesFollowTheFile(t *testing.T) {
 	}
 }
 
-// TestPercentilesAreBounds checks that a percentile outside the histogram's
-// buckets is shown as a bound.
-func TestPercentilesAreBounds(t *testing.T) {
-	t.Parallel()
-	p := openLoaded(t, start(t).url, desktop)
-	p.allowFailures()
-	p.waitText("#live .lead", "a histogram that covers 5 ms to 10 s")
-	p.waitText("#live tbody", "≤ 5 ms")
-	p.waitText("#live .key", "≤ 5 ms")
-	p.waitFor(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '≤ 5 ms')`)
-	p.waitFor(`/p50 at most 5 ms/.test(document.querySelector('[aria-label=Latency]').ariaValueText)`)
-	p.waitFor(`[...document.querySelectorAll('#live td')].some((td) => td.querySelector('[aria-hidden]')?.textContent === '≤ 5 ms' && td.querySelector('.unseen').textContent === 'at most 5 ms')`)
-	eval[bool](p, `fetch('delay/10500ms'), true`)
-	p.waitFor(`[...document.querySelectorAll('.bands text')].some((el) => el.textContent === '> 10 s')`)
-}
-
 // impostor responds to api/info with a body that the test chooses, and forwards
 // all other requests.
 type impostor struct {
@@ -107,64 +92,109 @@ func newImpostor(t *testing.T, s *server, body string) *impostor {
 }
 
 // respondAs responds as a pod of a version until the page shows that pod, and
-// returns the CSS class of its colour.
-func (i *impostor) respondAs(p *tab, version, pod string) string {
+// returns the CSS class of its cell and its version's colour.
+func (i *impostor) respondAs(p *tab, version, pod, color string) (class, shown string) {
 	p.Helper()
-	body := fmt.Sprintf(`{"version": %q, "hostname": %q, "color": "#34577c", "message": "hello"}`, version, pod)
+	body := fmt.Sprintf(`{"version": %q, "hostname": %q, "color": %q, "message": "hello"}`, version, pod, color)
 	i.body.Store(&body)
 	p.waitFor(`[...document.querySelectorAll('.strip i')].some((el) => el.title.includes(%s))`, " "+version+" "+pod+",")
-	return eval[string](p, `[...document.querySelectorAll('.strip i')].findLast((el) => el.title.includes(%s)).className`, " "+version+" "+pod+",")
+	const cell = `[...document.querySelectorAll('.strip i')].findLast((el) => el.title.includes(%s))`
+	return eval[string](p, cell+`.className`, " "+version+" "+pod+","), i.color(p, version)
 }
 
-// TestColours checks that each pod has its own colour while it is among the
+// color returns the colour of a version.
+func (i *impostor) color(p *tab, version string) string {
+	return eval[string](p, `document.querySelector('.strip [data-version="' + %s + '"]').style.getPropertyValue('--c')`, version)
+}
+
+// TestShadesOfPods checks that each pod has its own shade while it is among the
 // latest responses.
-func TestColours(t *testing.T) {
+func TestShadesOfPods(t *testing.T) {
 	t.Parallel()
 	front := newImpostor(t, start(t), "{}")
 	p := open(t, front.URL, desktop)
 	p.waitText("#connection", "live")
 	p.selectOption("#responses select", "10 per second")
 	for i, c := range []struct{ version, pod, class string }{
-		{"1.0", "a", "v0 p0"}, {"1.0", "b", "v0 p1"}, {"1.0", "c", "v0 p2"}, {"1.0", "d", "v0 p3"}, {"1.0", "e", "v0 p4"}, {"1.0", "f", "v0 p5"},
-		{"2.0", "g", "v1 p0"}, {"2.0", "h", "v1 p1"}, {"3.0", "i", "v2 p0"}, {"1.0", "a", "v0 p0"},
+		{"1.0", "a", "v p0"}, {"1.0", "b", "v p1"}, {"1.0", "c", "v p2"}, {"2.0", "g", "v p0"}, {"2.0", "h", "v p1"}, {"1.0", "a", "v p0"},
 	} {
-		if got := front.respondAs(p, c.version, c.pod); got != c.class {
+		if got, _ := front.respondAs(p, c.version, c.pod, "teal"); got != c.class {
 			t.Errorf("%d: %s of %s is %s, want %s", i, c.pod, c.version, got, c.class)
 		}
 	}
-	// The colours of pods that are no longer shown are free.
-	p.waitFor(`document.querySelectorAll('.strip [class="v0 p0"]').length === 200`)
-	for _, c := range []struct{ version, pod, class string }{{"1.0", "z", "v0 p1"}, {"9.0", "y", "v1 p0"}} {
-		if got := front.respondAs(p, c.version, c.pod); got != c.class {
-			t.Errorf("%s of %s is %s, want %s", c.pod, c.version, got, c.class)
-		}
+	// The shades of pods that are no longer shown are free.
+	p.waitFor(`document.querySelectorAll('.strip [title*=" 1.0 a,"]').length === 200`)
+	if got, _ := front.respondAs(p, "1.0", "z", "teal"); got != "v p1" {
+		t.Errorf("z is %s", got)
 	}
 }
 
-// TestShades checks that every shade contrasts with the panel and that all
-// differ.
-func TestShades(t *testing.T) {
+// TestColours checks that versions have the colours that they are configured with,
+// in whatever order they respond, and that equal colours are told apart.
+func TestColours(t *testing.T) {
+	t.Parallel()
+	versions := []struct{ version, color string }{{"1.0", "#c06414"}, {"2.0", "#2a6fc0"}, {"3.0", "#2a6fc0"}, {"10.0", "#2a6fc0"}, {"4.0", "gold"}}
+	colorsOf := func(order ...int) map[string]string {
+		front := newImpostor(t, start(t, "PODINFO_UI_COLOR=#c06414"), "{}")
+		p := open(t, front.URL, desktop)
+		p.waitText("#connection", "live")
+		p.selectOption("#responses select", "10 per second")
+		for _, i := range order {
+			front.respondAs(p, versions[i].version, "a", versions[i].color)
+		}
+		out := map[string]string{}
+		for _, v := range versions {
+			out[v.version] = front.color(p, v.version)
+		}
+		return out
+	}
+	up, down := colorsOf(0, 1, 2, 3, 4), colorsOf(4, 3, 2, 1, 0)
+	if !maps.Equal(up, down) {
+		t.Errorf("%v in one order, %v in the other", up, down)
+	}
+	if !strings.HasPrefix(up["1.0"], "light-dark(rgb(192 100 20)") || !strings.HasPrefix(up["2.0"], "light-dark(rgb(42 111 192)") {
+		t.Errorf("not the configured colours: %v", up)
+	}
+	seen := map[string]bool{}
+	for _, c := range up {
+		seen[c] = true
+	}
+	if len(seen) != len(versions) {
+		t.Errorf("colours are equal: %v", up)
+	}
+}
+
+// TestContrast checks that every colour contrasts with the panel in every shade, and
+// that versions with the same colour differ.
+func TestContrast(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]view{"light": desktop, "dark": desktop.inDark()} {
 		p := openLoaded(t, start(t).url, v)
-		bad := eval[[]string](p, `{
+		bad := eval[[]string](p, `(async () => {
+			const { colorsOf } = await import(document.querySelector('script').src.replace('load.js', 'colors.js'));
 			const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
 			const rgb = (color) => { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3); };
 			const light = (c) => c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
 			const panel = light(rgb(getComputedStyle(document.querySelector('.panel')).backgroundColor));
 			const cell = document.querySelector('.strip').lastElementChild;
-			const seen = new Map(), out = [];
-			for (let v = 0; v < 8; v++) for (let p = 0; p < 8; p++) {
-				cell.className = 'v' + v + ' p' + p;
-				const style = getComputedStyle(cell), color = rgb(style.backgroundColor);
-				const [a, b] = [light(color), panel].sort((x, y) => y - x);
-				if ((a + 0.05) / (b + 0.05) < 3) out.push(cell.className + ' has a contrast of ' + (a + 0.05) / (b + 0.05));
-				const all = color + style.backgroundImage;
-				if (seen.has(all)) out.push(cell.className + ' looks like ' + seen.get(all));
-				seen.set(all, cell.className);
+			const out = [];
+			for (const color of ['#34577c', 'black', 'white', 'gold', 'grey', 'red', 'navy', 'lime', 'nosuchcolor']) {
+				const colors = colorsOf(new Map(Array.from({ length: 6 }, (_, i) => ['1.' + i, color])));
+				const seen = new Map();
+				for (const [version, { color: c, mix }] of colors) for (let p = 0; p < 8; p++) {
+					cell.className = 'v p' + p;
+					cell.style.setProperty('--c', c);
+					cell.style.setProperty('--mix', mix);
+					const style = getComputedStyle(cell), own = rgb(style.backgroundColor);
+					const [a, b] = [light(own), panel].sort((x, y) => y - x);
+					if ((a + 0.05) / (b + 0.05) < 2.95) out.push(color + ' ' + version + ' p' + p + ' has a contrast of ' + (a + 0.05) / (b + 0.05));
+					const all = own + style.backgroundImage;
+					if (seen.has(all)) out.push(color + ' ' + version + ' p' + p + ' looks like ' + seen.get(all));
+					seen.set(all, version + ' p' + p);
+				}
 			}
-			out;
-		}`)
+			return out;
+		})()`)
 		if len(bad) > 0 {
 			t.Errorf("%s: %q", name, bad)
 		}
@@ -178,10 +208,10 @@ func TestImpostor(t *testing.T) {
 	p := open(t, front.URL, desktop)
 	p.waitText("#connection", "live")
 	p.selectOption("#responses select", "10 per second")
-	front.respondAs(p, "1.0", "a")
+	front.respondAs(p, "1.0", "a", "#34577c")
 	p.waitText("h1", "hello")
 	for _, body := range []string{`{}`, `null`, `[1]`, `{"version": 1, "hostname": "a"}`, `{"version": "1.0"}`, `nonsense`} {
-		front.respondAs(p, "1.0", "a")
+		front.respondAs(p, "1.0", "a", "#34577c")
 		front.body.Store(&body)
 		p.waitFor(`document.querySelector('#responses .lead').textContent.includes('Latest: not from podinfo (200)')`)
 		if got := p.text("h1"); got != "hello" {
@@ -199,8 +229,10 @@ func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	p := open(t, start(t, "PODINFO_JWT_ENABLED=true", "PODINFO_JWT_SECRET="+strings.Repeat("s", 32), "PODINFO_JWT_PATHS=/api/*").url, desktop)
 	p.allowFailures()
-	p.waitText("#responses .lead", "0% errors, 100% refused. Latest: refused (401)")
-	p.waitText("#responses table", "refused (401)")
+	p.waitText("#responses .lead", "0% errors, 100% refused. Latest: refused (401) from 6.15.0")
+	if row := p.row(release); row[4] != "0%" {
+		t.Errorf("%q", row)
+	}
 }
 
 // TestGuardsNeedAToken checks that the page switches guards only with an admin

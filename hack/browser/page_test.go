@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,9 +257,16 @@ func TestScreenshots(t *testing.T) {
 		t.Skip("runs only with -update, because pixels differ between machines")
 	}
 	s := start(t, "PODINFO_UI_ADMIN=true", "PODINFO_RANDOM_DELAY_ENABLED=standby", "PODINFO_RANDOM_ERROR_ENABLED=standby",
-		`PODINFO_FAULTS={"rules": [{"name": "slow-delay", "match": {"path": "/delay/*"}, "delay": {"p50": "20ms", "p99": "300ms"}}, {"name": "some-fail", "match": {"path": "/api/*", "percent": 8}, "fault": {"status": 503}}]}`)
-	next := startAt(t, freeAddr(t), nextRelease, "PODINFO_UI_COLOR=#b5541c")
+		`PODINFO_FAULTS={"rules": [{"name": "slow-delay", "match": {"path": "/delay/*"}, "delay": {"p50": "20ms", "p99": "300ms"}}, {"name": "some-fail", "match": {"path": "/api/*", "percent": 2}, "fault": {"status": 503}}]}`)
+	canary := startAt(t, freeAddr(t), nextRelease, "PODINFO_UI_ADMIN=true", "PODINFO_UI_COLOR=#b5541c",
+		`PODINFO_FAULTS={"rules": [{"name": "some-fail", "match": {"path": "/api/info", "percent": 30}, "fault": {"status": 500}}]}`)
 	front := newProxy(t, "", s)
+	var infos atomic.Int64
+	front.served = func(path string) { // about a third of the responses come from the canary
+		if path == "/api/info" {
+			front.target.Store([]*server{s, canary, s}[infos.Add(1)%3])
+		}
+	}
 	p := openLoaded(t, front.URL, desktop)
 	p.allowFailures()
 	p.selectOption("#responses select", "10 per second")
@@ -271,28 +279,14 @@ func TestScreenshots(t *testing.T) {
 	})(), true`)
 	time.Sleep(100 * time.Second) // fills most of the two minutes that the plots show
 	p.click(".ping button")
-	// For a while, half of the responses come from the next release.
-	for i := range 30 {
-		front.target.Store([]*server{s, next}[i%2])
-		for before := front.total.Load(); front.total.Load() < before+4; {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
-	front.target.Store(s)
 	p.waitFor(`document.querySelectorAll('.strip [class]').length === 200`)
 	p.click("#try form > .row button")
 	p.fillConsole()
-	for _, shot := range []struct {
+	type shot struct {
 		name, panel string
 		view
-	}{
-		{"page-desktop-light", "", desktop}, {"page-desktop-dark", "", desktop.inDark()},
-		{"page-tablet-light", "", tablet}, {"page-tablet-dark", "", tablet.inDark()},
-		{"page-phone-light", "", phone}, {"page-phone-dark", "", phone.inDark()},
-		{"chain-desktop-light", "chain", desktop}, {"chain-desktop-dark", "chain", desktop.inDark()}, {"chain-phone-dark", "chain", phone.inDark()},
-		{"faults-desktop-dark", "faults", desktop.inDark()}, {"faults-phone-light", "faults", phone},
-		{"try-desktop-light", "try", desktop}, {"console-tablet-dark", "token", tablet.inDark()}, {"live-phone-light", "live", phone},
-	} {
+	}
+	take := func(p *tab, shot shot) {
 		shot.still = true
 		p.setView(shot.view)
 		eval[bool](p, `scrollTo(0, 0), document.getElementById(%s)?.scrollIntoView(), new Promise((done) => setTimeout(() => done(true), 1200))`, shot.panel)
@@ -300,6 +294,22 @@ func TestScreenshots(t *testing.T) {
 		p.must(err)
 		p.must(writePNG(shot.name, b))
 	}
+	for _, x := range []shot{
+		{"page-desktop-light", "", desktop}, {"page-desktop-dark", "", desktop.inDark()},
+		{"page-tablet-light", "", tablet}, {"page-tablet-dark", "", tablet.inDark()},
+		{"page-phone-light", "", phone}, {"page-phone-dark", "", phone.inDark()},
+		{"chain-desktop-light", "chain", desktop}, {"chain-desktop-dark", "chain", desktop.inDark()}, {"chain-phone-dark", "chain", phone.inDark()},
+		{"faults-desktop-dark", "faults", desktop.inDark()}, {"faults-phone-light", "faults", phone},
+		{"canary-phone-dark", "responses", phone.inDark()}, {"canary-phone-light", "responses", phone},
+		{"try-desktop-light", "try", desktop}, {"console-tablet-dark", "token", tablet.inDark()}, {"live-phone-light", "live", phone},
+	} {
+		take(p, x)
+	}
+	talk := openLoaded(t, front.URL+"/?view=talk", view{width: 1920, height: 1080})
+	talk.allowFailures()
+	talk.waitFor(`document.querySelectorAll('.strip .error').length > 2`)
+	take(talk, shot{"talk-projector-light", "", view{width: 1920, height: 1080}})
+	take(talk, shot{"talk-projector-dark", "", view{width: 1280, height: 720, dark: true}})
 }
 
 // writePNG writes a screenshot to docs if README.md or the page about the page

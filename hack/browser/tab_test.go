@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,9 +126,11 @@ func (p *tab) record(ev any) {
 	case *log.EventEntryAdded:
 		e := ev.Entry
 		line := fmt.Sprintf("%s %s: %s %s", e.Source, e.Level, e.Text, e.URL)
-		if e.Source == log.EntrySourceNetwork {
+		switch {
+		case strings.Contains(e.Text, "ERR_NETWORK_CHANGED"): // something else changed the network of this machine
+		case e.Source == log.EntrySourceNetwork, e.Source == log.EntrySourceWorker: // a worker whose script could not be fetched
 			p.failed = append(p.failed, line)
-		} else {
+		default:
 			p.logged = append(p.logged, line)
 		}
 	case *runtime.EventConsoleAPICalled:

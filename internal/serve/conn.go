@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,16 @@ type Limits struct {
 
 	// Budget is where memory for long request headers is reserved.
 	Budget *budget.Budget
+
+	// Header is added to the responses to clients that there is no room for.
+	Header http.Header
+}
+
+// refusal returns the response to a client that there is no room for.
+func (limits *Limits) refusal() string {
+	var header strings.Builder
+	limits.Header.Write(&header) // a strings.Builder returns no error
+	return refusalStatus + header.String() + refusalRest
 }
 
 // What a request's header takes before it is complete. net/http reads the text
@@ -43,8 +54,8 @@ const (
 // Responses for clients that there is no room for, written to the connection
 // itself because net/http does not serve it.
 const (
-	refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
-		"Connection: close\r\nContent-Length: 75\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 1\r\nX-Content-Type-Options: nosniff\r\n\r\n" +
+	refusalStatus = "HTTP/1.1 503 Service Unavailable\r\n"
+	refusalRest   = "Connection: close\r\nContent-Length: 75\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 1\r\nX-Content-Type-Options: nosniff\r\n\r\n" +
 		"{\n  \"code\": 503,\n  \"message\": \"the server is overloaded: try again later\"\n}"
 	http2Ahead   = 4 << 10                                  // bytes read over HTTP/2 while a write waits for the client
 	http2Refusal = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + // SETTINGS
@@ -114,7 +125,7 @@ func (limits *Limits) listen(l net.Listener, secure, h2c bool) net.Listener {
 	}
 	refuse := func(raw net.Conn) {
 		if !secure {
-			writeLast(raw, refusal)
+			writeLast(raw, limits.refusal())
 		}
 		raw.Close()
 	}
@@ -307,7 +318,7 @@ func (c *conn) arrived(b []byte) error {
 			if c.tls {
 				c.Conn.Conn.Close() // net/http would respond with 400
 			} else {
-				writeLast(c.Conn.Conn, refusal)
+				writeLast(c.Conn.Conn, c.limits.refusal())
 			}
 			return err
 		}

@@ -53,7 +53,7 @@ func run(t *testing.T, s *serve.Server) {
 }
 
 func limits(max int) *serve.Limits {
-	return &serve.Limits{Pool: serve.NewPool(max), Streams: 2, Stall: 10 * time.Second, Budget: budget.New(64 << 10)}
+	return &serve.Limits{Pool: serve.NewPool(max), Streams: 2, Stall: 10 * time.Second, Budget: budget.New(64 << 10), Header: http.Header{"X-Podinfo-Version": {"1.2.3"}}}
 }
 
 // serverTLS returns the configuration of a TLS server.
@@ -98,6 +98,9 @@ func (p *peer) status(t *testing.T) string {
 		return "closed"
 	}
 	body, _ := io.ReadAll(res.Body)
+	if named := res.Header.Get("X-Podinfo-Version") == "1.2.3"; res.StatusCode == 503 && !named {
+		t.Errorf("a refusal does not say which version it is of: %v", res.Header)
+	}
 	if res.StatusCode == 503 && (res.Header.Get("Retry-After") == "" || !res.Close || !strings.Contains(string(body), `"code": 503`)) {
 		t.Errorf("%+v %s", res, body)
 	}

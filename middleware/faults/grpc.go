@@ -51,6 +51,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 // noConnection is the connection of calls whose Client has none.
 type noConnection struct{}
 
+func (noConnection) SetHeader(_, _ string)  {}
 func (noConnection) SetTrailer(_, _ string) {}
 func (noConnection) GoAway(uint32, string)  {}
 func (noConnection) Refuse(uint32, string)  {}

@@ -227,6 +227,10 @@ func (c *proxiedCall) Metadata(key string) []string {
 	return c.r.Header[http.CanonicalHeaderKey(key)]
 }
 
+// SetHeader implements rpc.Connection. The headers are those of the server behind
+// the proxy.
+func (*proxiedCall) SetHeader(_, _ string) {}
+
 // SetTrailer implements rpc.Connection.
 func (c *proxiedCall) SetTrailer(name, value string) {
 	if c.trailer == nil {

@@ -39,9 +39,14 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 		call.OnMessage = append(call.OnMessage, counts.message)
 	}
 	code, began := rpc.Internal, time.Now() // the code of a call whose handler panics
+	ctx, end := m.begin(ctx)
 	defer func() {
+		took := time.Since(began)
 		counts.counter(code).Inc()
-		counts.seconds.Update(time.Since(began).Seconds())
+		counts.seconds.Update(took.Seconds())
+		if end != nil {
+			end(measuredCall(call, code, took))
+		}
 	}()
 	err := next(ctx)
 	code = rpc.CodeOf(err)

@@ -23,7 +23,7 @@ import (
 type Module struct {
 	host      *registry.Host
 	set       *metrics.Set
-	durations *metrics.Set      // of requests; not in set, so that Durations can read them alone
+	durations *metrics.Set      // of requests; their exemplars are found by the labels
 	help      map[string]string // by family
 
 	scraping atomic.Int64 // scrapes being served
@@ -37,10 +37,10 @@ type Module struct {
 
 	mu     sync.RWMutex
 	routes map[counted]*route
-	timed  map[string]timed            // by the labels of a series in durations
 	faults map[string]*metrics.Counter // by name of the fault
 
-	rpcs atomic.Pointer[map[string]*method] // by full method; the map is immutable, mu guards replacing it
+	watch atomic.Pointer[watcher]            // nil while nobody watches
+	rpcs  atomic.Pointer[map[string]*method] // by full method; the map is immutable, mu guards replacing it
 }
 
 // Info describes the module.
@@ -54,7 +54,7 @@ func (m *Module) Provision(h *registry.Host) error {
 	m.contributors, m.describers = registry.All(h, capability.MetricsContributors), registry.All(h, capability.MetricsDescribers)
 	m.tracers = registry.All(h, capability.ExemplarTracers)
 	m.host, m.set, m.durations, m.help = h, metrics.NewSet(), metrics.NewSet(), ownHelp()
-	m.routes, m.timed, m.faults = map[counted]*route{}, map[string]timed{}, map[string]*metrics.Counter{}
+	m.routes, m.faults = map[counted]*route{}, map[string]*metrics.Counter{}
 	m.rpcs.Store(&map[string]*method{})
 	m.set.NewGauge("promhttp_metric_handler_requests_in_flight", func() float64 { return float64(m.scraping.Load()) })
 	m.scrapes = m.set.NewCounter(`promhttp_metric_handler_requests_total{code="200"}`)
@@ -117,7 +117,8 @@ func (m *Module) MetricsPageHandler() http.Handler { return http.HandlerFunc(m.s
 const maxFaults = 100
 
 // FaultInjected counts a fault. It implements registry/fault's observer.
-func (m *Module) FaultInjected(_ context.Context, fault string) {
+func (m *Module) FaultInjected(ctx context.Context, fault string) {
+	m.noteFault(ctx)
 	m.mu.RLock()
 	c := m.faults[fault]
 	m.mu.RUnlock()

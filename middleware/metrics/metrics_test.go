@@ -28,7 +28,9 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -208,43 +210,63 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// TestDurations checks that Durations returns the contents of the histograms.
-func TestDurations(t *testing.T) {
+// TestWatchRequests checks what a watcher is told, and that requests after its end
+// cost nothing.
+func TestWatchRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(metrics.Module)
 		registrytest.New(t, nil, m)
-		for _, label := range []string{"a", `"\`} {
-			h := m.Bind(registry.Route{Label: label})
-			for status, took := range map[int][]time.Duration{200: {time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond}, 503: {time.Minute}} {
-				for _, d := range took {
-					h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(w http.ResponseWriter, _ *http.Request) {
-						time.Sleep(d)
-						w.WriteHeader(status)
-					})
+		h := m.Bind(registry.Route{Label: "a"})
+		stream := m.Bind(registry.Route{Label: "s", Stream: true})
+		var got []capability.MeasuredRequest
+		serve := func(h registry.Middleware, status int, fault bool) {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(120 * time.Millisecond)
+				if fault {
+					m.FaultInjected(r.Context(), "status")
 				}
-			}
+				w.WriteHeader(status)
+			})
 		}
-		got := map[string]string{}
-		m.RequestDurations(func(label string, status int, bounds []float64, counts []uint64) {
-			got[fmt.Sprint(label, " ", status)] = fmt.Sprint(bounds, counts)
-		})
-		const bounds = "[0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10]"
-		good, bad := bounds+" [2 2 2 3 3 3 3 3 3 3 3 3]", bounds+" [0 0 0 0 0 0 0 0 0 0 0 1]"
-		want := map[string]string{"a 200": good, "a 503": bad, `"\ 200`: good, `"\ 503`: bad}
+		call := func(kind rpc.Kind, err error) {
+			m.ServeRPC(t.Context(), &rpc.Call{FullMethod: "/a.B/C", Kind: kind}, func(context.Context) error { time.Sleep(time.Second); return err })
+		}
+		serve(h, 200, false)
+		stop := m.WatchRequests(func(r capability.MeasuredRequest) { got = append(got, r) })
+		serve(h, 200, false)
+		serve(h, 503, true)
+		serve(stream, 200, false)
+		call(rpc.Unary, nil)
+		call(rpc.BidiStream, &rpc.Error{Code: rpc.Unavailable})
+		stop()
+		serve(h, 200, false)
+		const took = 120 * time.Millisecond
+		want := []capability.MeasuredRequest{
+			{Name: "a", Took: took}, {Name: "a", Took: took, Failed: true, Faulted: true}, {Name: "s", Took: -1},
+			{Name: "/a.B/C", RPC: true, Took: time.Second}, {Name: "/a.B/C", RPC: true, Took: -1, Failed: true},
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
 	})
 }
 
-func BenchmarkDurations(b *testing.B) {
+// TestUnwatchedRequestsAreFree checks that a request allocates nothing for a watcher
+// while there is none.
+func TestUnwatchedRequestsAreFree(t *testing.T) {
 	m := new(metrics.Module)
-	registrytest.New(b, nil, m)
-	for i := range 100 {
-		m.Bind(registry.Route{Label: fmt.Sprint("route", i)}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(http.ResponseWriter, *http.Request) {})
+	registrytest.New(t, nil, m)
+	h := m.Bind(registry.Route{Label: "a"})
+	w, r := negroni.NewResponseWriter(httptest.NewRecorder()), httptest.NewRequest("GET", "/", nil)
+	allocs := func() float64 {
+		return testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r, func(http.ResponseWriter, *http.Request) {}) })
 	}
-	for b.Loop() {
-		m.RequestDurations(func(string, int, []float64, []uint64) {})
+	before := allocs()
+	stop := m.WatchRequests(func(capability.MeasuredRequest) {})
+	during := allocs()
+	stop()
+	if after := allocs(); before != 0 || after != 0 || during == 0 {
+		t.Errorf("%v allocations before, %v while watched, %v after", before, during, after)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/negroni/v3"
 
 	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
@@ -43,10 +44,19 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		rw = negroni.NewResponseWriter(w)
 	}
 	method, began, returned := httpmethod.Index(r.Method), time.Now(), false
+	ctx, end := rt.module.begin(r.Context())
+	if end != nil {
+		r = r.WithContext(ctx)
+	}
 	defer func() {
-		s := rt.series(method, record.End(rw, r, returned).Label())
+		outcome := record.End(rw, r, returned)
+		s := rt.series(method, outcome.Label())
 		s.requests.Inc()
-		took := time.Since(began).Seconds()
+		elapsed := time.Since(began)
+		took := elapsed.Seconds()
+		if end != nil {
+			end(rt.measured(outcome, elapsed))
+		}
 		if s.duration != nil {
 			s.duration.Update(took)
 		}
@@ -56,6 +66,14 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	}()
 	next(rw, r)
 	returned = true
+}
+
+// measured describes a request for the watcher.
+func (rt *route) measured(o record.Outcome, took time.Duration) capability.MeasuredRequest {
+	if rt.stream {
+		took = -1
+	}
+	return capability.MeasuredRequest{Name: rt.label, Failed: o.Failed(), Took: took}
 }
 
 func (rt *route) series(method, status int) *series {
@@ -80,7 +98,6 @@ func (rt *route) create(method, status int) *series {
 	if !rt.stream {
 		name = fmt.Sprintf(`method="%s",path="%s",status="%d"`, methods[method], escape(rt.label), status)
 		s.duration = m.durations.GetOrCreatePrometheusHistogram(durationName + "{" + name + "}")
-		m.timed[name] = timed{rt.label, status}
 	}
 	s.exemplars = m.newExemplars(name, status)
 	slot.Load()[status%100].Store(s)

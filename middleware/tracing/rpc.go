@@ -51,7 +51,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 			if class == "" {
 				a.add(semconv.RPCResponseStatusCode(code.Canonical()))
 			}
-			if failed[code] {
+			if code.ServerError() {
 				a.add(semconv.ErrorTypeKey.String(cmp.Or(class, code.Canonical())))
 				span.SetStatus(codes.Error, "")
 			}
@@ -66,9 +66,4 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	err = next(ctx)
 	returned = true
 	return err
-}
-
-// failed are the codes that the semantic conventions count as server errors.
-var failed = map[rpc.Code]bool{
-	rpc.Unknown: true, rpc.DeadlineExceeded: true, rpc.Unimplemented: true, rpc.Internal: true, rpc.Unavailable: true, rpc.DataLoss: true,
 }

@@ -19,6 +19,7 @@ package capability
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"net"
 	"net/http"
 	"reflect"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 type (
@@ -66,18 +68,26 @@ type MetricsPage interface {
 var MetricsPages = registry.NewCapability[MetricsPage](
 	func(t typ) (method, bool) { return t.MethodByName("MetricsPageHandler") })
 
-// A DurationSource reports the durations of the requests so far.
-// RequestDurations calls f for each route label and status, as the label of the
-// requests' outcomes. bounds are upper bounds in seconds; counts has one element
-// more, and counts[i] is the number of requests that took at most bounds[i], the
-// last one the number of all.
-type DurationSource interface {
-	RequestDurations(f func(label string, status int, bounds []float64, counts []uint64))
+// A RequestMeasurer measures requests and calls for one watcher.
+type RequestMeasurer interface {
+	// WatchRequests makes the module call f at the end of each request and call,
+	// concurrently, until stop is called or another watcher begins. While nobody
+	// watches, requests cost nothing more.
+	WatchRequests(f func(MeasuredRequest)) (stop func())
 }
 
-// The ui module uses DurationSources.
-var DurationSources = registry.NewCapability[DurationSource](
-	func(t typ) (method, bool) { return t.MethodByName("RequestDurations") })
+// A MeasuredRequest is an HTTP request or a gRPC call that has ended.
+type MeasuredRequest struct {
+	Name    string        // label of the route, or full method of the call
+	RPC     bool          // a gRPC call
+	Failed  bool          // the server failed
+	Faulted bool          // a fault was injected
+	Took    time.Duration // negative for a stream
+}
+
+// The ui module uses RequestMeasurers.
+var RequestMeasurers = registry.NewCapability[RequestMeasurer](
+	func(t typ) (method, bool) { return t.MethodByName("WatchRequests") })
 
 // A HealthProber knows whether the App is alive and ready.
 type HealthProber interface {
@@ -317,6 +327,55 @@ type RPCLister interface {
 var RPCListers = registry.NewCapability[RPCLister](
 	func(t typ) (method, bool) { return t.MethodByName("ListRPCs") })
 
+// An RPCCaller calls the server's own RPCs, for clients that do not speak gRPC.
+type RPCCaller interface {
+	OwnRPCs() OwnRPCs
+}
+
+// OwnRPCs are the server's own RPCs.
+type OwnRPCs interface {
+	// List lists the methods of the modules that are linked now.
+	List() []RPCMethod
+	// Call calls a method with a request in JSON. The call passes the gRPC chain. It
+	// returns an error if the request is not one of the method, or there is no such
+	// method. Call it after Start.
+	Call(ctx context.Context, method string, header map[string]string, request []byte) (RPCReply, error)
+}
+
+// An RPCMethod is a method that can be called.
+type RPCMethod struct {
+	Method  string          `json:"method"` // "/echo.EchoService/Echo"
+	Module  string          `json:"module"`
+	Kind    rpc.Kind        `json:"kind"`
+	Request json.RawMessage `json:"request"` // with every field at its default
+}
+
+// An RPCReply is what a call returned.
+type RPCReply struct {
+	Code      string            `json:"code"` // such as OK
+	Message   string            `json:"message"`
+	Responses []json.RawMessage `json:"responses"`
+	Truncated bool              `json:"truncated"` // a stream had more responses
+	Header    []string          `json:"header"`    // "name: value"
+	Trailer   []string          `json:"trailer"`
+}
+
+// The ui module uses RPCCallers.
+var RPCCallers = registry.NewCapability[RPCCaller](
+	func(t typ) (method, bool) { return t.MethodByName("OwnRPCs") })
+
+// A ResponseNamer says who made a response.
+type ResponseNamer interface {
+	// ResponseHeader returns the headers of every response of the App, nil for
+	// none. The caller must not modify the result.
+	ResponseHeader() http.Header
+}
+
+// The http-server and metrics-server modules use ResponseNamers, for responses
+// that do not pass the chain.
+var ResponseNamers = registry.NewCapability[ResponseNamer](
+	func(t typ) (method, bool) { return t.MethodByName("ResponseHeader") })
+
 // Named is a capability with the name of its variable, for documentation.
 type Named struct {
 	Plural string
@@ -335,7 +394,7 @@ func All() []Named {
 		{"MetricsContributors", MetricsContributors},
 		{"MetricsDescribers", MetricsDescribers},
 		{"MetricsPages", MetricsPages},
-		{"DurationSources", DurationSources},
+		{"RequestMeasurers", RequestMeasurers},
 		{"HealthProbers", HealthProbers},
 		{"AdminAPIs", AdminAPIs},
 		{"TokenIssuers", TokenIssuers},
@@ -352,5 +411,7 @@ func All() []Named {
 		{"ConnectionBreakers", ConnectionBreakers},
 		{"ConnectionFaulters", ConnectionFaulters},
 		{"RPCListers", RPCListers},
+		{"RPCCallers", RPCCallers},
+		{"ResponseNamers", ResponseNamers},
 	}
 }

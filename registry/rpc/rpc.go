@@ -61,6 +61,9 @@ type Client interface {
 // Connection is the HTTP/2 stream and connection of a call. The Client of a call may
 // implement it, as that of the gRPC port does.
 type Connection interface {
+	// SetHeader adds to the metadata that begins the response, or to the metadata that
+	// ends the call if it fails before that. It does nothing once the response has begun.
+	SetHeader(name, value string)
 	// SetTrailer adds to the metadata that ends the call.
 	SetTrailer(name, value string)
 	// GoAway tells the client to leave the connection (HTTP/2 GOAWAY), on
@@ -173,6 +176,16 @@ func (c Code) Canonical() string {
 		return canonical[c]
 	}
 	return c.String()
+}
+
+// ServerError reports whether the code is an error of the server in the semantic
+// conventions of OpenTelemetry.
+func (c Code) ServerError() bool {
+	switch c {
+	case Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable, DataLoss:
+		return true
+	}
+	return false
 }
 
 var canonical = [...]string{

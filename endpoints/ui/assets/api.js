@@ -40,20 +40,24 @@ export function reason(reply) {
 }
 
 // send changes the server through the admin API and returns the new state.
-export async function send(method, path, body, token) {
+export const send = (method, path, body, token) => ask(method, `ui/admin/${path}`, body, token);
+
+// post lets the server do something that changes nothing in it.
+export const post = (path, body, token, signal) => ask('POST', path, body, token, signal);
+
+async function ask(method, path, body, token, signal) {
   const headers = { 'Content-Type': 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
-  const init = { method, headers, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) };
-  const reply = await call(`ui/admin/${path}`, init).catch(() => {
+  const init = { method, headers, signal, body: typeof body === 'string' || body === undefined ? body : JSON.stringify(body) };
+  const reply = await call(path, init).catch((e) => {
+    if (e.name === 'AbortError') throw e;
     throw new Error('The server is not responding.');
   });
   if (!reply.ok) throw Object.assign(new Error(reason(reply)), { status: reply.status });
   return reply.json();
 }
 
-const maxBackoff = 15e3; // ms between attempts to connect
-const minSilence = 10e3; // ms without an event until the connection counts as lost, at least
-const firstEvent = 120e3; // ms for the first event, which is long, to arrive over a slow network
+const minSilence = 10e3; // ms to wait for the server's reason
 
 // refusal returns the server's reason for sending no events, or '' when it gives
 // none. EventSource does not expose it.
@@ -69,61 +73,5 @@ export async function refusal() {
   } finally {
     clearTimeout(timer);
     abort.abort();
-  }
-}
-
-// Feed forwards the server's events while it is open. It adds the event "up" and
-// the event "down", with the number of consecutive failures and whether the
-// connection had been opened. EventSource reconnects by itself, but not after a
-// proxy's 502, and it waits for ever for a server that hangs.
-export class Feed extends EventTarget {
-  #source;
-  #timer; // until the next attempt, or until an open connection counts as lost
-  #failed = 0; // consecutive failures
-  #opened = false;
-  #silence = minSilence;
-
-  open() {
-    this.close();
-    const source = (this.#source = new EventSource(address('ui/events')));
-    this.#opened = false;
-    source.onopen = () => {
-      this.#opened = true;
-      this.#awaitEvent(firstEvent);
-    };
-    source.onerror = () => this.#lost();
-    for (const name of ['history', 'sample', 'state']) {
-      source.addEventListener(name, (e) => {
-        const detail = JSON.parse(e.data);
-        if (name === 'history') this.#silence = Math.max(3 * detail.interval, minSilence);
-        this.#awaitEvent(this.#silence);
-        this.dispatchEvent(new CustomEvent(name, { detail }));
-      });
-    }
-    source.addEventListener('history', () => {
-      this.#failed = 0;
-      this.dispatchEvent(new Event('up'));
-    });
-    source.addEventListener('bye', () => this.#lost());
-    this.#awaitEvent(minSilence);
-  }
-
-  close() {
-    clearTimeout(this.#timer);
-    this.#source?.close();
-    this.#source = undefined;
-  }
-
-  // awaitEvent treats the connection as lost unless an event arrives within ms.
-  #awaitEvent(ms) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#lost(), ms);
-  }
-
-  #lost() {
-    this.close();
-    const wait = Math.min(500 * 2 ** this.#failed++, maxBackoff) * (1 + Math.random() / 4);
-    this.#timer = setTimeout(() => this.open(), wait);
-    this.dispatchEvent(new CustomEvent('down', { detail: { failed: this.#failed, opened: this.#opened } }));
   }
 }

@@ -7,8 +7,9 @@
 // The page requests the model until it comes from the same one. A change reaches
 // any of them.
 
-import { call, Feed, refusal, send } from './api.js';
+import { call, refusal, send } from './api.js';
 import { html, pod } from './dom.js';
+import { SharedFeed } from './shared.js';
 import './greeting.js';
 import './responses.js';
 import './live.js';
@@ -24,7 +25,7 @@ const $ = (id) => document.getElementById(id);
 const panels = [...document.querySelectorAll('main *')].filter((el) => el.localName.startsWith('pod-'));
 const callPanels = (method, ...args) => panels.forEach((panel) => panel[method]?.(...args));
 
-const feed = new Feed();
+const feed = new SharedFeed();
 let from, // the instance that sends the events
   loading, // the latest call of load
   model, // as JSON

@@ -101,15 +101,6 @@ export function bytes(n) {
 }
 // percent formats a share from 0 to 1.
 export const percent = (share) => `${number(share * 100)}%`;
-const signs = { 'at most': '≤', 'more than': '>' };
-// estimate formats a duration in seconds, of which only a bound may be known.
-export const estimate = (s, bound) => (bound ? `${signs[bound]} ${seconds(s)}` : seconds(s));
-// spoken formats an estimate in words, as some screen readers skip the signs.
-export const spoken = (s, bound) => (bound ? `${bound} ${seconds(s)}` : seconds(s));
-// estimateNodes returns nodes that show an estimate with signs and make screen
-// readers read it in words.
-export const estimateNodes = (s, bound) =>
-  bound ? [html('span', { 'aria-hidden': 'true' }, estimate(s, bound)), html('span', { class: 'unseen' }, spoken(s, bound))] : seconds(s);
 // clock formats the local time of day of a Date or of Unix milliseconds.
 export const clock = (t) => new Date(t).toLocaleTimeString('en-GB');
 // moment formats a time as clock does, preceded by the date unless it is today.

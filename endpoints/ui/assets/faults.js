@@ -2,8 +2,7 @@
 // counters. With the admin API it can change them.
 
 import { field, fill, html, moment, percent, pod, table, toggle } from './dom.js';
-
-const example = '{"match": {"path": "/api/*"}, "delay": {"p50": "80ms", "p99": "1s"}, "fault": {"status": 503}}';
+import { ruleForm } from './rule.js';
 
 class Faults extends HTMLElement {
   show({ api, admin }) {
@@ -62,26 +61,8 @@ class Faults extends HTMLElement {
   }
 
   #form() {
-    const name = html('input', {
-      required: true,
-      pattern: '[A-Za-z0-9_.\\-]+',
-      spellcheck: 'false',
-      autocomplete: 'off',
-      placeholder: 'slow-api',
-    });
-    const rule = html('textarea', { required: true, rows: 4, spellcheck: 'false' }, example);
-    const add = async (e) => {
-      e.preventDefault();
-      if (await this.#send('PUT', `faults/rules/${encodeURIComponent(name.value)}`, rule.value)) name.value = '';
-    };
-    this.form = html(
-      'form',
-      { class: 'add', onsubmit: add },
-      html('h3', null, 'Add or replace a rule'),
-      field('Name', name),
-      field('Rule', rule, 'YAML or JSON'),
-      html('button', null, 'Save rule'),
-    );
+    const save = (name, rule) => this.#send('PUT', `faults/rules/${encodeURIComponent(name)}`, rule);
+    this.form = ruleForm(save, () => this.api.token);
     return this.form;
   }
 

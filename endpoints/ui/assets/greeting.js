@@ -2,29 +2,10 @@
 // that respond, and a ping.
 
 import { call, reason } from './api.js';
+import { luminance, rgb } from './colors.js';
 import { announce, html, seconds } from './dom.js';
 
-const defaultColor = '#34577c'; // replaces colours that the browser does not know
 const streak = 5; // consecutive responses before the greeting follows a new version
-
-// rgb returns the components of a CSS colour, 0 to 255.
-function rgb(color) {
-  const probe = html('span', { hidden: true });
-  probe.style.color = defaultColor;
-  probe.style.color = color;
-  document.body.append(probe);
-  const parts = getComputedStyle(probe)
-    .color.match(/[\d.]+/g)
-    .map(Number);
-  probe.remove();
-  return parts.length === 4 && parts[3] === 0 ? rgb(defaultColor) : parts.slice(0, 3);
-}
-
-// luminance returns WCAG 2's relative luminance, 0 to 1.
-function luminance(parts) {
-  const [r, g, b] = parts.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
 
 // echoed says whether the server or its backends sent body back. Backends may have
 // backends themselves, and then return the echo inside a JSON string.
@@ -39,8 +20,9 @@ function echoed(reply, body) {
 class Greeting extends HTMLElement {
   #latest = { key: '', count: 0 }; // the latest responses that are alike
 
-  show({ about }) {
+  show({ about, modules }) {
     this.about = about;
+    const backends = modules.some((m) => m.settings.some((s) => s.key === 'PODINFO_BACKEND_URL' && s.value));
     const builtin = document.querySelector('.brand img').src;
     const logo = html('img', { src: about.logo || builtin, alt: 'logo', width: 112, height: 112 });
     logo.addEventListener(
@@ -52,7 +34,7 @@ class Greeting extends HTMLElement {
     );
     this.message = html('h1');
     this.facts = html('dl', { class: 'facts' });
-    this.result = html('p', { class: 'result' }, 'Echo through the backends');
+    this.result = html('p', { class: 'result' }, backends ? 'Echo through the backends' : '');
     this.replaceChildren(
       logo,
       html('div', { class: 'words' }, this.message, this.facts),
@@ -66,6 +48,7 @@ class Greeting extends HTMLElement {
     this.style.backgroundColor = `rgb(${parts})`;
     this.style.color = luminance(parts) > 0.179 ? '#000' : '#fff'; // at 0.179 black and white have the same contrast
     this.message.textContent = about.message ?? '';
+    this.message.title = about.message ?? ''; // long messages are clamped
     this.facts.replaceChildren(
       ...Object.entries({ version: about.version, host: about.hostname, revision: about.revision }).map(([name, value]) =>
         html('div', null, html('dt', null, name), html('dd', null, value)),

@@ -1,10 +1,11 @@
 // The live panel plots the metrics that the server sends.
 
-import { bytes, estimate, estimateNodes, field, fill, html, number, pod, seconds, spoken, table } from './dom.js';
+import { bytes, field, fill, html, number, percent, pod, seconds, table } from './dom.js';
 import './plot.js';
 
 const spans = [2, 5, 15]; // minutes
-const noTraffic = { rps: 0, errors: 0, p50: null, p95: null, p99: null };
+const noTraffic = { rps: 0, errors: 0, faults: 0, p50: null, p95: null, p99: null };
+const isCall = (label) => label.startsWith('/'); // a gRPC method; labels of routes have no slash
 
 class Live extends HTMLElement {
   #samples = [];
@@ -17,7 +18,7 @@ class Live extends HTMLElement {
     if (this.plots) return;
     // valueOf returns a value of a sample for the selected route.
     const valueOf = (name) => (s) => (this.#route ? (s.routes.find((r) => r.label === this.#route) ?? noTraffic) : s)[name];
-    const percentile = (name) => ({ name, get: (s) => valueOf(name)(s)?.s, bound: (s) => valueOf(name)(s)?.bound });
+    const percentile = (name) => ({ name, get: valueOf(name) });
     const plots = [
       {
         title: 'Requests per second',
@@ -29,8 +30,7 @@ class Live extends HTMLElement {
       },
       {
         title: 'Latency',
-        format: estimate,
-        speak: spoken,
+        format: seconds,
         lines: [percentile('p50'), percentile('p95'), percentile('p99')],
       },
       { title: 'Goroutines', format: number, lines: [{ name: 'running', get: (s) => s.goroutines }] },
@@ -52,8 +52,8 @@ class Live extends HTMLElement {
       html('div', { class: 'tools' }, this.summary, field('Range', this.span)),
       html('div', { class: 'plots' }, this.plots),
       table(
-        'Routes in the latest sample; select one to plot it',
-        [['Route'], ...['Requests per second', 'Errors per second', 'p50', 'p95', 'p99'].map((h) => [h, 'figure'])],
+        'Routes and gRPC methods; select one to plot it',
+        [['Route or method'], ...['Requests per second', 'Errors per second', 'With a fault', 'p50', 'p95', 'p99'].map((h) => [h, 'figure'])],
         this.rows,
       ),
     );
@@ -75,10 +75,10 @@ class Live extends HTMLElement {
     const button = html(
       'button',
       { type: 'button', class: 'pick', 'aria-pressed': String(label === this.#route), onclick: () => this.#select(label) },
-      label || 'all routes',
+      label.slice(isCall(label)) || 'all routes',
     );
-    const cells = Array.from({ length: 5 }, () => html('td', { class: 'figure' }));
-    this.rows.append(html('tr', null, html('th', { scope: 'row' }, button), cells));
+    const cells = Array.from({ length: 6 }, () => html('td', { class: 'figure' }));
+    this.rows.append(html('tr', null, html('th', { scope: 'row' }, button, isCall(label) && html('span', { class: 'badge' }, 'gRPC')), cells));
     this.#rows.set(label, { button, cells });
   }
 
@@ -93,15 +93,16 @@ class Live extends HTMLElement {
     for (const s of this.#samples) for (const { label } of s.routes) if (!this.#rows.has(label)) this.#addRow(label);
     for (const [label, { cells }] of this.#rows) {
       const r = last && (label ? (last.routes.find((r) => r.label === label) ?? noTraffic) : last);
-      const percentiles = [r?.p50, r?.p95, r?.p99].map((p) => estimateNodes(p?.s, p?.bound));
-      [number(r?.rps), number(r?.errors), ...percentiles].forEach((v, i) => fill(cells[i], v));
+      const values = [number(r?.rps), number(r?.errors), r?.rps ? percent(r.faults / r.rps) : '–', ...[r?.p50, r?.p95, r?.p99].map(seconds)];
+      values.forEach((v, i) => fill(cells[i], v));
     }
-    const what = this.#route ? `Route ${this.#route}` : 'All routes';
+    const what = this.#route ? `${isCall(this.#route) ? 'gRPC method' : 'Route'} ${this.#route.slice(isCall(this.#route))}` : 'All routes';
     const where = this.#from ? pod(this.#from) : 'the server';
-    const [min, max] = last?.buckets ?? [];
-    const accuracy = min ? ` Percentiles are estimates from a histogram that covers ${seconds(min)} to ${seconds(max)}.` : '';
-    this.summary.textContent = `${what}, sampled every ${seconds(this.#interval / 1e3)} on ${where}.${accuracy}`;
+    const calls = last?.calls ? ` gRPC: ${share(last.calls.rps, last.rps)} of the traffic, ${share(last.calls.errors, last.calls.rps)} errors, ${share(last.calls.faults, last.faults)} of the faults.` : '';
+    this.summary.textContent = `${what}, sampled every ${seconds(this.#interval / 1e3)} on ${where}. Percentiles are accurate to 2%.${calls}`;
     for (const plot of this.plots) plot.draw(this.#samples, this.span.value * 60e3, 2.5 * this.#interval);
   }
 }
+const share = (part, all) => percent(all ? part / all : 0);
+
 customElements.define('pod-live', Live);

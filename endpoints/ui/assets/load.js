@@ -32,6 +32,9 @@
   } catch {
     /* storage is forbidden: use the system's theme */
   }
+  // A presenter's view, by ?view=talk.
+  const view = new URLSearchParams(location.search).get('view');
+  if (view === 'talk') root.dataset.view = view;
   const show = () => (root.hidden = false);
 
   const download = async (name) => {

@@ -21,12 +21,11 @@ class Plot extends HTMLElement {
   #points = [];
   #at; // time of the selected point; undefined for the latest one
 
-  // describe sets up the plot. format and speak turn a value into text for the eye
-  // and for screen readers. A line has a name, a function get(sample), whose result
-  // may be null, and an optional bound(sample), which tells whether only a bound of
-  // the value is known. binary makes the steps of the axis powers of two.
-  describe({ title, format, speak = format, lines, binary }) {
-    Object.assign(this, { format, speak, lines, binary, name: title });
+  // describe sets up the plot. format turns a value into text. A line has a name and a
+  // function get(sample), whose result may be null. binary makes the steps of the axis
+  // powers of two.
+  describe({ title, format, lines, binary }) {
+    Object.assign(this, { format, lines, binary, name: title });
     this.values = lines.map(() => html('b'));
     this.drawing = html('div', {
       class: 'drawing',
@@ -79,11 +78,7 @@ class Plot extends HTMLElement {
   #draw() {
     const width = this.drawing.clientWidth;
     if (!width || !this.span) return;
-    // Where only a bound is known, the value may be anywhere in a band, which is drawn
-    // up to that bound.
-    const values = this.#points.flatMap((p) => this.lines.map((l) => ({ v: l.get(p) ?? 0, bound: l.bound?.(p) })));
-    const bounds = new Map(values.filter(({ bound }) => bound).map(({ v, bound }) => [bound, v]));
-    const peak = Math.max(0, ...values.map(({ v, bound }) => (bound ? 1.2 * v : v)));
+    const peak = Math.max(0, ...this.#points.flatMap((p) => this.lines.map((l) => l.get(p) ?? 0)));
     const unit = this.binary && peak ? 1024 ** Math.floor(Math.log(peak) / Math.log(1024)) : 1;
     const max = peak ? ceiling(peak / unit) * unit : 1;
     const x = (this.x = (t) => left + (width - left - right) * (1 - (this.last - t) / this.span));
@@ -108,18 +103,11 @@ class Plot extends HTMLElement {
         ];
       }),
     );
-    const bands = [...bounds].map(([bound, v]) => {
-      const [from, to] = bound === 'at most' ? [y(v), y(0)] : [top, y(v)];
-      return [
-        svg('rect', { x: left, width: width - left - right, y: from, height: to - from }),
-        to - from > 14 && svg('text', { x: left + 4, y: (from + to) / 2 + 4 }, this.format(v, bound)),
-      ];
-    });
     const lines = this.lines.map((l, i) => svg('path', { class: `line l${i}`, d: this.#path(l, x, y), 'stroke-dasharray': dashes[i] }));
     this.marks = svg('g', { class: 'marks' });
     this.y = y;
     this.drawing.replaceChildren(
-      svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, svg('g', { class: 'bands' }, bands), grid, lines.reverse(), this.marks),
+      svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, grid, lines.reverse(), this.marks),
     );
     this.#mark();
   }
@@ -180,8 +168,8 @@ class Plot extends HTMLElement {
     const at = this.#index();
     const p = this.#points[at];
     const selected = p && this.#at !== undefined;
-    const values = (format) => this.lines.map((l) => format(p && l.get(p), p && l.bound?.(p)));
-    values(this.format).forEach((v, i) => {
+    const values = this.lines.map((l) => this.format(p && l.get(p)));
+    values.forEach((v, i) => {
       this.values[i].textContent = v;
     });
     this.when.textContent = selected ? clock(p.t) : '';
@@ -189,7 +177,7 @@ class Plot extends HTMLElement {
     this.drawing.setAttribute('aria-valuenow', Math.max(at, 0));
     this.drawing.setAttribute(
       'aria-valuetext',
-      p ? `${clock(p.t)}: ${values(this.speak).map((v, i) => `${this.lines[i].name} ${v}`).join(', ')}` : 'no samples yet',
+      p ? `${clock(p.t)}: ${values.map((v, i) => `${this.lines[i].name} ${v}`).join(', ')}` : 'no samples yet',
     );
     if (!this.marks) return;
     fill(

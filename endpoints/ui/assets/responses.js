@@ -1,7 +1,9 @@
 // The responses panel requests api/info at a steady rate and shows the latest
-// responses as a strip, coloured by version and pod.
+// responses as a strip, coloured by version and pod. Each response says who made
+// it, errors included.
 
 import { call } from './api.js';
+import { colorsOf } from './colors.js';
 import { announce, clock, field, html, percent, seconds, table } from './dom.js';
 
 const maxResponses = 200; // responses shown
@@ -9,9 +11,10 @@ const maxEvents = 4; // events shown
 const streak = 3; // consecutive failures or successes that make an event; single failures do not
 const maxConcurrent = 3; // requests at the same time; a browser opens six connections for HTTP/1.1
 const timeout = 15e3; // ms until a request counts as failed
-const hues = 8; // distinct colours for versions
 const shades = 8; // distinct shades for the pods of a version
 const rates = [0.5, 1, 2, 5, 10]; // requests per second
+const maxVersions = 64; // whose colours are remembered
+const maxQuestions = 20; // for the colour of a version that only fails
 
 class Responses extends HTMLElement {
   #responses = [];
@@ -19,9 +22,13 @@ class Responses extends HTMLElement {
   #paused = false;
   #failing = false;
   #seen = new Set(); // names of versions and pods
+  #configured = new Map(); // colour by version; undefined while it is not known
+  #colors = new Map(); // CSS colour by version
+  #questions = 0;
 
-  show() {
+  show({ about }) {
     if (this.strip) return;
+    this.#learn(about.version, about.color);
     this.rate = html(
       'select',
       { onchange: () => this.#schedule() },
@@ -44,7 +51,7 @@ class Responses extends HTMLElement {
         { class: 'columns' },
         table(
           `The last ${maxResponses} responses by version and pod`,
-          [['Version or error'], ['Pod'], ['Responses', 'figure'], ['Share', 'figure'], ['Median', 'figure']],
+          [['Version or error'], ['Pod'], ...['Responses', 'Share', 'Errors', 'Median'].map((h) => [h, 'figure'])],
           this.legend,
         ),
         html('div', null, html('h3', null, 'Events'), this.events),
@@ -74,22 +81,26 @@ class Responses extends HTMLElement {
     try {
       const reply = await call('api/info', { signal: AbortSignal.timeout(timeout) });
       response.status = reply.status;
+      response.version = reply.res.headers.get('X-Podinfo-Version');
+      response.hostname = reply.res.headers.get('X-Podinfo-Host');
       if (reply.ok && isInfo(reply.json())) response.about = reply.json();
     } catch {
       /* no response, or not podinfo's: about stays undefined */
     }
     response.ms = performance.now() - began;
     this.#pending--;
+    if (response.about) Object.assign(response, { version: response.about.version, hostname: response.about.hostname });
     this.#add(response);
     this.dispatchEvent(new CustomEvent('response', { bubbles: true, detail: response }));
   }
 
   #add(response) {
-    const { about } = response;
-    if (about) {
-      this.#assignColor(response);
-      this.#noteName(`version ${about.version}`);
-      this.#noteName(`pod ${about.hostname}`);
+    const { about, version, hostname } = response;
+    if (version) {
+      this.#learn(version, about?.color);
+      this.#assignShade(response);
+      this.#noteName(`version ${version}`);
+      this.#noteName(`pod ${hostname}`);
     }
     const count = this.#responses.length;
     const cell = count < maxResponses ? this.strip.children[count] : this.strip.appendChild(this.strip.firstElementChild);
@@ -97,22 +108,53 @@ class Responses extends HTMLElement {
     const recent = this.#responses.slice(-streak);
     if (recent.length === streak && recent.every((r) => !r.about === !this.#failing)) {
       this.#failing = !this.#failing;
-      this.#addEvent(this.#failing ? `requests are failing: ${failure(response)}` : 'requests succeed again');
+      this.#addEvent(this.#failing ? `requests are failing: ${nameOf(response)}` : 'requests succeed again');
     }
 
-    cell.className = colorClass(response);
-    cell.title = `${clock(response.t)} ${about ? `${about.version} ${about.hostname}` : failure(response)}, ${seconds(response.ms / 1e3)}`;
+    cell.className = classOf(response);
+    cell.dataset.version = version ?? '';
+    cell.title = `${clock(response.t)} ${about ? `${version} ${hostname}` : nameOf(response)}, ${seconds(response.ms / 1e3)}`;
+    this.#paint(cell);
     this.#summarize();
   }
 
-  // assignColor gives the version a hue, and the pod a shade of it: the lowest
-  // numbers that are free among the latest responses.
-  #assignColor(response) {
-    const { version, hostname } = response.about;
-    const known = this.#responses.slice(1 - maxResponses).filter((r) => r.about);
-    const same = known.filter((r) => r.about.version === version);
-    response.hue = same[0]?.hue ?? lowestFree(known.map((r) => r.hue));
-    response.shade = same.find((r) => r.about.hostname === hostname)?.shade ?? lowestFree(same.map((r) => r.shade));
+  // learn remembers the configured colour of a version, and colours everything anew
+  // if it is news. It asks for the colour of a version that has only failed so far.
+  #learn(version, color) {
+    const known = this.#configured.get(version);
+    if (!color && !known) this.#ask();
+    if (this.#configured.has(version) && (!color || color === known)) return;
+    this.#configured.set(version, color ?? known);
+    if (this.#configured.size > maxVersions) this.#configured.delete(this.#configured.keys().next().value);
+    this.#colors = colorsOf(this.#configured);
+    for (const el of this.querySelectorAll('[data-version]')) this.#paint(el);
+  }
+
+  // ask requests ui/about, which no fault affects. Any version may respond.
+  async #ask() {
+    if (this.asking || this.#questions >= maxQuestions) return;
+    this.asking = true;
+    this.#questions++;
+    try {
+      const reply = await call('ui/about');
+      if (reply.ok && isInfo(reply.json())) this.#learn(reply.json().version, reply.json().color);
+    } catch {
+      /* asked again after the next error */
+    }
+    this.asking = false;
+  }
+
+  #paint(el) {
+    const { color = '', mix = '' } = this.#colors.get(el.dataset.version) ?? {};
+    el.style.setProperty('--c', color);
+    el.style.setProperty('--mix', mix);
+  }
+
+  // assignShade gives a pod a shade of its version's colour: the lowest number that is
+  // free among the latest responses.
+  #assignShade(response) {
+    const same = this.#responses.slice(1 - maxResponses).filter((r) => r.version === response.version);
+    response.shade = same.find((r) => r.hostname === response.hostname)?.shade ?? lowestFree(same.map((r) => r.shade));
   }
 
   // noteName adds an event when a version or pod responds for the first time.
@@ -128,44 +170,49 @@ class Responses extends HTMLElement {
   }
 
   #summarize() {
-    const all = this.#responses,
-      groups = new Map();
-    for (const r of all) {
-      const key = r.about ? `${r.about.version} ${r.about.hostname}` : failure(r);
-      if (!groups.has(key)) groups.set(key, []);
-      groups.get(key).push(r);
-    }
-    const refused = all.filter(isRefused).length,
-      errors = all.filter((r) => !r.about).length - refused;
+    const all = this.#responses;
+    const groups = Map.groupBy(all, (r) => r.version ?? nameOf(r));
+    const refused = all.filter(isRefused).length;
     const last = all.at(-1);
     const total = all.length === 1 ? '1 request' : `Last ${all.length} requests`;
-    const latest = last.about ? `${last.about.version} from ${last.about.hostname}` : failure(last);
     const denied = refused ? `, ${percent(refused / all.length)} refused` : '';
-    this.summary.textContent = `${total}, ${percent(errors / all.length)} errors${denied}. Latest: ${latest} in ${seconds(last.ms / 1e3)}.`;
-    this.strip.setAttribute('aria-label', [...groups].map(([key, list]) => `${key}: ${list.length}`).join(', '));
-    this.legend.replaceChildren(
-      ...[...groups]
-        .sort(([a], [b]) => a.localeCompare(b))
-        .map(([key, list]) => {
-          const [{ about }] = list;
-          const swatch = html('i', { class: `swatch ${colorClass(list[0])}` });
-          const times = list.map((r) => r.ms).sort((a, b) => a - b);
-          return html(
-            'tr',
-            null,
-            html('th', { scope: 'row' }, swatch, about?.version ?? key),
-            html('td', null, about?.hostname ?? '–'),
-            [list.length, percent(list.length / all.length), seconds(times[times.length >> 1] / 1e3)].map((v) =>
-              html('td', { class: 'figure' }, v),
-            ),
-          );
-        }),
+    this.summary.textContent = `${total}, ${percent(all.filter(isError).length / all.length)} errors${denied}. Latest: ${nameOf(last)} in ${seconds(last.ms / 1e3)}.`;
+    this.strip.setAttribute('aria-label', [...groups].map(([key, list]) => `${key}: ${list.length}, ${list.filter(isError).length} errors`).join('; '));
+    const rows = [...groups].sort(([a], [b]) => a.localeCompare(b)).flatMap(([key, list]) => {
+      const pods = [...Map.groupBy(list, (r) => r.hostname)].sort(([a], [b]) => (a ?? '').localeCompare(b ?? ''));
+      if (pods.length < 2) return [this.#row(key, pods[0][0], list)];
+      return [this.#row(key, `${pods.length} pods`, list, true), ...pods.map(([name, part]) => this.#row('', name, part))];
+    });
+    this.legend.replaceChildren(...rows);
+  }
+
+  // row returns the row of a version or of one of its pods. A version with several
+  // pods has no colour of its own: they have.
+  #row(key, pod, list, plain) {
+    const [first] = list;
+    const swatch = html('i', { class: `swatch ${classOf({ ...first, about: true, failed: false })}`, 'data-version': first.version ?? '' });
+    if (!first.version) swatch.className = `swatch ${classOf(first)}`;
+    this.#paint(swatch);
+    const times = list.map((r) => r.ms).sort((a, b) => a - b);
+    const figures = [
+      list.length,
+      percent(list.length / this.#responses.length),
+      first.version ? percent(list.filter(isError).length / list.length) : '–',
+      seconds(times[times.length >> 1] / 1e3),
+    ];
+    return html(
+      'tr',
+      { class: key ? null : 'part' },
+      html('th', { scope: 'row' }, !plain && swatch, key || html('span', { class: 'unseen' }, first.version)),
+      html('td', null, pod ?? '–'),
+      figures.map((v) => html('td', { class: 'figure' }, v)),
     );
   }
 }
 
 const isInfo = (x) => typeof x?.version === 'string' && typeof x.hostname === 'string';
 const isRefused = ({ status }) => status === 401 || status === 403; // by a guard, which is not an error of the server
+const isError = (r) => !r.about && !isRefused(r);
 
 function lowestFree(taken) {
   let n = 0;
@@ -173,15 +220,21 @@ function lowestFree(taken) {
   return n;
 }
 
-// colorClass returns the CSS class for a response's colour.
-const colorClass = ({ about, hue, shade, status }) => (about ? `v${hue % hues} p${shade % shades}` : status ? 'error' : 'lost');
+// classOf returns the CSS classes for a response: its shade and whether it is an
+// error.
+function classOf(r) {
+  if (r.version) return `v p${r.shade % shades}${isError(r) ? ' error' : ''}`;
+  return r.status ? 'error' : 'lost';
+}
 
-// failure names what went wrong with a response that does not identify its pod.
-function failure(response) {
-  const { status } = response;
-  if (!status) return 'no response';
-  if (isRefused(response)) return `refused (${status})`;
-  return status >= 400 ? `error ${status}` : `not from podinfo (${status})`;
+// nameOf names a response: who made it, and what is wrong with it.
+function nameOf(r) {
+  const from = r.version ? ` from ${r.version} on ${r.hostname}` : '';
+  if (r.about) return `${r.version} from ${r.hostname}`;
+  if (!r.status) return 'no response';
+  if (isRefused(r)) return `refused (${r.status})${from}`;
+  if (r.status >= 400) return `error ${r.status}${from}`;
+  return r.version ? `malformed response (${r.status})${from}` : `not from podinfo (${r.status})`;
 }
 
 customElements.define('pod-responses', Responses);

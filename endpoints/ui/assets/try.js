@@ -1,12 +1,14 @@
-// The "Try it" panel has a form for every route, made from the route's declaration.
+// The "Try it" panel has a form for every route and every gRPC method, made from
+// their declarations.
 
 import { address, call } from './api.js';
 import { announce, bytes, field, fill, html, seconds } from './dom.js';
+import { grpcurl, invoke, showReply } from './rpc.js';
 
 const maxShown = 256 << 10; // bytes of a response body
 const anyMethod = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const wildcard = /\{([A-Za-z0-9_]+)(\.\.\.)?\}/g;
-const dangerous = /^\/panic$/; // terminates the process
+const dangerous = /^\/panic$|PanicService\/Panic$/; // terminates the process
 
 const quote = (s) => `'${s.replaceAll("'", `'\\''`)}'`;
 
@@ -20,9 +22,13 @@ function curl({ method, url, headers, body }) {
 }
 
 class Try extends HTMLElement {
-  show({ routes }) {
-    const list = routes.filter((r) => r.module !== 'ui' || r.summary);
-    const key = JSON.stringify(list.map((r) => ({ ...r, chain: '' })));
+  show({ routes, calls, api, modules }) {
+    const setting = (key) => modules.flatMap((m) => m.settings).find((s) => s.key === `PODINFO_${key}`)?.value;
+    this.api = api;
+    this.server = { port: setting('GRPC_PORT'), tls: setting('GRPC_TLS') === 'true' };
+    const methods = calls.map((c) => ({ ...c, path: c.method, method: '', rpc: c.method, tag: 'gRPC' }));
+    const list = [...routes.filter((r) => r.module !== 'ui' || r.summary), ...methods];
+    const key = JSON.stringify([!api, list.map((r) => ({ ...r, chain: '' }))]);
     if (key === this.key) return;
     this.key = key;
     this.routes = list;
@@ -35,7 +41,7 @@ class Try extends HTMLElement {
         html(
           'optgroup',
           { label: tag },
-          rs.map((r) => html('option', { value: list.indexOf(r) }, `${r.method || 'any'} ${r.path}${r.summary ? ` – ${r.summary}` : ''}`)),
+          rs.map((r) => html('option', { value: list.indexOf(r) }, `${r.rpc ? 'gRPC' : r.method || 'any'} ${r.path.slice(r.rpc ? 1 : 0)}${r.summary ? ` – ${r.summary}` : ''}`)),
         ),
       ),
     );
@@ -48,7 +54,7 @@ class Try extends HTMLElement {
       );
     this.about = html('p', { class: 'lead' });
     this.inputs = html('div', { class: 'inputs' });
-    this.command = html('pre', { class: 'command', tabindex: 0, role: 'group', 'aria-label': 'The request as curl' });
+    this.command = html('pre', { class: 'command', tabindex: 0, role: 'group', 'aria-label': 'The request as a command' });
     this.button = html('button', null, 'Send');
     this.cancel = html('button', { type: 'button', hidden: true, onclick: () => this.abort.abort() }, 'Cancel');
     this.note = html('p', { class: 'refused', role: 'alert' });
@@ -56,12 +62,12 @@ class Try extends HTMLElement {
     this.form = html(
       'form',
       { onsubmit: (e) => this.#submit(e), oninput: () => this.#preview() },
-      field('Route', this.select),
+      field('Route or method', this.select),
       this.about,
       this.inputs,
       html('h3', null, 'Request'),
       this.command,
-      html('div', { class: 'row' }, this.button, this.cancel, html('button', { type: 'button', onclick: () => this.#copy() }, 'Copy as curl')),
+      html('div', { class: 'row' }, this.button, this.cancel, html('button', { type: 'button', onclick: () => this.#copy() }, 'Copy command')),
       this.note,
     );
     this.replaceChildren(html('div', { class: 'columns' }, this.form, html('div', null, html('h3', null, 'Response'), this.reply)));
@@ -70,6 +76,11 @@ class Try extends HTMLElement {
 
   #choose() {
     const route = (this.route = this.routes[this.select.value]);
+    if (route.rpc) {
+      this.#chooseCall(route);
+      return;
+    }
+    this.button.disabled = false;
     const samples = { code: '200', wait: '1', seconds: '1', key: 'demo', hash: '' };
     this.params = new Map(
       [...route.path.matchAll(wildcard)].map(([, name, rest]) => [
@@ -104,6 +115,30 @@ class Try extends HTMLElement {
     this.#preview();
   }
 
+  #chooseCall({ module, kind, request }) {
+    this.params = new Map();
+    this.body = html('textarea', { rows: 4, spellcheck: 'false' }, JSON.stringify(request, null, 2));
+    this.headers = html('textarea', { rows: 3, spellcheck: 'false', placeholder: 'name: value' });
+    fill(this.inputs, html('div', { class: 'grid' }, field('Message', this.body, 'JSON'), field('Metadata', this.headers, 'one per line')));
+    this.about.textContent = `Served by ${module} over gRPC (${kind.replaceAll('_', ' ')}). The server makes the call, which passes its chain.`;
+    this.armed = false;
+    this.button.textContent = 'Send';
+    this.button.disabled = !this.api;
+    this.note.textContent = this.api ? '' : 'Calls from the page require PODINFO_UI_ADMIN=true.';
+    this.#preview();
+  }
+
+  #lines() {
+    return this.headers.value
+      .split('\n')
+      .filter((l) => l.trim())
+      .map((l) => [l.split(':')[0].trim(), l.split(':').slice(1).join(':').trim()]);
+  }
+
+  #call() {
+    return { method: this.route.rpc, metadata: this.#lines(), message: this.body.value };
+  }
+
   #request() {
     const { route } = this;
     const method = route.method || this.method.value;
@@ -111,17 +146,14 @@ class Try extends HTMLElement {
       const value = this.params.get(name).value;
       return rest ? value.split('/').map(encodeURIComponent).join('/').replace(/^\//, '') : encodeURIComponent(value);
     });
-    const headers = this.headers.value
-      .split('\n')
-      .filter((l) => l.trim())
-      .map((l) => [l.split(':')[0].trim(), l.split(':').slice(1).join(':').trim()]);
+    const headers = this.#lines();
     const body = this.body.isConnected && method !== 'GET' && this.body.value !== '' ? this.body.value : undefined;
     if (body !== undefined && !headers.some(([n]) => n.toLowerCase() === 'content-type')) headers.unshift(['Content-Type', 'text/plain']);
     return { method, path, url: address(path).href, headers, body };
   }
 
   #preview() {
-    this.command.textContent = curl(this.#request());
+    this.command.textContent = this.route.rpc ? grpcurl(this.#call(), this.server) : curl(this.#request());
   }
 
   async #copy() {
@@ -146,20 +178,30 @@ class Try extends HTMLElement {
     this.armed = false;
     this.note.textContent = '';
     this.button.textContent = 'Send';
-    const { path, method, headers, body } = this.#request();
     this.abort = new AbortController();
     this.cancel.hidden = false;
     const began = performance.now();
     try {
-      this.#show(await call(path, { method, headers, body, limit: maxShown, signal: this.abort.signal }));
+      if (this.route.rpc) await this.#invoke(began);
+      else {
+        const { path, method, headers, body } = this.#request();
+        this.#show(await call(path, { method, headers, body, limit: maxShown, signal: this.abort.signal }));
+      }
     } catch (e) {
-      const reason = e.name === 'AbortError' ? 'Cancelled' : `No response, or a request that browsers do not send (${e.message}),`;
+      const reason = e.name === 'AbortError' ? 'Cancelled' : this.route.rpc ? `${e.message}:` : `No response, or a request that browsers do not send (${e.message}),`;
       const result = `${reason} after ${seconds((performance.now() - began) / 1e3)}`;
       this.reply.replaceChildren(html('p', { class: 'status', 'data-tone': 'bad' }, result));
       announce(result);
     }
     if (document.activeElement === this.cancel) this.button.focus();
     this.cancel.hidden = true;
+  }
+
+  async #invoke(began) {
+    const reply = await invoke(this.#call(), this.api.token, this.abort.signal);
+    const took = seconds((performance.now() - began) / 1e3);
+    showReply(this.reply, reply, took);
+    announce(`${reply.code} after ${took}`);
   }
 
   #show(reply) {

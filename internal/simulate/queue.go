@@ -1,4 +1,4 @@
-package main
+package simulate
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ type place struct {
 // queue simulates the queue of a limit. As the ends of all earlier requests are
 // known, so is the turn of the next one: when all but concurrency-1 of those before
 // it have ended.
-func (r *simulation) queue(q *scenario.Queue) bool {
+func (r *Run) queue(q *scenario.Queue) bool {
 	all := slices.DeleteFunc(r.queues[q.Key], func(p *place) bool { return !p.end.After(r.now) })
 	var ends []time.Time
 	waiting := 0
@@ -48,29 +48,29 @@ func (r *simulation) queue(q *scenario.Queue) bool {
 	r.queues[q.Key] = append(all, next)
 	r.waited += wait
 	if wait > 0 {
-		run := r.rules[q.Rule]
-		run.waits = append(run.waits, wait)
+		run := r.Rules[q.Rule]
+		run.Waits = append(run.Waits, wait)
 	}
 	return ok
 }
 
 // addServer describes a server that a rule matches, where flags and earlier rules
 // leave that open.
-func (s *simulator) addServer(m *scenario.Match) {
+func (r *Run) addServer(m *scenario.Match) {
 	if len(m.Server) > 0 {
-		s.pod = cmp.Or(s.pod, fill(m.Server[0]))
+		r.Pod = cmp.Or(r.Pod, fill(m.Server[0]))
 	}
 	x := m.Instance
 	if x == nil {
 		return
 	}
-	s.pod, s.version, s.zone = cmp.Or(s.pod, fill(x.Name)), cmp.Or(s.version, fill(x.Version)), cmp.Or(s.zone, fill(x.Zone))
+	r.Pod, r.Version, r.Zone = cmp.Or(r.Pod, fill(x.Name)), cmp.Or(r.Version, fill(x.Version)), cmp.Or(r.Zone, fill(x.Zone))
 	for name, text := range x.Labels {
-		if _, given := s.labels[name]; !given && text != "" {
-			if s.labels == nil {
-				s.labels = map[string]string{}
+		if _, given := r.Labels[name]; !given && text != "" {
+			if r.Labels == nil {
+				r.Labels = map[string]string{}
 			}
-			s.labels[name] = fill(text)
+			r.Labels[name] = fill(text)
 		}
 	}
 }

@@ -1,0 +1,115 @@
+package ui_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
+	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
+)
+
+// TestCall calls gRPC methods as the page does.
+func TestCall(t *testing.T) {
+	g := grpctest.Serve(t, on("UI_ADMIN", "true", "FAULTS", `{"rules": [{"name": "x", "match": {"grpc": "status.StatusService/Status"}, "fault": {"grpc": "Unavailable"}}]}`), append(everything(), new(echo.Module))...)
+	for request, want := range map[string]struct {
+		status int
+		has    string
+	}{
+		`{"method": "/echo.EchoService/Echo", "message": {"body": "hello"}}`:                {200, `"body": "hello"`},
+		`{"method": "/echo.EchoService/Stream", "message": {"body": "hello"}}`:              {200, `"code": "OK"`},
+		`{"method": "/status.StatusService/Status", "message": {"code": "Internal"}}`:       {200, `"code": "Unavailable"`},
+		`{"method": "/status.StatusService/Status", "metadata": {"a": "b"}, "message": {}}`: {200, `"code": "Unavailable"`},
+		`{"method": "/no.Such/Method"}`:                                                     {400, "no method"},
+		`{"method": "/echo.EchoService/Echo", "message": {"nosuch": 1}}`:                    {400, "the request is no echo.Message"},
+		`{"method": `: {400, "invalid JSON"},
+	} {
+		code, body := send(t, g.App, "POST", "/ui/rpc", request, "application/json")
+		if code != want.status || !strings.Contains(body, want.has) {
+			t.Errorf("%s: %d %s", request, code, body)
+		}
+	}
+	for kind, status := range map[string]int{"": 415, "text/plain": 415, "application/json; charset=utf-8": 200} { // another site's page may send the first two
+		if code, body := send(t, g.App, "POST", "/ui/rpc", `{"method": "/echo.EchoService/Echo"}`, kind); code != status {
+			t.Errorf("%q: %d %s", kind, code, body)
+		}
+	}
+	var model struct{ Calls []capability.RPCMethod }
+	_, body := send(t, g.App, "GET", "/ui/model", "", "")
+	if err := json.Unmarshal([]byte(body), &model); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(model.Calls, func(m capability.RPCMethod) bool {
+		return m.Method == "/echo.EchoService/Echo" && m.Module == "echo" && m.Kind == "unary" && strings.Contains(string(m.Request), "body")
+	}) {
+		t.Errorf("%+v", model.Calls)
+	}
+}
+
+// send sends a request.
+func send(t *testing.T, h http.Handler, method, path, body, kind string) (int, string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", kind)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+// TestCallIsGuarded checks that calls and simulations need what every change needs.
+func TestCallIsGuarded(t *testing.T) {
+	off := registrytest.Serve(t, on(), everything()...)
+	guarded := registrytest.Serve(t, on("UI_ADMIN", "true", "UI_ADMIN_TOKEN", "sesame"), everything()...)
+	for _, path := range []string{"/ui/rpc", "/ui/simulate"} {
+		if res, _ := off.Call(t, "POST", path, "{}"); res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s without admin: %d", path, res.StatusCode)
+		}
+		if res, _ := guarded.Call(t, "POST", path, "{}"); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %d", path, res.StatusCode)
+		}
+	}
+	if res, body := guarded.Call(t, "POST", "/ui/rpc", "{}", "Authorization", "Bearer sesame", "Content-Type", "application/json"); res.StatusCode != http.StatusConflict {
+		t.Errorf("without gRPC: %d %s", res.StatusCode, body)
+	}
+}
+
+// TestSimulate checks the preview of a rule.
+func TestSimulate(t *testing.T) {
+	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
+	type spread struct{ P50, P99 float64 }
+	type preview struct {
+		Requests, Matched, Hits int
+		Targets                 []string
+		Faults                  map[string]int
+		Delay                   *spread
+	}
+	simulate := func(rule string) (p preview) {
+		t.Helper()
+		res, body := s.Call(t, "POST", "/ui/simulate", rule, "Content-Type", "application/json")
+		if res.StatusCode != 200 {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+		if err := json.Unmarshal([]byte(body), &p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := simulate("match: {path: /api/*, percent: 30}\nfault: {status: 503}"); p.Matched != p.Requests || p.Hits < p.Requests/4 || p.Hits > p.Requests/3+100 || len(p.Faults) != 1 || p.Delay != nil || p.Targets[0] != "GET /api/any" {
+		t.Errorf("%+v", p)
+	}
+	if p := simulate(`{"delay": "120ms"}`); p.Hits != p.Requests || p.Delay == nil || p.Delay.P50 != 0.12 || p.Delay.P99 != 0.12 {
+		t.Errorf("%+v", p)
+	}
+	if res, body := s.Call(t, "POST", "/ui/simulate", "fault: {status: 7}", "Content-Type", "application/json"); res.StatusCode != 400 || !strings.Contains(body, "status") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	if _, body := s.Call(t, "GET", "/ui/model", ""); strings.Contains(body, ui.PreviewName) {
+		t.Error("the preview was saved")
+	}
+}
