@@ -1,9 +1,5 @@
-# The image of podinfo and podcli. Two targets:
-#
-#   docker build .                  only the programs and the root certificates
-#   docker build --target shell .   the programs on Alpine, with sh, curl and nc
-#
-# hack/image builds the first one without Docker and reproducibly.
+# The image of podinfo and podcli: only the programs and the root certificates.
+# hack/image builds it without Docker and reproducibly.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine3.24@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c AS build
 WORKDIR /src
@@ -25,29 +21,6 @@ RUN mkdir -p /root-fs/etc/ssl/certs && cp /etc/ssl/certs/ca-certificates.crt /ro
     echo 'app:x:101:' > /root-fs/etc/group && \
     mkdir -m 0755 /root-fs/data && mkdir -m 1777 /root-fs/tmp && \
     chown 100:101 /root-fs/data /root-fs/tmp
-
-FROM alpine:3.24.2@sha256:294b683cb724975bec92580e1e685676bd4b50bda910ddb8c51d4cabeaec77e6 AS shell
-RUN apk add --no-cache ca-certificates curl netcat-openbsd && \
-    addgroup -S -g 101 app && adduser -S -u 100 -G app -h /home/app -H app
-COPY --from=build /root-fs/home /home
-COPY --from=build /root-fs/usr/local/bin /usr/local/bin
-COPY --from=build --chown=100:101 /root-fs/data /data
-ARG VERSION=6.15.0
-ARG REVISION=unknown
-ARG BUILD_DATE
-LABEL org.opencontainers.image.title="podinfo" \
-      org.opencontainers.image.description="A small modular Go server for testing clusters, service meshes and pipelines, with a shell" \
-      org.opencontainers.image.url="https://github.com/seed-4591fe7d/podinfo" \
-      org.opencontainers.image.source="https://github.com/seed-4591fe7d/podinfo" \
-      org.opencontainers.image.documentation="https://github.com/seed-4591fe7d/podinfo/blob/main/README.md" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.created="$BUILD_DATE"
-WORKDIR /home/app
-# A number, because runAsNonRoot cannot verify a user name.
-USER 100:101
-CMD ["./podinfo"]
 
 FROM scratch
 COPY --from=build /root-fs /

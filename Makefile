@@ -2,7 +2,7 @@
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
-SCRIPTS := .ci/run hack/deps hack/e2e hack/fuzz hack/man hack/release
+SCRIPTS := .ci/run hack/deps hack/fuzz hack/man hack/release $(filter-out hack/cluster/node,$(wildcard hack/cluster/*)) hack/e2e/run $(wildcard hack/e2e/*.sh hack/e2e/parts/*)
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents clients toxiproxy packaging browser
@@ -32,7 +32,7 @@ toxiproxy: ## test toxiproxy's API with its own client and command line; TOXIPRO
 	$(GO) -C hack/toxiproxy vet ./... && $(GO) -C hack/toxiproxy test -count=1 ./... $(TOXIPROXY_FLAGS)
 
 packaging: ## check what is applied to a cluster (kustomize, chart, Timoni module), the scripts and the workflows; PACKAGING_FLAGS=-update writes the golden files
-	shellcheck $(SCRIPTS)
+	shellcheck -x $(SCRIPTS)
 	$(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
 	@# -count=1: the tests build podinfo, which the test cache does not notice.
 	$(GO) -C hack/packaging vet ./... && $(GO) -C hack/packaging test -count=1 ./... $(PACKAGING_FLAGS)
@@ -40,7 +40,7 @@ packaging: ## check what is applied to a cluster (kustomize, chart, Timoni modul
 browser: ## test the page in a real Chromium; BROWSER_FLAGS=-update also takes the screenshots of README.md
 	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 -parallel 4 ./... $(BROWSER_FLAGS)
 
-image: ## build the container image as an OCI layout in dist/image, without Docker
+image: ## build the container image without Docker: an OCI layout in dist/image, and dist/podinfo.tar for containerd, kind and k3s
 	@$(GO) -C hack/image run . $(IMAGE_FLAGS)
 
 image-test: ## build the image twice and inspect it

@@ -166,7 +166,7 @@ func podcliTable(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("| Command | Does | Flags |\n|---|---|---|\n")
-	for _, command := range []string{"check http", "check tcp", "check grpc", "check ws", "check cert", "ws", "load", "fault list", "fault apply", "fault rm", "fault pause", "fault resume", "fault watch", "fault check", "fault simulate", "version"} {
+	for _, command := range []string{"check http", "check tcp", "check grpc", "check ws", "check cert", "ws", "load", "fault list", "fault apply", "fault rm", "fault pause", "fault resume", "fault watch", "fault check", "fault simulate", "sleep", "version"} {
 		out, err := exec.Command(bin, append(strings.Fields(command), "--help")...).Output()
 		if err != nil {
 			t.Fatal(command, err)

@@ -18,6 +18,7 @@ const maxBody = 10 << 20
 // httpCheck is the command check http.
 type httpCheck struct {
 	request *requestFlags
+	token   *tokenFlag
 	tls     *tlsFlags
 	status  statuses
 	body    pattern
@@ -30,8 +31,9 @@ func checkHTTP() *command {
 		"podcli check http localhost:9898/readyz --retry 3 --delay 2s",
 		"podcli check http https://localhost:9899/status/404 --expect-status 404 --cacert ca.crt",
 		`podcli check http localhost:9898/api/info --header 'Accept: application/json' --expect-body '/"version": ?"6\./'`,
+		"podcli check http localhost:9898/token/validate --token-url localhost:9898/token --expect-body podcli",
 	}
-	h := &httpCheck{request: addRequest(c.flags), tls: addTLS(c.flags), status: statuses{{200, 399}}}
+	h := &httpCheck{request: addRequest(c.flags), token: addTokenURL(c.flags), tls: addTLS(c.flags), status: statuses{{200, 399}}}
 	c.flags.Var(&h.status, "expect-status", "expected status: `200`, 2xx, 200-399, or a comma-separated list of these")
 	c.flags.Var(&h.body, "expect-body", "expected text in the response body, or a `/regexp/` that it must match")
 	return newCheck(c, h.start)
@@ -58,6 +60,9 @@ func (h *httpCheck) start(arg string) (string, probe, error) {
 func (h *httpCheck) try(ctx context.Context, client *http.Client, u *url.URL) (facts, error) {
 	req, err := h.request.build(ctx, u)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.token.authorize(ctx, client, req); err != nil {
 		return nil, err
 	}
 	res, err := client.Do(req)

@@ -86,6 +86,39 @@ func TestCheckHTTPFails(t *testing.T) {
 	run(t, "check", "http", "u:secret@"+refused(t)).expect(t, 1, "u:xxxxx@")
 }
 
+// TestCheckHTTPToken gets a token first, a new one for each attempt.
+func TestCheckHTTPToken(t *testing.T) {
+	var n atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		name, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, `{"token":"%s-%d","expires_at":"now"}`, name, n.Add(1))
+	})
+	mux.HandleFunc("/guarded", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer podcli-2" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	mux.HandleFunc("/empty", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") })
+	mux.HandleFunc("/text", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "token") })
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	for _, c := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{"/token", 0, "status=200 size=0 attempts=2"},
+		{"/nowhere", 1, "getting a token: expected status 200, got 404"},
+		{"/empty", 1, "getting a token: the response has no token"},
+		{"/text", 1, "getting a token: invalid character"},
+	} {
+		n.Store(0)
+		run(t, "check", "http", s.URL+"/guarded", "--token-url", s.URL+c.path, "--retry=1", "--delay=1ms").expect(t, c.code, c.want)
+	}
+	run(t, "check", "http", s.URL+"/guarded", "--token-url", refused(t)).expect(t, 1, "getting a token", "connection refused")
+}
+
 func TestCheckHTTPRetries(t *testing.T) {
 	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -39,9 +39,11 @@ func stockRoutes() []scenario.Route {
 		{Path: "/swagger/{rest...}", Internal: true},
 		{Path: "/token"},
 		{Path: "/token/validate"},
+		{Path: "/ui/about", Internal: true},
 		{Path: "/ui/assets/{hash}/{file}", Internal: true},
 		{Path: "/ui/events", Internal: true},
 		{Path: "/ui/model", Internal: true},
+		{Path: "/ui/schema", Internal: true},
 		{Path: "/version"},
 		{Path: "/ws/echo"},
 	}

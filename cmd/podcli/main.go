@@ -59,7 +59,7 @@ func root() *command {
 			group("check", "Check a server, a port or a certificate.", func() []*command {
 				return []*command{checkHTTP(), checkTCP(), checkGRPC(), checkWS(), checkCert()}
 			}),
-			wsCommand(), loadCommand(), faultCommand(), versionCommand(),
+			wsCommand(), loadCommand(), faultCommand(), sleepCommand(), versionCommand(),
 			completionCommand(), completeCommand(all), helpCommand(all),
 		}
 	})

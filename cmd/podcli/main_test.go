@@ -152,7 +152,7 @@ func TestCommandLine(t *testing.T) {
 		{"help check", 0, "Check a server, a port or a certificate.…", ""},
 		{"help check http", 0, "Check that an HTTP…", ""},
 		{"help chick", 2, "", "podcli help: unknown command \"chick\" in podcli\n"},
-		{"bogus", 2, "", "podcli: unknown command \"bogus\": want one of check, ws, load, fault, version, completion, help\n"},
+		{"bogus", 2, "", "podcli: unknown command \"bogus\": want one of check, ws, load, fault, sleep, version, completion, help\n"},
 		{"check", 0, "Check a server, a port or a certificate.…", ""},
 		{"check bogus", 2, "", "podcli check: unknown command \"bogus\": want one of http, tcp, grpc, ws, cert\n"},
 		{"check http", 2, "", "podcli check http: takes one ADDR, got 0 arguments; example: podcli check http localhost:9898/readyz --retry 3 --delay 2s\n"},
@@ -198,6 +198,14 @@ func TestCommandLine(t *testing.T) {
 		{"fault simulate x --grpc a", 2, "", "podcli fault simulate: --grpc \"a\": want service/method, such as echo.EchoService/Echo\n"},
 		{"fault simulate x --grpc a/b --path /", 2, "", "podcli fault simulate: --grpc cannot be combined with --path, --method, --query, --json, --host or --websocket\n"},
 		{"fault simulate x --path a", 2, "", "podcli fault simulate: --path \"a\": want a path that begins with /; use --query for the query\n"},
+		{"sleep 1ms", 0, "", ""},
+		{"sleep 0s --exit-code 3", 3, "", ""},
+		{"sleep 0s --exit-code=255", 255, "", ""},
+		{"sleep", 2, "", "podcli sleep: takes one DURATION, got 0 arguments; example: podcli sleep 5s\n"},
+		{"sleep 5", 2, "", "podcli sleep: \"5\" is not a duration: want one such as 5s or 1m30s\n"},
+		{"sleep -- -5s", 2, "", "podcli sleep: \"-5s\" is not a duration: want one such as 5s or 1m30s\n"},
+		{"sleep 0s --exit-code 256", 2, "", "podcli sleep: --exit-code 256: want a number from 0 to 255\n"},
+		{"check http a --token-url ftp://a", 2, "", "podcli check http: invalid argument \"ftp://a\" for \"--token-url\" flag: address \"ftp://a\": want http://HOST or https://HOST\n"},
 		{"ws", 2, "", "podcli ws: takes one URL, got 0 arguments; example: podcli ws localhost:9898/ws/echo\n"},
 		{"ws a --timeout 0", 2, "", "podcli ws: --timeout must be above 0, --wait must not be negative\n"},
 		{"completion csh", 2, "", "podcli completion: unknown shell \"csh\": want bash, zsh or fish\n"},
@@ -231,7 +239,7 @@ func TestHelp(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	for words, want := range map[string][]string{
-		"":                     {"check", "ws", "load", "fault", "version", "completion", "help"},
+		"":                     {"check", "ws", "load", "fault", "sleep", "version", "completion", "help"},
 		"check":                {"http", "tcp", "grpc", "ws", "cert"},
 		"fault":                {"list", "apply", "rm", "pause", "resume", "watch", "check", "simulate"},
 		"completion":           {"bash", "zsh", "fish"},

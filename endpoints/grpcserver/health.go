@@ -31,12 +31,17 @@ const (
 	serviceUnknown = grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN
 )
 
+// liveness is the name that liveness probes check. A probe of the kubelet has only
+// a name to tell them from readiness probes.
+const liveness = "liveness"
+
 // health implements grpc.health.v1 with the App's readiness. Every service has
-// the same status.
+// the same status, except for liveness, which has that of /healthz.
 type health struct {
 	grpc_health_v1.UnimplementedHealthServer
 	module   *Module
 	ready    func(context.Context) error
+	alive    func() bool
 	draining chan struct{}
 	once     sync.Once
 
@@ -46,9 +51,9 @@ type health struct {
 }
 
 func newHealth(m *Module) *health {
-	s := &health{module: m, ready: m.host.Ready, draining: make(chan struct{})}
+	s := &health{module: m, ready: m.host.Ready, alive: func() bool { return true }, draining: make(chan struct{})}
 	if r, err := registry.Use(m.host, capability.HealthProbers); err == nil {
-		s.ready = r.HealthProbes().Status
+		s.ready, s.alive = r.HealthProbes().Status, r.HealthProbes().Alive
 	} else if !errors.Is(err, registry.ErrAbsent) {
 		m.host.Log.WithError(err).Warn("no single health module; gRPC health uses the modules' checks only")
 	}
@@ -58,11 +63,15 @@ func newHealth(m *Module) *health {
 // drain ends the Watch streams after a last NOT_SERVING.
 func (s *health) drain() { s.once.Do(func() { close(s.draining) }) }
 
-func (s *health) status(ctx context.Context) servingStatus {
-	if s.ready(ctx) != nil {
-		return notServing
+func (s *health) status(ctx context.Context) servingStatus { return statusIf(s.ready(ctx) == nil) }
+
+func (s *health) livenessStatus() servingStatus { return statusIf(s.alive()) }
+
+func statusIf(good bool) servingStatus {
+	if good {
+		return serving
 	}
-	return serving
+	return notServing
 }
 
 // cachedStatus returns the status for watchers. However many there are, the checks
@@ -81,7 +90,7 @@ func (s *health) cachedStatus() servingStatus {
 // names returns the service names that have a status: those of the whole server
 // and those of the services that are served now.
 func (s *health) names() []string {
-	out := []string{"", s.module.ServiceName}
+	out := []string{"", liveness, s.module.ServiceName}
 	for _, x := range s.module.services {
 		if !s.module.hidden(x.desc.ServiceName) {
 			out = append(out, x.desc.ServiceName)
@@ -97,6 +106,9 @@ func (s *health) Check(ctx context.Context, req *grpc_health_v1.HealthCheckReque
 	if !s.known(req.GetService()) {
 		return nil, status.Error(codes.NotFound, "unknown service")
 	}
+	if req.GetService() == liveness {
+		return &grpc_health_v1.HealthCheckResponse{Status: s.livenessStatus()}, nil
+	}
 	return &grpc_health_v1.HealthCheckResponse{Status: s.status(ctx)}, nil
 }
 
@@ -107,6 +119,7 @@ func (s *health) List(ctx context.Context, _ *grpc_health_v1.HealthListRequest) 
 	for _, n := range s.names() {
 		out[n] = &grpc_health_v1.HealthCheckResponse{Status: now}
 	}
+	out[liveness] = &grpc_health_v1.HealthCheckResponse{Status: s.livenessStatus()}
 	return &grpc_health_v1.HealthListResponse{Statuses: out}, nil
 }
 
@@ -142,6 +155,8 @@ func (s *health) current(name string, draining bool) servingStatus {
 	switch {
 	case !s.known(name):
 		return serviceUnknown
+	case name == liveness: // also while draining, because a restart would not help
+		return s.livenessStatus()
 	case draining:
 		return notServing
 	}

@@ -89,14 +89,14 @@ func TestHealth(t *testing.T) {
 		{"version is on", func() { s.App.Switch("version", true) }, good, both},
 	} {
 		c.change()
-		want := map[string]string{"": c.want, "web": c.want}
+		want := map[string]string{"": c.want, "web": c.want, "liveness": good}
 		for _, name := range c.services {
 			want[name] = c.want
 		}
 		if diff := cmp.Diff(want, list(t, s)); diff != "" {
 			t.Errorf("%s: %s", c.what, diff)
 		}
-		for _, name := range append([]string{"", "web", "podinfo", "version.VersionServic", "grpc.health.v1.Health"}, both...) {
+		for _, name := range append([]string{"", "web", "liveness", "podinfo", "version.VersionServic", "grpc.health.v1.Health"}, both...) {
 			w, ok := want[name]
 			if !ok {
 				w = "NotFound"
@@ -105,6 +105,29 @@ func TestHealth(t *testing.T) {
 				t.Errorf("%s: %q is %s, want %s", c.what, name, got, w)
 			}
 		}
+	}
+}
+
+// TestLiveness: the name of liveness probes has the status of /healthz, whatever
+// the readiness is.
+func TestLiveness(t *testing.T) {
+	sick := grpctest.Serve(t, map[string]string{"PODINFO_UNHEALTHY": "true"}, new(health.Module))
+	if got := list(t, sick); got["liveness"] != "NOT_SERVING" || got[""] != "SERVING" || check(t, sick, "liveness") != "NOT_SERVING" {
+		t.Error(got)
+	}
+	expect(t, watching(t, sick, "liveness"), "NOT_SERVING")
+
+	s := grpctest.Serve(t, map[string]string{"PODINFO_UNREADY": "true"}, new(health.Module))
+	w := watching(t, s, "liveness")
+	expect(t, w, "SERVING")
+	if got := check(t, s, "liveness"); got != "SERVING" || check(t, s, "") != "NOT_SERVING" {
+		t.Error(got)
+	}
+	if err := s.App.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the status changes while draining: %v", err)
 	}
 }
 

@@ -111,7 +111,10 @@ func (m *Module) log(ctx context.Context, reason error) {
 }
 
 // healthz succeeds while the App drains, because a restart would not help.
-func (m *Module) healthz(w http.ResponseWriter, _ *http.Request) { m.reply(w, !m.Unhealthy) }
+func (m *Module) healthz(w http.ResponseWriter, _ *http.Request) { m.reply(w, m.Alive()) }
+
+// Alive reports whether liveness probes succeed.
+func (m *Module) Alive() bool { return !m.Unhealthy }
 
 func (m *Module) readyz(w http.ResponseWriter, r *http.Request) {
 	m.reply(w, m.Status(r.Context()) == nil)

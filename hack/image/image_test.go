@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -296,6 +298,37 @@ func TestLayoutAndPush(t *testing.T) {
 	}
 	if digest, err := pushed.Digest(); err != nil || digest != i.digest {
 		t.Errorf("pushed %s, %v; built %s", digest, err, i.digest)
+	}
+}
+
+// TestArchive: the archive has the image of this machine under the name that the
+// manifests use, so that a cluster that loads it pulls nothing.
+func TestArchive(t *testing.T) {
+	i := the(t)
+	file := filepath.Join(t.TempDir(), "podinfo.tar")
+	if err := i.writeArchive(file); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(repository + ":" + i.version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := tarball.ImageFromPath(file, &tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil || config.Architecture != runtime.GOARCH {
+		t.Errorf("%v, %v", config, err)
+	}
+	for _, file := range []string{"kustomize/base/deployment.yaml", "kustomize/components/fault-proxy/kustomization.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil || !strings.Contains(string(text), "image: "+repository+":") {
+			t.Errorf("%s does not run an image of %s: %v", file, repository, err)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&b.revision, "revision", "", "`commit` that the image is built from (default: HEAD)")
 	out := flag.String("o", "dist/image", "`directory` of the OCI layout, relative to -src")
 	sbom := flag.String("sbom", "dist/podinfo.spdx.json", "`file` of the SPDX bill of materials, relative to -src")
-	docker := flag.String("docker", "", "also write a `file` for docker load and kind load, relative to -src, for the platform of this machine")
+	archive := flag.String("archive", "dist/podinfo.tar", "`file` with the image for this machine under the name in the manifests, for containerd, kind, k3s and docker, relative to -src; empty for none")
 	flag.Func("platform", "build only for this `platform`, such as linux/arm64; repeatable", func(name string) error {
 		p, err := platformOf(name)
 		b.only = append(b.only, p)
@@ -52,13 +52,13 @@ func main() {
 		}
 		return filepath.Join(b.source, path)
 	}
-	if err := run(b, under(*out), under(*sbom), under(*docker), push); err != nil {
+	if err := run(b, under(*out), under(*sbom), under(*archive), push); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
 }
 
-func run(b build, out, sbom, docker string, push []string) error {
+func run(b build, out, sbom, archive string, push []string) error {
 	if err := b.defaults(); err != nil {
 		return err
 	}
@@ -72,8 +72,8 @@ func run(b build, out, sbom, docker string, push []string) error {
 	if err := img.writeSBOM(sbom); err != nil {
 		return err
 	}
-	if docker != "" {
-		if err := img.writeDocker(docker); err != nil {
+	if archive != "" {
+		if err := img.writeArchive(archive); err != nil {
 			return err
 		}
 	}
@@ -156,7 +156,9 @@ func (b *build) git(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func (i *image) writeDocker(path string) error {
+// writeArchive writes the image of this machine's architecture, which a cluster runs
+// without pulling it: its name is the one in the manifests.
+func (i *image) writeArchive(path string) error {
 	tag, err := name.NewTag(repository + ":" + i.version)
 	if err != nil {
 		return err
@@ -166,7 +168,7 @@ func (i *image) writeDocker(path string) error {
 			return tarball.WriteToFile(path, tag, p.image)
 		}
 	}
-	return fmt.Errorf("no image for %s, the architecture of this machine: add it with -platform", runtime.GOARCH)
+	return fmt.Errorf("no image for %s, the architecture of this machine: add it with -platform, or set -archive to nothing", runtime.GOARCH)
 }
 
 // push sends the image to a registry, over plain HTTP only on localhost.

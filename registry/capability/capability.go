@@ -100,6 +100,8 @@ type HealthProbes interface {
 	Readyz() http.Handler
 	// Status returns nil if the App is ready, or why it is not.
 	Status(ctx context.Context) error
+	// Alive reports what Healthz responds: whether a restart would not help.
+	Alive() bool
 	// SetReady is what /readyz/enable and /readyz/disable do.
 	SetReady(ready bool)
 }

@@ -22,6 +22,23 @@
 {{- if gt (int (default 0 .faults.delayMin)) (int (default 5 .faults.delayMax)) }}
 {{- fail "faults.delayMin is above faults.delayMax, which is 5 if it is empty: set both" }}
 {{- end }}
+{{- if and (eq (include "podinfo.probeType" $) "grpc") (not .service.grpcPort) }}
+{{- fail "probes.type grpc needs a port to probe: set service.grpcPort" }}
+{{- end }}
+{{- if and (eq (include "podinfo.probeType" $) "grpc") .tls.grpc }}
+{{- fail "probes.type is grpc, which the kubelet does not speak over TLS: set probes.type to http or exec, or tls.grpc to false" }}
+{{- end }}
+{{- if and (eq (include "podinfo.probeType" $) "grpc") (not (include "podinfo.on" (list $ "grpc-server"))) }}
+{{- fail "probes.type is grpc, and modules turns grpc-server off: set probes.type to http or exec" }}
+{{- end }}
+{{- if and (ne (include "podinfo.probeType" $) "exec") (regexMatch "^(localhost|127\\..*|\\[?::1\\]?)$" (default "" .host)) }}
+{{- fail (printf "host is %s, where only the container itself can reach podinfo: set probes.type to exec" .host) }}
+{{- end }}
+{{- with .updateStrategy }}
+{{- if and (eq .type "RollingUpdate") (has (toString .rollingUpdate.maxUnavailable) (list "0" "0%")) (has (toString .rollingUpdate.maxSurge) (list "0" "0%")) }}
+{{- fail "updateStrategy.rollingUpdate.maxUnavailable and maxSurge are both 0, so no Pod could be replaced: set one of them" }}
+{{- end }}
+{{- end }}
 {{- $tlsPort := and .tls.enabled .tls.port }}
 {{- include "podinfo.checkPorts" (dict "service.httpPort" .service.httpPort "service.metricsPort" .service.metricsPort "service.grpcPort" .service.grpcPort "tls.port" $tlsPort) }}
 {{- if .service.enabled }}

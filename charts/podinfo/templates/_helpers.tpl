@@ -52,12 +52,6 @@ app: {{ $name }}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
 
-{{- /* The digest of image.tag is dropped, because the image with a shell has another one. */ -}}
-{{- define "podinfo.shellImage" -}}
-{{- $tag := default .Chart.AppVersion .Values.image.tag | splitList "@" | first }}
-{{- default .Values.image.repository .Values.shellImage.repository }}:{{ default (printf "%s-shell" $tag) .Values.shellImage.tag }}
-{{- end }}
-
 {{- define "podinfo.serviceAccountName" -}}
 {{- default (include "podinfo.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
@@ -133,13 +127,33 @@ seccompProfile:
 {{- toYaml $own }}
 {{- end }}
 
+{{- /* Releases that reuse the values of an older chart have no type. */ -}}
+{{- define "podinfo.probeType" -}}
+{{- default "http" .Values.probes.type }}
+{{- end }}
+
+{{- /* A probe: (dict "root" . "probe" .Values.probes.liveness "path" "/healthz" "service" "liveness"). The path is for exec and http, the service for grpc. */ -}}
 {{- define "podinfo.probe" -}}
+{{- $type := include "podinfo.probeType" .root }}
+{{- $path := print (include "podinfo.prefix" .root) .path }}
+{{- if eq $type "exec" -}}
 exec:
   command:
     - podcli
     - check
     - http
-    - localhost:{{ .port }}{{ .path }}
+    - localhost:{{ .root.Values.service.httpPort }}{{ $path }}
+{{- else if eq $type "grpc" -}}
+grpc:
+  port: {{ .root.Values.service.grpcPort }}
+  {{- with .service }}
+  service: {{ . }}
+  {{- end }}
+{{- else -}}
+httpGet:
+  path: {{ $path | toYaml }}
+  port: http
+{{- end }}
 initialDelaySeconds: {{ .probe.initialDelaySeconds }}
 timeoutSeconds: {{ .probe.timeoutSeconds }}
 failureThreshold: {{ .probe.failureThreshold }}
@@ -161,4 +175,15 @@ periodSeconds: {{ .probe.periodSeconds }}
 
 {{- define "podinfo.configPath" -}}
 {{- default (ternary "/etc/podinfo/config" "" (eq (include "podinfo.configMounted" .) "true")) .Values.config.path }}
+{{- end }}
+
+{{- /* The names of the Jobs of hooks that neither Helm nor Kubernetes deletes after they have succeeded. */ -}}
+{{- define "podinfo.lastingJobs" -}}
+{{- range $name, $hook := .Values.hooks }}
+{{- with $hook.job }}
+{{- if and .enabled (kindIs "invalid" .ttlSecondsAfterFinished) (not (contains "hook-succeeded" (default "" .hookDeletePolicy))) }}
+{{- print " " (include "podinfo.part" (list $ (kebabcase $name))) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}

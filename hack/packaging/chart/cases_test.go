@@ -33,6 +33,7 @@ func renderCases(t *testing.T) map[string]renderCase {
 + ConfigMap podinfo-redis
 + Deployment podinfo-redis
 + Service podinfo-redis
++ Pod podinfo-cache-test
 `},
 		"no size limit": {values: `dataSizeLimit: ""`, changes: `
 ~ Deployment podinfo
@@ -466,7 +467,7 @@ topologySpreadConstraints:
         app.kubernetes.io/name: podinfo
 updateStrategy:
   rollingUpdate:
-    maxUnavailable: 0
+    maxSurge: 2
 `},
 		"scenario-text": {values: `
 faults:
@@ -500,7 +501,7 @@ updateStrategy:
   type: Recreate
 `, changes: `
 ~ Deployment podinfo
-  - spec.strategy.rollingUpdate: {"maxUnavailable":1}
+  - spec.strategy.rollingUpdate: {"maxSurge":1,"maxUnavailable":0}
   - spec.strategy.type: "RollingUpdate"
   + spec.strategy.type: "Recreate"
   + spec.template.metadata.annotations[example.com/number]: "5"
@@ -545,13 +546,51 @@ service:
   - spec.type: "ClusterIP"
   + spec.type: "LoadBalancer"
 ~ Pod podinfo-jwt-test
-  - spec.containers[jwt].command[]: "reply=$(curl -fsS --retry 5 --retry-connrefused --data test http://podinfo.demo:9898/token)"
-  - spec.containers[jwt].command[]: "reply=$(curl -fsS --retry 5 --retry-connrefused --header \"Authorization: Bearer $token\" http://podinfo.demo:9898/token/validate)"
-  + spec.containers[jwt].command[]: "reply=$(curl -fsS --retry 5 --retry-connrefused --data test http://podinfo.demo:80/token)"
-  + spec.containers[jwt].command[]: "reply=$(curl -fsS --retry 5 --retry-connrefused --header \"Authorization: Bearer $token\" http://podinfo.demo:80/token/validate)"
+  - spec.containers[jwt].command[]: "http://podinfo.demo:9898/token/validate"
+  - spec.containers[jwt].command[]: "--token-url=http://podinfo.demo:9898/token"
+  + spec.containers[jwt].command[]: "http://podinfo.demo:80/token/validate"
+  + spec.containers[jwt].command[]: "--token-url=http://podinfo.demo:80/token"
+  - spec.initContainers[step-1].command[]: "http://podinfo.demo:9898/token/validate"
+  + spec.initContainers[step-1].command[]: "http://podinfo.demo:80/token/validate"
 ~ Pod podinfo-service-test
   - spec.containers[service].command[]: "http://podinfo.demo:9898/api/info"
   + spec.containers[service].command[]: "http://podinfo.demo:80/api/info"
+`},
+		"probes-exec": {values: `
+host: 127.0.0.1
+probes:
+  type: exec
+`, changes: `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].command[]: "--host=127.0.0.1"
+  + spec.template.spec.containers[podinfo].livenessProbe.exec: {"command":["podcli","check","http","localhost:9898/healthz"]}
+  - spec.template.spec.containers[podinfo].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfo].readinessProbe.exec: {"command":["podcli","check","http","localhost:9898/readyz"]}
+  - spec.template.spec.containers[podinfo].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`},
+		"probes-grpc": {values: `
+probes:
+  type: grpc
+`, changes: `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].livenessProbe.grpc: {"port":9999,"service":"liveness"}
+  - spec.template.spec.containers[podinfo].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfo].readinessProbe.grpc: {"port":9999}
+  - spec.template.spec.containers[podinfo].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`},
+		"jwt-guards-everything": {values: `
+jwt:
+  secret: 0123456789abcdef0123456789abcdef
+  paths: ["/*", "!/token"]
+redis:
+  enabled: true
+`},
+		"certificate-names": {values: `
+tls:
+  enabled: true
+certificate:
+  create: true
+fullnameOverride: front
 `},
 		"service-node-port": {values: `
 service:

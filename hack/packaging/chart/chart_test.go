@@ -119,6 +119,8 @@ func TestNotes(t *testing.T) {
 		"service: {type: LoadBalancer}",
 		"ingress: {enabled: true}",
 		"httpRoute: {enabled: true}",
+		"grpcRoute: {enabled: true}",
+		"hooks: {preInstall: {job: {enabled: true}}, postInstall: {job: {enabled: true, hookDeletePolicy: hook-succeeded}}, postDelete: {job: {enabled: true, ttlSecondsAfterFinished: 60}}, postUpgrade: {job: {enabled: true, hookDeletePolicy: ''}}}",
 	} {
 		files, err := chart.Render("demo", kube, values(t, text, text))
 		if err != nil {
@@ -197,21 +199,31 @@ func TestRefused(t *testing.T) {
 		"the label app.kubernetes.io/name selects":        {"podLabels": object{"app.kubernetes.io/name": "web"}},
 
 		// What podinfo would refuse.
-		"/backend":                 {"backend": "backend:9898"},
-		"/backends/1":              {"backends": []any{"http://a", "ftp://b"}},
-		"/cache":                   {"cache": "podinfo-redis:6379"},
-		"/jwt/paths/0":             {"jwt": object{"paths": []any{"cache"}}},
-		"/faults/errorCodes":       {"faults": object{"errorCodes": "500, 600"}},
-		"/faults/errorGRPCCodes/0": {"faults": object{"errorGRPCCodes": []any{"Gone"}}},
-		"/faults/errorGRPCCodes":   {"faults": object{"errorGRPCCodes": "OK"}},
-		"'50%' does not match":     {"faults": object{"errorRate": "50%"}},
-		"/faults/delayUnit":        {"faults": object{"delayUnit": "h"}},
-		"/faults/delayMin":         {"faults": object{"delayMin": "-1"}},
-		"/service/grpcPort":        {"service": object{"grpcPort": "70000"}},
-		"/hpa/enabled":             {"hpa": object{"enabled": "yes"}},
-		"/proxy/url":               {"proxy": object{"url": "orders:8080"}},
-		"proxy.routes has no":      {"proxy": object{"routes": []any{"/a"}}},
-		"prefix has no effect":     {"proxy": object{"url": "http://orders"}, "prefix": "/app"},
+		"/backend":                      {"backend": "backend:9898"},
+		"/backends/1":                   {"backends": []any{"http://a", "ftp://b"}},
+		"/cache":                        {"cache": "podinfo-redis:6379"},
+		"/jwt/paths/0":                  {"jwt": object{"paths": []any{"cache"}}},
+		"/faults/errorCodes":            {"faults": object{"errorCodes": "500, 600"}},
+		"/faults/errorGRPCCodes/0":      {"faults": object{"errorGRPCCodes": []any{"Gone"}}},
+		"/faults/errorGRPCCodes":        {"faults": object{"errorGRPCCodes": "OK"}},
+		"'50%' does not match":          {"faults": object{"errorRate": "50%"}},
+		"/faults/delayUnit":             {"faults": object{"delayUnit": "h"}},
+		"/faults/delayMin":              {"faults": object{"delayMin": "-1"}},
+		"/service/grpcPort":             {"service": object{"grpcPort": "70000"}},
+		"/hpa/enabled":                  {"hpa": object{"enabled": "yes"}},
+		"probes.type grpc needs a port": {"probes": object{"type": "grpc"}, "service": object{"grpcPort": 0}},
+		"which the kubelet does not speak over TLS": {"probes": object{"type": "grpc"}, "tls": object{"enabled": true, "grpc": true}},
+		"modules turns grpc-server off":             {"probes": object{"type": "grpc"}, "modules": []any{"-grpc-server"}},
+		"/probes/type":                              {"probes": object{"type": "tcp"}},
+		"host is 127.0.0.1, where only":             {"host": "127.0.0.1"},
+		"host is localhost, where only":             {"host": "localhost", "probes": object{"type": "grpc"}},
+		"host is ::1, where only":                   {"host": "::1"},
+		"maxSurge are both 0":                       {"updateStrategy": object{"rollingUpdate": object{"maxSurge": 0}}},
+		"/service/trafficDistribution":              {"service": object{"trafficDistribution": "PreferNear"}},
+		"/proxy/url":                                {"proxy": object{"url": "orders:8080"}},
+		"proxy.routes has no":                       {"proxy": object{"routes": []any{"/a"}}},
+		"prefix has no effect":                      {"proxy": object{"url": "http://orders"}, "prefix": "/app"},
+
 		"faults.delayMin is above": {"faults": object{"delayMin": 9}},
 	} {
 		if _, err := chart.Render("podinfo", kube, values); err == nil || !strings.Contains(err.Error(), want) {
@@ -381,8 +393,9 @@ func TestKeyFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTests: helm test has no test for a module that is off or for a path that
-// needs a token.
+// TestTests: helm test tests what is enabled. It gets a token from /token for paths
+// that need one, and leaves out what then still requires another token, and modules
+// that are off.
 func TestTests(t *testing.T) {
 	type object = map[string]any
 	guard := func(paths ...any) object { return object{"secretName": "key", "paths": paths} }
@@ -396,15 +409,21 @@ func TestTests(t *testing.T) {
 		{object{"modules": []any{"none", "all", "-token"}}, "grpc service", "/api/info"},
 		{object{"modules": []any{"-cache"}, "cache": "redis://redis.caches"}, "grpc jwt service", "/api/info"},
 		{object{"cache": "redis://redis.caches", "tls": object{"enabled": true}}, "cache grpc jwt service tls", "/api/info"},
-		{object{"cache": "redis://redis.caches", "jwt": guard("/cache/*")}, "grpc jwt service", "/api/info"},
+		{object{"redis": object{"enabled": true}}, "cache grpc jwt service", "/api/info"},
+		{object{"memcached": object{"enabled": "true"}}, "cache grpc jwt service", "/api/info"},
+		{object{"modules": []any{"-cache"}, "redis": object{"enabled": true}}, "grpc jwt service", "/api/info"},
+		{object{"cache": "redis://redis.caches", "jwt": guard("/cache/*")}, "cache grpc jwt service", "/api/info"},
+		{object{"cache": "redis://redis.caches", "jwt": guard("/cache/*"), "modules": []any{"-token"}}, "grpc service", "/api/info"},
+		{object{"cache": "redis://redis.caches", "jwt": object{"secretName": "key", "issuer": "others", "paths": []any{"/cache/*"}}}, "grpc jwt service", "/api/info"},
+		{object{"redis": object{"enabled": true}, "jwt": object{"publicKey": "key", "paths": []any{"/*", "!/token*"}}}, "grpc jwt service", "/healthz"},
 		{object{"jwt": guard("/*", "!/api/info")}, "grpc service", "/api/info"},
-		{object{"jwt": guard("/*", "!/token", "!/token/*")}, "grpc jwt service", "/healthz"},
-		{object{"jwt": guard("/token/validate")}, "grpc service", "/api/info"},
+		{object{"jwt": guard("/*", "!/token", "!/token/*")}, "grpc jwt service", "/api/info"},
+		{object{"jwt": guard("/token/validate")}, "grpc jwt service", "/api/info"},
 		{object{"jwt": guard("/token")}, "grpc service", "/api/info"},
-		{object{"jwt": guard("/")}, "grpc jwt service", "/healthz"},
-		{object{"jwt": guard("/api")}, "grpc jwt service", "/healthz"},
+		{object{"jwt": guard("/")}, "grpc jwt service", "/api/info"},
+		{object{"jwt": guard("/api")}, "grpc jwt service", "/api/info"},
 		{object{"jwt": guard("/", "!/api/info")}, "grpc jwt service", "/api/info"},
-		{object{"jwt": guard("/*", "!/token")}, "grpc service", "/healthz"},
+		{object{"jwt": guard("/*", "!/token")}, "grpc jwt service", "/api/info"},
 		{object{"tls": object{"enabled": true, "clientCA": true}}, "grpc jwt service", "/api/info"},
 	} {
 		files, err := chart.Render("podinfo", kube, tc.values)
@@ -448,7 +467,7 @@ func TestSetAndFileAgree(t *testing.T) {
 	if diff := cmp.Diff(with(int64(200)), with(float64(200))); diff != "" {
 		t.Error(diff)
 	}
-	if text := with(float64(0)); strings.Contains(text, "sleep") || !strings.Contains(text, "ttlSecondsAfterFinished: 0") {
+	if text := with(float64(0)); !strings.Contains(text, "- sleep\n            - 0s\n            - --exit-code=0\n") || !strings.Contains(text, "ttlSecondsAfterFinished: 0") {
 		t.Errorf("zeros:\n%s", text)
 	}
 }

@@ -117,10 +117,24 @@ var changes = map[string]string{
   + spec.template.spec.containers[podinfod].env[OTEL_EXPORTER_OTLP_ENDPOINT]: {"value":"http://otel-collector:4317"}
   + spec.template.spec.containers[podinfod].env[PODINFO_OTEL_SERVICE_NAME]: {"valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['app']"}}}
 `,
+	"component-probes-exec": `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfod].livenessProbe.exec: {"command":["podcli","check","http","localhost:9898/healthz"]}
+  - spec.template.spec.containers[podinfod].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfod].readinessProbe.exec: {"command":["podcli","check","http","localhost:9898/readyz"]}
+  - spec.template.spec.containers[podinfod].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`,
+	"component-probes-grpc": `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfod].livenessProbe.grpc: {"port":9999,"service":"liveness"}
+  - spec.template.spec.containers[podinfod].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfod].readinessProbe.grpc: {"port":9999}
+  - spec.template.spec.containers[podinfod].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`,
 	"component-redis": `
 ~ Deployment podinfo
   + spec.template.spec.containers[podinfod].env[PODINFO_CACHE_SERVER]: {"value":"tcp://redis:6379"}
-+ ConfigMap redis-bd2fcfgt6k
++ ConfigMap redis-f7227ffhcg
 + Service redis
 + Deployment redis
 `,
@@ -167,7 +181,7 @@ var changes = map[string]string{
 - Deployment podinfo
 - PodDisruptionBudget podinfo
 - HorizontalPodAutoscaler podinfo
-+ ConfigMap redis-bd2fcfgt6k
++ ConfigMap redis-f7227ffhcg
 + Service backend-podinfo
 + Service frontend-podinfo
 + Service redis
@@ -209,7 +223,7 @@ var changes = map[string]string{
   + metadata.namespace: "staging"
 + Namespace staging
 + ConfigMap podinfo-dashboard
-+ ConfigMap redis-bd2fcfgt6k
++ ConfigMap redis-f7227ffhcg
 + Service redis
 + Deployment redis
 + PodMonitor podinfo

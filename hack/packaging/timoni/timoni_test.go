@@ -80,6 +80,25 @@ func TestRender(t *testing.T) {
   + spec.template.spec.containers[podinfo].command[]: "--modules=none,http-server,metrics-server,health,version"
 + Job podinfo-test
 `, "image: example.com/curl:latest\n"},
+		{"exec-probes", `{probes: type: "exec"}`, `
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].livenessProbe.exec: {"command":["podcli","check","http","localhost:9898/healthz"]}
+  - spec.template.spec.containers[podinfo].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfo].readinessProbe.exec: {"command":["podcli","check","http","localhost:9898/readyz"]}
+  - spec.template.spec.containers[podinfo].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`, ""},
+		{"grpc-probes", `{probes: type: "grpc"}`, `
+~ Service podinfo
+  + spec.ports[grpc]: {"port":9999,"protocol":"TCP","targetPort":"grpc"}
+~ Deployment podinfo
+  + spec.template.spec.containers[podinfo].command[]: "--grpc-port=9999"
+  + spec.template.spec.containers[podinfo].command[]: "--grpc-service-name=podinfo"
+  + spec.template.spec.containers[podinfo].livenessProbe.grpc: {"port":9999,"service":"liveness"}
+  - spec.template.spec.containers[podinfo].livenessProbe.httpGet: {"path":"/healthz","port":"http"}
+  + spec.template.spec.containers[podinfo].ports[grpc]: {"containerPort":9999,"protocol":"TCP"}
+  + spec.template.spec.containers[podinfo].readinessProbe.grpc: {"port":9999}
+  - spec.template.spec.containers[podinfo].readinessProbe.httpGet: {"path":"/readyz","port":"http"}
+`, ""},
 	} {
 		got := render(t, tc.values)
 		for _, version := range manifests.Versions {
@@ -137,6 +156,8 @@ func TestRefuses(t *testing.T) {
 		`{autoscaling: cpu: 0}`:                                        "cpu",
 		`{caching: {enabled: true, redisURL: "redis://redis:6379"}}`:   "redisURL",
 		`{caching: enabled: true}`:                                     "redisURL",
+		`{probes: type: "tcp"}`:                                        "type",
+		`{probes: type: "grpc", grpc: enabled: false}`:                 "enabled",
 		`{modules: ["Random Error"]}`:                                  "modules",
 		`{faults: scenario: [{name: "slow"}]}`:                         "scenario",
 		`{image: tag: 6}`:                                              "tag",

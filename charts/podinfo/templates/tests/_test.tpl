@@ -1,5 +1,5 @@
 {{- /*
-A Pod of helm test: (dict "root" . "name" "grpc" "image" "…" "steps" (list (list "podcli" …) …)).
+A Pod of helm test: (dict "root" . "name" "grpc" "steps" (list (list "podcli" …) …)).
 The steps run one after the other. The name is constant, so that the delete policy finds the previous Pod.
 */ -}}
 {{- define "podinfo.test" -}}
@@ -34,26 +34,29 @@ spec:
     {{- include "podinfo.testStep" (dict "test" . "name" .name "command" (last .steps)) | nindent 4 }}
 {{- end }}
 
-{{- /*
-Returns "true" if, by modules and jwt.paths, a module is on and its route requires no token. A path to
-guard covers what is below it, and / covers /api/info, which has the same handler:
-(list . "token" "/token").
-*/ -}}
-{{- define "podinfo.open" -}}
+{{- /* Returns "true" if, by modules, a module is on: (list . "token"). */ -}}
+{{- define "podinfo.on" -}}
 {{- $module := index . 1 }}
-{{- $path := index . 2 }}
 {{- $on := true }}
-{{- $guarded := false }}
-{{- $spared := false }}
-{{- with (index . 0).Values }}
-{{- range .modules }}
+{{- range (index . 0).Values.modules }}
 {{- if has . (list "none" (print "-" $module)) }}
 {{- $on = false }}
 {{- else if has . (list "all" $module) }}
 {{- $on = true }}
 {{- end }}
 {{- end }}
-{{- range .jwt.paths }}
+{{- if $on }}true{{ end }}
+{{- end }}
+
+{{- /*
+Returns "true" if, by jwt.paths, a route requires a token: (list . "/cache/{key}"). A path to guard covers
+what is below it, and / covers /api/info, which has the same handler.
+*/ -}}
+{{- define "podinfo.guarded" -}}
+{{- $path := index . 1 }}
+{{- $guarded := false }}
+{{- $spared := false }}
+{{- range (index . 0).Values.jwt.paths }}
 {{- $text := trimPrefix "!" . | regexQuoteMeta | replace "\\*" ".*" }}
 {{- if hasPrefix "!" . }}
 {{- $spared = or $spared (regexMatch (printf "^%s$" $text) $path) }}
@@ -61,22 +64,47 @@ guard covers what is below it, and / covers /api/info, which has the same handle
 {{- $guarded = true }}
 {{- end }}
 {{- end }}
-{{- end }}
-{{- if and $on (or $spared (not $guarded)) }}true{{ end }}
+{{- if and $guarded (not $spared) }}true{{ end }}
 {{- end }}
 
-{{- /* A check that succeeds whatever modules are off: (list . "http://…"). Probes never require a token. */ -}}
-{{- define "podinfo.testRequest" -}}
-{{- $check := printf "podcli check http %s/healthz --retry=5 --delay=2s" (index . 1) }}
-{{- if include "podinfo.open" (list (index . 0) "info" "/api/info") }}
-{{- $check = printf "podcli check http %s/api/info --retry=5 --delay=2s --expect-body=version" (index . 1) }}
+{{- /* Returns "true" if /token issues tokens to everyone, and the guarded routes accept them. */ -}}
+{{- define "podinfo.issues" -}}
+{{- $other := regexMatch "(?i)jwt.(public.key|issuer)" (print (include "podinfo.envs" .) (include "podinfo.flags" .)) }}
+{{- if and (include "podinfo.on" (list . "token")) (not (include "podinfo.guarded" (list . "/token"))) (not $other) (not (include "podinfo.configPath" .)) }}true{{ end }}
 {{- end }}
-{{- splitList " " $check | toYaml }}
+
+{{- /* Returns how a test can call a route: "open", "token" with one of /token, or nothing: (list . "info" "/api/info"). */ -}}
+{{- define "podinfo.access" -}}
+{{- $root := index . 0 }}
+{{- if include "podinfo.on" (list $root (index . 1)) }}
+{{- if not (include "podinfo.guarded" (list $root (index . 2))) }}open
+{{- else if include "podinfo.issues" $root }}token
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The command that checks a route: (dict "root" . "url" "http://…" "path" "/api/info" "access" "token" "flags" (list "--insecure")). */ -}}
+{{- define "podinfo.check" -}}
+{{- $check := list "podcli" "check" "http" (print .url .path) "--retry=5" "--delay=2s" }}
+{{- if eq .access "token" }}
+{{- $check = append $check (printf "--token-url=%s/token" .url) }}
+{{- end }}
+{{- concat $check (default list .flags) | toYaml }}
+{{- end }}
+
+{{- /* A check that succeeds whatever modules are off: (list . "http://…" "--insecure"). Probes never require a token. */ -}}
+{{- define "podinfo.testRequest" -}}
+{{- $access := include "podinfo.access" (list (index . 0) "info" "/api/info") }}
+{{- $check := dict "root" (index . 0) "url" (index . 1) "path" "/healthz" "access" "open" "flags" (slice . 2) }}
+{{- if $access }}
+{{- $check = merge (dict "path" "/api/info" "access" $access "flags" (append (slice . 2) "--expect-body=version")) $check }}
+{{- end }}
+{{- include "podinfo.check" $check }}
 {{- end }}
 
 {{- define "podinfo.testStep" -}}
 - name: {{ .name }}
-  image: {{ default (include "podinfo.image" .test.root) .test.image | quote }}
+  image: {{ include "podinfo.image" .test.root | quote }}
   imagePullPolicy: {{ .test.root.Values.image.pullPolicy }}
   securityContext:
     {{- include "podinfo.restricted" . | nindent 4 }}
