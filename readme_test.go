@@ -63,7 +63,7 @@ func telemetryTable() string {
 
 // quickstart is a whole file, which compiles as it is shown.
 func quickstart(t *testing.T) string {
-	b, err := os.ReadFile("examples/quickstart/pay_test.go")
+	b, err := os.ReadFile("examples/quickstart/readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
