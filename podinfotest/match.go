@@ -100,6 +100,8 @@ func texts(m *scenario.Match) (out []string) {
 // scenario.Values and scenario.Payloads.
 type arrived struct{ *Request }
 
+var _ scenario.Payloads = arrived{}
+
 func (a arrived) Header(name string) []string {
 	return a.Request.Header[http.CanonicalHeaderKey(name)]
 }
@@ -109,9 +111,9 @@ func (a arrived) Query(name string) []string {
 	return values[name]
 }
 
-func (a arrived) Client() string     { return "" }
-func (a arrived) Claims(bool) []byte { return nil }
-func (a arrived) Body() []byte       { return a.Request.Body }
+func (a arrived) Client() string       { return "" }
+func (a arrived) Claims(bool) []byte   { return nil }
+func (a arrived) Body() ([]byte, bool) { return a.Request.Body, true }
 
 // selects reports whether a matcher selects a request that has arrived.
 func selects(m *scenario.Matcher, r *Request) bool {

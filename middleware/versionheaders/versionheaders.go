@@ -14,6 +14,7 @@ import (
 
 // Module is the version-headers module.
 type Module struct {
+	// A zero in a literal means the default. Set PODINFO_VERSION_HEADERS_RESPONSE=false to say zero.
 	Response bool `env:"RESPONSE" envDefault:"true" doc:"set X-Podinfo-Version and X-Podinfo-Host on each response, also on errors and faults"`
 
 	version, revision, hostname []string
