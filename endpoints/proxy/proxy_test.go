@@ -113,6 +113,50 @@ func TestPathsOfPodinfo(t *testing.T) {
 	}
 }
 
+// TestClientLeft checks that a client that leaves is no failure of the server: it
+// counts as on podinfo's own routes.
+func TestClientLeft(t *testing.T) {
+	for what, c := range map[string]struct {
+		sent string
+		want int
+	}{
+		"before the response": {"", 499},
+		"within the body":     {"part", 200},
+	} {
+		arrived := make(chan struct{})
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c.sent != "" {
+				fmt.Fprint(w, c.sent)
+				http.NewResponseController(w).Flush()
+			}
+			close(arrived)
+			<-r.Context().Done()
+		}))
+		f := front(t, service.URL, "PODINFO_ACCESS_LOG_LEVEL", "info")
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-arrived
+		if c.sent != "" {
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(res.Body, make([]byte, len(c.sent))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn.Close()
+		service.Close() // waits for its handler
+		f.Close()
+		if line := f.Log.String(); !strings.Contains(line, fmt.Sprintf(`"status":%d,`, c.want)) || strings.Contains(line, "error_type") {
+			t.Errorf("%s: %s", what, line)
+		}
+	}
+}
+
 // TestLabels checks that the metrics have one label for each pattern and one for the
 // rest.
 func TestLabels(t *testing.T) {

@@ -130,23 +130,25 @@ func End(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
 	return rec.outcome
 }
 
-// outcomeOf returns the outcome of a response that no module cut or took over.
+// outcomeOf returns the outcome of a response that no module cut or took over. A
+// handler may panic because its client left, as net/http/httputil.ReverseProxy does: then
+// the server did not fail.
 func outcomeOf(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
-	status, sent := w.Status(), w.Size()
+	status, sent, left := w.Status(), w.Size(), r.Context().Err() != nil
 	if r.Method == http.MethodHead { // net/http discards the body
 		sent = 0
 	}
 	switch {
 	case status > 999: // net/http refused it with a panic
 		return cutOff(0, 0, NoResponse)
-	case w.Written() && !returned: // the server aborts the connection
+	case w.Written() && !returned && !left: // the server aborts the connection
 		return cutOff(status, sent, Truncated)
 	case w.Written():
 		return Outcome{Status: status, Bytes: sent}
+	case left:
+		return Outcome{Kind: KindClientLeft}
 	case !returned:
 		return Outcome{Status: http.StatusInternalServerError}
-	case r.Context().Err() != nil:
-		return Outcome{Kind: KindClientLeft}
 	}
 	return Outcome{Status: http.StatusOK}
 }
