@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"go/doc"
 	"go/doc/comment"
 	"go/parser"
 	"go/token"
@@ -103,18 +102,24 @@ func packageComment(t *testing.T, m registry.Module) string {
 	t.Helper()
 	path := reflect.TypeOf(m).Elem().PkgPath()
 	dir := strings.TrimPrefix(path, root+"/")
-	files, err := parser.ParseDir(token.NewFileSet(), dir, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, parser.ParseComments)
+	names, err := filepath.Glob(dir + "/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range files {
-		d := doc.New(pkg, path, 0)
-		printer := comment.Printer{HeadingLevel: 2, DocLinkBaseURL: "https://pkg.go.dev"}
-		text := strings.TrimSpace(string(printer.Markdown(d.Parser().Parse(d.Doc))))
-		text = strings.Replace(text, "Package "+pkg.Name, "This module", 1)
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Doc == nil {
+			continue
+		}
+		parsed := new(comment.Parser).Parse(file.Doc.Text())
+		text := strings.TrimSpace(string((&comment.Printer{HeadingLevel: 2, DocLinkBaseURL: "https://pkg.go.dev"}).Markdown(parsed)))
+		text = strings.Replace(text, "Package "+file.Name.Name, "This module", 1)
 		return fmt.Sprintf("%s The code is in [%s](../../%s).", text, dir, dir)
 	}
-	t.Fatalf("no package in %s", dir)
+	t.Fatalf("no package comment in %s", dir)
 	return ""
 }
 
