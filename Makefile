@@ -1,8 +1,8 @@
-.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging browser image image-test image-run lint bench drain fuzz readme site man
+.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging rehearse browser image image-test image-run lint bench drain fuzz readme site man
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
-SCRIPTS := .ci/run hack/deps hack/fuzz hack/man hack/release $(filter-out hack/cluster/node,$(wildcard hack/cluster/*)) hack/e2e/run $(wildcard hack/e2e/*.sh hack/e2e/parts/*)
+SCRIPTS := .ci/run hack/deps hack/fuzz hack/man hack/publish hack/rehearse hack/release $(filter-out hack/cluster/node,$(wildcard hack/cluster/*)) hack/e2e/run $(wildcard hack/e2e/*.sh hack/e2e/parts/*)
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
 	@$(MAKE) --jobs=2 --output-sync=target examples documents clients toxiproxy packaging browser
@@ -39,6 +39,9 @@ packaging: ## check what is applied to a cluster (kustomize, chart, Timoni modul
 
 browser: ## test the page in a real Chromium; BROWSER_FLAGS=-update also takes the screenshots of README.md
 	$(GO) -C hack/browser vet ./... && $(GO) -C hack/browser test -count=1 -parallel 4 ./... $(BROWSER_FLAGS)
+
+rehearse: ## publish, sign and verify a release on this machine, with hack/rehearse
+	hack/rehearse
 
 image: ## build the container image without Docker: an OCI layout in dist/image, and dist/podinfo.tar for containerd, kind and k3s
 	@$(GO) -C hack/image run . $(IMAGE_FLAGS)

@@ -109,6 +109,26 @@ func TestTokenFormat(t *testing.T) {
 	})
 }
 
+// TestUpstreamsToken verifies a token that upstream 6.14.1 issued with the same
+// secret, as it arrives while pods of both serve behind one Service.
+func TestUpstreamsToken(t *testing.T) {
+	const recorded = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJuYW1lIjoiYW5uIiwiaXNzIjoicG9kaW5mbyIsImV4cCI6MTc5NTc0MjgxNX0.uMe-I56SVHpU0rffG4ISAXryvv6y7XtublddqTPdnIA"
+	expires := time.Date(2026, 11, 27, 1, 26, 55, 0, time.UTC)
+	synctest.Test(t, func(t *testing.T) {
+		m := new(token.Module)
+		registrytest.New(t, own, m)
+		time.Sleep(time.Until(expires) - token.Validity) // when it was issued
+		name, until, err := m.Verify(recorded)
+		if err != nil || name != "ann" || !until.Equal(expires) {
+			t.Errorf("%q until %v, %v", name, until, err)
+		}
+		issued, _, err := m.Issue("ann")
+		if err != nil || issued != recorded {
+			t.Errorf("issued at the same time: %s, %v; want upstream's bytes", issued, err)
+		}
+	})
+}
+
 func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
 func mac(text string) []byte {

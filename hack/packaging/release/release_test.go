@@ -174,7 +174,8 @@ func ready(t *testing.T) map[string]func(string) string {
 	}
 	for _, file := range []string{"podinfo.go", "cmd/podcli/main.go", "Dockerfile", "charts/podinfo/Chart.yaml", "kustomize/base/deployment.yaml", "kustomize/components/fault-proxy/kustomization.yaml",
 		"timoni/podinfo/values.cue", "timoni/podinfo/debug_values.cue", "timoni/podinfo/debug_tool.cue", "timoni/podinfo/README.md",
-		"docs/flagger.md", "docs/verify.md"} {
+		"docs/flagger.md", "docs/in-ci.md", "docs/verify.md",
+		"examples/ci/service-container.yml", "examples/ci/compose.yaml", "examples/ci/PodinfoTest.java", "examples/ci/podinfo_test.go"} {
 		edit[file] = func(s string) string { return strings.ReplaceAll(s, now, version) }
 	}
 	return edit
@@ -251,10 +252,10 @@ func TestGoTag(t *testing.T) {
 	}
 	r.git("push", "--quiet", "origin", "main")
 	r.git("tag", "6.16.0")
-	if newest, err := r.release("newest", "6.16.0"); err != nil || newest != "true\n" {
+	if newest, err := r.release("newest", "6.16.0"); err != nil || newest != "newest=true\n" {
 		t.Errorf("6.16.0 is the newest: %q, %v", newest, err)
 	}
-	if newest, err := r.release("newest", "6.15.0"); err != nil || newest != "false\n" {
+	if newest, err := r.release("newest", "6.15.0"); err != nil || newest != "newest=false\n" {
 		t.Errorf("6.15.0 is the newest: %q, %v", newest, err)
 	}
 	if _, err := r.release("go-tag", "6.16.0"); err != nil {
