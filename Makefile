@@ -1,11 +1,11 @@
-.PHONY: test proto deps unit survival examples documents clients toxiproxy packaging rehearse browser image image-test image-run lint bench drain fuzz readme site man
+.PHONY: test proto deps unit survival kubectl-podinfo plugin examples documents clients toxiproxy packaging rehearse browser image image-test image-run lint bench drain fuzz readme site man
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/fuzz hack/man hack/publish hack/rehearse hack/release $(filter-out hack/cluster/node,$(wildcard hack/cluster/*)) hack/e2e/run $(wildcard hack/e2e/*.sh hack/e2e/parts/*)
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
-	@$(MAKE) --jobs=2 --output-sync=target examples documents clients toxiproxy packaging browser
+	@$(MAKE) --jobs=2 --output-sync=target plugin examples documents clients toxiproxy packaging browser
 
 deps: ## install the servers and the browser that the tests need
 	hack/deps
@@ -15,6 +15,12 @@ unit:
 
 survival: ## run podinfo in 64 MiB of memory against clients that would use it up, where control groups can be made
 	SURVIVAL=true $(GO) test -count=1 -timeout 5m ./internal/survival
+
+kubectl-podinfo: ## build the plugin of kubectl as dist/kubectl-podinfo
+	$(GO) -C cmd/kubectl-podinfo build -trimpath -o ../../dist/kubectl-podinfo .
+
+plugin: ## test the plugin of kubectl, with podinfo processes as pods
+	$(GO) -C cmd/kubectl-podinfo vet ./... && $(GO) -C cmd/kubectl-podinfo test -race -count=1 ./...
 
 examples: ## test the examples that are separate modules
 	for dir in $$(find examples -name go.mod -exec dirname {} \;); do \

@@ -80,6 +80,9 @@ func (c *command) run(ctx context.Context, args []string) error {
 		}
 		return s.run(ctx, append(append([]string{}, args[:at]...), args[at+1:]...))
 	}
+	if selects(c.flags, args) {
+		return c.runPlugin(args)
+	}
 	if !c.rawArgs {
 		switch err := c.flags.Parse(args); {
 		case errors.Is(err, pflag.ErrHelp):

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
-	"github.com/seed-4591fe7d/podinfo/internal/suggest"
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -27,7 +25,8 @@ standard input. The file is checked first, as with "podcli fault check". Nothing
 is applied if another client changes the rules at the same time or, with
 --if-match, has changed them since "podcli fault list" printed that etag. A rule
 that does not change keeps its counters.`
-	c.examples = []string{"podcli fault apply examples/scenarios/brown-out.yaml", "podcli fault apply --rule slow scenario.yaml --server pod-0:9797 --token-file token"}
+	c.examples = []string{"podcli fault apply examples/scenarios/brown-out.yaml", "podcli fault apply --rule slow scenario.yaml --server pod-0:9797 --token-file token",
+		"podcli fault apply scenario.yaml --selector app=podinfo -n test"}
 	a := &applier{api: addFaultAPI(c.flags)}
 	c.flags.StringVar(&a.rule, "rule", "", "apply only the rule with this `name` from the file")
 	c.flags.StringVar(&a.tag, "if-match", "", "apply only if the rules on the server have this `etag`")
@@ -37,29 +36,18 @@ that does not change keeps its counters.`
 
 // read returns the path and the body of the request.
 func (a *applier) read(name string) (path string, body []byte, err error) {
-	f, err := readFaults(name, a.rule, scenario.Server{})
+	f, err := faultclient.ReadFile(name, a.rule, scenario.Server{})
 	if err != nil {
 		return "", nil, err
 	}
-	f.warn()
-	switch {
-	case a.rule != "":
-		at := slices.IndexFunc(f.scenario.Rules, func(r *scenario.Rule) bool { return r.Name == a.rule })
-		if at < 0 {
-			return "", nil, fmt.Errorf("%s has no rule %q%s", f.name, a.rule, suggest.Word(a.rule, ruleNames(f.scenario)))
+	f.Warn(os.Stderr)
+	if a.rule != "" {
+		if err := f.Select(a.rule); err != nil {
+			return "", nil, err
 		}
-		f.rule = f.scenario.Rules[at]
-	case f.rule == nil:
-		return "", f.text, nil
 	}
-	return rulePath(f.rule.Name), f.rule.JSON(), nil
-}
-
-func ruleNames(s *scenario.Scenario) (names []string) {
-	for _, r := range s.Rules {
-		names = append(names, r.Name)
-	}
-	return names
+	path, body = f.Request()
+	return path, body, nil
 }
 
 func (a *applier) apply(ctx context.Context, file string) error {
@@ -67,7 +55,7 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	before, err := a.api.call(ctx, "GET", "", "", nil)
+	before, err := a.api.Call(ctx, "GET", "", "", nil)
 	if err != nil {
 		return err
 	}
@@ -75,9 +63,9 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	if a.tag != "" {
 		tag = a.tag
 	}
-	after, err := a.api.call(ctx, "PUT", path, tag, body)
-	if errors.Is(err, errChanged) {
-		return fmt.Errorf("%s: %w; nothing was applied. Run \"podcli fault list\" for the current rules and their etag", a.api.base.Redacted(), err)
+	after, err := a.api.Call(ctx, "PUT", path, tag, body)
+	if errors.Is(err, faultclient.ErrChanged) {
+		return fmt.Errorf("%s: %w; nothing was applied. Run \"podcli fault list\" for the current rules and their etag", a.api.Name, err)
 	}
 	if err != nil {
 		return err
@@ -85,7 +73,7 @@ func (a *applier) apply(ctx context.Context, file string) error {
 	for _, w := range after.Warnings {
 		fmt.Fprintln(os.Stderr, oneLine("warning: "+w))
 	}
-	return compare(before, after).print(a.out)
+	return printChange(before, after, a.out)
 }
 
 func faultRemove() *command {
@@ -98,40 +86,16 @@ func faultRemove() *command {
 		if *all == (len(names) > 0) {
 			return usage(errors.New("give the names of rules, or --all; example: " + c.examples[0]))
 		}
-		before, err := api.call(ctx, "GET", "", "", nil)
+		before, err := api.Call(ctx, "GET", "", "", nil)
 		if err != nil {
 			return err
 		}
-		after, err := api.remove(ctx, before, names)
+		after, err := api.Remove(ctx, before, names)
 		if after != nil {
-			err = errors.Join(compare(before, after).print(out), err)
+			err = errors.Join(printChange(before, after, out), err)
 		}
 		return err
 	})
-}
-
-// remove removes the named rules, or all rules when there are no names. It removes
-// nothing if one of the rules does not exist. If it fails after removing some
-// rules, it returns the remaining ones together with the error.
-func (a *faultAPI) remove(ctx context.Context, rules *faultRules, names []string) (left *faultRules, err error) {
-	if len(names) == 0 {
-		return a.call(ctx, "DELETE", "", "", nil)
-	}
-	existing := rules.names()
-	for _, name := range names {
-		if !slices.Contains(existing, name) {
-			return nil, fmt.Errorf("%s has no rule %q%s", a.base.Redacted(), name, suggest.Word(name, existing))
-		}
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		next, err := a.call(ctx, "DELETE", rulePath(name), rules.ETag, nil)
-		if err != nil {
-			return left, fmt.Errorf("removing %s: %w", name, err)
-		}
-		left, rules = next, next
-	}
-	return left, nil
 }
 
 func faultPause() *command {
@@ -146,54 +110,21 @@ func faultSwitch(name, doc string) *command {
 	api := addFaultAPI(c.flags)
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, _ []string) error {
-		rules, err := api.call(ctx, "POST", "/"+name, "", nil)
+		rules, err := api.Call(ctx, "POST", "/"+name, "", nil)
 		if err != nil {
 			return err
 		}
 		if out.json {
 			return printJSON(map[string]any{"paused": rules.Paused, "rules": len(rules.Rules)})
 		}
-		fmt.Printf("%sd: %s\n", name, plural(len(rules.Rules), "rule"))
+		fmt.Printf("%sd: %s\n", name, faultclient.Plural(len(rules.Rules), "rule"))
 		return nil
 	})
 }
 
-// change is the difference between two sets of rules.
-type change struct {
-	ETag    string   `json:"etag"`
-	Added   []string `json:"added"`
-	Changed []string `json:"changed"`
-	Removed []string `json:"removed"`
-	Kept    []string `json:"kept"`
-}
-
-func compare(before, after *faultRules) *change {
-	c := &change{ETag: after.ETag, Added: []string{}, Changed: []string{}, Removed: []string{}, Kept: []string{}}
-	old := map[string][]byte{}
-	for _, s := range before.Rules {
-		old[s.name] = s.Rule
-	}
-	for _, s := range after.Rules {
-		rule, was := old[s.name]
-		delete(old, s.name)
-		switch {
-		case !was:
-			c.Added = append(c.Added, s.name)
-		case bytes.Equal(rule, s.Rule):
-			c.Kept = append(c.Kept, s.name)
-		default:
-			c.Changed = append(c.Changed, s.name)
-		}
-	}
-	for _, s := range before.Rules {
-		if _, gone := old[s.name]; gone {
-			c.Removed = append(c.Removed, s.name)
-		}
-	}
-	return c
-}
-
-func (c *change) print(out *output) error {
+// printChange prints the difference between two sets of rules.
+func printChange(before, after *faultclient.Rules, out *output) error {
+	c := faultclient.Compare(before, after)
 	if out.json {
 		return printJSON(c)
 	}
@@ -206,6 +137,6 @@ func (c *change) print(out *output) error {
 		}
 	}
 	fmt.Printf("%s now: %d added, %d changed, %d removed, %d unchanged\n",
-		plural(len(c.Added)+len(c.Changed)+len(c.Kept), "rule"), len(c.Added), len(c.Changed), len(c.Removed), len(c.Kept))
+		faultclient.Plural(len(c.Added)+len(c.Changed)+len(c.Kept), "rule"), len(c.Added), len(c.Changed), len(c.Removed), len(c.Kept))
 	return nil
 }

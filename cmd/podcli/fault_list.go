@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 )
 
 // maxCell is the longest text in a cell of the table, in characters.
@@ -24,19 +26,19 @@ func faultList() *command {
 	api := addFaultAPI(c.flags)
 	out := addOutput(c.flags, "o")
 	return api.command(c, func(ctx context.Context, _ []string) error {
-		rules, err := api.call(ctx, "GET", "", "", nil)
+		rules, err := api.Call(ctx, "GET", "", "", nil)
 		if err != nil {
 			return err
 		}
 		if out.json {
 			return printJSON(rules)
 		}
-		return rules.print(os.Stdout, time.Now())
+		return printRules(os.Stdout, rules, time.Now())
 	})
 }
 
-// print prints the rules as a table.
-func (r *faultRules) print(out io.Writer, now time.Time) error {
+// printRules prints the rules as a table.
+func printRules(out io.Writer, r *faultclient.Rules, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(r.Rules) > 0 {
 		fmt.Fprintln(w, "NAME\tMATCH\tACTION\tWHEN\tSEEN\tHITS\tEXPIRES")
@@ -50,20 +52,20 @@ func (r *faultRules) print(out io.Writer, now time.Time) error {
 		if s.Ended {
 			expires = "ended"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.name), cell(match, "all"), cell(action, ""), cell(when, "always"), s.Seen, s.Hits, expires)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", oneLine(s.Name), cell(match, "all"), cell(action, ""), cell(when, "always"), s.Seen, s.Hits, expires)
 	}
-	fmt.Fprintln(w, strings.Join(r.state(), ", "))
+	fmt.Fprintln(w, strings.Join(stateOf(r), ", "))
 	return w.Flush()
 }
 
-// state returns the state of all rules together.
-func (r *faultRules) state() []string {
-	out := []string{plural(len(r.Rules), "rule")}
+// stateOf returns the state of all rules together.
+func stateOf(r *faultclient.Rules) []string {
+	out := []string{faultclient.Plural(len(r.Rules), "rule")}
 	if r.Paused {
 		out = append(out, "paused")
 	}
 	if r.Held > 0 {
-		out = append(out, plural(r.Held, "request")+" delayed")
+		out = append(out, faultclient.Plural(r.Held, "request")+" delayed")
 	}
 	if r.Seed != nil {
 		out = append(out, fmt.Sprintf("seed %d", *r.Seed))

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 	"github.com/seed-4591fe7d/podinfo/internal/simulate"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -91,25 +93,25 @@ func (s *simulator) prepare(file string, seeded, started bool) (*simulation, err
 	if err != nil {
 		return nil, usage(err)
 	}
-	f, err := readFaults(file, "rule", server(*s.maxDelay))
+	f, err := faultclient.ReadFile(file, "rule", server(*s.maxDelay))
 	if err != nil {
 		return nil, err
 	}
-	f.warn()
-	if len(f.scenario.Rules) == 0 {
-		return nil, fmt.Errorf("%s has no rules", f.name)
+	f.Warn(os.Stderr)
+	if len(f.Scenario.Rules) == 0 {
+		return nil, fmt.Errorf("%s has no rules", f.Name)
 	}
-	if seeded || f.scenario.Seed == nil {
-		f.scenario.Seed = &s.seed
+	if seeded || f.Scenario.Seed == nil {
+		f.Scenario.Seed = &s.seed
 	}
-	if at := firstTime(f.scenario, time.Duration(float64(s.n)/s.rate*float64(time.Second))); !at.IsZero() && !started {
+	if at := firstTime(f.Scenario, time.Duration(float64(s.n)/s.rate*float64(time.Second))); !at.IsZero() && !started {
 		start = at
 	}
 	o := simulate.Options{
 		N: s.n, Keys: s.keys, Rate: s.rate, Took: s.took, MaxDelay: *s.maxDelay, Began: start,
 		Pod: s.pod, Version: s.version, Zone: s.zone, Labels: s.labels, Internal: simulate.Internal(stockRoutes()),
 	}
-	return &simulation{simulate.New(o, f.scenario, request)}, nil
+	return &simulation{simulate.New(o, f.Scenario, request)}, nil
 }
 
 // parseStart parses a time in UTC, or a time of day on a Monday.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
@@ -315,9 +316,9 @@ func TestFaultWatchInterrupted(t *testing.T) {
 func TestWatcher(t *testing.T) {
 	w := new(watcher)
 	poll := func(hits ...uint64) (more []uint64) {
-		rules := new(faultRules)
+		rules := new(faultclient.Rules)
 		for i, n := range hits {
-			rules.Rules = append(rules.Rules, faultState{name: fmt.Sprint("r", i), Hits: n})
+			rules.Rules = append(rules.Rules, faultclient.State{Name: fmt.Sprint("r", i), Hits: n})
 		}
 		for _, g := range w.newHits(rules) {
 			more = append(more, g.more)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 )
 
 // watcher is the command fault watch.
@@ -43,7 +45,7 @@ func (w *watcher) watch(ctx context.Context) error {
 	tick := time.NewTicker(w.interval)
 	defer tick.Stop()
 	for printed := 0; ; {
-		rules, err := w.api.call(ctx, "GET", "", "", nil)
+		rules, err := w.api.Call(ctx, "GET", "", "", nil)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -68,18 +70,18 @@ func (w *watcher) watch(ctx context.Context) error {
 
 // newHits is a rule with the number of hits since the last poll.
 type newHits struct {
-	faultState
+	faultclient.State
 	more uint64
 }
 
 // newHits returns the rules that have hits since the last poll. The first poll
 // returns none.
-func (w *watcher) newHits(rules *faultRules) (out []newHits) {
+func (w *watcher) newHits(rules *faultclient.Rules) (out []newHits) {
 	before := w.hits
 	w.hits = map[string]uint64{}
 	for _, s := range rules.Rules {
-		w.hits[s.name] = s.Hits
-		from := before[s.name]
+		w.hits[s.Name] = s.Hits
+		from := before[s.Name]
 		if s.Hits < from { // the rule was replaced and counts from 0
 			from = 0
 		}
@@ -92,8 +94,8 @@ func (w *watcher) newHits(rules *faultRules) (out []newHits) {
 
 func (w *watcher) print(h newHits, now time.Time) error {
 	if w.out.json {
-		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": h.name, "more": h.more, "hits": h.Hits, "seen": h.Seen})
+		return printJSON(map[string]any{"time": now.UTC().Format(time.RFC3339Nano), "rule": h.Name, "more": h.more, "hits": h.Hits, "seen": h.Seen})
 	}
-	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(h.name), h.more, h.Hits, h.Seen)
+	_, err := fmt.Printf("%s %s +%d hits=%d seen=%d\n", now.Format(time.DateTime), oneLine(h.Name), h.more, h.Hits, h.Seen)
 	return err
 }

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/pflag"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 )
 
 // output is the flag for the format of the results.
@@ -46,11 +46,4 @@ func printJSON(v any) error {
 
 // oneLine replaces control characters in text from other sources, which could
 // break the line or control the terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.TrimSpace(s))
-}
+func oneLine(s string) string { return faultclient.OneLine(s) }

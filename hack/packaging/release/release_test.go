@@ -172,7 +172,7 @@ func ready(t *testing.T) map[string]func(string) string {
 			return strings.Replace(s, "## [Unreleased]\n", "## [Unreleased]\n\n## ["+version+"] - 2030-01-02\n\n- Something.\n\n## [older]\n", 1)
 		},
 	}
-	for _, file := range []string{"podinfo.go", "cmd/podcli/main.go", "Dockerfile", "charts/podinfo/Chart.yaml", "kustomize/base/deployment.yaml", "kustomize/components/fault-proxy/kustomization.yaml",
+	for _, file := range []string{"podinfo.go", "cmd/podcli/main.go", "cmd/kubectl-podinfo/main.go", "Dockerfile", "charts/podinfo/Chart.yaml", "kustomize/base/deployment.yaml", "kustomize/components/fault-proxy/kustomization.yaml",
 		"timoni/podinfo/values.cue", "timoni/podinfo/debug_values.cue", "timoni/podinfo/debug_tool.cue", "timoni/podinfo/README.md",
 		"docs/flagger.md", "docs/in-ci.md", "docs/verify.md",
 		"examples/ci/service-container.yml", "examples/ci/compose.yaml", "examples/ci/PodinfoTest.java", "examples/ci/podinfo_test.go"} {
