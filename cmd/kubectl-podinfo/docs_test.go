@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 	}
 	open, _ := serve(t, "PODINFO_FAULTS_ADMIN_TOKEN=")
 	closed, _ := serve(t)
-	lines := regexp.MustCompile(`(?m)^    (?:kubectl podinfo|podcli) fault .*`).FindAllString(string(page), -1)
+	lines := regexp.MustCompile(`(?m)^(?:kubectl podinfo|podcli) fault .*`).FindAllString(string(page), -1)
 	if len(lines) < 9 {
 		t.Fatalf("only %d commands", len(lines))
 	}
