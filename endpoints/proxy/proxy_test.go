@@ -276,7 +276,7 @@ func TestExpect(t *testing.T) {
 
 // TestWebSocket checks that messages pass both ways, and that the rules break them.
 func TestWebSocket(t *testing.T) {
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
 			t.Error(err)
@@ -290,12 +290,17 @@ func TestWebSocket(t *testing.T) {
 			}
 		}
 	}))
+	service.Config.Protocols = new(http.Protocols)
+	service.Config.Protocols.SetHTTP1(true)
+	service.Config.Protocols.SetUnencryptedHTTP2(true)
+	service.Start()
 	defer service.Close()
-	for rules, want := range map[string]string{
-		"rules: []": "hello",
-		"rules: [{name: r, match: {path: /ws}, fault: {websocket: {close: 1011, after: 0}}}]": "1011",
+	for _, c := range []struct{ scheme, rules, want string }{
+		{"http", "rules: []", "hello"},
+		{"h2c", "rules: []", "hello"}, // over HTTP/1.1, as HTTP/2 has no Upgrade
+		{"http", "rules: [{name: r, match: {path: /ws}, fault: {websocket: {close: 1011, after: 0}}}]", "1011"},
 	} {
-		f := front(t, service.URL, "PODINFO_FAULTS", rules)
+		f := front(t, strings.Replace(service.URL, "http", c.scheme, 1), "PODINFO_FAULTS", c.rules)
 		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(f.URL, "http", "ws", 1)+"/ws")
 		if err != nil {
 			t.Fatal(err)
@@ -306,8 +311,8 @@ func TestWebSocket(t *testing.T) {
 		if closed, ok := err.(wsutil.ClosedError); ok {
 			got = fmt.Append(nil, int(closed.Code))
 		}
-		if string(got) != want {
-			t.Errorf("%s: %q %v", rules, got, err)
+		if string(got) != c.want {
+			t.Errorf("%s %s: %q %v", c.scheme, c.rules, got, err)
 		}
 		conn.Close()
 	}

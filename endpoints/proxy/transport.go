@@ -61,12 +61,16 @@ func newTransports(m *Module, conf *tls.Config) transports {
 	return t
 }
 
-// RoundTrip sends a request. A gRPC call to an http service needs HTTP/2, which
+// RoundTrip sends a request. One that asks for another protocol needs HTTP/1.1, which
+// servers of h2c often speak too: HTTP/2 has no Upgrade. A gRPC call to an http service needs HTTP/2, which
 // only the client's request tells (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.URL.Scheme == "h2c":
 		r.URL.Scheme = "http" // of a request of the proxy's own
+		if r.Header.Get("Upgrade") != "" {
+			return t.http.RoundTrip(r)
+		}
 		return t.h2c.RoundTrip(r)
 	case r.URL.Scheme == "http" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 		return t.h2c.RoundTrip(r)

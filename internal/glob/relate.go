@@ -16,8 +16,18 @@ func (p Pattern) at(i int) op {
 	return p.ops[i]
 }
 
-// Meets reports whether some text matches both patterns.
+// Meets reports whether some text matches both patterns. Of a regular expression and
+// a pattern with wildcards it cannot tell, and assumes it.
 func (p Pattern) Meets(q Pattern) bool {
+	switch {
+	case p.re == nil && q.re == nil:
+	case p.Literal():
+		return q.Match(p.text)
+	case q.Literal():
+		return p.Match(q.text)
+	default:
+		return strings.HasPrefix(p.start(), q.start()) || strings.HasPrefix(q.start(), p.start())
+	}
 	// here[j] tells whether some text matches the first i ops of p and the first j
 	// of q; next is the same for i+1.
 	here, next := make([]bool, len(q.ops)+1), make([]bool, len(q.ops)+1)
@@ -45,6 +55,15 @@ func (p Pattern) Meets(q Pattern) bool {
 		here, next = next, here
 		clear(next)
 	}
+}
+
+// start returns literal text that every match of p begins with.
+func (p Pattern) start() string {
+	if p.re == nil {
+		return p.prefix
+	}
+	text, _ := p.re.LiteralPrefix()
+	return text
 }
 
 // Covers reports whether p matches every text that q matches. The answer is exact,

@@ -11,7 +11,7 @@ import (
 // ReplyMatch selects requests by their response. All conditions must hold.
 type ReplyMatch struct {
 	Status  Texts             `json:"status,omitempty" example:"5xx" doc:"statuses, such as 200, or classes of them, such as 5xx"`
-	Headers map[string]string `json:"headers,omitempty" doc:"headers, by name; * is any text, and an empty text means absent"`
+	Headers map[string]string `json:"headers,omitempty" example:"{ Location: /orders/* }" doc:"headers, by name; * is any text, and an empty text means absent"`
 	Code    Texts             `json:"code,omitempty" example:"UNAVAILABLE" doc:"status codes of a gRPC call, OK included; messages that came before the status have passed"`
 }
 

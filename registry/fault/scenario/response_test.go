@@ -85,14 +85,14 @@ func TestMistakesOfMatchReply(t *testing.T) {
 		"match: {reply: {code: BAD}}, delay: 1s":                                     `match.reply.code: "BAD" is not a gRPC status code`,
 		"match: {reply: {code: OK, status: 200}}, delay: 1s":                         "match.reply.code: only gRPC calls have it",
 		"match: {path: /a, reply: {code: OK}}, delay: 1s":                            "match.reply.code: only gRPC calls have it",
-		"match: {grpc: '*', reply: {status: 200}}, delay: 1s":                        "match.grpc: path, methods, host, query and json match only HTTP requests",
+		"match: {grpc: '*', reply: {status: 200}}, delay: 1s":                        "match.grpc: path, methods, host, query, json and body match only HTTP requests",
 		"match: {reply: {status: 200}}, at: before, delay: 1s":                       "at: match.reply needs the response, which is not there before the handler; remove at",
 		"match: {reply: {status: 200}}, fault: {upload: {for: 1s}}":                  "match.reply: upload does not act on a response; remove reply, or use another fault",
 		"match: {reply: {status: 200}}, fault: {websocket: {drop: 1}}":               "match.reply: websocket does not act on a response",
 		"match: {reply: {status: 200}}, choose: [{percent: 1, fault: {down: true}}]": "match.reply: down does not act on a response",
 		"match: {reply: {status: 200}}, fault: {unready: true}":                      "fault.unready: combines only",
 		"match: {tcp: a, reply: {status: 200}}, fault: {reset: true}":                "match.tcp: combines only",
-		"match: {not: {reply: {status: 200}}}, delay: 1s":                            "match.not: percent, per, sticky, internal, unverified, reply and not are not allowed here",
+		"match: {not: {reply: {status: 200}}}, delay: 1s":                            "match.not: percent, per, sticky, internal, unverified, tcp, reply and not are not allowed here",
 		"match: {reply: {code: OK}}, fault: {status: 500}":                           "fault: status does nothing to gRPC calls",
 	} {
 		_, err := scenario.Parse("f", []byte("rules: [{name: r, "+rule+"}]"))

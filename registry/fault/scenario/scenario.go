@@ -67,7 +67,7 @@ type Match struct {
 	GRPC       string            `json:"grpc,omitempty" example:"echo.EchoService/*" doc:"service/method of a gRPC call; * is any text"`
 	TCP        string            `json:"tcp,omitempty" example:"db" doc:"name of a TCP proxy; * is any text"`
 	Percent    *float64          `json:"percent,omitempty" default:"100" example:"5" min:"0" max:"100" doc:"percentage of the requests, 0 to 100; when counts only these"`
-	Per        string            `json:"per,omitempty" example:"header:x-user" doc:"count separately for each key: header:NAME, query:NAME, client or route; requests without the key do not match"`
+	Per        string            `json:"per,omitempty" example:"header:x-user" doc:"count separately for each key: header:NAME, query:NAME, cookie:NAME, claim:NAME, json:PATH, client or route; requests without the key do not match"`
 	Sticky     *float64          `json:"sticky,omitempty" example:"5" min:"0" max:"100" doc:"percentage of the keys of per, 0 to 100: always the same keys for a rule's name, on every replica and after a restart"`
 	Server     Texts             `json:"server,omitempty" example:"podinfo-*" doc:"names of instances (PODINFO_INSTANCE, by default the host name, such as the pod's name); * is any text"`
 	Instance   *Instance         `json:"instance,omitempty" doc:"name, version, labels and zone of the server; * is any text"`
