@@ -173,7 +173,7 @@ func podcliTable(t *testing.T) string {
 		}
 		does, _, _ := strings.Cut(string(out), "\n")
 		var flags []string
-		for _, f := range regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(out), -1) {
+		for _, f := range regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z0-9-]+)`).FindAllStringSubmatch(string(out), -1) {
 			if f[1] != "--help" {
 				flags = append(flags, "`"+f[1]+"`")
 			}

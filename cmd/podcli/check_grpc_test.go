@@ -37,6 +37,20 @@ var echoDesc = grpc.ServiceDesc{
 		}
 		return in, nil
 	}}},
+	Streams: []grpc.StreamDesc{{StreamName: "Stream", ServerStreams: true, ClientStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
+		for {
+			m := new(wrapperspb.StringValue)
+			if err := stream.RecvMsg(m); err != nil {
+				return nil // the client has ended the stream
+			}
+			if m.Value == "fail" {
+				return status.Error(codes.Unavailable, "100% broken")
+			}
+			if err := stream.SendMsg(m); err != nil {
+				return err
+			}
+		}
+	}}},
 }
 
 // serveGRPC runs a gRPC server. Its health service reports SERVING for "" and "up",

@@ -74,8 +74,9 @@ var contexts = map[string]struct {
 	"match.instance.zone":    {"", []string{"--zone=us-east-1a"}},
 
 	// A rule with reply is asked after the one below it, which hits every request.
-	"match.reply.status": {"", []string{"--reply-status=503"}},
-	"match.reply.code":   {"", []string{"--grpc=echo.EchoService/Echo", "--reply-code=UNAVAILABLE"}},
+	"match.reply.status":  {"", []string{"--reply-status=503"}},
+	"match.reply.headers": {"", []string{"--reply-header=Location: /orders/7"}},
+	"match.reply.code":    {"", []string{"--grpc=echo.EchoService/Echo", "--reply-code=UNAVAILABLE"}},
 
 	"match.not.path":             {"", []string{"--path=/api/x"}},
 	"match.not.methods":          {"", []string{"--method=POST"}},
@@ -85,6 +86,7 @@ var contexts = map[string]struct {
 	"match.not.cookie":           {"", []string{"--header=Cookie: session=a"}},
 	"match.not.claim":            {"", []string{"--claim=sub=ann"}},
 	"match.not.json":             {"", []string{"--json=$.user.id=7"}},
+	"match.not.body":             {"", []string{"--json=$.e=error"}},
 	"match.not.grpc":             {"", []string{"--grpc=echo.EchoService/Echo"}},
 	"match.not.server":           {"", []string{"--pod=podinfo-1"}},
 	"match.not.instance.name":    {"", []string{"--pod=podinfo-0"}},

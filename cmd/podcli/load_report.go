@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,32 +14,11 @@ import (
 )
 
 func (l *loader) report() error {
-	t, latency := l.load.Totals(), l.load.Latency()
+	r := l.result()
 	if l.out.json {
-		return printJSON(l.object(t, latency))
+		return printJSON(r)
 	}
-	return l.print(os.Stdout, t, latency)
-}
-
-// object returns the report for JSON output. All times are in seconds.
-func (l *loader) object(t openloop.Totals, latency openloop.Latency) map[string]any {
-	quantiles, histogram := map[string]float64{}, []map[string]any{}
-	for _, q := range latency.Quantiles {
-		quantiles["p"+strconv.FormatFloat(q.Percent, 'f', -1, 64)] = q.Time.Seconds()
-	}
-	for _, b := range latency.Buckets {
-		histogram = append(histogram, map[string]any{"le": b.Le.Seconds(), "count": b.Count})
-	}
-	return map[string]any{
-		"target": l.target, "rate": l.load.Rate, "connections": l.load.Workers, "duration": t.Elapsed.Seconds(),
-		"planned": t.Planned, "sent": t.Sent, "answered": t.Answered, "not_sent": t.NotSent,
-		"achieved_rate": achieved(t), "bytes": l.bytes.Load(), "interrupted": l.interrupted,
-		"status": t.Status, "errors": t.Errors,
-		"latency": map[string]any{
-			"count": latency.Count, "min": latency.Min.Seconds(), "mean": latency.Mean.Seconds(), "max": latency.Max.Seconds(),
-			"quantiles": quantiles, "histogram": histogram,
-		},
-	}
+	return l.print(os.Stdout, r)
 }
 
 // achieved returns the rate of the responses, which is below the planned one
@@ -55,30 +33,52 @@ func perSecond(n float64, d time.Duration) float64 {
 }
 
 // print prints the report as text.
-func (l *loader) print(out io.Writer, t openloop.Totals, latency openloop.Latency) error {
+func (l *loader) print(out io.Writer, r loadResult) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Target\t%s\n", oneLine(l.target))
-	fmt.Fprintf(w, "Plan\t%d requests at %g per second over %d connections\n", t.Planned, l.load.Rate, l.load.Workers)
-	fmt.Fprintf(w, "Sent\t%d in %s: %d responses, %d failed\n", t.Sent, short(t.Elapsed), t.Answered, t.Sent-t.Answered)
-	fmt.Fprintf(w, "Achieved\t%.5g responses per second, %d bytes, %.5g bytes per second\n", achieved(t), l.bytes.Load(), perSecond(float64(l.bytes.Load()), t.Elapsed))
-	if l.interrupted {
-		fmt.Fprintf(w, "Interrupted\tafter %s of %s\n", short(t.Elapsed), short(l.load.Duration))
+	fmt.Fprintf(w, "Target\t%s\n", oneLine(r.Target))
+	fmt.Fprintf(w, "Plan\t%d requests at %g per second over %s\n", r.Planned, r.Rate, l.connectionsText())
+	fmt.Fprintf(w, "Sent\t%d at %.5g per second, in %s: %d responses, %d failed\n", r.Sent, r.SentRate, short(l.elapsed), r.Answered, r.Sent-r.Answered)
+	fmt.Fprintf(w, "Achieved\t%.5g responses per second, %d bytes, %.5g bytes per second\n", r.AchievedRate, r.Bytes, perSecond(float64(r.Bytes), l.elapsed))
+	if r.Interrupted {
+		fmt.Fprintf(w, "Interrupted\tafter %s of %s\n", short(l.elapsed), short(l.load.Duration))
 	}
-	if t.NotSent > 0 {
-		fmt.Fprintf(w, "Not sent\t%d, because all connections were busy\n", t.NotSent)
+	if r.NotSent > 0 {
+		fmt.Fprintf(w, "Not sent\t%d, because all connections were busy\n", r.NotSent)
 	}
-	counts(w, "Status", t.Status)
-	counts(w, "Errors", t.Errors)
-	if latency.Count > 0 {
-		fmt.Fprintf(w, "\nLatency from the scheduled time:\n")
-		fmt.Fprintf(w, "  min\t%s\n  mean\t%s\n", short(latency.Min), short(latency.Mean))
-		for _, q := range latency.Quantiles {
-			fmt.Fprintf(w, "  %g%%\t%s\n", q.Percent, short(q.Time))
-		}
-		fmt.Fprintf(w, "  max\t%s\n\n", short(latency.Max))
-		bars(w, bucketBars(latency.Buckets))
+	counts(w, "Status", r.Status)
+	counts(w, "Errors", r.Errors)
+	if failed := nonZero(r.Classes); len(failed) > 0 {
+		counts(w, "Classes", failed)
+	}
+	fmt.Fprintf(w, "podcli\t%s of CPU time per request, late by %s at p99\n", short(seconds(r.CPU.PerRequest)), short(seconds(r.Lag.Quantiles["p99"])))
+	if latency := l.load.Latency(); latency.Count > 0 {
+		printLatency(w, latency)
 	}
 	return w.Flush()
+}
+
+func (l *loader) connectionsText() string {
+	text := fmt.Sprintf("%d connections", l.connections)
+	if l.streams > 1 {
+		text += fmt.Sprintf(" with %d streams", l.streams)
+	}
+	return text
+}
+
+func nonZero(all map[string]int64) map[string]int64 {
+	some := maps.Clone(all)
+	maps.DeleteFunc(some, func(_ string, n int64) bool { return n == 0 })
+	return some
+}
+
+func printLatency(w io.Writer, latency openloop.Latency) {
+	fmt.Fprintf(w, "\nLatency from the scheduled time:\n")
+	fmt.Fprintf(w, "  min\t%s\n  mean\t%s\n", short(latency.Min), short(latency.Mean))
+	for _, q := range latency.Quantiles {
+		fmt.Fprintf(w, "  %g%%\t%s\n", q.Percent, short(q.Time))
+	}
+	fmt.Fprintf(w, "  max\t%s\n\n", short(latency.Max))
+	bars(w, bucketBars(latency.Buckets))
 }
 
 // counts prints a line for each key.

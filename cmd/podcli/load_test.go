@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -61,7 +60,7 @@ func TestLoadHTTP(t *testing.T) {
 		t.Errorf("%v", latency)
 	}
 	r = run(t, args...)
-	for _, want := range []string{"PUT http://127", "40 requests at 100 per second over 3 connections", " responses, 0 failed", "418: ", "99.99%", "up to", "####"} {
+	for _, want := range []string{"PUT http://127", "40 requests at 100 per second over 3 connections", " responses, 0 failed", "418: ", "Classes   status: ", " of CPU time per request, late by ", "99.99%", "up to", "####"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("want %q in %s", want, r.out)
 		}
@@ -115,6 +114,10 @@ func TestLoadGRPC(t *testing.T) {
 	}{
 		{plain, []string{"--grpc=echo", "--body=hello"}, "OK"},
 		{plain, []string{"--grpc=echo", "--body=fail"}, "Unavailable"},
+		{plain, []string{"--grpc=stream", "--body=hello"}, "OK"},
+		{plain, []string{"--grpc=stream", "--body=fail"}, "Unavailable"},
+		{plain, []string{"--grpc=stream", "--streams=5", "--connections=1"}, "OK"},
+		{secure, []string{"--grpc=stream", "--tls", "--cacert", ca.file}, "OK"},
 		{plain, []string{"--grpc", "health"}, "OK"},
 		{plain, []string{"--grpc=/grpc.health.v1.Health/List"}, "OK"},
 		{plain, []string{"--grpc=a.B/C"}, "Unimplemented"},
@@ -162,16 +165,5 @@ func TestLoadInterrupted(t *testing.T) {
 	if code := exitCode(t, cmd.Wait()); code != 0 || errs.String() != "" || !strings.Contains(out.String(), "180000 requests") ||
 		!strings.Contains(out.String(), "\nInterrupted  after ") || !strings.Contains(out.String(), "\nAchieved     ") {
 		t.Errorf("exit code %d, %s %s", code, &out, &errs)
-	}
-}
-
-func TestReason(t *testing.T) {
-	_, err := tls.Dial("tcp", refused(t), nil)
-	if got := reason(err); got != "connection refused" {
-		t.Errorf("%q", got)
-	}
-	_, err = http.Get("http://host.invalid./")
-	if got := reason(err); strings.Contains(got, "127.") || strings.Contains(got, "http:") {
-		t.Errorf("%q", got)
 	}
 }

@@ -41,7 +41,18 @@ func (l *Load) Quantile(percent float64) time.Duration {
 func (l *Load) Latency() Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.latency
+	return summarize(l.latency)
+}
+
+// Lag summarizes how late the requests were sent that had a free worker. It is the
+// error of this package and of the machine it runs on. It must be called after Run.
+func (l *Load) Lag() Latency {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return summarize(l.lag)
+}
+
+func summarize(h *hdrhistogram.Histogram) Latency {
 	s := Latency{Count: h.TotalCount()}
 	if s.Count == 0 {
 		return s

@@ -27,10 +27,9 @@ const (
 	digits   = 3
 )
 
-// timerError is how late the runtime's timers may wake a worker: a bit more than a
-// millisecond, which is the resolution of the kernel's poller. A delay up to this is
-// not attributed to the server.
-const timerError = 2 * time.Millisecond
+// batch is the least time between two wake-ups at a high rate. Requests that are
+// due in the meantime are sent together, which costs less CPU than to wake for each.
+const batch = 100 * time.Microsecond
 
 // grace is how long after the end of the schedule requests may still be sent.
 const grace = 50 * time.Millisecond
@@ -46,15 +45,24 @@ type Load struct {
 	// below Workers; there are no concurrent calls for the same worker.
 	Send func(ctx context.Context, worker int) (status string, err error)
 
-	// Reason returns a short text for an error. Errors are counted by it.
-	Reason func(error) string
+	// Reason returns the class of an error and a short text. Errors are counted by
+	// both.
+	Reason func(error) (class, text string)
+
+	// KernelTimer makes the workers wait by timers of the kernel, where there are
+	// any, which are more precise than the runtime's. They ignore the clock of a
+	// testing/synctest bubble.
+	KernelTimer bool
 
 	mu       sync.Mutex
 	totals   Totals
 	latency  *hdrhistogram.Histogram
+	lag      *hdrhistogram.Histogram
+	last     time.Duration // from the start to when the last request was sent
 	next     atomic.Int64
 	started  time.Time
 	finished time.Time
+	ended    bool // by the context, before the end of the schedule
 }
 
 // Totals are the counts so far.
@@ -64,7 +72,9 @@ type Totals struct {
 	Answered int64            // those of Sent that got a response
 	NotSent  int64            // requests for which all workers were busy until the end
 	Status   map[string]int64 // responses by status
-	Errors   map[string]int64 // by reason
+	Errors   map[string]int64 // by text
+	Classes  map[string]int64 // errors by class
+	SentRate float64          // requests sent per second of the schedule
 	Elapsed  time.Duration
 }
 
@@ -74,9 +84,10 @@ func (l *Load) Run(ctx context.Context) {
 	l.mu.Lock()
 	l.totals = Totals{
 		Planned: max(int64(math.Round(l.Rate*l.Duration.Seconds())), 1),
-		Status:  map[string]int64{}, Errors: map[string]int64{},
+		Status:  map[string]int64{}, Errors: map[string]int64{}, Classes: map[string]int64{},
 	}
 	l.latency = hdrhistogram.New(shortest, longest, digits)
+	l.lag = hdrhistogram.New(shortest, longest, digits)
 	l.started = time.Now()
 	l.mu.Unlock()
 	var workers sync.WaitGroup
@@ -85,63 +96,78 @@ func (l *Load) Run(ctx context.Context) {
 	}
 	workers.Wait()
 	l.mu.Lock()
-	l.finished = time.Now()
+	l.finished, l.ended = time.Now(), ctx.Err() != nil
 	l.mu.Unlock()
 }
 
-// work sends the next request until all are sent.
+// work sends the next request until all are sent. Latency counts from the scheduled
+// time without exception: what podcli itself is late is in it, and in the lag too.
 func (l *Load) work(ctx context.Context, worker int) {
-	for {
+	timer := l.newTimer(ctx)
+	defer timer.close()
+	for ctx.Err() == nil {
 		i := l.next.Add(1) - 1
 		if i >= l.totals.Planned {
 			return
 		}
-		due := l.started.Add(time.Duration(float64(i) / l.Rate * float64(time.Second)))
-		onTime := time.Until(due) > 0
-		if !sleep(ctx, time.Until(due)) {
-			return
+		due := time.Duration(float64(i) / l.Rate * float64(time.Second))
+		free := false
+		if wait := l.wake(due) - time.Since(l.started); wait > 0 {
+			if free = true; !timer.sleep(ctx, wait) {
+				return
+			}
 		}
-		from := due
-		if now := time.Now(); onTime && now.Sub(due) <= timerError {
-			from = now
-		}
-		if time.Since(l.started) > l.Duration+grace {
-			l.recordNotSent(time.Since(due))
+		sent := time.Since(l.started)
+		if sent > l.Duration+grace {
+			l.recordNotSent(sent - due)
 			continue
 		}
 		status, err := l.Send(ctx, worker)
-		l.record(time.Since(from), status, err)
+		l.record(request{due: due, sent: sent, ended: time.Since(l.started), free: free, status: status, err: err})
 	}
 }
 
-// sleep waits for d and reports whether ctx has not ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
+// wake returns when to wake for a request that is due. At a high rate requests share
+// a wake-up.
+func (l *Load) wake(due time.Duration) time.Duration {
+	if l.Rate*batch.Seconds() <= 1 {
+		return due
 	}
-	return ctx.Err() == nil
+	return (due + batch - 1).Truncate(batch)
+}
+
+// request is a request that has ended. The times count from the start.
+type request struct {
+	due, sent, ended time.Duration
+	free             bool // a worker was free when it was due
+	status           string
+	err              error
 }
 
 // record counts a request that has ended. It also records the latency of a request
 // that timed out, which is at least the timeout. It does not record the latency of
 // other failures, which are often quick and would improve the figures.
-func (l *Load) record(took time.Duration, status string, err error) {
+func (l *Load) record(r request) {
+	var class, text string
+	if r.err != nil {
+		class, text = l.Reason(r.err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.totals.Sent++
-	if err == nil {
+	l.last = max(l.last, r.sent)
+	if r.err == nil {
 		l.totals.Answered++
-		l.totals.Status[status]++
+		l.totals.Status[r.status]++
 	} else {
-		l.totals.Errors[l.Reason(err)]++
+		l.totals.Errors[text]++
+		l.totals.Classes[class]++
 	}
-	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		l.recordLatencyLocked(took)
+	if r.err == nil || errors.Is(r.err, context.DeadlineExceeded) {
+		count(l.latency, r.ended-r.due)
+	}
+	if r.free {
+		count(l.lag, r.sent-r.due)
 	}
 }
 
@@ -151,13 +177,13 @@ func (l *Load) recordNotSent(waited time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.totals.NotSent++
-	l.recordLatencyLocked(waited)
+	count(l.latency, waited)
 }
 
-// recordLatencyLocked adds a latency to the histogram. The caller must hold l.mu.
-func (l *Load) recordLatencyLocked(d time.Duration) {
+// count adds a latency to a histogram.
+func count(h *hdrhistogram.Histogram, d time.Duration) {
 	// RecordValue fails only for a value out of bounds.
-	_ = l.latency.RecordValue(min(max(d.Microseconds(), shortest), longest))
+	_ = h.RecordValue(min(max(d.Microseconds(), shortest), longest))
 }
 
 // Totals returns a copy of the current counts.
@@ -165,7 +191,7 @@ func (l *Load) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.totals
-	t.Status, t.Errors = maps.Clone(t.Status), maps.Clone(t.Errors)
+	t.Status, t.Errors, t.Classes = maps.Clone(t.Status), maps.Clone(t.Errors), maps.Clone(t.Classes)
 	switch {
 	case l.started.IsZero():
 	case l.finished.IsZero():
@@ -173,5 +199,17 @@ func (l *Load) Totals() Totals {
 	default:
 		t.Elapsed = l.finished.Sub(l.started)
 	}
+	if over := l.scheduleLocked(t.Elapsed); over > 0 {
+		t.SentRate = float64(t.Sent) / over.Seconds()
+	}
 	return t
+}
+
+// scheduleLocked returns how long requests were sent. The caller must hold l.mu.
+func (l *Load) scheduleLocked(elapsed time.Duration) time.Duration {
+	over := l.Duration
+	if l.ended || l.finished.IsZero() {
+		over = min(over, elapsed)
+	}
+	return max(over, l.last)
 }

@@ -36,7 +36,7 @@ func TestRateIsSteady(t *testing.T) {
 		if diff := cmp.Diff(want, at); diff != "" {
 			t.Error(diff)
 		}
-		wantTotals := Totals{Planned: 8, Sent: 8, Answered: 8, Status: map[string]int64{"ok": 8}, Errors: map[string]int64{}, Elapsed: 2350 * ms}
+		wantTotals := Totals{Planned: 8, Sent: 8, Answered: 8, Status: map[string]int64{"ok": 8}, Errors: map[string]int64{}, Classes: map[string]int64{}, SentRate: 4, Elapsed: 2350 * ms}
 		if diff := cmp.Diff(wantTotals, l.Totals()); diff != "" {
 			t.Error(diff)
 		}
@@ -75,7 +75,7 @@ func TestNotSent(t *testing.T) {
 			return "ok", nil
 		}}
 		l.Run(t.Context())
-		want := Totals{Planned: 10, Sent: 1, Answered: 1, NotSent: 9, Status: map[string]int64{"ok": 1}, Errors: map[string]int64{}, Elapsed: 3 * time.Second}
+		want := Totals{Planned: 10, Sent: 1, Answered: 1, NotSent: 9, Status: map[string]int64{"ok": 1}, Errors: map[string]int64{}, Classes: map[string]int64{}, SentRate: 1, Elapsed: 3 * time.Second}
 		if diff := cmp.Diff(want, l.Totals()); diff != "" {
 			t.Error(diff)
 		}
@@ -88,7 +88,7 @@ func TestNotSent(t *testing.T) {
 func TestErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		l := &Load{Rate: 10, Duration: 300 * ms, Workers: 1, Reason: error.Error, Send: func(context.Context, int) (string, error) {
+		l := &Load{Rate: 10, Duration: 300 * ms, Workers: 1, Reason: func(err error) (string, string) { return "class", err.Error() }, Send: func(context.Context, int) (string, error) {
 			switch n++; n {
 			case 1:
 				return "", errors.New("refused")
@@ -101,7 +101,7 @@ func TestErrors(t *testing.T) {
 		}}
 		l.Run(t.Context())
 		got := l.Totals()
-		if diff := cmp.Diff(map[string]int64{"refused": 1, "context deadline exceeded": 1}, got.Errors); diff != "" || got.Sent != 3 || got.Answered != 1 {
+		if diff := cmp.Diff(map[string]int64{"refused": 1, "context deadline exceeded": 1}, got.Errors); diff != "" || got.Classes["class"] != 2 || got.Sent != 3 || got.Answered != 1 {
 			t.Errorf("%+v %s", got, diff)
 		}
 		if s := l.Latency(); s.Count != 2 || !near(s.Max, 50*ms) || !near(s.Min, 20*ms) {
