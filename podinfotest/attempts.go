@@ -6,8 +6,8 @@ import (
 )
 
 // Attempts returns the requests and calls of all paths, and the connections that a
-// script made fail before their first request, in the order in which they began. The
-// outcome of such a connection is one of:
+// script made fail, in the order in which they began. The outcome of such a connection
+// is one of:
 //
 //	refused              Refuse
 //	down                 Down
@@ -22,6 +22,7 @@ import (
 //	                     SlowHandshake, if the client left; StallHandshake; BreakHandshake
 //	no client certificate
 //	                     AskForCertificate, if the client had none that is valid
+//	dead connection      Stale, if the client sent another request on the connection
 func (s *Server) Attempts() Requests {
 	out := s.record.filter(everything, true)
 	slices.SortStableFunc(out, func(x, y Request) int { return x.At.Compare(y.At) })
@@ -59,6 +60,12 @@ func (m *recorder) open(w *wire, p planned) {
 	m.opened++
 	m.numbers[addr] = m.opened
 	m.wires[addr] = &opened{wire: w, plan: p}
+	number := m.opened
+	w.late = func() {
+		r := m.connecting(outcomeDead, "")
+		m.change(func() { r.Conn = number })
+		m.failed(r)
+	}
 	w.gone = func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -23,6 +23,7 @@ const (
 	outcomeNoHost    = "no such host"
 	outcomeBadDNS    = "resolver failed"
 	outcomeSilentDNS = "resolver silent"
+	outcomeDead      = "dead connection"
 
 	outcomeSlow        = "handshake slow"
 	outcomeStalled     = "handshake stalled"
@@ -34,7 +35,7 @@ const (
 func connectionWords() []string {
 	out := []string{
 		outcomeRefused, outcomeDown, outcomeNoAnswer, outcomeFull, outcomeNoHost, outcomeBadDNS, outcomeSilentDNS,
-		outcomeSlow, outcomeStalled, outcomeBroken, outcomeUncertified, new(scenario.HTTP2).Ending(),
+		outcomeDead, outcomeSlow, outcomeStalled, outcomeBroken, outcomeUncertified, new(scenario.HTTP2).Ending(),
 	}
 	for _, c := range scenario.Certificates() {
 		out = append(out, string(c))

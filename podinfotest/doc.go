@@ -61,12 +61,12 @@
 // and may be in a bubble too.
 //
 //	srv := podinfotest.Proxy(t, shop) // an http.Handler
-//	srv.Script("POST /orders", podinfotest.Truncate(0), podinfotest.OK()) // booked, but the client does not get the response
+//	srv.Script("POST /orders", podinfotest.Reset().Handled(), podinfotest.OK()) // booked, but the client does not get the response
 //
 // [Server.Requests] returns what has arrived. Its assertions show the requests as a
 // table when they fail:
 //
-//	3 requests, want 4
+//	3 requests to POST /api/pay, want 4
 //	  #  at    gap  request        conn  response  took  rules
 //	  1  0s         POST /api/pay  1     503       0s    script1.1.503
 //	  2  1s    1s   POST /api/pay  1     cut       0s    script1.2.reset
@@ -86,6 +86,10 @@
 // client of another one may wait for the response, and a step that resets the stream
 // after the response has begun, such as [Truncate], leaves out what had not arrived.
 // BodyCut reports that a part is missing.
+//
+// The fake clock of a bubble stands still while a goroutine waits for a sync.Mutex. Do
+// not delay a response for which the client holds one, as golang.org/x/oauth2 does when
+// it fetches a token: such a test ends only with the timeout of go test.
 //
 // Waits are exact only inside a bubble. Over real time a busy machine is late, and
 // [Requests.WantBackoff] needs some slack.

@@ -36,7 +36,7 @@ func TestNearMisses(t *testing.T) {
 		}{
 			"count":   {func(t testing.TB) { srv.Requests("POST /api/pay").WantCount(t, 1) }, "0 requests to POST /api/pay; near misses: POST /api/pya → 404, want 1"},
 			"method":  {func(t testing.TB) { srv.Requests("PUT /api/info").WantSame(t, "X") }, "0 requests to PUT /api/info; near misses: GET /api/info → 200, want at least 1"},
-			"fewer":   {func(t testing.TB) { srv.Requests("GET /version").WantCount(t, 2) }, "1 requests, want 2\n"},
+			"fewer":   {func(t testing.TB) { srv.Requests("GET /version").WantCount(t, 2) }, "1 requests to GET /version, want 2\n"},
 			"answers": {func(t testing.TB) { srv.Requests("/api/pay").WantAnswers(t, "200") }, "0 requests to /api/pay; near misses: POST /api/pya → 404, want 1"},
 			"rpc":     {func(t testing.TB) { srv.Requests("/echo.EchoService/Ecoh").WantCount(t, 1) }, "0 requests to /echo.EchoService/Ecoh; near misses: /echo.EchoService/Echo → OK, want 1"},
 			"other":   {func(t testing.TB) { srv.Requests("/nothing/like/it").WantCount(t, 1) }, "0 requests to /nothing/like/it; 5 to other paths, none of which resembles it, want 1"},

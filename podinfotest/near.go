@@ -93,10 +93,15 @@ func (rs Requests) tail() string {
 
 // none says what was looked for in vain: "0 requests to POST /api/pay".
 func (rs Requests) none() string {
-	if of := rs.search(); of != nil {
-		return fmt.Sprintf("0 requests to %s%s", of.pattern, rs.tail())
+	return "0 requests" + rs.to() + rs.tail()
+}
+
+// to says what the requests were looked for, " to POST /api/pay", "" for any.
+func (rs Requests) to() string {
+	if of := rs.search(); of != nil && of.String() != everything.String() {
+		return " to " + of.pattern.String()
 	}
-	return "0 requests"
+	return ""
 }
 
 // secondTry reports whether net/http itself sent request i, and not the client: it

@@ -47,8 +47,7 @@ type Request struct {
 	Rules  []string      // rules that hit it, including steps that let it pass
 	Over   []string      // scripts that match it too, and that did not apply: "script2 GET /orders/*"
 
-	// Failed is how a connection failed before its first request, see
-	// [Server.Attempts], "" for a request.
+	// Failed is how a connection failed, see [Server.Attempts], "" for a request.
 	Failed string
 	// Ended says how a step such as [RefuseStream] or [EnhanceYourCalm] ended the
 	// stream or the connection over HTTP/2: "RST_STREAM REFUSED_STREAM".

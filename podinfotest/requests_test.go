@@ -80,11 +80,11 @@ func TestAssertions(t *testing.T) {
 			want string // "" for no failure
 		}{
 			"count":          {func(t testing.TB) { rs.WantCount(t, 3) }, ""},
-			"count off":      {func(t testing.TB) { rs.WantCount(t, 4) }, "3 requests, want 4"},
+			"count off":      {func(t testing.TB) { rs.WantCount(t, 4) }, "3 requests to /api/pay, want 4"},
 			"answers":        {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200") }, ""},
 			"answers off":    {func(t testing.TB) { rs.WantAnswers(t, "200") }, "request 1: got 429, want 200"},
-			"answers fewer":  {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200", "200") }, "3 requests, want 4"},
-			"answers more":   {func(t testing.TB) { rs.WantAnswers(t, "429", "503") }, "3 requests, want 2"},
+			"answers fewer":  {func(t testing.TB) { rs.WantAnswers(t, "429", "503", "200", "200") }, "3 requests to /api/pay, want 4"},
+			"answers more":   {func(t testing.TB) { rs.WantAnswers(t, "429", "503") }, "3 requests to /api/pay, want 2"},
 			"gaps":           {func(t testing.TB) { rs.WantGaps(t, 2*time.Second, 4*time.Second) }, ""},
 			"gaps short":     {func(t testing.TB) { rs.WantGaps(t, 3*time.Second, time.Minute) }, "request 2 came 2s after the previous one, want 3s to 1m0s"},
 			"gaps long":      {func(t testing.TB) { rs.WantGaps(t, 0, 3*time.Second) }, "request 3 came 4s after the previous one, want 0s to 3s"},
@@ -101,7 +101,7 @@ func TestAssertions(t *testing.T) {
 			"peak":           {func(t testing.TB) { rs.WantPeak(t, 1) }, ""},
 			"connections":    {func(t testing.TB) { rs.WantConnections(t, 1) }, ""},
 			"more of them":   {func(t testing.TB) { rs.WantConnections(t, 2) }, "1 connections, want 2"},
-			"no gaps":        {func(t testing.TB) { rs[:1].WantGaps(t, 0, time.Hour) }, "1 requests, want at least 2"},
+			"no gaps":        {func(t testing.TB) { rs[:1].WantGaps(t, 0, time.Hour) }, "1 requests to /api/pay, want at least 2"},
 			"same of none":   {func(t testing.TB) { rs[:0].WantSame(t, "X-Attempt") }, "0 requests to /api/pay, want at least 1"},
 			"header of none": {func(t testing.TB) { rs[:0].WantHeader(t, "X-Attempt", "1") }, "0 requests to /api/pay, want at least 1"},
 			"peak of none":   {func(t testing.TB) { rs[:0].WantPeak(t, 1) }, "0 requests to /api/pay, want at least 1"},
@@ -218,7 +218,7 @@ func TestLongTable(t *testing.T) {
 		"request 500: got 503, want 200\n": func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
 		"\n  … 489 more\n  490":            func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
 		"\n  … 491 more":                   func(t testing.TB) { rs.WantAnswers(t, slices.Repeat([]string{"200"}, 1000)...) },
-		"1000 requests, want 999\n":        func(t testing.TB) { rs.WantCount(t, 999) },
+		"1000 requests, want 999;":         func(t testing.TB) { rs.WantCount(t, 999) },
 		"\n  … 980 more\n  981":            func(t testing.TB) { rs.WantCount(t, 2000) },
 		"\n  20 ":                          func(t testing.TB) { rs.WantConnections(t, 7) },
 	} {

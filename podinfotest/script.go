@@ -217,6 +217,9 @@ func rulesOf(name string, match scenario.Match, attempts []Step, repeat bool) (r
 	}
 	for i, s := range attempts {
 		r := &scenario.Rule{Name: fmt.Sprintf("%s.%d.%s", name, i+1, s.name), Match: match, Fault: s.fault}
+		if s.handled {
+			r.At = scenario.AfterHandler
+		}
 		if s.delay > 0 || s.fault == nil {
 			d := scenario.Duration(s.delay)
 			r.Delay = &scenario.Delay{Fixed: &d}

@@ -34,6 +34,7 @@ type Step struct {
 
 	match   *scenario.Match // a condition of the script; not an attempt
 	bounded bool            // Times was called
+	handled bool            // the fault comes after the handler
 	more    http.Header     // further values of the headers of a failure
 }
 
@@ -173,6 +174,21 @@ func (s Step) Times(n int) Step { s.times, s.bounded = n, true; return s }
 func (s Step) Delay(d time.Duration) Step {
 	if s.delay = d; d < 0 {
 		s.wrong = fmt.Sprintf("a delay of %v: want 0 or more", d)
+	}
+	return s
+}
+
+// Handled returns the step, applied after the handler has handled the attempt and in
+// place of its response: an order is booked, and the client does not learn it. It is for
+// steps without a response of the handler, such as Reset, Fail, FailGRPC and Truncate.
+func (s Step) Handled() Step {
+	if s.handled = true; s.fault == nil && s.wrong == "" {
+		s.wrong = s.name + " cannot be Handled: want a step that breaks the response, such as Reset"
+	}
+	for _, k := range s.fault.Kinds() {
+		if !k.After && s.wrong == "" {
+			s.wrong = s.name + " lets the handler respond anyway: remove Handled"
+		}
 	}
 	return s
 }

@@ -32,18 +32,33 @@ func (rs Requests) few(t testing.TB, want string) {
 		t.Errorf("%s, want %s", rs.none(), want)
 		return
 	}
-	rs.complain(t, len(rs), "%d requests, want %s%s", len(rs), want, rs.tail())
+	rs.complain(t, len(rs), "%d requests%s, want %s%s", len(rs), rs.to(), want, rs.tail())
 }
 
-// WantCount fails the test unless there are n requests.
+// WantCount fails the test unless there are n requests. If there are more, it says how
+// many of them came at the same time.
 func (rs Requests) WantCount(t testing.TB, n int) {
 	t.Helper()
 	switch {
 	case len(rs) < n:
 		rs.few(t, strconv.Itoa(n))
 	case len(rs) > n:
-		rs.complain(t, n, "%d requests, want %d", len(rs), n)
+		rs.complain(t, n, "%d requests%s, want %d%s", len(rs), rs.to(), n, rs.together())
 	}
+}
+
+// together says how many of the requests came at the same time, "" for none. In a
+// testing/synctest bubble requests that take no time can.
+func (rs Requests) together() string {
+	n, at := rs.Peak(), map[time.Time]int{}
+	for i := range rs {
+		at[rs[i].At]++
+		n = max(n, at[rs[i].At])
+	}
+	if n <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("; %d of them at the same time", n)
 }
 
 // WantAnswers fails the test unless the responses are these. Each is one of

@@ -21,7 +21,8 @@ type wire struct {
 	held    []byte       // arrived during the partition
 	pieces  int          // of the next write, 0 for one
 	pause   time.Duration
-	dead    bool // what arrives next is answered with a reset
+	dead    bool   // what arrives next is answered with a reset
+	late    func() // called when something arrives on a dead connection
 	gone    func()
 }
 
@@ -109,6 +110,9 @@ func (w *wire) Read(b []byte) (int, error) {
 		dead := w.dead && n > 0
 		w.mu.Unlock()
 		if dead {
+			if w.late != nil {
+				w.late()
+			}
 			w.reset()
 			return 0, w.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
 		}

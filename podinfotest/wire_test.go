@@ -391,6 +391,7 @@ func TestStaleConnection(t *testing.T) {
 			}
 		}
 		srv.Requests("/version").WantConnections(t, 2)
+		srv.Attempts().WantAnswers(t, "200", "dead connection", "200")
 		srv.Script("/version", Stale(), OK())
 		if err := fetch(t, srv.Client(), srv.URL+"/version", 10*time.Second); err != nil {
 			t.Error(err)
@@ -400,6 +401,10 @@ func TestStaleConnection(t *testing.T) {
 			t.Errorf("a POST: %v %v", res, err)
 		}
 		srv.Requests("/echo").WantCount(t, 0)
+		srv.Attempts().WantAnswers(t, "200", "dead connection", "200", "200", "dead connection")
+		if at := srv.Attempts(); at[1].Conn != at[0].Conn || len(srv.Requests("*")) != 3 {
+			t.Error(at)
+		}
 	})
 }
 
