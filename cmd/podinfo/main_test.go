@@ -1,13 +1,13 @@
 package main_test
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -416,23 +416,38 @@ func TestShutdownWithAnOpenPage(t *testing.T) {
 	}
 }
 
+// TestShutdownCuts: what outlives the timeout is counted, and told to its client
+// unless that has got a part of the response.
 func TestShutdownCuts(t *testing.T) {
-	p := serve(t, "--server-shutdown-timeout=100ms")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	begun := make(chan bool)
-	go func() {
-		req, _ := http.NewRequestWithContext(ctx, "GET", p.url+"/chunked/60", nil)
-		res, err := client.Do(req)
-		close(begun)
-		if err == nil {
-			io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-		}
-	}()
-	<-begun
-	if code := p.stop(t); code != 1 || !strings.Contains(p.log.String(), "requests cut") {
-		t.Errorf("exit %d: %s", code, p.log)
+	for path, want := range map[string]int{"/chunked/60": http.StatusOK, "/delay/60": http.StatusServiceUnavailable} {
+		t.Run(path, func(t *testing.T) {
+			p := serve(t, "--server-shutdown-timeout=1s")
+			type response struct {
+				status int
+				err    error
+			}
+			sent, ended := make(chan bool), make(chan response)
+			go func() {
+				trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }}
+				req, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", p.url+path, nil)
+				res, err := client.Do(req)
+				if err != nil {
+					ended <- response{err: err}
+					return
+				}
+				defer res.Body.Close()
+				_, err = io.Copy(io.Discard, res.Body)
+				ended <- response{res.StatusCode, err}
+			}()
+			<-sent
+			if code := p.stop(t); code != 1 || !strings.Contains(p.log.String(), "1 requests cut") {
+				t.Errorf("exit %d: %s", code, p.log)
+			}
+			cut := want == http.StatusOK // a part of the response was sent
+			if got := <-ended; got.status != want || (got.err != nil) != cut {
+				t.Errorf("%+v, want %d", got, want)
+			}
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
@@ -202,5 +203,31 @@ func TestLeave(t *testing.T) {
 	close(release)
 	if err := <-slow; err != nil {
 		t.Errorf("the call that was in flight: %v", err)
+	}
+}
+
+// TestDrainTellsBesideSilentClients: a client that has connected and sends nothing does
+// not keep the others from learning that the server leaves.
+func TestDrainTellsBesideSilentClients(t *testing.T) {
+	s := grpctest.Serve(t, nil, new(health.Module), &grpctest.Service{Do: func(context.Context) error { return nil }})
+	silent, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	conn := grpctest.Dial(t, s.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if _, err := pb.NewTestServiceClient(conn).UnaryCall(t.Context(), &pb.SimpleRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan error)
+	go func() { drained <- s.App.Drain(context.Background()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if !conn.WaitForStateChange(ctx, connectivity.Ready) {
+		t.Error("the client is not told while another one is silent")
+	}
+	silent.Close()
+	if err := <-drained; err != nil {
+		t.Error(err)
 	}
 }

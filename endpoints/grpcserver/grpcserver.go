@@ -221,6 +221,7 @@ func (m *Module) Leave() {
 func (m *Module) Drain(ctx context.Context) error {
 	m.health.drain()
 	m.closing.Store(true)
+	m.Leave() // grpc-go sends GOAWAY only when no handshake is under way, and a silent client can delay that
 	serve.CloseAfterBacklog(m.listener)
 	done := make(chan struct{})
 	go func() {
@@ -230,6 +231,7 @@ func (m *Module) Drain(ctx context.Context) error {
 		case <-m.conns.allBegun(): // grpc-go would close a connection that it has not begun to serve
 		case <-ctx.Done():
 		}
+		m.Leave() // the clients of the backlog
 		m.server.GracefulStop()
 	}()
 	select {

@@ -13,7 +13,8 @@ bridge=podinfo0
 node_ip=10.88.77.1
 pod_cidr=10.88.77.0/24
 service_cidr=10.96.0.0/24
-api=https://127.0.0.1:30443
+api_port=${API_PORT:-$(cat "$run/api_port" 2>/dev/null || echo 30443)} # the second call of up uses the port of the first
+api=https://127.0.0.1:$api_port
 sysctls="vm.overcommit_memory kernel.panic kernel.panic_on_oops net.ipv4.ip_forward net.ipv4.conf.all.route_localnet"
 
 export PATH="$programs:/usr/sbin:/sbin:$PATH"

@@ -4,6 +4,7 @@
 // each load, and prints the table of docs/shutdown.md.
 //
 //	go -C hack/drain run . -n 30
+//	go -C hack/drain run . -n 10 -protocols -share 5 -latency 200ms
 package main
 
 import (
@@ -91,16 +92,28 @@ func (c *counts) client(addr string, l load) {
 // exchange sends a POST, which no client may repeat on its own, and reads the
 // response. It reports whether the connection ends with it.
 func exchange(conn net.Conn, in *bufio.Reader, keep bool) (closed bool, err error) {
+	return send(conn, in, post, keep)
+}
+
+// send is exchange for any request.
+func send(conn net.Conn, in *bufio.Reader, request string, keep bool) (closed bool, err error) {
 	option := ""
 	if !keep {
 		option = "Connection: close\r\n"
 	}
-	if _, err := fmt.Fprintf(conn, "POST /api/echo HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1\r\n\r\nx", option); err != nil {
+	body := "\r\n"
+	if request == post {
+		body = "Content-Length: 1\r\n\r\nx"
+	}
+	if _, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\n%s%s", request, option, body); err != nil {
 		return true, err
 	}
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return true, err
+	}
+	if res.StatusCode >= http.StatusBadRequest {
+		return true, fmt.Errorf("%w: %s", errStatus, res.Status)
 	}
 	_, err = io.Copy(io.Discard, res.Body)
 	return res.Close, err
@@ -112,18 +125,10 @@ func (c *counts) run(program string, l load) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(program, "--host=127.0.0.1", fmt.Sprint("--port=", port), "--level=error")
-	cmd.Stderr = os.Stderr
-	if err := errors.Join(cmd.Start(), starve(cmd.Process)); err != nil {
-		return err
-	}
 	addr := fmt.Sprint("127.0.0.1:", port)
-	for conn, err := net.Dial("tcp", addr); ; conn, err = net.Dial("tcp", addr) {
-		if err == nil {
-			conn.Close()
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	cmd, err := start(program, addr, "--host=127.0.0.1", fmt.Sprint("--port=", port), "--level=error")
+	if err != nil {
+		return err
 	}
 	var all sync.WaitGroup
 	for range l.clients {
@@ -139,6 +144,22 @@ func (c *counts) run(program string, l load) error {
 	}
 	all.Wait()
 	return nil
+}
+
+// start starts the program with its share of a processor, and waits until it listens.
+func start(program, addr string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	if err := errors.Join(cmd.Start(), starve(cmd.Process)); err != nil {
+		return nil, err
+	}
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			return cmd, conn.Close()
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func freePort() (int, error) {
@@ -182,6 +203,12 @@ func build(dir string) (with, without string, err error) {
 // share is what podinfo gets of a processor, in percent, or 0 for all that there is.
 var share = flag.Int("share", 0, "limit podinfo to a `percentage` of a processor, with control groups of version 1")
 
+var (
+	perProtocol = flag.Bool("protocols", false, "measure the protocols instead, all at once")
+	latency     = flag.Duration("latency", 0, "`latency` of the link in each direction, with -protocols")
+	program     = flag.String("program", "", "with -protocols, the `file` of the program instead of podinfo as it is here")
+)
+
 // starve limits a process to the share.
 func starve(p *os.Process) error {
 	if *share == 0 {
@@ -196,6 +223,9 @@ func starve(p *os.Process) error {
 }
 
 func measure(n int) error {
+	if *program != "" {
+		return measureProtocols(*program, n, link{*latency})
+	}
 	dir, err := os.MkdirTemp("", "drain")
 	if err != nil {
 		return err
@@ -204,6 +234,9 @@ func measure(n int) error {
 	with, without, err := build(dir)
 	if err != nil {
 		return err
+	}
+	if *perProtocol {
+		return measureProtocols(with, n, link{*latency})
 	}
 	fmt.Println("| Load | Backlog | Shutdowns | Requests/s | Requests | Lost | Refused after a wait | Exit code not 0 |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -35,9 +36,18 @@ type Limits struct {
 
 // refusal returns the response to a client that there is no room for.
 func (limits *Limits) refusal() string {
+	return limits.unavailable("Retry-After: 1\r\n", "the server is overloaded: try again later")
+}
+
+// unavailable returns the text of a response with status 503 that ends the connection,
+// with a line for its header. It is written to the connection itself where net/http
+// cannot respond.
+func (limits *Limits) unavailable(line, message string) string {
 	var header strings.Builder
 	limits.Header.Write(&header) // a strings.Builder returns no error
-	return refusalStatus + header.String() + refusalRest
+	body := fmt.Sprintf("{\n  \"code\": 503,\n  \"message\": %q\n}", message)
+	return fmt.Sprintf("HTTP/1.1 503 Service Unavailable\r\n%sConnection: close\r\nContent-Length: %d\r\n"+
+		"Content-Type: application/json; charset=utf-8\r\n%sX-Content-Type-Options: nosniff\r\n\r\n%s", header.String(), len(body), line, body)
 }
 
 // What a request's header takes before it is complete. net/http reads the text
@@ -51,12 +61,8 @@ const (
 	tlsCost    = 20  // bytes of memory for each further byte when the lines are encrypted
 )
 
-// Responses for clients that there is no room for, written to the connection
-// itself because net/http does not serve it.
+// Frames that net/http does not write.
 const (
-	refusalStatus = "HTTP/1.1 503 Service Unavailable\r\n"
-	refusalRest   = "Connection: close\r\nContent-Length: 75\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 1\r\nX-Content-Type-Options: nosniff\r\n\r\n" +
-		"{\n  \"code\": 503,\n  \"message\": \"the server is overloaded: try again later\"\n}"
 	http2Ahead   = 4 << 10                                  // bytes read over HTTP/2 while a write waits for the client
 	http2Refusal = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + // SETTINGS
 		http2GoAway + "\x00\x00\x00\x00" + "\x00\x00\x00\x0b" // ENHANCE_YOUR_CALM
@@ -83,10 +89,18 @@ type conn struct {
 	lines   int // of it
 	lease   budget.Lease
 	leaving atomic.Bool // the request was refused
+	reply   atomic.Int32
 
 	writing chan struct{} // full while data is written over HTTP/2
 	ahead   atomic.Int64  // bytes read since then
 }
+
+// What has happened to the response to the current request of a conn, over HTTP/1.
+const (
+	noReply int32 = iota
+	begun         // a part of it was written
+	cut           // refuse has written another one
+)
 
 // limited is a listener that adds the connections to the pool and closes those
 // that there is no room for.
@@ -217,6 +231,9 @@ func (limits *Limits) serve(next http.Handler, w http.ResponseWriter, r *http.Re
 // knows.
 func (c *conn) changed(state http.ConnState, as net.Conn) {
 	c.state.Store(int32(state))
+	if state == http.StateActive {
+		c.reply.CompareAndSwap(begun, noReply)
+	}
 	if state != http.StateActive && !c.http2.Load() {
 		c.header, c.lines = 0, 0
 		c.lease.Free()
@@ -291,6 +308,9 @@ func (c *conn) waitForWrite() {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.http2.Load() {
+		if !c.reply.CompareAndSwap(noReply, begun) && c.reply.Load() == cut {
+			return 0, net.ErrClosed
+		}
 		return c.Conn.Write(p)
 	}
 	c.writing <- struct{}{}
@@ -324,6 +344,16 @@ func (c *conn) arrived(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// refuse responds to a request whose handler is cut, if no part of its response was
+// written yet. It does not where the text would have to be encrypted or framed.
+func (c *conn) refuse() {
+	if c.tls || c.http2.Load() || !c.reply.CompareAndSwap(noReply, cut) {
+		return
+	}
+	c.leaving.Store(true)
+	writeSoon(c.Conn.Conn, c.limits.unavailable("", "the server is shutting down; the request may have been processed"))
 }
 
 // Close implements net.Conn.

@@ -127,7 +127,8 @@ func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Drain closes the port, serves the requests of clients that had already connected,
 // and closes the connections. It cuts requests that are in flight when ctx is done
-// and returns an error with their number.
+// and returns an error with their number. Clients that have got no part of a response
+// get one with status 503, over HTTP/1 without TLS.
 func (s *Server) Drain(ctx context.Context) error {
 	s.Leave()
 	s.closing.Store(true)
@@ -146,7 +147,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	n := s.active()
+	n := s.cut()
 	s.http.Close()
 	if n > 0 {
 		return fmt.Errorf("%d requests cut: %w", n, err)
@@ -199,13 +200,17 @@ func (s *Server) unread() bool {
 	return false
 }
 
-// active returns the number of connections with a request in flight.
-func (s *Server) active() (n int) {
+// cut responds to the requests in flight, and returns their number.
+func (s *Server) cut() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, state := range s.states {
-		if state == http.StateActive {
-			n++
+	for c, state := range s.states {
+		if state != http.StateActive {
+			continue
+		}
+		n++
+		if own := connOf(c); own != nil {
+			own.refuse()
 		}
 	}
 	return n

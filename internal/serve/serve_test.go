@@ -22,21 +22,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func start(t *testing.T, h http.HandlerFunc) *serve.Server {
+func start(t *testing.T, h http.HandlerFunc) *serve.Server { return startWithin(t, nil, h) }
+
+func startWithin(t *testing.T, limits *serve.Limits, h http.HandlerFunc) *serve.Server {
 	t.Helper()
 	l, err := serve.Listen(t.Context(), "[::1]", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve.New(&http.Server{Handler: h}, l, nil)
-	done := make(chan error)
-	go func() { done <- s.Serve() }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	s := serve.New(&http.Server{Handler: h}, l, limits)
+	run(t, s)
 	return s
 }
 
@@ -190,25 +185,56 @@ func TestDrainLeavesOthersTheirSocket(t *testing.T) {
 	c.Close()
 }
 
+// TestDrainCuts: a request that outlives the time is counted, and its client is told
+// unless it has got a part of the response.
 func TestDrainCuts(t *testing.T) {
-	busy := make(chan struct{})
-	s := start(t, func(w http.ResponseWriter, r *http.Request) {
-		close(busy)
-		<-r.Context().Done()
-	})
-	failed := make(chan error)
-	go func() {
-		_, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.Addr().String())
-		failed <- err
-	}()
-	<-busy
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := s.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 requests cut") {
-		t.Error(err)
-	}
-	if err := <-failed; err == nil {
-		t.Error("the client got a response")
+	for _, c := range []struct {
+		name   string
+		begin  bool // the response before it is cut
+		limits *serve.Limits
+		status int // 0 for none
+	}{
+		{"not begun", false, limits(10), http.StatusServiceUnavailable},
+		{"not begun, no limits", false, nil, 0},
+		{"begun", true, limits(10), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			busy := make(chan struct{})
+			s := startWithin(t, c.limits, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body) // net/http then notices the end of the connection
+				if c.begin {
+					io.WriteString(w, "a part")
+					http.NewResponseController(w).Flush()
+				}
+				close(busy)
+				<-r.Context().Done()
+			})
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			status := make(chan int)
+			go func() {
+				res, err := client.Post("http://"+s.Addr().String(), "text/plain", strings.NewReader("x"))
+				if err != nil {
+					status <- 0
+					return
+				}
+				defer res.Body.Close()
+				if body, err := io.ReadAll(res.Body); err != nil {
+					res.StatusCode = 0
+				} else if !strings.Contains(string(body), "shutting down") || res.Header.Get("X-Podinfo-Version") == "" {
+					t.Errorf("%v %s", res.Header, body)
+				}
+				status <- res.StatusCode
+			}()
+			<-busy
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := s.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 requests cut") {
+				t.Error(err)
+			}
+			if got := <-status; got != c.status {
+				t.Errorf("status %d, want %d", got, c.status)
+			}
+		})
 	}
 }
 
