@@ -367,6 +367,13 @@ func (health) Watch(req *healthpb.HealthCheckRequest, s grpc.ServerStreamingServ
 // grpcFront returns a client of a gRPC service behind the proxy.
 func grpcFront(t *testing.T, env ...string) healthpb.HealthClient {
 	t.Helper()
+	_, client := grpcFrontOf(t, env...)
+	return client
+}
+
+// grpcFrontOf returns the proxy in front of a gRPC service, and a client.
+func grpcFrontOf(t *testing.T, env ...string) (*registrytest.Server, healthpb.HealthClient) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -386,7 +393,7 @@ func grpcFront(t *testing.T, env ...string) healthpb.HealthClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return healthpb.NewHealthClient(conn)
+	return f, healthpb.NewHealthClient(conn)
 }
 
 // TestGRPC checks calls, streams, metadata and statuses through the proxy.
@@ -413,6 +420,45 @@ func TestGRPC(t *testing.T) {
 	}
 	if n != 4 || status.Code(err) != codes.Aborted || status.Convert(err).Message() != "enough" {
 		t.Errorf("%d messages, %v", n-1, err)
+	}
+}
+
+// TestCodesOfCalls checks that the access log and the metrics have the code that the
+// client of a gRPC call got.
+func TestCodesOfCalls(t *testing.T) {
+	for _, c := range []struct{ rule, service, code string }{
+		{"match: {grpc: other.Service/*}, fault: {grpc: UNAVAILABLE}", "a", "OK"},               // of the service's trailer
+		{"match: {grpc: other.Service/*}, fault: {grpc: UNAVAILABLE}", "missing", "NotFound"},   // of its header
+		{"match: {grpc: other.Service/*}, fault: {grpc: UNAVAILABLE}", "watch", "Aborted"},      // after messages
+		{"match: {grpc: '*'}, fault: {grpc: UNAVAILABLE}", "a", "Unavailable"},                  // in the header
+		{"match: {grpc: '*'}, at: after, fault: {grpc: UNAVAILABLE}", "a", "Unavailable"},       // instead of the service's
+		{"match: {grpc: '*'}, fault: {grpc: {code: DATA_LOSS, after: 2}}", "watch", "DataLoss"}, // in the trailer
+		{"match: {grpc: '*'}, fault: {reset: true}", "a", ""},
+	} {
+		f, client := grpcFrontOf(t, "PODINFO_FAULTS", "rules: [{name: r, "+c.rule+"}]")
+		if c.service == "watch" {
+			stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+		} else {
+			client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: c.service})
+		}
+		var line, page string
+		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(page, `path="proxied"`) && time.Now().Before(deadline); time.Sleep(time.Millisecond) { // counted after its client saw it end
+			_, page = f.Call(t, "GET", "/metrics", "")
+		}
+		for l := range strings.Lines(f.Log.String()) {
+			if strings.Contains(l, `"request completed"`) && !strings.Contains(l, "/metrics") {
+				line = l
+			}
+		}
+		if logged := strings.Contains(line, `"code":"`+c.code+`"`); logged != (c.code != "") || c.code == "" && strings.Contains(line, `"code"`) {
+			t.Errorf("%s, %s: want %q: %s", c.rule, c.service, c.code, line)
+		}
+		if counted := strings.Contains(page, `podinfo_proxy_grpc_total{code="`+c.code+`"} 1`); counted != (c.code != "") {
+			t.Errorf("%s, %s: counted %v", c.rule, c.service, counted)
+		}
 	}
 }
 

@@ -55,13 +55,16 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		rw = negroni.NewResponseWriter(w)
 	}
 	c := &call{faultContext: faultContext{Context: r.Context(), module: m}, line: line{
-		Context: r.Context(), request: r, path: r.URL.Path, query: r.URL.RawQuery, agent: r.UserAgent(), trace: m.trace(r.Context(), r.Header["Traceparent"]),
+		Context: r.Context(), request: r, path: r.URL.Path, query: r.URL.RawQuery, agent: r.UserAgent(), trace: m.trace(r.Context(), r.Header["Traceparent"]), grpc: record.IsCall(r),
 	}}
 	c.line.client, c.line.scheme = m.host.Client(r) // before the handler, which may change the headers
 	began, returned := time.Now(), false
 	defer func() {
 		c.line.duration = time.Since(began)
 		c.line.outcome = record.End(rw, r, returned)
+		if c.line.grpc {
+			c.line.code, c.line.grpc = c.line.outcome.Code(rw.Header())
+		}
 		m.write(c)
 	}()
 	next(rw, r.WithContext(c))

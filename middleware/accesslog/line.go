@@ -13,6 +13,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // line is the log line of a request, as a jsonlog.Record. request is the original
@@ -27,6 +28,8 @@ type line struct {
 	scheme      string
 	trace       jsonlog.Trace
 	outcome     record.Outcome
+	grpc        bool // the request is a gRPC call, whose code is known in the end
+	code        rpc.Code
 	duration    time.Duration
 	faults      string
 	refused     string // why, "" if not
@@ -46,6 +49,9 @@ func (rec *line) AppendJSON(b []byte) []byte {
 	}
 	b = appendString(b, `,"route":`, route)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.outcome.Label()), 10)
+	if rec.grpc {
+		b = appendString(b, `,"code":`, rec.code.String())
+	}
 	b = strconv.AppendInt(append(b, `,"bytes":`...), int64(rec.outcome.Bytes), 10)
 	b = appendClass(b, string(rec.outcome.Class))
 	return appendEnd(b, rec.duration, rec.faults, rec.refused)
@@ -63,6 +69,9 @@ func (rec *line) Attributes(set jsonlog.Attributes) {
 	setString(set, "http.route", r.Pattern)
 	if rec.outcome.Status != 0 {
 		set.Int("http.response.status_code", rec.outcome.Status)
+	}
+	if rec.grpc {
+		set.String("rpc.response.status_code", rec.code.Canonical())
 	}
 	setString(set, "error.type", rec.outcome.ErrorType())
 	set.Int("http.response.body.size", rec.outcome.Bytes)

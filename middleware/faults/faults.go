@@ -63,6 +63,7 @@ type Module struct {
 	version uint64             // of current
 	fileOK  atomic.Bool
 	seen    *string         // content of the file at the last read; used only by load
+	found   bool            // the file was there at some time; used only by load
 	ends    *time.Timer     // calls logEnds when the next rule ends
 	ended   map[string]bool // rules whose end was logged
 

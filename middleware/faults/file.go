@@ -2,7 +2,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -32,7 +34,7 @@ func (m *Module) load() {
 	switch {
 	case err != nil:
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			m.host.Log.WithField("file", m.File).WithField("error", line).Error("invalid fault scenario; keeping the current rules")
+			m.host.Log.WithField("file", m.File).WithField("error", line).Error(m.problem(err) + "; keeping the current rules")
 		}
 		m.counts.loaded(false)
 		m.fileOK.Store(false) // last: the log and the counter are complete when the gauge changes
@@ -43,6 +45,17 @@ func (m *Module) load() {
 		m.counts.loaded(true)
 		m.host.Log.WithField("file", m.File).WithField("rules", len(s.Rules)).Info("fault scenario loaded")
 	}
+}
+
+// problem returns what is wrong with the file.
+func (m *Module) problem(err error) string {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return "invalid fault scenario"
+	case m.found:
+		return "the fault scenario's file is gone"
+	}
+	return "the fault scenario's file does not exist yet"
 }
 
 // read returns the file's scenario, and whether the file changed since the last
@@ -60,6 +73,7 @@ func (m *Module) read() (*scenario.Scenario, bool, error) {
 	if err != nil {
 		return nil, true, err
 	}
+	m.found = true
 	s, err := scenario.Parse(filepath.Base(m.File), b)
 	return s, true, err
 }

@@ -118,13 +118,23 @@ func TestPlainFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "faults.json")
 	app, log := registrytest.New(t, map[string]string{"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS_FILE": file}, new(faults.Module), new(endpoint))
-	if code := statusOf(app, "/a"); code != 200 || !strings.Contains(log.String(), "no such file") {
+	if code := statusOf(app, "/a"); code != 200 || !strings.Contains(log.String(), "the fault scenario's file does not exist yet") {
 		t.Errorf("%d %s", code, log)
 	}
 	must(t, os.WriteFile(file, []byte(`{"rules": [{"name": "r", "fault": {"status": 500}}]}`), 0o644))
 	until(t, "the file", func() bool { return statusOf(app, "/a") == 500 })
 	must(t, os.WriteFile(file+"~", []byte(`{"rules": []}`), 0o644), os.Rename(file+"~", file))
 	until(t, "its replacement", func() bool { return statusOf(app, "/a") == 200 })
+	must(t, os.WriteFile(file, []byte(`{"rules": [{"name": "r", "fault": {"status": 500}}]}`), 0o644))
+	until(t, "the rule", func() bool { return statusOf(app, "/a") == 500 })
+	before := strings.Contains(log.String(), "gone")
+	must(t, os.Remove(file))
+	until(t, "the removal", func() bool {
+		return strings.Contains(log.String(), "the fault scenario's file is gone; keeping the current rules")
+	})
+	if code := statusOf(app, "/a"); code != 500 || before || strings.Contains(log.String()[strings.LastIndex(log.String(), "scenario loaded"):], "invalid") {
+		t.Errorf("%d %v %s", code, before, log)
+	}
 
 	other, err := registry.New([]registry.Module{new(faults.Module)}, registry.Env(map[string]string{"PODINFO_FAULTS_ENABLED": "true", "PODINFO_FAULTS_FILE": filepath.Join(dir, "missing", "x")}))
 	must(t, err)

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -10,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/rpcstatus"
@@ -29,7 +27,7 @@ func (m proxied) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	switch {
 	case m.engine.Idle() && !m.ByHeader:
 		next(w, r)
-	case r.ProtoMajor == 2 && r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+	case record.IsCall(r):
 		m.serveCall(w, r, next)
 	default:
 		m.serve(w, r, next, false)
@@ -296,26 +294,5 @@ func (c *proxiedCall) cut(class record.Class) {
 	c.m.recordCut(c.w, status, 0, class)
 }
 
-// Code returns the status of the service's response: that of its header or
-// trailers or, without one, what clients derive from the HTTP status
-// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
-func (c *proxiedCall) Code() rpc.Code {
-	h := c.Header()
-	text := cmp.Or(h.Get("Grpc-Status"), h.Get(http.TrailerPrefix+"Grpc-Status"))
-	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return rpc.Code(n)
-	}
-	switch c.status {
-	case http.StatusBadRequest:
-		return rpc.Internal
-	case http.StatusUnauthorized:
-		return rpc.Unauthenticated
-	case http.StatusForbidden:
-		return permissionDenied
-	case http.StatusNotFound:
-		return rpc.Unimplemented
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return rpc.Unavailable
-	}
-	return rpc.Unknown
-}
+// Code returns the status of the service's response.
+func (c *proxiedCall) Code() rpc.Code { return record.CodeOf(c.status, c.Header()) }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -83,6 +85,19 @@ func (m *Module) newMethod(call *rpc.Call) *method {
 	grown[call.FullMethod] = counts
 	m.rpcs.Store(&grown)
 	return counts
+}
+
+// countProxied counts a gRPC call that went through the proxy as an HTTP request. An
+// invalid code counts as Unknown, so that a service cannot create series.
+func (m *Module) countProxied(o record.Outcome, h http.Header) {
+	code, ok := o.Code(h)
+	if !ok {
+		return
+	}
+	if int(code) >= len(method{}.handled) {
+		code = rpc.Unknown
+	}
+	m.set.GetOrCreateCounter(fmt.Sprintf(`podinfo_proxy_grpc_total{code="%s"}`, code)).Inc()
 }
 
 // counter returns the counter of the calls that ended with code. An invalid code

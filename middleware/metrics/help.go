@@ -15,6 +15,7 @@ func ownHelp() map[string]string {
 		"podinfo_faults_injected_total":  "Faults injected on purpose.",
 
 		"podinfo_memory_budget_bytes":    "Memory that requests hold now, and its limit.",
+		"podinfo_proxy_grpc_total":       "gRPC calls through the proxy, by the status code that the client got. Calls that were cut are not among them; they are requests with status 599.",
 		"podinfo_requests_refused_total": "Requests, calls and messages refused because the server had no room for them.",
 
 		"promhttp_metric_handler_requests_in_flight": "Scrapes being served.",

@@ -81,8 +81,9 @@ func (m *Module) Start(context.Context) error {
 
 // counted identifies the routes that are counted together.
 type counted struct {
-	label  string
-	stream bool
+	label   string
+	stream  bool
+	proxied bool
 }
 
 // Bind returns the middleware that counts the requests of rt. Routes with the
@@ -90,7 +91,7 @@ type counted struct {
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := counted{rt.Label, rt.Stream}
+	key := counted{rt.Label, rt.Stream, rt.Proxied}
 	r := m.routes[key]
 	if r == nil {
 		r = &route{module: m, counted: key}

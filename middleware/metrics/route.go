@@ -43,6 +43,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	if !ok { // a middleware before this one wrapped the writer
 		rw = negroni.NewResponseWriter(w)
 	}
+	call := rt.proxied && record.IsCall(r) // before the handler, which may change the headers
 	method, began, returned := httpmethod.Index(r.Method), time.Now(), false
 	ctx, end := rt.module.begin(r.Context())
 	if end != nil {
@@ -52,6 +53,9 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		outcome := record.End(rw, r, returned)
 		s := rt.series(method, outcome.Label())
 		s.requests.Inc()
+		if call {
+			rt.module.countProxied(outcome, rw.Header())
+		}
 		elapsed := time.Since(began)
 		took := elapsed.Seconds()
 		if end != nil {

@@ -57,6 +57,8 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		d.warnOfTimes(r)
 		d.warnOfRoutes(l, on)
 		d.warnOfTemplates(r)
+		d.warnOfNot(l)
+		d.warnOfBodies(r)
 		switch {
 		case l.greedy():
 			greedy = append(greedy, l)
@@ -122,8 +124,33 @@ func (l *live) idle(now time.Time) string {
 		return "when.for is over before when.window begins"
 	case l.TTL > 0 && begins >= time.Duration(l.TTL):
 		return "ttl is over before when.window begins"
+	case l.leavesNone(HTTPRequests, WebSockets, GRPCCalls):
+		return "match.not excludes all requests that the rule matches"
+	case l.Match.Reply != nil && l.Match.Reply.interim():
+		return "match.reply.status has only statuses below 200, which rules about the response do not see"
 	}
 	return ""
+}
+
+// leavesNone reports whether match.not excludes everything that a rule, which hits
+// requests of the scopes, would otherwise match in them.
+func (l *live) leavesNone(scopes ...Scope) bool {
+	n := l.not
+	if n == nil || n.Match.Instance != nil || len(n.more) > 0 || !namesCover(n.Match.Server, l.Match.Server) || !conditionsCover(n.headers, l.headers) {
+		return false
+	}
+	hits := false
+	for _, s := range scopes {
+		switch {
+		case !l.acts[s]:
+			continue
+		case s == GRPCCalls && (n.Match.web() || !n.coversCalls(l)),
+			s != GRPCCalls && (n.Match.GRPC != "" || !n.coversWeb(l)):
+			return false
+		}
+		hits = true
+	}
+	return hits
 }
 
 // greedy reports whether a rule hits every request that it matches.
@@ -170,9 +197,13 @@ func (l *live) covers(b *live, s Scope) bool {
 		return l.coversTCP(b)
 	}
 	if s == GRPCCalls {
-		return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)
+		return l.coversCalls(b)
 	}
 	return l.coversWeb(b)
+}
+
+func (l *live) coversCalls(b *live) bool {
+	return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)
 }
 
 // namesCover reports whether as has a pattern for each text that bs matches. An
@@ -194,8 +225,8 @@ func (l *live) coversWeb(b *live) bool {
 			return false
 		}
 	}
-	return (m.Path == "" || other.Path != "" && l.path.Covers(b.path)) &&
-		(m.Host == "" || other.Host != "" && l.host.Covers(b.host)) &&
+	return (m.Path == "" || m.Path == "*" || other.Path != "" && l.path.Covers(b.path)) &&
+		(m.Host == "" || m.Host == "*" || other.Host != "" && l.host.Covers(b.host)) &&
 		conditionsCover(l.query, b.query)
 }
 

@@ -107,6 +107,47 @@ func TestLintIdle(t *testing.T) {
 	}
 }
 
+func TestLintNever(t *testing.T) {
+	const (
+		none    = `f:2:10: rule "a": never hits: match.not excludes all requests that the rule matches`
+		calls   = `match.not: excludes all HTTP requests that the rule matches; it hits only gRPC calls`
+		interim = `never hits: match.reply.status has only statuses below 200, which rules about the response do not see`
+		head    = `fault.reply: a response to HEAD has no body, which append, corrupt and repeat could change`
+	)
+	for _, c := range []struct{ rule, want string }{
+		{"match: {not: {path: '*'}}, fault: {status: 503}", none},
+		{"match: {path: /a, not: {path: '/a*'}}, delay: 1s", none},
+		{"match: {path: /a, not: {host: '*'}}, delay: 1s", none},
+		{"match: {methods: [GET], not: {methods: [GET, PUT]}}, delay: 1s", none},
+		{"match: {headers: {a: b}, not: {headers: {a: '*'}}}, delay: 1s", none},
+		{"match: {grpc: a.B/C, not: {grpc: a.B/*}}, delay: 1s", none},
+		{"match: {not: {path: '*'}}, choose: [{percent: 5, fault: {status: 503}}]", none},
+		{"match: {not: {path: '*'}}, delay: 1s", calls},
+		{"match: {not: {path: /a}}, fault: {status: 503}", ""},
+		{"match: {path: /a, not: {path: '*', cookie: {a: b}}}, delay: 1s", ""},
+		{"match: {path: /a, not: {path: '*', server: pod-0}}, delay: 1s", ""},
+		{"match: {path: /a, not: {path: '*', instance: {zone: z}}}, delay: 1s", ""},
+		{"match: {grpc: a.B/*, not: {grpc: a.B/C}}, delay: 1s", ""},
+		{"match: {not: {grpc: '*'}}, delay: 1s", ""},
+		{"match: {reply: {status: 101}}, delay: 1s", interim},
+		{"match: {reply: {status: [1xx, 103]}}, delay: 1s", interim},
+		{"match: {reply: {status: [103, 200]}}, delay: 1s", ""},
+		{"match: {methods: [HEAD]}, fault: {reply: {append: x}}", head},
+		{"match: {methods: [HEAD]}, choose: [{percent: 5, fault: {reply: {repeat: 2}}}]", "choose[0]." + head},
+		{"match: {methods: [HEAD]}, fault: {reply: {status: 404}}", ""},
+		{"match: {methods: [HEAD, GET]}, fault: {reply: {append: x}}", ""},
+	} {
+		_, warnings, err := scenario.Lint("f", []byte("rules:\n- {name: a, "+c.rule+"}"), scenario.Server{})
+		got := ""
+		for _, w := range warnings {
+			got += w.Error()
+		}
+		if err != nil || !strings.HasSuffix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q (%v)", c.rule, got, c.want, err)
+		}
+	}
+}
+
 // A rule that Lint warns about never hits: of many random pairs of rules, with
 // many requests.
 func TestLintIsSure(t *testing.T) {
@@ -125,6 +166,7 @@ func TestLintIsSure(t *testing.T) {
 			pick("methods: [GET]", "methods: [GET, PUT]") + pick("host: h", "host: '*'") +
 			pick("headers: {a: b}", "headers: {A: 'b*'}", "headers: {a: '*'}", "headers: {a: ''}") +
 			pick("query: {q: ''}", "query: {q: b}", "query: {q: '*'}") +
+			pick("not: {path: '*'}", "not: {path: '/a*'}", "not: {headers: {a: '*'}}", "not: {grpc: a.B/*}", "not: {methods: [GET]}") +
 			pick("percent: 50", "percent: 100") + pick("server: pod-*", "server: pod-0") + "}, " +
 			pick("combine: true", "when: {every: 2}") + does[random.IntN(len(does))] + "}\n"
 	}
@@ -147,14 +189,21 @@ func TestLintIsSure(t *testing.T) {
 	for range 4000 {
 		file := "rules:\n" + rule("a") + rule("b")
 		s, warnings, err := scenario.Lint("f", []byte(file), scenario.Server{})
-		if err != nil || !slices.ContainsFunc(warnings, func(w *scenario.Error) bool { return strings.HasPrefix(w.Problem, "never hits") }) {
+		var never []string
+		for _, w := range warnings {
+			if _, rest, ok := strings.Cut(w.Error(), `: rule "`); ok && strings.HasPrefix(w.Problem, "never hits") {
+				name, _, _ := strings.Cut(rest, `"`)
+				never = append(never, name)
+			}
+		}
+		if err != nil || never == nil {
 			continue
 		}
 		warned++
 		e := scenario.NewEngine(7, "pod-0", scenario.Limits{Delay: time.Hour, Held: 1, Keys: 2})
 		e.Apply(s)
 		for _, req := range requests {
-			if d := e.Decide(req); d != nil && strings.Contains(d.Names(), "b") { // without Done, to exceed limits soon
+			if d := e.Decide(req); d != nil && slices.ContainsFunc(never, func(name string) bool { return strings.Contains(d.Names(), name) }) { // without Done, to exceed limits soon
 				t.Fatalf("%s%v\n%+v is hit by %s", file, warnings, req, d.Names())
 			}
 		}

@@ -100,6 +100,8 @@ func (d *decoder) checkMore(m *Match) {
 	for name := range m.Cookie {
 		if !token().MatchString(name) {
 			d.wrong("match.cookie", "%q is not the name of a cookie", name)
+		} else if strings.Contains(name, "*") {
+			d.wrong("match.cookie", "%q: only values can contain *; write the name in full", name)
 		}
 	}
 	for path := range m.JSON {

@@ -86,6 +86,13 @@ func (l *live) meetsResponse(res *Response) bool {
 // ofCall reports whether the condition is about gRPC calls.
 func (m *ReplyMatch) ofCall() bool { return m != nil && len(m.Code) > 0 }
 
+// interim reports whether the condition asks only for statuses that no response
+// ends with. A handler that switches protocols, with 101, writes to the connection
+// itself.
+func (m *ReplyMatch) interim() bool {
+	return len(m.Status) > 0 && !slices.ContainsFunc(m.Status, func(s string) bool { return s[0] != '1' })
+}
+
 // late reports whether the rule acts when the handler has responded.
 func (r *Rule) late() bool { return r.At == AfterHandler || r.Match.Reply != nil }
 

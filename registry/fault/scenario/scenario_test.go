@@ -223,6 +223,7 @@ func TestMistakes(t *testing.T) {
 		{"rules:" + strings.Repeat("\n- {name: r, delay: 1s, match: {path: '~/(?:abc){250}'}}", 300), `match.path: invalid regular expression: the scenario's expressions are too large together`},
 		{rule(fault + "match: {path: '~/healthz', internal: true}"), `match.internal: needs a path`},
 		{rule(fault + "match: {cookie: {'a b': c}}"), `match.cookie: "a b" is not the name of a cookie`},
+		{rule(fault + "match: {cookie: {'a*': c}}"), `match.cookie: "a*": only values can contain *; write the name in full`},
 		{rule(fault + "match: {claim: {$sub: c}}"), `match.claim: "$sub" is not a claim; use a name such as sub, or a path`},
 		{rule(fault + "match: {json: {user: c}}"), `match.json: "user" is not a path; use one such as $.user.id`},
 		{rule(fault + "match: {unverified: true}"), `match.unverified: no effect without claim`},

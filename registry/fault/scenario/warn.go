@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -131,5 +132,28 @@ func (d *decoder) warnOfTemplates(r *Rule) {
 		if strings.Contains(text, "{{") || strings.Contains(text, "${") {
 			d.wrong("fault", "%q is sent as it is; templates are not supported", text)
 		}
+	}
+}
+
+// warnOfNot warns about match.not that leaves gRPC calls only.
+func (d *decoder) warnOfNot(l *live) {
+	if l.leavesNone(HTTPRequests, WebSockets) {
+		d.wrong("match.not", "excludes all HTTP requests that the rule matches; it hits only gRPC calls")
+	}
+}
+
+// warnOfBodies warns about changes of the bodies of responses to HEAD.
+func (d *decoder) warnOfBodies(r *Rule) {
+	if len(r.Match.Methods) == 0 || slices.ContainsFunc(r.Match.Methods, func(name string) bool { return name != http.MethodHead }) {
+		return
+	}
+	check := func(field string, f *Fault) {
+		if f != nil && f.Reply != nil && (f.Reply.Append != "" || f.Reply.Corrupt != nil || f.Reply.Repeat > 0) {
+			d.wrong(field+".reply", "a response to HEAD has no body, which append, corrupt and repeat could change")
+		}
+	}
+	check("fault", r.Fault)
+	for i, c := range r.Choose {
+		check(fmt.Sprintf("choose[%d].fault", i), c.Fault)
 	}
 }

@@ -1,0 +1,55 @@
+package record
+
+import (
+	"cmp"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
+)
+
+// permissionDenied is the code of a call that is not allowed.
+const permissionDenied rpc.Code = 7
+
+// IsCall reports whether an HTTP request is a gRPC call, as those through the proxy
+// are (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func IsCall(r *http.Request) bool {
+	return r.ProtoMajor == 2 && r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+// Code returns the status of a gRPC call that ended as an HTTP request, whose
+// response has the header and trailers h. It returns false if the response was cut
+// or never sent: the status then depends on what the client made of that.
+func (o Outcome) Code(h http.Header) (rpc.Code, bool) {
+	switch o.Kind {
+	case KindSent:
+		return CodeOf(o.Status, h), true
+	case KindClientLeft:
+		return rpc.Canceled, true
+	}
+	return rpc.Unknown, false
+}
+
+// CodeOf returns the status of a response to a gRPC call: that of its header or
+// trailers or, without one, what clients derive from the HTTP status
+// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+func CodeOf(status int, h http.Header) rpc.Code {
+	text := cmp.Or(h.Get("Grpc-Status"), h.Get(http.TrailerPrefix+"Grpc-Status"))
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return rpc.Code(n)
+	}
+	switch status {
+	case http.StatusBadRequest:
+		return rpc.Internal
+	case http.StatusUnauthorized:
+		return rpc.Unauthenticated
+	case http.StatusForbidden:
+		return permissionDenied
+	case http.StatusNotFound:
+		return rpc.Unimplemented
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return rpc.Unavailable
+	}
+	return rpc.Unknown
+}
