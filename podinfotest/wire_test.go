@@ -521,7 +521,7 @@ func TestHeaders(t *testing.T) {
 					if err := fetch(t, client, srv.URL+"/version", 10*time.Second); (err != nil) != fails {
 						t.Errorf("HTTP/2 %v, TLS %v, attempt %d: %v", http2, secure, i+1, err)
 					}
-					if took := time.Since(began); i == 0 && took < 900*time.Millisecond {
+					if took := time.Since(began); i == 0 && took < time.Second/2 {
 						t.Errorf("HTTP/2 %v, TLS %v: the header came after %v", http2, secure, took)
 					}
 				}
