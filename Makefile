@@ -69,7 +69,8 @@ proto: ## generate the Go code of the .proto files
 readme: ## write the generated parts of README.md
 	$(GO) test -run TestReadme -update .
 
-bench: ## measure podinfo beside bare net/http, in one run
+bench: ## measure podinfo beside bare net/http and grpc-go; BENCH_FLAGS="-base REV" compares with a revision, -scale measures growth, -write updates docs/performance.md
+	$(GO) -C hack/bench run -trimpath . $(BENCH_FLAGS)
 	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario
 
 drain: ## count the connections lost at shutdown, with and without accepting the backlog (docs/shutdown.md)

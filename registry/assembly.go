@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/negroni/v3"
 
-	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -142,9 +141,11 @@ func alone(routes []Route) []Route {
 // chainOf links the chain that covers rt in front of its handler.
 func (a *App) chainOf(chain []*entry, rt Route, handler http.HandlerFunc) (linked linkedRoute, names []string) {
 	handlers, names := link(chain, rt)
-	n := negroni.New(handlers...)
-	n.UseHandlerFunc(handler)
-	return linkedRoute{rt.When, n, slices.ContainsFunc(names, func(name string) bool { return cuts(a.entry(name).Module) })}, names
+	for _, h := range slices.Backward(handlers) {
+		next := handler
+		handler = func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r, next) }
+	}
+	return linkedRoute{rt.When, handler}, names
 }
 
 // described returns rt as clients see it behind the middleware of these names.
@@ -164,12 +165,6 @@ func (a *App) described(rt Route, chain []string) Route {
 		d.DescribeRoute(&rt)
 	}
 	return rt
-}
-
-// cuts reports whether a module may cut responses.
-func cuts(m Module) bool {
-	_, ok := m.(record.Cutter)
-	return ok
 }
 
 // status describes the module, given whether it is linked.

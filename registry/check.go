@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -26,7 +25,6 @@ func contract() []Check {
 		NewCapability[Describer](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("DescribeRoute") }),
 		NewCapability[Endpoint](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Routes") }),
 		NewCapability[ErrorPager](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ServeErrorPage") }),
-		NewCapability[record.Cutter](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("CutsResponses") }),
 		NewCapability[Enabler](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("EnabledBy") }),
 		NewCapability[Validator](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Validate") }),
 		NewCapability[Provisioner](func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Provision") }),

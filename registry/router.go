@@ -2,7 +2,6 @@ package registry
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/julienschmidt/httprouter"
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
-	"github.com/urfave/negroni/v3"
 )
 
 // anyMethod is the tree of the routes that accept every method. No request has
@@ -22,8 +20,8 @@ const anyMethod = "*/*"
 // in one tree go to further layers, the more specific ones first. Almost every
 // router has one layer.
 type router struct {
-	layers  []*layer
-	byFirst map[string][]*mount // by firstSegment
+	layers    []*layer
+	at, below map[string][]*mount // by the longest of literalPrefixes, and by all of them
 
 	unmatched linkedRoute   // for requests that no route accepts
 	fallback  *linkedRoute  // for paths that no route has, nil for none
@@ -61,13 +59,12 @@ type mount struct {
 }
 
 type linkedRoute struct {
-	when     func(*http.Request) bool
-	chain    *negroni.Negroni
-	recorded bool // the response needs a record, which costs an allocation
+	when  func(*http.Request) bool
+	chain http.HandlerFunc
 }
 
 func newRouter(respond errorResponse) *router {
-	return &router{layers: []*layer{newLayer()}, byFirst: map[string][]*mount{}, respond: respond}
+	return &router{layers: []*layer{newLayer()}, at: map[string][]*mount{}, below: map[string][]*mount{}, respond: respond}
 }
 
 func newLayer() *layer {
@@ -138,8 +135,7 @@ func (rt *router) mount(m *mount) error {
 		rt.layers = append(rt.layers, newLayer())
 	}
 	m.layer, m.router = at, rt
-	first := firstSegment(m.pattern)
-	rt.byFirst[first] = append(rt.byFirst[first], m)
+	rt.enter(m)
 	return rt.layers[at].add(m, method, path, segs)
 }
 
@@ -178,22 +174,41 @@ func sharesMethods(x, y string) bool {
 	return x == "" || y == "" || get(x) == get(y)
 }
 
-// firstSegment returns the key of a mount in rt.byFirst: "" if the first segment of
-// its pattern is a wildcard.
-func firstSegment(pattern string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(pattern, "/"), "/")
-	if strings.HasPrefix(first, "{") {
-		return ""
+// literalPrefixes returns the segments of a pattern before its first wildcard, after
+// all shorter ones: "", "/api" and "/api/v1" of /api/v1/{id}.
+func literalPrefixes(pattern string) []string {
+	if i := strings.IndexByte(pattern, '{'); i >= 0 {
+		pattern = pattern[:strings.LastIndexByte(pattern[:i], '/')]
 	}
-	return "/" + first
+	var all []string
+	for i := range len(pattern) {
+		if pattern[i] == '/' {
+			all = append(all, pattern[:i])
+		}
+	}
+	return append(all, pattern)
 }
 
-// neighbours returns the mounts that may overlap with m.
-func (rt *router) neighbours(m *mount) []*mount {
-	if first := firstSegment(m.pattern); first != "" {
-		return slices.Concat(rt.byFirst[first], rt.byFirst[""])
+// enter makes m a neighbour of those mounted later.
+func (rt *router) enter(m *mount) {
+	prefixes := literalPrefixes(m.pattern)
+	last := prefixes[len(prefixes)-1]
+	rt.at[last] = append(rt.at[last], m)
+	for _, p := range prefixes {
+		rt.below[p] = append(rt.below[p], m)
 	}
-	return slices.Concat(slices.Collect(maps.Values(rt.byFirst))...)
+}
+
+// neighbours returns the mounts that may overlap with m: of two patterns that match
+// the same path, the literal prefix of one begins with that of the other.
+func (rt *router) neighbours(m *mount) []*mount {
+	prefixes := literalPrefixes(m.pattern)
+	last := len(prefixes) - 1
+	all := slices.Clone(rt.below[prefixes[last]])
+	for _, p := range prefixes[:last] {
+		all = append(all, rt.at[p]...)
+	}
+	return all
 }
 
 // conflictError names both modules of a conflict.
@@ -279,10 +294,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 
 // serve runs the chain.
 func (rt *linkedRoute) serve(w http.ResponseWriter, r *http.Request) {
-	if rt.recorded || len(r.Header["Upgrade"]) > 0 {
-		w = record.Wrap(w)
-	}
-	rt.chain.ServeHTTP(w, r)
+	record.Serve(w, r, rt.chain)
 }
 
 // other serves a request that no route matches.

@@ -154,9 +154,6 @@ func (m *Module) Routes() []registry.Route {
 	return out
 }
 
-// CutsResponses implements record.Cutter: a response of the service may be cut.
-func (*Module) CutsResponses() {}
-
 // rewrite makes the request to the service of a client's. The path and the query
 // stay as the client wrote them.
 func (m *Module) rewrite(r *httputil.ProxyRequest) {

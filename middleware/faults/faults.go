@@ -281,9 +281,6 @@ func (m *Module) label(rule string) string {
 // FaultRules implements [capability.FaultRuler].
 func (m *Module) FaultRules() capability.FaultRules { return m }
 
-// CutsResponses implements [record.Cutter].
-func (m *Module) CutsResponses() {}
-
 // recordCut records a cut, or warns once that a middleware makes that impossible.
 func (m *Module) recordCut(w http.ResponseWriter, status, sent int, class record.Class) {
 	if !record.Cut(w, status, sent, class) {

@@ -484,7 +484,7 @@ func TestMetricsOff(t *testing.T) {
 	for _, exporter := range []string{"", "none", "prometheus"} {
 		s := serve(t, nil, map[string]string{"OTEL_METRICS_EXPORTER": exporter, "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_TRACES_SAMPLER": "always_off"}, new(app))
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/get", nil)
-		const without = 5 // of the trace context and the copy of the request
+		const without = 3 // of the trace context and the copy of the request
 		if n := testing.AllocsPerRun(200, func() { s.App.ServeHTTP(w, r) }); n != without {
 			t.Errorf("%q: %v allocations a request, want %v", exporter, n, without)
 		}

@@ -4,76 +4,20 @@
 // A request ends in one [Outcome]. [End] makes it, and the metrics, the access
 // log, the spans and the page read it: none of them decides for itself.
 //
-// Where a module in the chain is a [Cutter], or the request asks for another
-// protocol, the registry wraps the response in a value that [Cut] writes to and
+// The registry wraps the response of each request in a value that [Cut] writes to and
 // End reads. It is found through the Unwrap method of response writers, like the
-// features of [http.ResponseController], so a middleware that wraps the writer
-// must have that method.
+// features of [http.ResponseController], so a middleware that wraps the writer must
+// have that method.
 package record
 
 import (
-	"bufio"
-	"io"
-	"net"
 	"net/http"
 
 	"github.com/urfave/negroni/v3"
 )
 
-// response is the response-scoped value.
-type response struct {
-	http.ResponseWriter
-	hijacked bool
-	cut      bool
-	ended    bool    // outcome is final
-	outcome  Outcome // if cut or ended
-}
-
-// flusher and hijacker have the optional interfaces of the writer below, so
-// that a type assertion tells the truth.
-type (
-	flusher  struct{ response }
-	hijacker struct{ response }
-)
-
-func (r *response) record() *response { return r }
-
-// Unwrap implements the convention of [http.ResponseController].
-func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// ReadFrom keeps the sendfile path of net/http.
-func (r *response) ReadFrom(src io.Reader) (int64, error) { return io.Copy(r.ResponseWriter, src) }
-
-func (f *flusher) Flush()  { f.ResponseWriter.(http.Flusher).Flush() }
-func (h *hijacker) Flush() { h.ResponseWriter.(http.Flusher).Flush() }
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := h.ResponseWriter.(http.Hijacker).Hijack()
-	h.hijacked = h.hijacked || err == nil
-	return conn, rw, err
-}
-
-// Cutter is implemented by modules that call Cut. On routes without one, requests
-// have a record only if they ask for another protocol.
-type Cutter interface {
-	CutsResponses()
-}
-
-// Wrap returns w wrapped so that its outcome can be recorded. The registry calls it once per
-// request.
-func Wrap(w http.ResponseWriter) http.ResponseWriter {
-	_, flushes := w.(http.Flusher)
-	_, hijacks := w.(http.Hijacker)
-	switch {
-	case flushes && hijacks:
-		return &hijacker{response{ResponseWriter: w}}
-	case flushes:
-		return &flusher{response{ResponseWriter: w}}
-	}
-	return &response{ResponseWriter: w}
-}
-
-// of returns the record of the response that w belongs to, nil if Wrap was not
-// called for it.
+// of returns the record of the response that w belongs to, nil if a middleware hides
+// it.
 func of(w http.ResponseWriter) *response {
 	for {
 		switch t := w.(type) {
@@ -121,7 +65,7 @@ func End(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
 		rec.ended = true
 		switch {
 		case rec.cut:
-		case rec.hijacked:
+		case rec.hijacked && len(r.Header["Upgrade"]) > 0:
 			rec.outcome = Outcome{Kind: KindSwitched, Status: http.StatusSwitchingProtocols}
 		default:
 			rec.outcome = outcomeOf(w, r, returned)

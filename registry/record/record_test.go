@@ -16,9 +16,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
-// plain is a writer without optional interfaces.
-type plain struct{ http.ResponseWriter }
-
 func TestOutcome(t *testing.T) {
 	left, leave := context.WithCancel(t.Context())
 	leave()
@@ -28,6 +25,7 @@ func TestOutcome(t *testing.T) {
 		method    string
 		left      bool // the client left before the handler returned
 		panics    bool
+		unasked   bool // the client did not ask for another protocol
 		want      record.Outcome
 		label     int
 		errorType string
@@ -52,30 +50,36 @@ func TestOutcome(t *testing.T) {
 		}, want: record.Outcome{Kind: record.KindUnanswered, Class: record.ConnectionReset}, label: 599, errorType: "connection_reset"},
 		"a cut below another writer": {do: func(w http.ResponseWriter) { record.Cut(negroni.NewResponseWriter(w), 0, 0, record.NoResponse) },
 			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
-		"a connection taken over": {do: hijack, want: record.Outcome{Kind: record.KindSwitched, Status: 101}, label: 101},
+		"a connection taken over":         {do: hijack, want: record.Outcome{Kind: record.KindSwitched, Status: 101}, label: 101},
+		"a connection taken over unasked": {do: hijack, unasked: true, want: record.Outcome{Status: 200}, label: 200},
 		"a connection taken over to cut it": {do: func(w http.ResponseWriter) { hijack(w); record.Cut(w, 0, 0, record.NoResponse) },
 			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
 	} {
-		w := negroni.NewResponseWriter(record.Wrap(hijackable{httptest.NewRecorder()}))
 		r := httptest.NewRequestWithContext(t.Context(), cmp.Or(c.method, "GET"), "/", nil)
+		if !c.unasked {
+			r.Header.Set("Upgrade", "any")
+		}
 		if c.left {
 			r = r.WithContext(left)
 		}
-		if c.do != nil {
-			c.do(w)
-		}
-		got := record.End(w, r, !c.panics)
-		if diff := gocmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s: %s", what, diff)
-		}
-		if got.Label() != c.label || got.ErrorType() != c.errorType || got.Failed() != (c.errorType != "") {
-			t.Errorf("%s: label %d, error type %q, failed %v", what, got.Label(), got.ErrorType(), got.Failed())
-		}
-		// What happens afterwards, such as a response to the panic, changes nothing.
-		record.Cut(w, 500, 1, record.Malformed)
-		if again := record.End(w, r.WithContext(left), true); again != got {
-			t.Errorf("%s: %v, then %v", what, got, again)
-		}
+		record.Serve(hijackable{httptest.NewRecorder()}, r, func(rw http.ResponseWriter, r *http.Request) {
+			w := rw.(negroni.ResponseWriter)
+			if c.do != nil {
+				c.do(w)
+			}
+			got := record.End(w, r, !c.panics)
+			if diff := gocmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s: %s", what, diff)
+			}
+			if got.Label() != c.label || got.ErrorType() != c.errorType || got.Failed() != (c.errorType != "") {
+				t.Errorf("%s: label %d, error type %q, failed %v", what, got.Label(), got.ErrorType(), got.Failed())
+			}
+			// What happens afterwards, such as a response to the panic, changes nothing.
+			record.Cut(w, 500, 1, record.Malformed)
+			if again := record.End(w, r.WithContext(left), true); again != got {
+				t.Errorf("%s: %v, then %v", what, got, again)
+			}
+		})
 	}
 }
 
@@ -86,36 +90,13 @@ func (hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, ni
 
 func hijack(w http.ResponseWriter) { http.NewResponseController(w).Hijack() }
 
-// Wrap must not add or hide optional interfaces.
-func TestWrapKeepsTheFeaturesOfTheWriter(t *testing.T) {
-	check := func(what string, w http.ResponseWriter) {
-		t.Helper()
-		wrapped := record.Wrap(w)
-		for name, has := range map[string]func(http.ResponseWriter) bool{
-			"Flusher":  func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok },
-			"Hijacker": func(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok },
-		} {
-			if has(w) != has(wrapped) {
-				t.Errorf("%s: %s is %v, want %v", what, name, has(wrapped), has(w))
-			}
-		}
-	}
-	check("plain", plain{httptest.NewRecorder()})
-	check("recorder", httptest.NewRecorder())
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { check("HTTP/1.1", w) }))
-	defer srv.Close()
-	res, err := srv.Client().Get(srv.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-}
-
 func TestCutWithoutARecord(t *testing.T) {
-	hidden := struct{ http.ResponseWriter }{record.Wrap(httptest.NewRecorder())}
-	for _, w := range []http.ResponseWriter{httptest.NewRecorder(), hidden} {
+	cut := func(w http.ResponseWriter) {
+		t.Helper()
 		if record.Cut(w, 0, 0, record.NoResponse) {
 			t.Errorf("%T: a cut was recorded", w)
 		}
 	}
+	cut(httptest.NewRecorder())
+	record.Serve(httptest.NewRecorder(), nil, func(w http.ResponseWriter, _ *http.Request) { cut(struct{ http.ResponseWriter }{w}) })
 }

@@ -303,14 +303,15 @@ func TestWriterUnwraps(t *testing.T) {
 		}
 		res.Body.Close()
 	})
-	rec := record.Wrap(bare{httptest.NewRecorder()})
-	w := reply.NewWriter(rec, httptest.NewRequest("GET", "/", nil), new(compressor).start)
-	if err := w.FlushError(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("flush of a response that cannot be flushed: %v", err)
-	}
-	if _, _, err := w.Hijack(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("hijack of a response that cannot be hijacked: %v", err)
-	}
+	record.Serve(bare{httptest.NewRecorder()}, httptest.NewRequest("GET", "/", nil), func(rec http.ResponseWriter, r *http.Request) {
+		w := reply.NewWriter(rec, r, new(compressor).start)
+		if err := w.FlushError(); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("flush of a response that cannot be flushed: %v", err)
+		}
+		if _, _, err := w.Hijack(); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("hijack of a response that cannot be hijacked: %v", err)
+		}
+	})
 }
 
 // bare has none of the optional interfaces.
