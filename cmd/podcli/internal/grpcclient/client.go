@@ -70,10 +70,20 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) Call(ctx context.Context, method string, header http.Header, in []byte) ([]byte, error) {
 	res, err := c.open(ctx, method, header, bytes.NewReader(frame(in)))
 	if err != nil {
-		return nil, err
+		return nil, orDeadline(ctx, err)
 	}
 	defer res.Body.Close()
-	return readResponse(res)
+	out, err := readResponse(res)
+	return out, orDeadline(ctx, err)
+}
+
+// orDeadline returns context.DeadlineExceeded in place of an error that came after the
+// deadline: the server, which knows it too, may have ended the call first.
+func orDeadline(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && err != nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // open sends the request of a call and returns the response, whose body is still to
