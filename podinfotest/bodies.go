@@ -61,10 +61,16 @@ func (*bodyRoutes) Routes() []registry.Route {
 			w.Write(text)
 		}),
 		route(emptyPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
-		route(flushedPath, flush),
-		route(hijackedPath, hijack),
+		stream(route(flushedPath, flush)),
+		stream(route(hijackedPath, hijack)),
 		route(unchangedPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }),
 	}
+}
+
+// stream marks a route as one whose response must not be held back.
+func stream(rt registry.Route) registry.Route {
+	rt.Stream = true
+	return rt
 }
 
 // bodies sends the requests of a client that accepts gzip, and compares each

@@ -49,6 +49,7 @@ func (whole) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // writers reports middleware whose response writer cannot be flushed or taken over.
+// Middleware that needs the whole response leaves out streams and upgrades.
 func (c *checker) writers(app *registry.App) {
 	if !c.wraps() {
 		return
@@ -58,7 +59,12 @@ func (c *checker) writers(app *registry.App) {
 		c.safely("GET "+path, func() {
 			ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), resultKey{}, &result), glance)
 			defer cancel()
-			serve(app, whole{httptest.NewRecorder()}, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+			if path == hijackedPath {
+				r.Header.Set("Connection", "Upgrade")
+				r.Header.Set("Upgrade", "websocket")
+			}
+			serve(app, whole{httptest.NewRecorder()}, r)
 		})
 		if errors.Is(result, http.ErrNotSupported) {
 			c.errorf("GET %s: the ResponseWriter that it passes to next cannot be %s: add the method Unwrap() http.ResponseWriter, or wrap it by reply.NewWriter", path, what)
