@@ -117,6 +117,7 @@ type HTTP2Conn struct {
 
 	mu      sync.Mutex // guards the fields below
 	header  [frameHeaderLen]byte
+	begun   bool // a frame was written
 	have    int  // bytes of header that are known
 	left    int  // bytes of the payload that are still to come
 	inBlock bool // CONTINUATION frames are still to come (RFC 9113, section 4.3)
@@ -219,8 +220,9 @@ func (c *HTTP2Conn) end(last []byte) {
 	}
 }
 
-// between reports whether a frame may be inserted here.
-func (c *HTTP2Conn) between() bool { return c.have == 0 && c.left == 0 && !c.inBlock }
+// between reports whether a frame may be inserted here: not before the server's
+// SETTINGS, which are the first frame (RFC 9113, section 3.4).
+func (c *HTTP2Conn) between() bool { return c.begun && c.have == 0 && c.left == 0 && !c.inBlock }
 
 // finishLocked closes the server's side of the connection. The client reads the last
 // frame and closes its own. The caller must hold c.mu.
@@ -276,6 +278,7 @@ func (c *HTTP2Conn) Write(b []byte) (int, error) {
 
 // begin reads the complete header of a frame.
 func (c *HTTP2Conn) begin() {
+	c.begun = true
 	c.have, c.left = 0, int(binary.BigEndian.Uint32(c.header[:])>>8)
 	switch c.header[3] {
 	case typeHeaders, typePushPromise, typeContinuation:
