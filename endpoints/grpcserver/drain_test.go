@@ -2,6 +2,7 @@ package grpcserver_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -16,8 +17,10 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/health"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // closed returns when the port is closed.
@@ -229,5 +232,21 @@ func TestDrainTellsBesideSilentClients(t *testing.T) {
 	silent.Close()
 	if err := <-drained; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDrainAfterOwnCalls: the connection of a call that the page made for its viewer
+// ends with the call, and the server does not wait for it.
+func TestDrainAfterOwnCalls(t *testing.T) {
+	server := new(grpcserver.Module)
+	app, _ := registrytest.New(t, map[string]string{"PODINFO_HOST": "127.0.0.1", "PODINFO_GRPC_PORT": fmt.Sprint(registrytest.FreePort(t))},
+		new(health.Module), &grpctest.Service{Do: func(context.Context) error { return nil }}, server)
+	if reply, err := server.OwnRPCs().Call(t.Context(), "/grpc.testing.TestService/UnaryCall", nil, []byte("{}")); err != nil || reply.Code != "OK" {
+		t.Fatal(reply, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := app.Drain(ctx); err != nil || ctx.Err() != nil {
+		t.Error("the drain lasted until its timeout", err)
 	}
 }
