@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -68,11 +69,7 @@ func (m *Module) addByMetadata(call *rpc.Call, d *scenario.Decision) (*scenario.
 	return m.engine.Once(d, rules...), nil
 }
 
-const (
-	invalidArgument  rpc.Code = 3
-	permissionDenied rpc.Code = 7
-	unimplemented    rpc.Code = 12
-)
+const invalidArgument rpc.Code = 3
 
 // headerRules returns the rules that headers ask for and that do something in a
 // scope, or what is wrong with the headers.
@@ -141,7 +138,7 @@ func envoyFault(get func(string) string, scope scenario.Scope) (f *scenario.Faul
 		if err != nil || status < 400 || status > 599 {
 			return nil, envoyAbort + ": invalid value; use a status from 400 to 599"
 		}
-		return &scenario.Fault{Status: status, GRPC: &scenario.GRPC{Code: codeOf(status)}}, ""
+		return &scenario.Fault{Status: status, GRPC: &scenario.GRPC{Code: record.CodeOf(status, nil)}}, ""
 	}
 	if text := get(envoyGRPC); text != "" && scope == scenario.GRPCCalls {
 		code, err := strconv.Atoi(text)
@@ -151,24 +148,6 @@ func envoyFault(get func(string) string, scope scenario.Scope) (f *scenario.Faul
 		return &scenario.Fault{GRPC: &scenario.GRPC{Code: rpc.Code(code)}}, ""
 	}
 	return nil, ""
-}
-
-// codeOf returns the code that gRPC clients map an HTTP status to
-// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
-func codeOf(status int) rpc.Code {
-	switch status {
-	case http.StatusBadRequest:
-		return rpc.Internal
-	case http.StatusUnauthorized:
-		return rpc.Unauthenticated
-	case http.StatusForbidden:
-		return permissionDenied
-	case http.StatusNotFound:
-		return unimplemented
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return rpc.Unavailable
-	}
-	return rpc.Unknown
 }
 
 // parsePercent parses a percentage. It returns nil for an empty text.

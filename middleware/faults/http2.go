@@ -80,7 +80,7 @@ func codeOfReset(code scenario.HTTP2Code) rpc.Code {
 	case "ENHANCE_YOUR_CALM", "FLOW_CONTROL_ERROR":
 		return rpc.ResourceExhausted
 	case "INADEQUATE_SECURITY":
-		return permissionDenied
+		return rpc.PermissionDenied
 	}
 	return rpc.Internal
 }

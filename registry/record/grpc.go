@@ -9,9 +9,6 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// permissionDenied is the code of a call that is not allowed.
-const permissionDenied rpc.Code = 7
-
 // IsCall reports whether an HTTP request is a gRPC call, as those through the proxy
 // are (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 func IsCall(r *http.Request) bool {
@@ -45,7 +42,7 @@ func CodeOf(status int, h http.Header) rpc.Code {
 	case http.StatusUnauthorized:
 		return rpc.Unauthenticated
 	case http.StatusForbidden:
-		return permissionDenied
+		return rpc.PermissionDenied
 	case http.StatusNotFound:
 		return rpc.Unimplemented
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

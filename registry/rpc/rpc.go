@@ -148,6 +148,7 @@ const (
 	Canceled          Code = 1
 	Unknown           Code = 2
 	DeadlineExceeded  Code = 4
+	PermissionDenied  Code = 7
 	ResourceExhausted Code = 8
 	Unimplemented     Code = 12
 	Internal          Code = 13
