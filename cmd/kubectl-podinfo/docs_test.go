@@ -12,6 +12,8 @@ import (
 	rbac "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // TestDocs runs the commands of docs/fleet.md, each until its first summary. The pod is
@@ -65,7 +67,7 @@ func TestDocs(t *testing.T) {
 				endless = false
 			}
 		}
-		if code := exitCode(t, cmd.Wait()); code != 0 || !summary.MatchString(last) || errs.Len() > 0 {
+		if code := clitest.ExitCode(t, cmd.Wait()); code != 0 || !summary.MatchString(last) || errs.Len() > 0 {
 			t.Errorf("%s: code %d, %q, %s", line, code, last, &errs)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // TestPodcli runs the plugin by podcli, from its own folder and from PATH.
@@ -31,7 +33,7 @@ func TestPodcli(t *testing.T) {
 		cmd.Path, cmd.Env = filepath.Join(alone, "podcli"), []string{"PATH=" + path}
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
-		if code := exitCode(t, cmd.Run()); code != want.code || !strings.HasSuffix(out.String(), want.out) || errs.String() != want.err {
+		if code := clitest.ExitCode(t, cmd.Run()); code != want.code || !strings.HasSuffix(out.String(), want.out) || errs.String() != want.err {
 			t.Errorf("PATH=%s: %d %q %q", path, code, &out, &errs)
 		}
 	}
@@ -72,7 +74,7 @@ func TestTerminal(t *testing.T) {
 	}
 	tty.Write([]byte{3})
 	until("removed from 1 of 1\r\n")
-	if code := exitCode(t, cmd.Wait()); code != 0 || version() != 200 {
+	if code := clitest.ExitCode(t, cmd.Wait()); code != 0 || version() != 200 {
 		t.Errorf("code %d, the pod responds with %d", code, version())
 	}
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // processTimeout ends processes that hang.
 const processTimeout = 2 * time.Minute
 
-const adminToken = "s3cret"
+const adminToken = clitest.AdminToken
 
 // binaries is the folder with kubectl-podinfo, podcli and podinfo.
 var binaries string
@@ -53,41 +51,8 @@ func TestMain(m *testing.M) {
 // function that returns the status of its response to /version.
 func serve(t *testing.T, env ...string) (port int, version func() int) {
 	t.Helper()
-	web, port := registrytest.FreePort(t), registrytest.FreePort(t)
-	cmd := exec.Command(filepath.Join(binaries, "podinfo"))
-	cmd.Env = append([]string{
-		"PODINFO_HOST=127.0.0.1", fmt.Sprint("PODINFO_PORT=", web), fmt.Sprint("PODINFO_PORT_METRICS=", port), "PODINFO_DATA_PATH=" + t.TempDir(),
-		"PODINFO_FAULTS_ENABLED=true", "PODINFO_FAULTS_ADMIN=true", "PODINFO_FAULTS_ADMIN_TOKEN=" + adminToken, "PODINFO_SHUTDOWN_GRACE=0s",
-	}, env...)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for began := time.Now(); ; {
-		if res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", port)); err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK {
-			break
-		}
-		select {
-		case <-ended:
-			t.Fatalf("podinfo ended: %s", &log)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Since(began) > processTimeout {
-			t.Fatal("podinfo is not ready")
-		}
-	}
-	return port, func() int {
-		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/version", web))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		return res.StatusCode
-	}
+	p := clitest.ServePodinfo(t, filepath.Join(binaries, "podinfo"), env...)
+	return p.AdminPort, func() int { return p.Status(t, "/version") }
 }
 
 // program returns a command that runs a program in the test's folder.
@@ -111,16 +76,5 @@ func run(t *testing.T, stdin, name string, args ...string) ran {
 	var out, errs bytes.Buffer
 	cmd := program(t, name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	return ran{exitCode(t, cmd.Run()), out.String(), errs.String()}
-}
-
-func exitCode(t *testing.T, err error) int {
-	t.Helper()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return 0
+	return ran{clitest.ExitCode(t, cmd.Run()), out.String(), errs.String()}
 }

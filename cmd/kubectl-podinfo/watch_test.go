@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // TestUntilInterrupted joins, restarts and meddles with pods while rules are applied,
@@ -92,7 +94,7 @@ func TestUntilInterrupted(t *testing.T) {
 				for out.Scan() {
 				}
 			}
-			if got := exitCode(t, cmd.Wait()); got != code || c.meddle != strings.Contains(errs.String(), "pod-1 has other rules than were applied: they stay\n") {
+			if got := clitest.ExitCode(t, cmd.Wait()); got != code || c.meddle != strings.Contains(errs.String(), "pod-1 has other rules than were applied: they stay\n") {
 				t.Errorf("code %d, want %d; stderr %s", got, code, &errs)
 			}
 			want(200, version0)
@@ -143,7 +145,7 @@ func TestWatch(t *testing.T) {
 	cmd.Process.Signal(syscall.SIGINT)
 	for out.Scan() {
 	}
-	if code := exitCode(t, cmd.Wait()); code != 0 {
+	if code := clitest.ExitCode(t, cmd.Wait()); code != 0 {
 		t.Error(code)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -269,7 +270,7 @@ func TestSimulateIsTrue(t *testing.T) {
 			c.path = "/version"
 		}
 		file := fmt.Sprintf("seed: %d\nrules:\n%s\n", 100+i, c.rules)
-		if r := runWith(t, file, "fault", "apply", "-", "--server", p.admin, "--token", secret); r.code != 0 {
+		if r := runWith(t, file, "fault", "apply", "-", "--server", p.admin, "--token", clitest.AdminToken); r.code != 0 {
 			t.Fatalf("%s: %+v", c.rules, r)
 		}
 		send := func(i int) {
@@ -300,7 +301,7 @@ func TestSimulateIsTrue(t *testing.T) {
 			args = append(args, "--path="+c.path)
 		}
 		simulation := runWith(t, file, args...).object(t)["rules"].([]any)
-		list := run(t, "fault", "list", "-o=json", "--server", p.admin, "--token", secret).object(t)["rules"].([]any)
+		list := run(t, "fault", "list", "-o=json", "--server", p.admin, "--token", clitest.AdminToken).object(t)["rules"].([]any)
 		type counts struct{ Seen, Hits any }
 		got, want := map[string]counts{}, map[string]counts{}
 		for _, x := range list {

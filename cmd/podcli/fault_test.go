@@ -20,8 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
-	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // podinfoBinary builds the server once.
@@ -35,9 +35,10 @@ var podinfoBinary = sync.OnceValues(func() (string, error) {
 })
 
 // podinfo is a server process with the faults API.
-type podinfo struct{ url, admin string }
-
-const secret = "s3cret"
+type podinfo struct {
+	clitest.Podinfo
+	url, admin string
+}
 
 func servePodinfo(t *testing.T, env ...string) *podinfo {
 	t.Helper()
@@ -45,44 +46,8 @@ func servePodinfo(t *testing.T, env ...string) *podinfo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, metrics := registrytest.FreePort(t), registrytest.FreePort(t)
-	cmd := exec.Command(bin)
-	cmd.Env = append([]string{
-		"PODINFO_HOST=127.0.0.1", fmt.Sprint("PODINFO_PORT=", port), fmt.Sprint("PODINFO_PORT_METRICS=", metrics), "PODINFO_DATA_PATH=" + t.TempDir(),
-		"PODINFO_FAULTS_ENABLED=true", "PODINFO_FAULTS_ADMIN=true", "PODINFO_FAULTS_ADMIN_TOKEN=" + secret, "PODINFO_SHUTDOWN_GRACE=0s",
-	}, env...)
-	var log strings.Builder
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	p := &podinfo{fmt.Sprint("http://127.0.0.1:", port), fmt.Sprint("127.0.0.1:", metrics)}
-	for began := time.Now(); time.Since(began) < processTimeout; {
-		if res, err := http.Get("http://" + p.admin + "/readyz"); err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK {
-			return p
-		}
-		select {
-		case <-ended:
-			t.Fatalf("podinfo ended: %s", &log)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-	t.Fatal("podinfo is not ready")
-	return nil
-}
-
-// status returns the status of the server's response.
-func (p *podinfo) status(t *testing.T, path string) int {
-	t.Helper()
-	res, err := http.Get(p.url + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	return res.StatusCode
+	p := clitest.ServePodinfo(t, bin, env...)
+	return &podinfo{p, fmt.Sprint("http://127.0.0.1:", p.Port), fmt.Sprint("127.0.0.1:", p.AdminPort)}
 }
 
 func writeFile(t *testing.T, text string) string {
@@ -98,7 +63,7 @@ func writeFile(t *testing.T, text string) string {
 // does afterwards.
 func TestFaultAPI(t *testing.T) {
 	p := servePodinfo(t)
-	token := writeFile(t, secret+"\n")
+	token := writeFile(t, clitest.AdminToken+"\n")
 	const two = "seed: 42\nrules:\n- {name: a, match: {path: /version}, fault: {status: 503}}\n- {name: b, match: {path: '/env*', headers: {x-user: beta}}, when: {first: 2}, delay: 1ms, ttl: 1h, combine: true}\n"
 	for _, c := range []struct {
 		args, stdin string
@@ -135,7 +100,7 @@ b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  
 		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) || (r.err == "") != (c.err == "") {
 			t.Errorf("%s: %+v\nwant %+v", c.args, r, c)
 		}
-		if got := p.status(t, "/version"); got != c.status {
+		if got := p.Status(t, "/version"); got != c.status {
 			t.Errorf("%s: the server responds with %d, want %d", c.args, got, c.status)
 		}
 	}
@@ -143,8 +108,8 @@ b     path: /env*, headers: {x-user: beta}  delay: {fixed: 1ms}, combine: true  
 
 func TestFaultListJSON(t *testing.T) {
 	p := servePodinfo(t, `PODINFO_FAULTS={seed: 7, rules: [{name: r, match: {path: /version, per: client}, fault: {status: 503}, ttl: 1h}]}`)
-	p.status(t, "/version")
-	o := run(t, "fault", "list", "-o=json", "--server=http://"+p.admin+"/", "--token="+secret).object(t)
+	p.Status(t, "/version")
+	o := run(t, "fault", "list", "-o=json", "--server=http://"+p.admin+"/", "--token="+clitest.AdminToken).object(t)
 	rule := o["rules"].([]any)[0].(map[string]any)
 	ends, err := time.Parse(time.RFC3339Nano, fmt.Sprint(rule["expires"]))
 	if err != nil || time.Until(ends) > time.Hour || time.Until(ends) < time.Hour-processTimeout {
@@ -160,7 +125,7 @@ func TestFaultListJSON(t *testing.T) {
 		t.Error(diff)
 	}
 	// apply accepts the etag that list prints.
-	if r := runWith(t, "name: s\ndelay: 1ms", "fault", "apply", "-", "--if-match", etag, "--server", p.admin, "--token", secret); r.code != 0 || r.err != "" {
+	if r := runWith(t, "name: s\ndelay: 1ms", "fault", "apply", "-", "--if-match", etag, "--server", p.admin, "--token", clitest.AdminToken); r.code != 0 || r.err != "" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -190,7 +155,7 @@ func TestFaultFailures(t *testing.T) {
 	} {
 		r := run(t, append([]string{"fault"}, c.args...)...)
 		r.expect(t, 1, "podcli fault "+c.args[0]+": ", c.want)
-		if r.out != "" || strings.Contains(r.err, secret) {
+		if r.out != "" || strings.Contains(r.err, clitest.AdminToken) {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -203,7 +168,7 @@ func TestFaultConflict(t *testing.T) {
 	api := &url.URL{Scheme: "http", Host: p.admin}
 	direct := func(method, path, body string) {
 		req, _ := http.NewRequest(method, api.JoinPath(path).String(), strings.NewReader(body))
-		req.Header.Set("Authorization", "Bearer "+secret)
+		req.Header.Set("Authorization", "Bearer "+clitest.AdminToken)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusOK {
 			t.Error(res, err)
@@ -222,7 +187,7 @@ func TestFaultConflict(t *testing.T) {
 	s.TLS = conf
 	s.StartTLS()
 	defer s.Close()
-	flags := []string{"--server", s.URL, "--cacert", ca.file, "--token", secret}
+	flags := []string{"--server", s.URL, "--cacert", ca.file, "--token", clitest.AdminToken}
 	meddle = true
 	runWith(t, "rules: []", append([]string{"fault", "apply", "-"}, flags...)...).
 		expect(t, 1, "podcli fault apply: "+s.URL, "changed in the meantime; nothing was applied")
@@ -236,9 +201,9 @@ func TestFaultConflict(t *testing.T) {
 
 func TestFaultWatch(t *testing.T) {
 	p := servePodinfo(t, "PODINFO_FAULTS={rules: [{name: r, match: {path: /version}, fault: {status: 503}}]}")
-	p.status(t, "/version") // a hit before the watch, which is not printed
+	p.Status(t, "/version") // a hit before the watch, which is not printed
 	for _, format := range []string{"text", "json"} {
-		cmd := podcli(t, "fault", "watch", "--interval=5ms", "--count=2", "-o", format, "--server", p.admin, "--token", secret)
+		cmd := podcli(t, "fault", "watch", "--interval=5ms", "--count=2", "-o", format, "--server", p.admin, "--token", clitest.AdminToken)
 		pipe, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -261,10 +226,10 @@ func TestFaultWatch(t *testing.T) {
 					got = append(got, line)
 				}
 			default:
-				p.status(t, "/version")
+				p.Status(t, "/version")
 			}
 		}
-		if code := exitCode(t, cmd.Wait()); code != 0 || len(got) != 2 {
+		if code := clitest.ExitCode(t, cmd.Wait()); code != 0 || len(got) != 2 {
 			t.Fatalf("%d %q", code, got)
 		}
 		for _, line := range got {
@@ -286,7 +251,7 @@ func TestFaultWatch(t *testing.T) {
 			}
 		}
 	}
-	if r := run(t, "fault", "watch", "--duration=20ms", "--interval=5ms", "--server", p.admin, "--token", secret); r != (ran{}) {
+	if r := run(t, "fault", "watch", "--duration=20ms", "--interval=5ms", "--server", p.admin, "--token", clitest.AdminToken); r != (ran{}) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -306,7 +271,7 @@ func TestFaultWatchInterrupted(t *testing.T) {
 	}
 	<-polled
 	cmd.Process.Signal(syscall.SIGINT)
-	if code := exitCode(t, cmd.Wait()); code != 0 {
+	if code := clitest.ExitCode(t, cmd.Wait()); code != 0 {
 		t.Error(code)
 	}
 }
@@ -360,7 +325,7 @@ func TestFaultSimulateIsTrue(t *testing.T) {
 	const n = 200
 	got := map[int]float64{}
 	for range n {
-		got[p.status(t, "/version")]++
+		got[p.Status(t, "/version")]++
 	}
 	o := runWith(t, rules, "fault", "simulate", "-", "--path=/version", "--pod=pod-3", fmt.Sprint("-n=", n), "-o=json").object(t)
 	hits := func(i int) float64 { return o["rules"].([]any)[i].(map[string]any)["hits"].(float64) }

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 func TestLoadHTTP(t *testing.T) {
@@ -162,7 +164,7 @@ func TestLoadInterrupted(t *testing.T) {
 	}
 	<-first
 	cmd.Process.Signal(os.Interrupt)
-	if code := exitCode(t, cmd.Wait()); code != 0 || errs.String() != "" || !strings.Contains(out.String(), "180000 requests") ||
+	if code := clitest.ExitCode(t, cmd.Wait()); code != 0 || errs.String() != "" || !strings.Contains(out.String(), "180000 requests") ||
 		!strings.Contains(out.String(), "\nInterrupted  after ") || !strings.Contains(out.String(), "\nAchieved     ") {
 		t.Errorf("exit code %d, %s %s", code, &out, &errs)
 	}

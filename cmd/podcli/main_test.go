@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // processTimeout ends processes that hang.
@@ -72,19 +73,8 @@ func runWith(t *testing.T, stdin string, args ...string) ran {
 	var out, errs bytes.Buffer
 	cmd := podcli(t, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	code := exitCode(t, cmd.Run())
+	code := clitest.ExitCode(t, cmd.Run())
 	return ran{code, out.String(), errs.String()}
-}
-
-func exitCode(t *testing.T, err error) int {
-	t.Helper()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return 0
 }
 
 // expect checks the exit code, and that stderr is one line that contains each text.

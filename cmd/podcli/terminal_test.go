@@ -16,6 +16,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/term"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // screen is a terminal on which podcli runs.
@@ -106,7 +108,7 @@ func TestTerminal(t *testing.T) {
 	}
 	c.key(ctrlD)
 	c.until(t, "closed: 1000 (normal closure)")
-	if code := exitCode(t, c.cmd.Wait()); code != 0 || s.next(1)[0] != "close 1000 (normal closure)" {
+	if code := clitest.ExitCode(t, c.cmd.Wait()); code != 0 || s.next(1)[0] != "close 1000 (normal closure)" {
 		t.Errorf("exit code %d", code)
 	}
 	after, err := term.GetState(int(c.tty.Fd()))
@@ -123,7 +125,7 @@ func TestTerminalCloseCode(t *testing.T) {
 	c.until(t, "< a")
 	c.key("leave" + enter)
 	c.until(t, "closed: 1001 (going away) bye")
-	if code := exitCode(t, c.cmd.Wait()); code != 1 || strings.Contains(c.text, green) {
+	if code := clitest.ExitCode(t, c.cmd.Wait()); code != 1 || strings.Contains(c.text, green) {
 		t.Errorf("exit code %d, %q", code, c.text)
 	}
 }
@@ -134,7 +136,7 @@ func TestControlCharactersAreReplaced(t *testing.T) {
 	c.until(t, "\uFFFD[2Jclear\uFFFD")
 	c.key(ctrlD)
 	c.until(t, "closed: 1000")
-	exitCode(t, c.cmd.Wait())
+	clitest.ExitCode(t, c.cmd.Wait())
 }
 
 func TestProgress(t *testing.T) {
@@ -145,7 +147,7 @@ func TestProgress(t *testing.T) {
 	c.until(t, "attempt 1 of 1: waiting for the response")
 	close(release)
 	c.until(t, wipe+"check succeed: http "+s.URL)
-	if code := exitCode(t, c.cmd.Wait()); code != 0 {
+	if code := clitest.ExitCode(t, c.cmd.Wait()); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -158,7 +160,7 @@ func TestLoadBar(t *testing.T) {
 	c.until(t, "% ")
 	c.until(t, wipe+"Target")
 	c.until(t, "max")
-	if code := exitCode(t, c.cmd.Wait()); code != 0 {
+	if code := clitest.ExitCode(t, c.cmd.Wait()); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -167,7 +169,7 @@ func TestLoadBar(t *testing.T) {
 func TestDumbTerminal(t *testing.T) {
 	c := onTerminal(t, "TERM=dumb", "check", "tcp", silent(t))
 	c.until(t, "check succeed")
-	if exitCode(t, c.cmd.Wait()) != 0 || strings.Contains(c.text, "\x1b") {
+	if clitest.ExitCode(t, c.cmd.Wait()) != 0 || strings.Contains(c.text, "\x1b") {
 		t.Errorf("%q", c.text)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
 )
 
 // socket is a WebSocket server. The path selects what it does. It sends received
@@ -253,7 +255,7 @@ func TestInterruptedPipe(t *testing.T) {
 	io.WriteString(in, "hello\n")
 	s.next(1)
 	cmd.Process.Signal(os.Interrupt)
-	if code := exitCode(t, cmd.Wait()); code != 1 {
+	if code := clitest.ExitCode(t, cmd.Wait()); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	if got := s.next(1)[0]; got != "close 1000 (normal closure)" {
