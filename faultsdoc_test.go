@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 
 	"go.yaml.in/yaml/v3"
 
@@ -32,23 +29,6 @@ type schema struct {
 	Examples    []any
 	Default     any
 	Values      json.RawMessage `json:"additionalProperties"`
-}
-
-// TestScenariosInThePage checks the scenarios that docs/faults.md shows.
-func TestScenariosInThePage(t *testing.T) {
-	b, err := os.ReadFile("docs/faults.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllSubmatch(b, -1)
-	for _, block := range blocks {
-		if _, warnings, err := scenario.Lint("docs/faults.md", block[1], scenario.Server{}); err != nil || len(warnings) > 0 {
-			t.Errorf("%s%v %v", block[1], err, warnings)
-		}
-	}
-	if len(blocks) == 0 {
-		t.Error("no scenarios")
-	}
 }
 
 // faultKeys returns the tables of all keys of a scenario, one for each map. A map

@@ -33,12 +33,14 @@ type Page struct {
 	Indented []int // the first lines of indented code blocks
 }
 
-// A Block is a fenced code block. Line is the line of its first fence.
+// A Block is a fenced code block. Line is the line of its first fence. Text has no
+// indentation of the list item that contains the block.
 type Block struct {
 	Line       int
 	Language   string
 	Directives []string // what follows "run: " in the comments before it
 	Text       string
+	indent     string
 }
 
 // A Link is the target of a Markdown link.
@@ -73,7 +75,7 @@ func All() ([]Page, error) {
 }
 
 var (
-	fence     = regexp.MustCompile("^ *```([a-z]*)")
+	fence     = regexp.MustCompile("^( *)```([a-z]*)")
 	directive = regexp.MustCompile(`^ *<!-- run: (.*) -->$`)
 	heading   = regexp.MustCompile(`^#+ (.*)`)
 	item      = regexp.MustCompile(`^([-*+]|[0-9]+\.) `)
@@ -93,9 +95,9 @@ func parse(lines *bufio.Scanner) (p Page) {
 			p.Blocks = append(p.Blocks, *open)
 			open = nil
 		case open != nil:
-			open.Text += line + "\n"
+			open.Text += strings.TrimPrefix(line, open.indent) + "\n"
 		case m != nil:
-			open = &Block{Line: n, Language: m[1], Directives: directives}
+			open = &Block{Line: n, Language: m[2], Directives: directives, indent: m[1]}
 			directives = nil
 		default:
 			if strings.HasPrefix(line, "    ") && before == "" && !item.MatchString(flush) {

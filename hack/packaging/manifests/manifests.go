@@ -33,9 +33,29 @@ func New(program string) (*Checker, error) {
 
 // Check returns what is wrong with a manifest for a version of Kubernetes.
 func (c *Checker) Check(version string, manifest []byte) error {
+	objects, err := c.check(version, manifest, func(o *object, all []*object) error {
+		return errors.Join(c.security.check(version, o), c.settings.check(o, all))
+	})
+	if err != nil {
+		return err
+	}
+	return checkNames(objects)
+}
+
+// CheckSchemas returns where a manifest violates the schemas of a version of
+// Kubernetes. Unlike for Check, its objects may refer to others that it does not
+// contain.
+func (c *Checker) CheckSchemas(version string, manifest []byte) error {
+	_, err := c.check(version, manifest, func(*object, []*object) error { return nil })
+	return err
+}
+
+// check returns the objects of a manifest, and the errors of their schemas and of
+// more, which relies on the types of the schema.
+func (c *Checker) check(version string, manifest []byte, more func(o *object, all []*object) error) ([]*object, error) {
 	schemas, ok := c.schemas[version]
 	if !ok {
-		return fmt.Errorf("no schemas for Kubernetes %q, only for %q", version, Versions)
+		return nil, fmt.Errorf("no schemas for Kubernetes %q, only for %q", version, Versions)
 	}
 	objects, err := parse(manifest)
 	if err == nil && len(objects) == 0 {
@@ -44,15 +64,12 @@ func (c *Checker) Check(version string, manifest []byte) error {
 	errs := []error{err}
 	for _, o := range objects {
 		wrong := schemas.check(o)
-		if wrong == nil { // the other checks rely on the types of the schema
-			wrong = errors.Join(c.security.check(version, o), c.settings.check(o, objects))
+		if wrong == nil {
+			wrong = more(o, objects)
 		}
 		if wrong != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o, wrong))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return checkNames(objects)
+	return objects, errors.Join(errs...)
 }

@@ -50,6 +50,11 @@ var crds = map[string][]string{
 		"config/crd/standard/gateway.networking.k8s.io_grpcroutes.yaml",
 		"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
 	},
+	// What the guides in docs show.
+	"github.com/fluxcd/flagger@v1.43.0":             {"artifacts/flagger/crd.yaml"},
+	"github.com/fluxcd/helm-controller@v1.6.3":      {"config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml"},
+	"github.com/fluxcd/kustomize-controller@v1.9.0": {"config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"},
+	"github.com/fluxcd/source-controller@v1.9.1":    {"config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml"},
 }
 
 const (
@@ -115,15 +120,16 @@ func fromCRDs() document {
 					Group    string
 					Names    struct{ Kind string }
 					Versions []struct {
-						Name   string
-						Served bool
-						Schema struct{ OpenAPIV3Schema node }
+						Name    string
+						Served  bool
+						Storage bool
+						Schema  struct{ OpenAPIV3Schema node }
 					}
 				}
 			}
 			read(module, file, &crd)
 			for _, v := range crd.Spec.Versions {
-				if !v.Served || v.Name != "v1" {
+				if !v.Served || !v.Storage && v.Name != "v1" {
 					continue
 				}
 				name := crd.Spec.Group + "/" + v.Name + "/" + crd.Spec.Names.Kind
