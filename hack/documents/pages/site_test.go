@@ -69,7 +69,7 @@ func TestIndex(t *testing.T) {
 }
 
 // TestManualPages: each command of podcli that docs/podcli.md lists has a manual
-// page with all its flags.
+// page with all its flags. The programs have one each.
 func TestManualPages(t *testing.T) {
 	runMake(t, "man")
 	text, err := os.ReadFile(filepath.Join(Root, "docs/podcli.md"))
@@ -95,5 +95,10 @@ func TestManualPages(t *testing.T) {
 	}
 	if len(rows) == 0 {
 		t.Error("docs/podcli.md lists no commands")
+	}
+	for _, name := range []string{"podinfo", "podinfo-proxy", "kubectl-podinfo", "kubectl-podinfo-fault-apply"} {
+		if _, err := os.Stat(filepath.Join(Root, "dist/man", name+".1")); err != nil {
+			t.Error(err)
+		}
 	}
 }
