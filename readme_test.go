@@ -61,13 +61,17 @@ func telemetryTable() string {
 	return b.String()
 }
 
-// quickstart is a whole file, which compiles as it is shown.
+// quickstart is the test of a file, without its imports.
 func quickstart(t *testing.T) string {
 	b, err := os.ReadFile("examples/quickstart/readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "\n```go\n" + string(b) + "```\n\n"
+	_, test, ok := strings.Cut(string(b), "\nfunc ")
+	if !ok {
+		t.Fatal("the quickstart has no test")
+	}
+	return "\n```go\nfunc " + test + "```\n\n"
 }
 
 func modulesTable() string {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,10 +132,9 @@ func (s *session) syntax(where, text string) {
 	}
 }
 
-// serve starts a server and returns once it has opened a port.
+// serve starts a server and returns once it listens on a port.
 func (s *session) serve(where, command string) {
 	s.t.Helper()
-	before := listening(s.t)
 	log, err := os.CreateTemp(s.t.TempDir(), "log")
 	if err != nil {
 		s.t.Fatal(err)
@@ -155,7 +155,7 @@ func (s *session) serve(where, command string) {
 			s.t.Fatalf("%s: %s exited: %v\n%s", where, command, cmd.ProcessState, out)
 		case <-time.After(50 * time.Millisecond):
 		}
-		if len(listening(s.t)) > len(before) {
+		if listens(s.t, cmd.Process.Pid) {
 			time.Sleep(200 * time.Millisecond) // a server may open several ports
 			return
 		}
@@ -179,22 +179,40 @@ func (s *session) stopServers() {
 	s.servers = nil
 }
 
-// listening returns the TCP sockets that accept connections.
-func listening(t *testing.T) map[string]bool {
+// listens reports whether a process of the group accepts TCP connections. Other
+// programs on the machine may open ports at the same time.
+func listens(t *testing.T, group int) bool {
 	t.Helper()
-	sockets := map[string]bool{}
+	accepting := map[string]bool{} // by inode
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		b, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(b)) {
-			if f := strings.Fields(line); len(f) > 3 && f[3] == "0A" { // TCP_LISTEN
-				sockets[f[1]] = true
+			if f := strings.Fields(line); len(f) > 9 && f[3] == "0A" { // TCP_LISTEN
+				accepting["socket:["+f[9]+"]"] = true
 			}
 		}
 	}
-	return sockets
+	files, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		socket, err := os.Readlink(file)
+		if err != nil || !accepting[socket] { // the process may have ended
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(file, "/")[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of, err := syscall.Getpgid(pid); err == nil && of == group {
+			return true
+		}
+	}
+	return false
 }
 
 // removeNewFiles removes what the page's commands leave in the work tree.
