@@ -68,6 +68,34 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// TestExamples: each example has a README with a title, and the index lists it.
+func TestExamples(t *testing.T) {
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readmes := map[string]Page{}
+	for _, p := range all {
+		readmes[p.Path] = p
+	}
+	entries, err := os.ReadDir(filepath.Join(Root, "examples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		path := "examples/" + e.Name() + "/README.md"
+		if p, ok := readmes[path]; !ok || len(p.Headings) == 0 {
+			t.Errorf("%s does not exist, or has no title", path)
+		}
+		if !slices.ContainsFunc(readmes["examples/README.md"].Links, func(l Link) bool { return l.Target == e.Name() }) {
+			t.Errorf("examples/README.md does not list %s", e.Name())
+		}
+	}
+}
+
 // TestManualPages: each command of podcli that docs/podcli.md lists has a manual
 // page with all its flags. The programs have one each.
 func TestManualPages(t *testing.T) {
