@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 var update = flag.Bool("update", false, "write what is generated")
@@ -23,6 +26,8 @@ var update = flag.Bool("update", false, "write what is generated")
 func TestReadme(t *testing.T) {
 	for file, tables := range map[string]map[string]string{
 		"README.md":              {"quickstart": quickstart(t)},
+		"docs/go.md":             {"packages": packagesTable(t)},
+		"docs/metrics.md":        {"metrics": metricsTable()},
 		"docs/modules/README.md": {"modules": modulesTable()},
 		"docs/podcli.md":         {"podcli": podcliTable(t)},
 		"docs/routes.md":         {"routes": routesTable(t), "rpcs": rpcsTable()},
@@ -57,6 +62,50 @@ func telemetryTable() string {
 			supported = "no"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", v.Name, supported, v.Default, v.Doc, v.Accepts)
+	}
+	return b.String()
+}
+
+// packagesTable lists the public packages but those of the modules, which have
+// pages.
+func packagesTable(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("| Package | |\n|---|---|\n")
+	for _, dir := range public {
+		if strings.Contains(dir, "*") {
+			continue
+		}
+		pkg := path.Join(root, dir)
+		fmt.Fprintf(&b, "| [`%s`](https://pkg.go.dev/%s) | %s |\n", name(dir), pkg, synopsis(t, dir))
+	}
+	return b.String()
+}
+
+// synopsis returns the first sentence of the comment of a package, without its
+// subject.
+func synopsis(t *testing.T, dir string) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", "{{.Doc}}", "./"+dir).Output()
+	if err != nil || len(out) < 2 {
+		t.Fatalf("package %s has no comment: %v", dir, err)
+	}
+	_, predicate, _ := strings.Cut(strings.TrimPrefix(string(out), "Package "), " ")
+	return strings.TrimSpace(predicate)
+}
+
+// metricsTable lists the metrics that modules describe.
+func metricsTable() string {
+	var b strings.Builder
+	b.WriteString("| Metric | Module | Meaning |\n|---|---|---|\n")
+	for _, m := range everything() {
+		d, ok := m.(capability.MetricsDescriber)
+		if !ok {
+			continue
+		}
+		help, module := d.DescribeMetrics(), m.Info().Name
+		for _, metric := range slices.Sorted(maps.Keys(help)) {
+			fmt.Fprintf(&b, "| `%s` | [`%s`](modules/%s.md) | %s |\n", metric, module, module, help[metric])
+		}
 	}
 	return b.String()
 }
