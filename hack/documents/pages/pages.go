@@ -100,7 +100,12 @@ func parse(lines *bufio.Scanner) (p Page) {
 			open = &Block{Line: n, Language: m[2], Directives: directives, indent: m[1]}
 			directives = nil
 		default:
-			if strings.HasPrefix(line, "    ") && before == "" && !item.MatchString(flush) {
+			// In a list item, code is indented by four more than the item's text.
+			code := "    "
+			if item.MatchString(flush) {
+				code += "  "
+			}
+			if strings.HasPrefix(line, code) && before == "" {
 				p.Indented = append(p.Indented, n)
 			}
 			if d := directive.FindStringSubmatch(line); d != nil {
