@@ -4,6 +4,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+ITEM = re.compile(r"(?:[-*+]|\d+\.) +")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -25,8 +26,33 @@ def on_config(config):
     return config
 
 
+def python_lists(markdown):
+    """Indent what belongs to a list item as Python-Markdown requires: text by four
+    spaces, where GitHub is content with the width of the bullet, and code by eight, as
+    it knows no fences there."""
+    out, width, code, fence = [], 0, "", False
+    for line in markdown.split("\n"):
+        item = ITEM.match(line)
+        if line.startswith("```"):
+            fence, width = not fence, 0
+        elif not fence and item:
+            width = item.end()
+        elif not fence and width and line.startswith(" " * width):
+            line = line[width:]
+            if line.startswith("```"):
+                code, line = "" if code else "    ", ""
+            else:
+                line = "    " + code + line
+        elif line:
+            width = 0
+        out.append(line)
+    return "\n".join(out)
+
+
 def on_page_markdown(markdown, page, config, files):
-    """Lead links to files outside of docs to the repository."""
+    """Lead links to files outside of docs to the repository, and drop the comments
+    that say how commands run."""
+    markdown = python_lists(re.sub(r"(?m)^ *<!-- run: .* -->\n", "", markdown))
     folder = pathlib.PurePosixPath("docs", page.file.src_uri).parent
 
     def outside(match):

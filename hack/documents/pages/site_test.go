@@ -21,11 +21,12 @@ func runMake(t *testing.T, target string) {
 	}
 }
 
-// TestSite builds the site, which fails for a link that leads nowhere, and looks for
-// what a page would load from another host.
+// TestSite builds the site, which fails for a link that leads nowhere. It looks for
+// what a page would load from another host, and for code blocks that became text.
 func TestSite(t *testing.T) {
 	runMake(t, "site")
 	foreign := regexp.MustCompile(`(?:src=|<link[^>]* href=)"(https?:)?//[^"]*"`)
+	mangled := regexp.MustCompile("<code>(sh|yaml|go|json|text)\n|```")
 	site := filepath.Join(Root, "dist/site")
 	pages := 0
 	err := filepath.WalkDir(site, func(path string, _ fs.DirEntry, err error) error {
@@ -34,6 +35,9 @@ func TestSite(t *testing.T) {
 		}
 		pages++
 		b, err := os.ReadFile(path)
+		if found := mangled.Find(b); found != nil {
+			t.Errorf("%s shows a code block as text: %q", path, found)
+		}
 		for _, found := range foreign.FindAllString(string(b), -1) {
 			if !strings.Contains(found, `rel="canonical"`) {
 				t.Errorf("%s loads %s", path, found)
