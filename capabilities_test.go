@@ -24,7 +24,7 @@ func TestCapabilitiesPage(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(`# Capabilities
 
-The interfaces that modules ask each other for, all in the package ` + "`registry/capability`" + `. A module has one by having its method; it
+A capability is an interface through which one module uses another. All of them are in the package ` + "`registry/capability`" + `. A module provides one by having its method; it
 imports nothing for that. ` + "`docs/module-recipes.md`" + ` shows how. This page is generated from the code (` + "`go test -run TestCapabilitiesPage -update .`" + `).
 
 | capability | method | what it is | modules that have it | packages that ask for it |

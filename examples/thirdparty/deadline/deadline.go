@@ -17,7 +17,7 @@ type Module struct {
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
-	return registry.Info{Name: "deadline", Doc: "Answer 503 when a handler takes too long.", Phase: registry.Guard}
+	return registry.Info{Name: "deadline", Doc: "Respond with 503 when a handler takes too long.", Phase: registry.Guard}
 }
 
 // Validate checks the settings.

@@ -20,7 +20,7 @@ func (*Module) Info() registry.Info {
 // Covers leaves out the probes and the other internal routes.
 func (*Module) Covers(rt registry.Route) bool { return !rt.Internal }
 
-// ServeHTTP answers 418 to a request with additions (RFC 2324, 2.3.2).
+// ServeHTTP responds with 418 to a request with additions (RFC 2324, 2.3.2).
 func (*Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if r.Header.Get("Accept-Additions") != "" {
 		reply.Error(w, http.StatusTeapot, "I'm a teapot")
