@@ -20,7 +20,7 @@ import (
 
 // A Pattern is a compiled pattern. The zero value matches only the empty text.
 // A Pattern never changes, so it may be used concurrently. The pattern of a
-// regular expression has no Prefix, Shape and Stars, and Meets is not for it.
+// regular expression has no Prefix, Shape and Stars.
 type Pattern struct {
 	text   string
 	prefix string // of text, before the first wildcard

@@ -43,12 +43,12 @@ func RegexpSize(expr string) (int, error) {
 }
 
 // Regexp compiles a regular expression (RE2) that must match a whole text, after
-// the literal text before.
+// the literal text before. A dot also matches a line break, as * does.
 func Regexp(before, expr string) (Pattern, error) {
 	if _, err := RegexpSize(expr); err != nil {
 		return Pattern{}, err
 	}
-	re, err := regexp.Compile(`\A` + regexp.QuoteMeta(before) + `(?:` + expr + `)\z`)
+	re, err := regexp.Compile(`\A` + regexp.QuoteMeta(before) + `(?s:` + expr + `)\z`)
 	if err != nil {
 		return Pattern{}, err
 	}

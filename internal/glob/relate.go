@@ -16,8 +16,8 @@ func (p Pattern) at(i int) op {
 	return p.ops[i]
 }
 
-// Meets reports whether some text matches both patterns. Of a regular expression and
-// a pattern with wildcards it cannot tell, and assumes it.
+// Meets reports whether some text matches both patterns. It assumes so of regular
+// expressions that take too long to compare.
 func (p Pattern) Meets(q Pattern) bool {
 	switch {
 	case p.re == nil && q.re == nil:
@@ -26,7 +26,7 @@ func (p Pattern) Meets(q Pattern) bool {
 	case q.Literal():
 		return p.Match(q.text)
 	default:
-		return strings.HasPrefix(p.start(), q.start()) || strings.HasPrefix(q.start(), p.start())
+		return p.startsLike(q) && meet(newProgram(p), newProgram(q))
 	}
 	// here[j] tells whether some text matches the first i ops of p and the first j
 	// of q; next is the same for i+1.
@@ -57,6 +57,11 @@ func (p Pattern) Meets(q Pattern) bool {
 	}
 }
 
+// startsLike reports whether texts of both patterns may begin alike.
+func (p Pattern) startsLike(q Pattern) bool {
+	return strings.HasPrefix(p.start(), q.start()) || strings.HasPrefix(q.start(), p.start())
+}
+
 // start returns literal text that every match of p begins with.
 func (p Pattern) start() string {
 	if p.re == nil {
@@ -66,16 +71,16 @@ func (p Pattern) start() string {
 	return text
 }
 
-// Covers reports whether p matches every text that q matches. The answer is exact,
-// except that it is false for most pairs with a regular expression.
+// Covers reports whether p matches every text that q matches. It is false for regular
+// expressions that take too long to compare.
 func (p Pattern) Covers(q Pattern) bool {
 	switch {
-	case q.re != nil:
-		return p.text == q.text || p.re == nil && p.text == "*"
-	case p.re != nil:
-		return q.Literal() && p.Match(q.text)
 	case q.Literal():
 		return p.Match(q.text)
+	case p.text == "*" && p.re == nil || p.text == q.text && p.re != nil && q.re != nil:
+		return true
+	case p.re != nil || q.re != nil:
+		return p.startsLike(q) && cover(newProgram(p), newProgram(q))
 	case p.Literal() || !strings.HasPrefix(q.prefix, p.prefix):
 		return false
 	case !p.Match(q.spell("\x00", "\x00", "\x00")): // one of q's texts, mostly enough
