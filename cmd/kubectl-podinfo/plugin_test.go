@@ -115,7 +115,7 @@ func TestPods(t *testing.T) {
 		last string
 		err  string // pattern
 	}{
-		{"no-api", without, nil, 1, `no faults API +- +- +- +-`, "1 of 2 follow", `^x-no-api has no faults API: use the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true\n$`},
+		{"no-api", without, nil, 1, `no faults API +- +- +- +-`, "1 of 2 follow", `^x-no-api has no faults API: use the metrics port of a server with PODINFO_FAULTS_ADMIN=true\n$`},
 		{"token", foreign, nil, 1, `unauthorized`, "1 of 2 follow", `^x-token rejected the token: wrong token\n$`},
 		{"silent", 0, nil, 1, `no response`, "1 of 2 follow", `^x-silent: no response within 20s\n$`},
 		{"closed", registrytest.FreePort(t), nil, 1, `no response`, "1 of 2 follow", `^x-closed: failed to connect to localhost:9797: dial tcp 127.0.0.1:\d+: connect: connection refused\n$`},

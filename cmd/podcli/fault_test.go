@@ -146,7 +146,7 @@ func TestFaultFailures(t *testing.T) {
 	}{
 		{[]string{"list", "--server", p.admin}, "podcli fault list: http://" + p.admin + " requires a token: use --token-file"},
 		{[]string{"rm", "--all", "--server", p.admin, "--token", "x"}, " rejected the token: wrong token"},
-		{[]string{"pause", "--server", p.url}, "has no faults API: use the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true"},
+		{[]string{"pause", "--server", p.url}, "has no faults API: use the metrics port of a server with PODINFO_FAULTS_ADMIN=true"},
 		{[]string{"list", "--server", refused(t)}, "connect: connection refused"},
 		{[]string{"watch", "--server", silent(t), "--timeout=50ms"}, ": no response within 50ms"},
 		{[]string{"list", "--server", other.URL}, " did not respond as the faults API does"},

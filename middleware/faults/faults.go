@@ -34,10 +34,10 @@ type Module struct {
 	MaxHeld  int           `env:"FAULTS_MAX_HELD" envDefault:"1000" doc:"maximum number of requests delayed at the same time; further requests are not delayed" accepts:"a whole number above zero"`
 	MaxKeys  int           `env:"FAULTS_MAX_KEYS" envDefault:"10000" doc:"keys tracked per rule; the least recently seen are evicted" accepts:"a whole number, at least 2"`
 	Header   string        `env:"FAULTS_RESPONSE_HEADER" envDefault:"X-Podinfo-Fault" doc:"response header, or trailer of a gRPC call, that names the rules that hit; - for none" accepts:"the name of a header, or -" takes:"HEADER"`
-	ByHeader bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults with the headers x-podinfo-fault and x-envoy-fault-*"`
+	ByHeader bool          `env:"FAULTS_BY_HEADER" doc:"let requests ask for faults with the headers x-podinfo-fault and x-envoy-fault-*" enables:"true"`
 	// A zero in a literal means the default. Set PODINFO_FAULTS_BY_HEADER_PERCENT=0 to say zero.
 	MaxPercent float64  `env:"FAULTS_BY_HEADER_PERCENT" envDefault:"100" doc:"percentage of the requests with such a header that get their fault" accepts:"a number from 0 to 100" needs:"FAULTS_BY_HEADER"`
-	Admin      bool     `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port" needs:"PORT_METRICS"`
+	Admin      bool     `env:"FAULTS_ADMIN" doc:"serve the API of fault rules on the metrics port" enables:"true" needs:"PORT_METRICS"`
 	AdminToken string   `env:"FAULTS_ADMIN_TOKEN" secret:"true" doc:"bearer token of the API of fault rules; empty for none" needs:"FAULTS_ADMIN"`
 	AdminHosts []string `env:"FAULTS_ADMIN_HOSTS" doc:"host names under which the API of fault rules responds without a token, besides IP addresses, localhost and the name of the pod" accepts:"a comma-separated list of host names without ports, such as podinfo.default.svc" takes:"HOST,…" needs:"FAULTS_ADMIN"`
 

@@ -160,7 +160,7 @@ func (c *Client) statusError(status int, path string, text []byte) error {
 	case status == http.StatusUnauthorized:
 		return &Error{Unauthorized, fmt.Errorf("%s rejected the token: %s", c.Name, problem.Message)}
 	case status == http.StatusNotFound && !strings.HasPrefix(path, "/rules/"):
-		return &Error{NoAPI, fmt.Errorf("%s has no faults API: use the metrics port of a server with PODINFO_FAULTS_ENABLED=true and PODINFO_FAULTS_ADMIN=true", c.Name)}
+		return &Error{NoAPI, fmt.Errorf("%s has no faults API: use the metrics port of a server with PODINFO_FAULTS_ADMIN=true", c.Name)}
 	}
 	return &Error{Rejected, fmt.Errorf("%s responded with status %d: %s", c.Name, status, strings.ReplaceAll(problem.Message, "\n", "; "))}
 }
