@@ -148,10 +148,9 @@ func (d *decoder) checkMatch(m *Match) {
 		d.wrong("match.grpc", "path, methods, host, query, json and body match only HTTP requests; remove them or grpc")
 	}
 	for _, name := range m.Methods {
-		if name == "*" {
-			d.wrong("match.methods", "* matches no method; remove methods to match all")
-		}
 		switch upper := strings.ToUpper(name); {
+		case strings.ContainsAny(name, "*~|"):
+			d.wrong("match.methods", "%q: methods have no patterns; list them, such as [GET, POST], or remove methods to match all", name)
 		case !token().MatchString(name):
 			d.wrong("match.methods", "%q is not an HTTP method", name)
 		case name != upper && slices.Contains(httpmethod.Standard[:], upper):
@@ -159,22 +158,22 @@ func (d *decoder) checkMatch(m *Match) {
 		}
 	}
 	for name := range m.Headers {
+		d.checkName("match.headers", name)
 		switch {
 		case !token().MatchString(name):
 			d.wrong("match.headers", "%q is not a header name", name)
-		case strings.Contains(name, "*"):
-			d.wrong("match.headers", "%q: only values can contain *; write the name in full", name)
 		case strings.EqualFold(name, "Host") && m.GRPC == "":
 			d.wrong("match.headers", "Host is not among the headers; use match.host")
 		}
 	}
 	for name := range m.Query {
-		if strings.Contains(name, "*") {
-			d.wrong("match.query", "%q: only values can contain *; write the name in full", name)
-		}
+		d.checkName("match.query", name)
 	}
 	if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") && m.Host[0] != '~' { // two are IPv6
 		d.wrong("match.host", "%q: the host is compared without its port; remove :%s", m.Host, port)
+	}
+	if slices.Contains(m.Server, "") {
+		d.wrong("match.server", "an empty name matches no server; remove it")
 	}
 	d.checkMore(m)
 	if m.Per != "" {
@@ -209,6 +208,13 @@ func (d *decoder) checkPath(path string) {
 	}
 	if _, err := glob.Parse(path); err != nil {
 		d.wrong("match.path", "%q: {name} must be a whole segment", path)
+	}
+}
+
+// checkName reports a pattern in place of a name.
+func (d *decoder) checkName(field, name string) {
+	if strings.Contains(name, "*") || strings.HasPrefix(name, "~") {
+		d.wrong(field, "%q: only values can contain * or begin with ~; write the name in full", name)
 	}
 }
 

@@ -91,17 +91,33 @@ func (d *decoder) checkExpressions(m *Match) {
 		}
 		if err != nil {
 			d.wrong("match."+field, "invalid regular expression: %v", err)
+			continue
+		}
+		p, _ := glob.Regexp("", expr)
+		for _, x := range valuesThatOccur {
+			if all, _ := glob.Regexp("", x.expr); x.field == field && !p.Meets(all) {
+				d.wrong("match."+field, "%q: %s", fields[field], x.otherwise)
+				break
+			}
 		}
 	}
+}
+
+// valuesThatOccur says what values of fields look like, by regular expressions, and
+// what is wrong with an expression that none of them matches.
+var valuesThatOccur = []struct{ field, expr, otherwise string }{
+	{"path", `/.*`, "an expression is for the whole path; begin it with / or .*"},
+	{"path", `[^?#]*`, "a path has no query; use match.query"},
+	{"host", `[^:]*|[0-9A-Fa-f:.]+(%[^:]*)?`, "the host is compared without its port; remove the port"}, // the second is IPv6
+	{"grpc", `[^/]+/[^/]+`, "an expression is for the whole service/method; use one such as echo\\.EchoService/.*"},
 }
 
 // checkMore checks the conditions about cookies, claims, bodies, keys and Not.
 func (d *decoder) checkMore(m *Match) {
 	for name := range m.Cookie {
+		d.checkName("match.cookie", name)
 		if !token().MatchString(name) {
 			d.wrong("match.cookie", "%q is not the name of a cookie", name)
-		} else if strings.Contains(name, "*") {
-			d.wrong("match.cookie", "%q: only values can contain *; write the name in full", name)
 		}
 	}
 	for path := range m.JSON {
@@ -112,6 +128,13 @@ func (d *decoder) checkMore(m *Match) {
 	for path := range m.Claim {
 		if path == "" || path[0] == '$' && !isJSONPath(path) {
 			d.wrong("match.claim", "%q is not a claim; use a name such as sub, or a path such as $.realm_access.roles[*]", path)
+		} else if path[0] != '$' {
+			d.checkName("match.claim", path)
+		}
+	}
+	if m.Instance != nil {
+		for name := range m.Instance.Labels {
+			d.checkName("match.instance.labels", name)
 		}
 	}
 	if m.Unverified && len(m.Claim) == 0 && !strings.HasPrefix(m.Per, "claim:") && (m.Not == nil || len(m.Not.Claim) == 0) {

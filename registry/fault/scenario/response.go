@@ -116,10 +116,9 @@ func (d *decoder) checkReply(r *Rule) {
 		}
 	}
 	for name := range m.Headers {
+		d.checkName("match.reply.headers", name)
 		if !token().MatchString(name) {
 			d.wrong("match.reply.headers", "%q is not a header name", name)
-		} else if strings.Contains(name, "*") {
-			d.wrong("match.reply.headers", "%q: only values can contain *; write the name in full", name)
 		}
 	}
 	for _, name := range m.Code {

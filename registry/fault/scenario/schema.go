@@ -54,7 +54,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		return object{"enum": []Sync{Fleet}}
 	case reflect.TypeFor[Texts]():
 		one := schemaOf(reflect.TypeFor[string](), "")
-		return object{"anyOf": []object{one, {"type": "array", "items": one}}}
+		return object{"anyOf": []object{one, {"type": "array", "items": one, "minItems": 1}}}
 	case reflect.TypeFor[Percent]():
 		return object{"type": []string{"string", "number"}, "pattern": percentText, "minimum": 0, "maximum": 100}
 	case reflect.TypeFor[Weekday]():
@@ -88,7 +88,11 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) object {
 		}
 		return s
 	case reflect.Slice:
-		return object{"type": "array", "items": schemaOf(t.Elem(), "")}
+		s := object{"type": "array", "items": schemaOf(t.Elem(), "")}
+		if t != reflect.TypeFor[[]*Rule]() {
+			s["minItems"] = 1
+		}
+		return s
 	case reflect.String:
 		s := object{"type": []string{"string", "number", "boolean"}} // 1 is read as "1"
 		if tag.Get("accepts") == "name" {

@@ -226,6 +226,10 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			d.fail(x, at, "no value; add one%s", instead(f))
 			continue
 		}
+		if x.Kind == yaml.ScalarNode && x.Value == "" && isCondition(v.Type(), f) {
+			d.fail(x, at, "empty, which is not a condition; add a value or remove the key")
+			continue
+		}
 		d.value(x, v.FieldByIndex(f.Index), at, f.Tag)
 	}
 	for f := range v.Type().Fields() {
@@ -233,6 +237,13 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 			d.fail(n, field, "missing key %q (%s)", k, f.Tag.Get("doc"))
 		}
 	}
+}
+
+// isCondition reports whether a field of t is a text that selects requests, times or
+// servers.
+func isCondition(t reflect.Type, f reflect.StructField) bool {
+	selects := t == reflect.TypeFor[Match]() || t == reflect.TypeFor[Instance]() || t == reflect.TypeFor[When]()
+	return selects && f.Type.Kind() == reflect.String
 }
 
 // under says where a key belongs that is one of a map within t.
@@ -254,7 +265,7 @@ func under(t reflect.Type, key string) string {
 
 // instead returns what else to do about a key without a value.
 func instead(f reflect.StructField) string {
-	if f.Type.Kind() == reflect.Slice {
+	if f.Type == reflect.TypeFor[[]*Rule]() {
 		return ", or [] for none"
 	}
 	return " or remove the key"
@@ -314,8 +325,12 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 		d.fail(n, field, "%s is not a list", shown(n))
 		return
 	}
-	if rules := v.Type() == reflect.TypeFor[[]*Rule](); rules && len(n.Content) > MaxRules {
+	switch rules := v.Type() == reflect.TypeFor[[]*Rule](); {
+	case rules && len(n.Content) > MaxRules:
 		d.fail(n, field, "more than %d rules; use fewer", MaxRules)
+		return
+	case !rules && len(n.Content) == 0:
+		d.fail(n, field, "an empty list; add a value or remove the key")
 		return
 	}
 	for i, x := range n.Content {
