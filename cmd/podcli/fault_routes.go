@@ -8,9 +8,10 @@ import "github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 // without a server.
 func stockRoutes() []scenario.Route {
 	return []scenario.Route{
+		{Path: "/", Unknown: true},
 		{Path: "/"},
 		{Path: "/api/echo"},
-		{Path: "/api/echo/{rest...}"},
+		{Path: "/api/echo/{rest...}", Unknown: true},
 		{Path: "/api/info"},
 		{Path: "/cache/{key}"},
 		{Path: "/chunked"},
@@ -19,7 +20,7 @@ func stockRoutes() []scenario.Route {
 		{Path: "/debug/pprof/{rest...}", Internal: true},
 		{Path: "/delay/{seconds}"},
 		{Path: "/echo"},
-		{Path: "/echo/{rest...}"},
+		{Path: "/echo/{rest...}", Unknown: true},
 		{Path: "/env"},
 		{Path: "/fault_injection/disable", Internal: true},
 		{Path: "/fault_injection/enable", Internal: true},
@@ -45,6 +46,6 @@ func stockRoutes() []scenario.Route {
 		{Path: "/ui/model", Internal: true},
 		{Path: "/ui/schema", Internal: true},
 		{Path: "/version"},
-		{Path: "/ws/echo"},
+		{Path: "/ws/echo", WebSocket: true},
 	}
 }

@@ -55,7 +55,7 @@ func (m *Module) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		kind = rpc.ClientStream
 	}
 	_, known := m.owners[info.FullMethod]
-	known = known || internal(info.FullMethod) && srv != nil // grpc-go has no server for the methods that unknown handles
+	known = known || rpc.IsInternal(info.FullMethod) && srv != nil // grpc-go has no server for the methods that unknown handles
 	c := m.begin(stream.Context(), info.FullMethod, kind, known)
 	defer c.end()
 	if c.gone != nil {
@@ -171,7 +171,7 @@ type call struct {
 // begin returns a new call. known is false for a method that is not registered.
 // The caller must call end.
 func (m *Module) begin(ctx context.Context, method string, kind rpc.Kind, known bool) *call {
-	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: known && internal(method)}, module: m, ctx: ctx, known: known}
+	c := &call{Call: rpc.Call{FullMethod: method, Kind: kind, Internal: known && rpc.IsInternal(method)}, module: m, ctx: ctx, known: known}
 	c.Client = c
 	c.conn, c.id = m.conns.of(ctx), m.conns.ids.of(ctx)
 	c.transport, _ = grpc.ServerTransportStreamFromContext(ctx).(transportStream)
@@ -203,10 +203,6 @@ func (c *call) run() error {
 		c.beginResponse()
 	}
 	return err
-}
-
-func internal(method string) bool {
-	return strings.HasPrefix(method, "/grpc.health.") || strings.HasPrefix(method, "/grpc.reflection.")
 }
 
 // unknown handles the calls of methods that are not registered. It makes grpc-go

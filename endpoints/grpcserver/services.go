@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // A Service is a module that also speaks gRPC.
@@ -56,7 +57,7 @@ func (s *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 			return
 		}
 	}
-	if internal("/" + desc.ServiceName) {
+	if rpc.IsInternal("/" + desc.ServiceName) {
 		s.errs = append(s.errs, fmt.Errorf("module %s: service %s is reserved for grpc-server", s.module, desc.ServiceName))
 		return
 	}

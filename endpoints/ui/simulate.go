@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/faultroutes"
 	"github.com/seed-4591fe7d/podinfo/internal/simulate"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
@@ -73,21 +74,13 @@ func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, 
 	defer cancel()
 	run := simulate.New(simulate.Options{
 		N: simulatedRequests, Keys: simulatedClients, Rate: simulatedRate, Took: simulatedTook, MaxDelay: simulatedDelay, Began: beginOf(rule),
-		Internal: simulate.Internal(m.scenarioRoutes()),
+		Internal: simulate.Internal(faultroutes.Of(m.host.Declared())),
 	}, checked, nil)
 	if err := run.Simulate(ctx); err != nil {
 		return nil, err
 	}
 	result := run.Order[0]
 	return &preview{run.N, run.Targets(), result.Matched, result.Hits, result.Faults, spreadOf(run.Delays)}, nil
-}
-
-// scenarioRoutes returns the server's routes as a scenario sees them.
-func (m *Module) scenarioRoutes() (out []scenario.Route) {
-	for _, rt := range m.host.Declared() {
-		out = append(out, scenario.Route{Path: rt.Path, Internal: rt.Internal})
-	}
-	return out
 }
 
 // beginOf returns when the simulation begins: now, or when the rule does.

@@ -107,6 +107,9 @@ func (p Pattern) String() string { return p.text }
 // Literal reports whether p has no wildcard. It then matches only its own text.
 func (p Pattern) Literal() bool { return len(p.prefix) == len(p.ops) && p.re == nil }
 
+// IsRegexp reports whether p is a regular expression.
+func (p Pattern) IsRegexp() bool { return p.re != nil }
+
 // Prefix returns the text before the first wildcard, with which every match
 // begins.
 func (p Pattern) Prefix() string { return p.prefix }

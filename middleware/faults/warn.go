@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/faultroutes"
 	"github.com/seed-4591fe7d/podinfo/internal/watch"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -31,7 +32,7 @@ func (m *Module) warn(s *scenario.Scenario) (warnings []string) {
 
 // server describes this server for warnings about rules.
 func (m *Module) server() scenario.Server {
-	return scenario.Server{MaxDelay: m.MaxDelay, Routes: m.routes()}
+	return scenario.Server{MaxDelay: m.MaxDelay, Routes: faultroutes.Of(m.host.Declared())}
 }
 
 // CheckSettings implements [registry.SettingsChecker]: it returns the mistakes in the
@@ -55,14 +56,6 @@ func (m *Module) CheckSettings() (out []string) {
 	}
 	for _, w := range warnings {
 		out = append(out, w.Error())
-	}
-	return out
-}
-
-// routes returns the routes of the App, below its prefix.
-func (m *Module) routes() (out []scenario.Route) {
-	for _, rt := range m.host.Declared() {
-		out = append(out, scenario.Route{Path: rt.Path, Internal: rt.Internal})
 	}
 	return out
 }

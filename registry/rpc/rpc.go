@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +51,15 @@ type Call struct {
 // names, so metrics by the name need a bound. Only middleware of the phases before
 // Guard sees such calls.
 const OtherMethod = "/_OTHER"
+
+// InternalMethods returns patterns of the full methods that are internal: health and
+// reflection. In a pattern, * is any text.
+func InternalMethods() []string { return []string{"/grpc.health.*", "/grpc.reflection.*"} }
+
+// IsInternal reports whether a full method is internal.
+func IsInternal(method string) bool {
+	return slices.ContainsFunc(InternalMethods(), func(p string) bool { return strings.HasPrefix(method, strings.TrimSuffix(p, "*")) })
+}
 
 // Client describes the caller and the metadata of the call. It looks values up
 // when they are needed, because most calls need none.

@@ -23,6 +23,9 @@ type Server struct {
 type Route struct {
 	Path     string // pattern, as in match.path
 	Internal bool   // only rules with match.internal match it
+
+	WebSocket bool // clients open WebSockets at it
+	Unknown   bool // clients may open WebSockets at it, as if another service responds
 }
 
 // Lint is [Parse] with warnings about rules that will not do what they say on a
@@ -54,15 +57,16 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 			d.warnOfShares(l, shares)
 		}
 		d.warnOfDelays(r, on.MaxDelay)
-		d.warnOfTimes(r)
+		d.warnOfTimes(l)
 		d.warnOfRoutes(l, on)
+		d.warnOfCalls(l)
 		d.warnOfTemplates(r)
 		d.warnOfNot(l)
 		d.warnOfBodies(r)
 		switch {
 		case l.greedy():
 			greedy = append(greedy, l)
-		case l.steady() && l.percent < 1:
+		case l.takesShare():
 			shares = append(shares, l)
 		}
 	}
@@ -136,7 +140,7 @@ func (l *live) idle(now time.Time) string {
 // requests of the scopes, would otherwise match in them.
 func (l *live) leavesNone(scopes ...Scope) bool {
 	n := l.not
-	if n == nil || n.Match.Instance != nil || len(n.more) > 0 || !namesCover(n.Match.Server, l.Match.Server) || !conditionsCover(n.headers, l.headers) {
+	if n == nil {
 		return false
 	}
 	hits := false
@@ -144,8 +148,7 @@ func (l *live) leavesNone(scopes ...Scope) bool {
 		switch {
 		case !l.acts[s]:
 			continue
-		case s == GRPCCalls && (n.Match.web() || !n.coversCalls(l)),
-			s != GRPCCalls && (n.Match.GRPC != "" || !n.coversWeb(l)):
+		case s == GRPCCalls && n.Match.web(), s != GRPCCalls && n.Match.GRPC != "", !n.coversIn(l, s):
 			return false
 		}
 		hits = true
@@ -154,15 +157,10 @@ func (l *live) leavesNone(scopes ...Scope) bool {
 }
 
 // greedy reports whether a rule hits every request that it matches.
-func (l *live) greedy() bool { return l.steady() && l.percent == 1 }
-
-// steady reports whether nothing but match.percent lets pass some of the requests
-// that a rule matches. Conditions other than these may.
-func (l *live) steady() bool {
-	m := l.Match
-	match := Match{Path: m.Path, Methods: m.Methods, Host: m.Host, Headers: m.Headers, Query: m.Query, GRPC: m.GRPC, TCP: m.TCP, Percent: m.Percent, Server: m.Server, Internal: m.Internal}
-	rule := Rule{Name: l.Name, Match: match, Delay: l.Delay, Fault: l.Fault, Sync: l.Sync, At: l.At, Combine: l.Combine}
-	return reflect.DeepEqual(rule, *l.Rule) && l.kinds[Readiness] == nil
+func (l *live) greedy() bool {
+	all := *l.Rule
+	all.When, all.Limit, all.TTL, all.Choose, all.Shared, all.Match.Per, all.Match.Sticky = When{}, nil, 0, nil, false, "", nil
+	return reflect.DeepEqual(all, *l.Rule) && l.percent == 1 && l.kinds[Readiness] == nil
 }
 
 // shadowedBy returns the names of greedy rules that together hit everything that
@@ -182,25 +180,39 @@ func (l *live) shadowedBy(greedy []*live) (names []string) {
 	return slices.Compact(names)
 }
 
-// covers reports whether l, which is greedy, leaves b nothing to do in a scope. A
-// rule that combines leaves b its delay.
-func (l *live) covers(b *live, s Scope) bool {
-	if l.Combine && (l.Fault == nil || b.Fault == nil) || b.Match.Internal && !l.Match.Internal ||
-		!namesCover(l.Match.Server, b.Match.Server) ||
-		!conditionsCover(l.headers, b.headers) {
-		return false
-	}
-	if !l.acts[s] {
-		return false
-	}
-	if s == TCPConnections {
+// covers reports whether l, which is greedy, leaves b nothing to do in a scope.
+func (l *live) covers(b *live, s Scope) bool { return !l.leaves(b) && l.acts[s] && l.coversIn(b, s) }
+
+// leaves reports whether b has something to do to requests that l hits: a rule that
+// combines leaves its delay.
+func (l *live) leaves(b *live) bool { return l.Combine && (l.Fault == nil || b.Fault == nil) }
+
+// coversIn reports whether l matches everything that b matches in a scope, apart from
+// the keys.
+func (l *live) coversIn(b *live, s Scope) bool { return l.coversPath(b, s) && l.coversRest(b, s) }
+
+// coversPath is coversIn for the path, the method of a call or the TCP proxy.
+func (l *live) coversPath(b *live, s Scope) bool {
+	switch s {
+	case TCPConnections:
 		return l.coversTCP(b)
-	}
-	if s == GRPCCalls {
+	case GRPCCalls:
 		return l.coversCalls(b)
 	}
-	return l.coversWeb(b)
+	return l.Match.Path == "" || l.Match.Path == "*" || b.Match.Path != "" && l.path.Covers(b.path)
 }
+
+// coversRest is coversIn for all other conditions.
+func (l *live) coversRest(b *live, s Scope) bool {
+	m, other := &l.Match, &b.Match
+	return (m.Internal || !other.Internal) && namesCover(m.Server, other.Server) &&
+		conditionsCover(l.headers, b.headers) && conditionsCover(l.more, b.more) && m.Unverified == other.Unverified &&
+		given(m.Instance, other.Instance) && given(m.Not, other.Not) && given(m.Reply, other.Reply) &&
+		(s == TCPConnections || s == GRPCCalls || l.coversWeb(b))
+}
+
+// given reports whether a is nil, for no conditions, or has the conditions of b.
+func given[T any](a, b *T) bool { return a == nil || reflect.DeepEqual(a, b) }
 
 func (l *live) coversCalls(b *live) bool {
 	return l.Match.GRPC == "" || l.Match.GRPC == "*" || b.Match.GRPC != "" && l.rpc.Covers(b.rpc)
@@ -215,6 +227,7 @@ func namesCover(as, bs Texts) bool {
 	return len(as) == 0 || len(bs) > 0 && !slices.ContainsFunc(bs, func(b string) bool { return !covered(b) })
 }
 
+// coversWeb is coversRest for the conditions that only HTTP requests can meet.
 func (l *live) coversWeb(b *live) bool {
 	m, other := &l.Match, &b.Match
 	if len(m.Methods) > 0 && len(other.Methods) == 0 {
@@ -225,8 +238,7 @@ func (l *live) coversWeb(b *live) bool {
 			return false
 		}
 	}
-	return (m.Path == "" || m.Path == "*" || other.Path != "" && l.path.Covers(b.path)) &&
-		(m.Host == "" || m.Host == "*" || other.Host != "" && l.host.Covers(b.host)) &&
+	return (m.Host == "" || m.Host == "*" || other.Host != "" && l.host.Covers(b.host)) &&
 		conditionsCover(l.query, b.query)
 }
 
@@ -234,7 +246,7 @@ func (l *live) coversWeb(b *live) bool {
 func conditionsCover(as, bs []condition) bool {
 	for _, a := range as {
 		if !slices.ContainsFunc(bs, func(b condition) bool {
-			return a.canonical == b.canonical && (a.String() == "") == (b.String() == "") && a.Covers(b.Pattern)
+			return a.source == b.source && a.canonical == b.canonical && (a.String() == "") == (b.String() == "") && a.Covers(b.Pattern)
 		}) {
 			return false
 		}

@@ -20,6 +20,13 @@ func TestLint(t *testing.T) {
 		{"fault: {reset: true}", "fault: {reset: true}, match: {path: /a}, when: {first: 3}, ttl: 1m", true},
 		{"match: {percent: 100}, delay: 1s", "delay: 1s", true},
 		{"match: {path: /a}, delay: 1s", "match: {path: /a}, delay: 1s", true},
+		{"match: {path: '~/a.*'}, delay: 1s", "match: {path: '/a/*'}, delay: 1s", true},
+		{"match: {path: '~/a.*'}, delay: 1s", "match: {path: '~/a/(b|c)'}, delay: 1s", true},
+		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '~/a/[0-9]+'}, delay: 1s", true},
+		{"match: {grpc: '~a[.].*'}, delay: 1s", "match: {grpc: a.B/*}, delay: 1s", true},
+		{"match: {cookie: {a: '*'}}, delay: 1s", "match: {cookie: {a: b}, path: /a}, delay: 1s", true},
+		{"match: {instance: {zone: z}}, delay: 1s", "match: {instance: {zone: z}, path: /a}, delay: 1s", true},
+		{"match: {reply: {status: 5xx}}, delay: 1s", "match: {reply: {status: 5xx}}, fault: {reset: true}", true},
 		{"match: {path: /a/*}, delay: 1s", "match: {path: /a/b}, delay: 1s", true},
 		{"match: {path: /a/*}, delay: 1s", "match: {path: '/a/{x}/*'}, delay: 1s", true},
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/{y}'}, delay: 1s", true},
@@ -52,6 +59,10 @@ func TestLint(t *testing.T) {
 		{"fault: {status: 500}", "delay: 1s", false}, // the delay also hits calls
 		{"fault: {grpc: ABORTED}", "fault: {status: 500}", false},
 		{"match: {path: /a}, delay: 1s", "match: {path: /b}, delay: 1s", false},
+		{"match: {path: '~/a[0-9]'}, delay: 1s", "match: {path: '/a*'}, delay: 1s", false},
+		{"match: {cookie: {a: b}}, delay: 1s", "match: {headers: {a: b}}, delay: 1s", false},
+		{"match: {cookie: {a: b}}, delay: 1s", "match: {json: {$.a: b}}, delay: 1s", false},
+		{"match: {instance: {zone: z}}, delay: 1s", "delay: 1s", false},
 		{"match: {path: /a}, delay: 1s", "delay: 1s", false},
 		{"match: {path: /a/b}, delay: 1s", "match: {path: /a/*}, delay: 1s", false},
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: /a/*}, delay: 1s", false},
@@ -162,9 +173,10 @@ func TestLintIsSure(t *testing.T) {
 	does := []string{"delay: 1ms", "fault: {status: 500}", "fault: {grpc: ABORTED}", "fault: {status: 500, grpc: ABORTED}", "fault: {websocket: {drop: 1}}", "fault: {truncate: 1}", "delay: {fixed: 1ms, at: chunks}", "limit: {concurrency: 1}"}
 	rule := func(name string) string {
 		return "- {name: " + name + ", match: {" +
-			pick("path: /a", "path: /a/b", "path: /a/*", "path: '/{x}'", "path: '/a/{x}'", "path: '*'", "path: '*/b'", "path: '/{x}/*'", "grpc: '*'", "grpc: a.B/*", "grpc: a.B/C") +
+			pick("path: /a", "path: /a/b", "path: /a/*", "path: '/{x}'", "path: '/a/{x}'", "path: '*'", "path: '*/b'", "path: '/{x}/*'", "path: '~/a.*'", "path: '~/[ax](/b)?'", "grpc: '~a[.].*'", "grpc: '*'", "grpc: a.B/*", "grpc: a.B/C") +
 			pick("methods: [GET]", "methods: [GET, PUT]") + pick("host: h", "host: '*'") +
 			pick("headers: {a: b}", "headers: {A: 'b*'}", "headers: {a: '*'}", "headers: {a: ''}") +
+			pick("cookie: {c: d}", "cookie: {c: '*'}", "cookie: {c: ''}") + pick("instance: {name: 'pod-*'}") +
 			pick("query: {q: ''}", "query: {q: b}", "query: {q: '*'}") +
 			pick("not: {path: '*'}", "not: {path: '/a*'}", "not: {headers: {a: '*'}}", "not: {grpc: a.B/*}", "not: {methods: [GET]}") +
 			pick("percent: 50", "percent: 100") + pick("server: pod-*", "server: pod-0") + "}, " +
@@ -174,7 +186,7 @@ func TestLintIsSure(t *testing.T) {
 	for _, path := range []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/x", "/x/b"} {
 		for _, method := range []string{"GET", "PUT", "POST"} {
 			for _, host := range []string{"h", "i"} {
-				for _, v := range []values{nil, {"A": {"b"}, "?q": {"b"}}, {"A": {"", "bc"}, "?q": {"c"}}, {"A": {"x"}, "?q": {""}}} {
+				for _, v := range []values{nil, {"A": {"b"}, "?q": {"b"}}, {"A": {"", "bc"}, "?q": {"c"}}, {"A": {"x"}, "?q": {""}}, {"Cookie": {"c=d"}}, {"Cookie": {"c=e"}, "A": {"b"}}} {
 					requests = append(requests, &scenario.Request{Method: method, Path: path, Host: host, WebSocket: method == "GET" && host == "i", Values: v})
 				}
 			}

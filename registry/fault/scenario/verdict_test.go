@@ -117,16 +117,21 @@ func TestAbsoluteTimes(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	on := scenario.Server{
 		MaxDelay: time.Minute, Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		Routes: []scenario.Route{{Path: "/api/info"}, {Path: "/status/{code}"}, {Path: "/healthz", Internal: true}, {Path: "/files/{rest...}"}},
+		Routes: []scenario.Route{{Path: "/api/info"}, {Path: "/status/{code}"}, {Path: "/healthz", Internal: true}, {Path: "/files/{rest...}"}, {Path: "/readyz", Internal: true}, {Path: "/ws/echo", WebSocket: true}},
 	}
 	proxy := on
-	proxy.Routes = append(slices.Clone(on.Routes), scenario.Route{Path: "/{path...}"})
+	proxy.Routes = append(slices.Clone(on.Routes), scenario.Route{Path: "/{path...}", Unknown: true})
 	if _, warnings, _ := scenario.Lint("f", []byte("rules: [{name: r, match: {path: /healthz}, delay: 1s}]"), proxy); len(warnings) != 1 {
 		t.Errorf("behind a proxy: %v", warnings)
 	}
+	for _, rule := range []string{"match: {path: /chat}, fault: {websocket: {cut: true}}", "fault: {websocket: {cut: true}}", "match: {path: '/ws/*'}, fault: {truncate: 1}", "match: {path: '/{a}'}, fault: {websocket: {cut: true}}"} {
+		if _, warnings, err := scenario.Lint("f", []byte("rules: [{name: r, "+rule+"}]"), proxy); len(warnings) > 0 || err != nil {
+			t.Errorf("behind a proxy: %s: %v %v", rule, warnings, err)
+		}
+	}
 	partly := on
 	partly.Others = true
-	for rules, want := range map[string]string{"/healthz": "is the path of an internal route", "/health*": "is the path of an internal route", "/elsewhere": "", "/*": ""} {
+	for rules, want := range map[string]string{"/healthz": "is the path of an internal route", "/health*": "is the path of an internal route", "~/healthz|/readyz": "is the path of an internal route", "/elsewhere": "", "/*": "", "~/(healthz|version)": ""} {
 		_, warnings, err := scenario.Lint("f", []byte("rules: [{name: r, match: {path: '"+rules+"'}, delay: 1s}]"), partly)
 		if err != nil || (len(warnings) == 1) != (want != "") || want != "" && !strings.Contains(warnings[0].Error(), want) {
 			t.Errorf("%s, with other routes: %v %v", rules, warnings, err)
@@ -150,6 +155,21 @@ func TestWarnings(t *testing.T) {
 		{"- {name: r, fault: {grpc: {code: ABORTED, after-time: 2m}}}", ""}, // messages pass meanwhile
 		{"- {name: r, delay: 1s, when: {window: {from: 5m}, ramp: {from: 0, to: 50, over: 10m}}}", `when.ramp: the ramp begins with the loading of the rule and is at 25 % when the window opens after 5m0s`},
 		{"- {name: r, delay: 1s, when: {ramp: {from: 0, to: 50, over: 10m}}}", ""},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '23:00'}, ramp: {from: 0, to: 50, over: 10m}}}", `when.ramp: the ramp runs once, from the loading of the rule, and may be at its end, 50 %, before the times of when.daily begin; give a when.from that is one of these times`},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '06:00'}, ramp: {from: 0, to: 50, over: 16h}}}", `may be at its end, 50 %, before the times of when.daily begin`},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '06:00'}, ramp: {from: 0, to: 50, over: 17h}}}", ""},
+		{"- {name: r, delay: 1s, when: {weekdays: [mon, wed], ramp: {from: 0, to: 50, over: 72h}}}", `before the times of when.weekdays begin`},
+		{"- {name: r, delay: 1s, when: {weekdays: [mon, wed], ramp: {from: 0, to: 50, over: 100h}}}", ""},
+		{"- {name: r, delay: 1s, when: {cron: '0 9 * * 1-5', for: 30m, ramp: {from: 0, to: 50, over: 1h}}}", `before the times of when.cron begin`},
+		{"- {name: r, delay: 1s, when: {cron: '0 * * * *', for: 30m, ramp: {from: 0, to: 50, over: 1h}}}", ""},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '23:00'}, ramp: {from: 0, to: 50, over: 10m}, from: '2026-03-01T12:00:00Z'}}", `when.ramp: the ramp runs once, from when.from, and may be at its end, 50 %, before the times of when.daily begin; move when.from to one of these times`},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '23:00'}, ramp: {from: 0, to: 50, over: 10m}, from: '2026-03-01T22:00:00Z'}}", ""},
+		{"- {name: r, delay: 1s, when: {daily: {from: '22:00', to: '23:00'}, zone: Europe/Berlin, ramp: {from: 0, to: 50, over: 10m}, from: '2026-03-01T22:00:00Z'}}", `the ramp runs once, from when.from`},
+		{"- {name: r, delay: 1s, when: {weekdays: [mon], for: 1h}}", `when.for: the rule is over 1h0m0s after the loading of the rule, which may be before the times of when.weekdays begin`},
+		{"- {name: r, delay: 1s, ttl: 1h, when: {cron: '0 2 * * *', for: 10m}}", `ttl: the rule is over 1h0m0s after the loading of the rule, which may be before the times of when.cron begin`},
+		{"- {name: r, delay: 1s, when: {weekdays: [sat], daily: {from: '09:00', to: '10:00'}, from: '2026-03-02T00:00:00Z', until: '2026-03-06T00:00:00Z'}}", `when.until: the rule is over 96h0m0s after when.from, which may be before the times of when.daily and when.weekdays begin`},
+		{"- {name: r, delay: 1s, when: {weekdays: [sat], from: '2026-03-02T00:00:00Z', until: '2026-03-09T00:00:00Z'}}", ""},
+		{"- {name: r, delay: 1s, ttl: 100h, when: {daily: {from: '09:00', to: '10:00'}}}", ""},
 		{"- {name: r, delay: 1s, when: {until: 2025-12-31T00:00:00Z}}", "never hits: when.until is over"},
 		{"- {name: r, delay: 1s, match: {path: /api/inof}}", `no route of the server has the path "/api/inof"`},
 		{"- {name: r, delay: 1s, match: {path: '~/api/inof[0-9]+'}}", `no route of the server has the path "~/api/inof[0-9]+"`},
@@ -161,9 +181,59 @@ func TestWarnings(t *testing.T) {
 		{"- {name: r, delay: 1s, match: {path: /status/503}}", ""},
 		{"- {name: r, delay: 1s, match: {path: /healthz}}", `"/healthz" is the path of an internal route`},
 		{"- {name: r, delay: 1s, match: {path: /healthz, internal: true}}", ""},
+		{"- {name: r, delay: 1s, match: {path: '~/healthz|/readyz'}}", `"~/healthz|/readyz" is the path of an internal route`},
+		{"- {name: r, delay: 1s, match: {path: '~/healthz|/api/info'}}", ""},
+		{"- {name: r, delay: 1s, match: {grpc: grpc.health.v1.Health/Check}}", `match.grpc: "grpc.health.v1.Health/Check" is a method of health or reflection, which only a rule with internal: true and a literal method matches`},
+		{"- {name: r, delay: 1s, match: {grpc: 'grpc.reflection.*/*'}}", `"grpc.reflection.*/*" is a method of health or reflection`},
+		{"- {name: r, delay: 1s, match: {grpc: '~grpc[.](health|reflection)[.].+'}}", `is a method of health or reflection`},
+		{"- {name: r, delay: 1s, match: {grpc: grpc.health.v1.Health/Check, internal: true}}", ""},
+		{"- {name: r, delay: 1s, match: {grpc: 'grpc.*/*'}}", ""},
+		{"- {name: r, match: {path: /api/info}, fault: {websocket: {close: 1011}}}", `fault: websocket does nothing at "/api/info", as no route there is a WebSocket: it breaks messages of a WebSocket; use status`},
+		{"- {name: r, match: {path: '~/api/.*'}, fault: {websocket: {cut: true}}}", `websocket does nothing at "~/api/.*", as no route there is a WebSocket`},
+		{"- {name: r, match: {path: /api/info}, choose: [{percent: 1, delay: 1s}, {percent: 1, fault: {websocket: {cut: true}}}]}", `choose[1].fault: websocket does nothing at "/api/info"`},
+		{"- {name: r, match: {path: '/*'}, fault: {websocket: {cut: true}}}", ""},
+		{"- {name: r, fault: {websocket: {cut: true}}}", ""},
+		{"- {name: r, match: {path: /ws/echo}, fault: {websocket: {cut: true}}}", ""},
+		{"- {name: r, match: {path: /ws/echo}, fault: {truncate: 1}}", `fault: does nothing at "/ws/echo", which is a WebSocket: a handshake has no body; use websocket`},
+		{"- {name: r, match: {path: '/ws/*'}, fault: {stall: 1s}}", `fault: does nothing at "/ws/*", which is a WebSocket: a handshake has no body; use websocket with delay`},
+		{"- {name: r, match: {path: /ws/echo}, fault: {reset: true}, at: after}", `at: does nothing at "/ws/echo", which is a WebSocket: it is open until its handler returns; remove at, or use after within websocket`},
+		{"- {name: r, match: {path: /ws/echo}, delay: 1s, at: after}", `at: does nothing at "/ws/echo", which is a WebSocket`},
+		{"- {name: r, match: {path: /ws/echo}, delay: {fixed: 1s, at: chunks}}", `delay: does nothing at "/ws/echo", which is a WebSocket: its response has no chunks; use websocket with delay`},
+		{"- {name: r, match: {path: /ws/echo, reply: {status: 101}}, delay: 1s}", `match.reply.status has only statuses below 200`},
+		{"- {name: r, match: {path: /ws/echo, reply: {headers: {a: b}}}, fault: {reset: true}}", `match.reply: does nothing at "/ws/echo", which is a WebSocket: a rule about the response does not see its messages`},
+		{"- {name: r, match: {path: /ws/echo}, choose: [{percent: 5, fault: {status: 503}}, {percent: 5, fault: {reply: {append: x}}}]}", `choose[1].fault: does nothing at "/ws/echo"`},
+		{"- {name: r, match: {path: /ws/echo}, fault: {status: 503}}", ""},
+		{"- {name: r, match: {path: '*'}, fault: {truncate: 1}}", ""},
 		{"- {name: r, delay: 1s, match: {path: '/status/:code'}}", `a colon is matched as it is; write a parameter as {name}`},
 		{"- {name: r, fault: {status: 500, body: 'hello {{ .Name }}'}}", "templates are not supported"},
 		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", `f:3:30: rule "b": match.percent: 50 % of the 50 % of requests that rule "a" and those above it leave is 25 %`},
+		{"- {name: a, delay: 1s, when: {every: 2}}\n- {name: b, match: {percent: 50}, delay: 2s}", `match.percent: 50 % of the 50 % of requests that rule "a" and those above it leave is 25 %; to give it its share of all requests, move it above them`},
+		{"- {name: a, delay: 1s, when: {every: 4}}\n- {name: b, delay: 2s, when: {every: 2}}", `when.every: 50 % of the 75 % of requests that rule "a" and those above it leave is 37.5 %; to give it`},
+		{"- {name: a, when: {burst: {enter: 1%, leave: 4%}}, delay: 1s}\n- {name: b, match: {percent: 10}, delay: 2s}", `10 % of the 80 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 10}, delay: 2s}\n- {name: b, when: {burst: {enter: 1%, leave: 4%}}, delay: 1s}", `when.burst: 20 % of the 90 % of requests that rule "a"`},
+		{"- {name: a, when: {ramp: {from: 0, to: 50, over: 1m}}, delay: 1s}\n- {name: b, match: {percent: 10}, delay: 2s}", `match.percent: 10 % of the 50 % of requests that rule "a" and those above it leave is 5 % at the most of the ramp`},
+		{"- {name: a, match: {percent: 10}, delay: 2s}\n- {name: b, when: {ramp: {from: 0, to: 50, over: 1m}}, delay: 1s}", `when.ramp: 50 % of the 90 % of requests`},
+		{"- {name: a, match: {per: client, sticky: 10}, delay: 2s}\n- {name: b, match: {percent: 10}, delay: 1s}", `match.percent: 10 % of the 90 % of requests that rule "a"`},
+		{"- {name: a, match: {per: 'header:x', sticky: 10}, delay: 2s}\n- {name: b, match: {per: 'header:X', sticky: 20}, delay: 1s}", `match.sticky: 20 % of the 90 % of requests that rule "a"`},
+		{"- {name: a, match: {per: 'header:x', sticky: 10}, delay: 2s}\n- {name: b, match: {percent: 20}, delay: 1s}", `match.percent: of the requests that rule "a" above it matches too, it hits only 18 %; to give it its share of all requests, move it above that rule`},
+		{"- {name: a, match: {percent: 10}, delay: 2s}\n- {name: b, choose: [{percent: 10, delay: 1s}, {percent: 20, delay: 2s}]}", `choose: 30 % of the 90 % of requests that rule "a" and those above it leave is 27 %; to give each of them its share of all requests, put them under choose in one rule`},
+		{"- {name: b, choose: [{percent: 10, delay: 1s}, {percent: 20, delay: 2s}]}\n- {name: a, match: {percent: 10}, delay: 2s}", `match.percent: 10 % of the 70 % of requests that rule "b"`},
+		{"- {name: b, choose: [{percent: 10, fault: {status: 503}}, {percent: 20, fault: {grpc: ABORTED}}]}\n- {name: a, match: {percent: 10, grpc: '*'}, delay: 2s}", `match.percent: 10 % of the 80 % of requests that rule "b"`},
+		{"- {name: a, when: {outcomes: [hit, pass], cycle: true}, delay: 1s}\n- {name: b, match: {percent: 10}, delay: 2s}", `10 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50, path: '~/api/.*'}, delay: 1s}\n- {name: b, match: {percent: 50, path: /api/info}, delay: 2s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50, path: '~/api/.*'}, delay: 1s}\n- {name: b, match: {percent: 50, path: '/api/*'}, delay: 2s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50, path: '~/(api/.*|version)'}, delay: 1s}\n- {name: b, match: {percent: 20, path: '~/(api/.*|env)'}, delay: 2s}", `match.percent: of the requests that rule "a" above it matches too, it hits only 10 %`},
+		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, match: {percent: 50, grpc: 'echo.EchoService/*'}, fault: {grpc: ABORTED}}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50}, fault: {grpc: ABORTED, status: 503}}\n- {name: b, match: {percent: 50, grpc: 'echo.EchoService/*'}, delay: 1s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, match: {percent: 50}, combine: true, delay: 2s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50}, ttl: 1h, delay: 1s}\n- {name: b, match: {percent: 50}, ttl: 1h, delay: 2s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50, cookie: {c: d}}, delay: 1s}\n- {name: b, match: {percent: 50, cookie: {c: d}}, delay: 2s}", `50 % of the 50 % of requests that rule "a"`},
+		{"- {name: a, match: {percent: 50}, ttl: 1h, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50}, when: {window: {to: 1m}}, delay: 1s}\n- {name: b, match: {percent: 50}, when: {window: {from: 1m}}, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50}, when: {first: 3}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50}, fault: {status: 503}}\n- {name: b, match: {percent: 50, grpc: '*'}, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, delay: 2s}", ""},
+		{"- {name: a, match: {percent: 50, path: '~/api/.*'}, delay: 1s}\n- {name: b, match: {percent: 50, path: '/env*'}, delay: 2s}", `no route of the server has the path "/env*"`},
 		{"- {name: a, match: {percent: 50, path: /api/info}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
 		{"- {name: a, match: {percent: 50}, combine: true, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", ""},
 	} {

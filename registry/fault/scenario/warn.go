@@ -8,29 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
-
-// warnOfShares warns about a percentage of the requests that earlier rules leave.
-func (d *decoder) warnOfShares(l *live, earlier []*live) {
-	if l.percent == 1 || l.Combine {
-		return
-	}
-	left, by := 1.0, ""
-	for _, a := range earlier {
-		for s := range scopeCount {
-			if l.acts[s] && a.covers(l, s) {
-				left, by = left*(1-a.percent), a.Name
-				break
-			}
-		}
-	}
-	if left < 1 {
-		d.wrong("match.percent", "%.4g %% of the %.4g %% of requests that rule %q and those above it leave is %.4g %%; to give each of them its share of all requests, put them under choose in one rule",
-			100*l.percent, 100*left, by, 100*l.percent*left)
-	}
-}
 
 // warnOfDelays warns about delays that the server shortens: of type Delay, and
 // durations with the tag bounded, which is "requests" for those that are shortened
@@ -77,41 +55,6 @@ func (d *decoder) warnOfDelaysIn(v reflect.Value, field, tag string, check func(
 				d.warnOfDelaysIn(value, join(field, key), f.Tag.Get("bounded"), check)
 			}
 		}
-	}
-}
-
-// warnOfTimes warns about periods that do not begin together.
-func (d *decoder) warnOfTimes(r *Rule) {
-	w := &r.When
-	if w.Ramp == nil || w.Window == nil || w.Window.From == 0 {
-		return
-	}
-	at, _ := (&When{Ramp: w.Ramp}).open(time.Time{}, time.Time{}.Add(time.Duration(w.Window.From)))
-	d.wrong("when.ramp", "the ramp begins with the loading of the rule and is at %.4g %% when the window opens after %s; to begin at a later time, use when.from instead of the window", 100*at, time.Duration(w.Window.From))
-}
-
-// warnOfRoutes warns about a path that no route has, and about internal routes
-// that the rule does not match.
-func (d *decoder) warnOfRoutes(l *live, on Server) {
-	if l.Match.Path == "" || on.Routes == nil {
-		return
-	}
-	served, internal, certain := false, false, false
-	for _, rt := range on.Routes {
-		p, err := glob.Parse(rt.Path)
-		switch {
-		case err != nil || !p.Meets(l.path):
-		case !rt.Internal || l.Match.Internal:
-			served = true
-		default: // certain even if a proxy serves what no other route has
-			internal, certain = true, certain || p.Covers(l.path)
-		}
-	}
-	switch {
-	case certain || internal && !served:
-		d.wrong("match.path", "%q is the path of an internal route, which only a rule with internal: true matches", l.Match.Path)
-	case !served && !on.Others:
-		d.wrong("match.path", "no route of the server has the path %q; the rule changes only responses with 404", l.Match.Path)
 	}
 }
 
