@@ -77,7 +77,12 @@ func TestFaultCheckWarns(t *testing.T) {
 // that is valid.
 func TestFaultCheckKnowsPodinfo(t *testing.T) {
 	for rule, want := range map[string]string{
-		"match: {path: /readyz}, fault: {status: 503}":                 `match.path: warning: "/readyz" is the path of an internal route, which only a rule with internal: true matches`,
+		"match: {path: /readyz}, fault: {status: 503}":                 `match.path: warning: "/readyz" is the path of an internal route, which only a rule with internal: true and a literal path matches`,
+		"match: {path: '~/healthz|/readyz'}, delay: 1s":                `"~/healthz|/readyz" is the path of an internal route`,
+		"match: {grpc: grpc.health.v1.Health/Check}, delay: 1s":        `match.grpc: warning: "grpc.health.v1.Health/Check" is a method of health or reflection`,
+		"match: {path: /version}, fault: {websocket: {cut: true}}":     `fault: warning: websocket does nothing at "/version", as no route there is a WebSocket`,
+		"match: {path: /chat}, fault: {websocket: {cut: true}}":        "", // of the service behind a proxy
+		"match: {path: /ws/echo}, fault: {bad-chunk: true}":            `fault: warning: does nothing at "/ws/echo", which is a WebSocket`,
 		"match: {path: /healthz}, delay: 1s":                           `"/healthz" is the path of an internal route`,
 		"match: {path: /metrics}, delay: 1s":                           `"/metrics" is the path of an internal route`,
 		"match: {path: '/debug/pprof/*'}, delay: 1s":                   `"/debug/pprof/*" is the path of an internal route`,
@@ -151,7 +156,16 @@ func TestFaultSimulateFlags(t *testing.T) {
 		{"match: {cookie: {session: b}}\ndelay: 1ms", []string{"--header=Cookie: a=b; session=b"}, 1000},
 		{"match: {path: /a*, not: {path: /ab}}\ndelay: 1ms", []string{"--path=/ab"}, 0},
 		{"match: {path: /a*, not: {path: /ab}}\ndelay: 1ms", []string{"--path=/ac"}, 1000},
-		{"match: {per: 'header:x', sticky: 30}\ndelay: 1ms", []string{"--keys=1000"}, 306},
+		{"match: {per: 'header:x', sticky: 30}\ndelay: 1ms", nil, 306}, // of 1000 keys
+		{"match: {per: client, sticky: 5}\ndelay: 1ms", []string{"--keys=10"}, 0},
+		{"choose: [{percent: 100, fault: {websocket: {cut: true}}}]", nil, 1000},
+		{"choose: [{percent: 100, fault: {grpc: ABORTED}}]", nil, 1000},
+		{"choose: [{percent: 100, fault: {tls: {stall: true}}}]", nil, 1000},
+		{"choose: [{percent: 100, fault: {connection: {refuse: true}}}]", nil, 1000},
+		{"match: {tcp: db}\nchoose: [{percent: 100, fault: {close: 1s}}]", nil, 1000},
+		{"match: {grpc: grpc.health.v1.Health/Check}\ndelay: 1ms", nil, 0},
+		{"match: {grpc: grpc.health.v1.Health/Check, internal: true}\ndelay: 1ms", nil, 1000},
+		{"delay: 1ms", []string{"--grpc=grpc.health.v1.Health/Check"}, 0},
 		{"match: {per: 'cookie:c'}\nwhen: {first: 2}\ndelay: 1ms", nil, 20},
 		{"match: {per: 'claim:sub'}\nwhen: {first: 2}\ndelay: 1ms", nil, 20},
 		{"match: {per: 'json:$.id'}\nwhen: {first: 2}\nshared: true\ndelay: 1ms", nil, 20},
@@ -175,6 +189,15 @@ func TestFaultSimulateFlags(t *testing.T) {
 		}
 		if rule := r.object(t)["rules"].([]any)[0].(map[string]any); rule["hits"] != c.hits {
 			t.Errorf("%s %s: %v hits, want %v", c.rule, c.args, rule["hits"], c.hits)
+		}
+	}
+	for keys, want := range map[string]string{
+		"--keys=10":  "\nr: no request has a key that is among its 5 %; simulate more with --keys\n",
+		"--keys=0":   "\nKeys      1000 clients, and values of each key that rules count by\n",
+		"--keys=500": "  keys        25\n",
+	} {
+		if r := runWith(t, "name: r\nfault: {status: 503}\nmatch: {per: client, sticky: 5}", "fault", "simulate", "-", keys); !strings.Contains(r.out, want) {
+			t.Errorf("%s: want %q in\n%s", keys, want, r.out)
 		}
 	}
 	r := runWith(t, "name: r\ndelay: 1h", "fault", "simulate", "-", "-n=10", "-o=json", "--max-delay=3s").object(t)

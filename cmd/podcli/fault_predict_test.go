@@ -299,6 +299,8 @@ func TestSimulateIsTrue(t *testing.T) {
 		args := append([]string{"fault", "simulate", "-", "--pod=pod-3", "-o=json", fmt.Sprint("-n=", c.n), "--start=" + now.Format(time.DateTime)}, c.args...)
 		if c.key == "" { // otherwise simulate sends the keys that the server gets
 			args = append(args, "--path="+c.path)
+		} else {
+			args = append(args, "--keys=10")
 		}
 		simulation := runWith(t, file, args...).object(t)["rules"].([]any)
 		list := run(t, "fault", "list", "-o=json", "--server", p.admin, "--token", clitest.AdminToken).object(t)["rules"].([]any)

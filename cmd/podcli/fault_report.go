@@ -88,6 +88,9 @@ func (r *simulation) object() map[string]any {
 		if run.Timed() {
 			o["hits_over_time"] = run.Slices
 		}
+		if run.Rule.Match.Per != "" {
+			o["keys"] = run.Keys
+		}
 		if unknown := run.Rule.Unpredictable(); len(unknown) > 0 {
 			o["not_predicted"] = unknown
 		}
@@ -96,6 +99,9 @@ func (r *simulation) object() map[string]any {
 	o := map[string]any{
 		"requests": r.N, "to": r.Targets(), "rate": r.Rate, "duration": r.duration().Seconds(), "seed": *r.Scenario.Seed,
 		"hit": r.Hit, "passed": r.N - r.Hit, "rules": rules,
+	}
+	if r.Keyed() {
+		o["keys"] = r.Keys
 	}
 	if r.Pod != "" {
 		o["server"] = r.Pod
@@ -124,6 +130,9 @@ func (r *simulation) print(out io.Writer) error {
 	if r.Pod != "" {
 		fmt.Fprintf(w, "Server\t%s\n", oneLine(r.Pod))
 	}
+	if r.Keyed() {
+		fmt.Fprintf(w, "Keys\t%d clients, and values of each key that rules count by\n", r.Keys)
+	}
 	title := "Target"
 	for _, target := range r.Targets() {
 		fmt.Fprintf(w, "%s\t%s\n", title, oneLine(target))
@@ -136,6 +145,9 @@ func (r *simulation) print(out io.Writer) error {
 	fmt.Fprintf(w, "(any)\t%d\t%d\t%s\t%s\n", r.N, r.Hit, percent(r.Hit, r.N), percent(r.Hit, r.N))
 	for _, run := range r.Order {
 		printRule(w, run, r.duration())
+		if share := run.Rule.Match.Sticky; share != nil && run.Keys == 0 {
+			fmt.Fprintf(w, "\n%s: no request has a key that is among its %g %%; simulate more with --keys\n", run.Rule.Name, *share)
+		}
 	}
 	for _, run := range r.Order {
 		for _, unknown := range run.Rule.Unpredictable() {
@@ -168,6 +180,9 @@ func printRule(w io.Writer, r *simulate.RuleRun, total time.Duration) {
 	fmt.Fprintf(w, "\n%s:\n", r.Rule.Name)
 	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
 		fmt.Fprintf(w, "  %s\t%d\n", kind, r.Faults[kind])
+	}
+	if r.Rule.Match.Per != "" {
+		fmt.Fprintf(w, "  keys\t%d\n", r.Keys)
 	}
 	for _, s := range seriesOf(r) {
 		distributionOf(s.delays).print(w, strings.ReplaceAll(s.name, "_", " "))

@@ -44,7 +44,7 @@ func addSynthetic(f *pflag.FlagSet) *syntheticFlags {
 	f.StringVar(&s.host, "host", "localhost", "host name without the port")
 	f.StringVar(&s.grpc, "grpc", "", "simulate gRPC calls of `service/method` instead of HTTP requests")
 	f.BoolVar(&s.webSocket, "websocket", false, "simulate WebSocket requests")
-	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as gRPC health; podinfo's own paths are known")
+	f.BoolVar(&s.internal, "internal", false, "simulate requests to an internal route, such as gRPC health; podinfo's own are known")
 	f.IntVar(&s.status, "reply-status", http.StatusOK, "status that the handler responds with, for rules with match.reply")
 	s.replyHeader = addHeaderFlag(f, "reply-header", "header that the handler responds with as `'Name: value'` (repeatable)")
 	f.StringVar(&s.code, "reply-code", "OK", "status code that the handler of a gRPC call ends with")
@@ -84,6 +84,6 @@ func (f *syntheticFlags) request() (*simulate.Request, error) {
 		s.Headers[strings.ToLower(name)] = values
 	}
 	s.Params, s.Token, s.JSON = f.query, f.claims, f.body
-	s.Request.WebSocket, s.Request.Internal = f.webSocket, f.internal || simulate.Internal(stockRoutes())(f.path)
+	s.Request.WebSocket, s.Request.Internal = f.webSocket, s.Request.Internal || f.internal || simulate.Internal(stockRoutes())(f.path)
 	return s, nil
 }

@@ -52,7 +52,7 @@ a single rule; - means standard input.`
 	c.flags.Float64Var(&s.rate, "rate", 100, "requests per second")
 	c.flags.Uint64Var(&s.seed, "seed", 1, "seed; overrides the scenario's")
 	s.request = addSynthetic(c.flags)
-	c.flags.IntVar(&s.keys, "keys", 10, "number of clients, and of values of each key that rules count by")
+	c.flags.IntVar(&s.keys, "keys", 0, "`number` of clients, and of values of each key that rules count by (default: 10, or 1000 for rules with match.sticky)")
 	c.flags.DurationVar(&s.took, "took", 10*time.Millisecond, "time that the server needs for each request; affects concurrency limits")
 	c.flags.StringVar(&s.start, "start", "", "`time` (UTC) when the rules are loaded and the first request arrives: a time of day on a Monday, or a date and time such as 2026-03-02 09:00 (default: 12:00, or the first when.from)")
 	c.flags.StringVar(&s.pod, "pod", "", "`name` of the instance, PODINFO_INSTANCE, which its draws depend on (default: a name that the first rule about a server matches)")
@@ -76,7 +76,7 @@ a single rule; - means standard input.`
 
 // prepare evaluates the flags and reads the file.
 func (s *simulator) prepare(file string, seeded, started bool) (*simulation, error) {
-	if s.n < 1 || s.n > maxSimulated || s.keys < 1 || s.keys > maxKeys {
+	if s.n < 1 || s.n > maxSimulated || s.keys < 0 || s.keys > maxKeys {
 		return nil, usage(fmt.Errorf("--requests must be 1 to %d, --keys 1 to %d", maxSimulated, maxKeys))
 	}
 	if !(s.rate > 0) || s.rate > 1e6 || s.took < 0 || *s.maxDelay <= 0 {

@@ -16,7 +16,6 @@ import (
 const (
 	simulatedRequests = 2000
 	simulatedRate     = 100 // per second
-	simulatedClients  = 10
 	simulatedTook     = 10 * time.Millisecond
 	simulatedDelay    = time.Minute // longest
 	simulationTimeout = 2 * time.Second
@@ -73,7 +72,7 @@ func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, 
 	ctx, cancel := context.WithTimeout(ctx, simulationTimeout)
 	defer cancel()
 	run := simulate.New(simulate.Options{
-		N: simulatedRequests, Keys: simulatedClients, Rate: simulatedRate, Took: simulatedTook, MaxDelay: simulatedDelay, Began: beginOf(rule),
+		N: simulatedRequests, Rate: simulatedRate, Took: simulatedTook, MaxDelay: simulatedDelay, Began: beginOf(rule),
 		Internal: simulate.Internal(faultroutes.Of(m.host.Declared())),
 	}, checked, nil)
 	if err := run.Simulate(ctx); err != nil {

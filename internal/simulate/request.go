@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 // Request is a simulated request, and what the handler responds.
@@ -40,6 +41,7 @@ func NewRequest(method, path, host string) *Request {
 func (s *Request) Call(method string) {
 	s.Request.Method, s.Request.Path, s.Request.Route, s.Request.Host = "", "", "", ""
 	s.Request.RPC = "/" + strings.TrimPrefix(method, "/")
+	s.Request.Internal = rpc.IsInternal(s.Request.RPC)
 }
 
 // Header returns the values of a header.
@@ -156,7 +158,7 @@ func matching(r *scenario.Rule, internal func(path string) bool) *Request {
 		}
 		s.Call(method)
 	}
-	s.Request.WebSocket, s.Request.Internal = scopes[0] == scenario.WebSockets, m.Internal || internal != nil && internal(s.Request.Path)
+	s.Request.WebSocket, s.Request.Internal = scopes[0] == scenario.WebSockets, s.Request.Internal || m.Internal || internal != nil && internal(s.Request.Path)
 	s.Request.Connection, s.Request.Handshake = scopes[0] == scenario.Connections, scopes[0] == scenario.Handshakes
 	for name, text := range m.Headers {
 		s.addCondition(strings.ToLower(name), text)

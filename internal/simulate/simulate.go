@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -16,9 +17,17 @@ const Slices = 10
 
 const serverKeys = 10000 // keys tracked per rule: a server's default
 
+// The numbers of keys by default. So many that a share of them is one of the requests
+// too, if a rule has match.sticky.
+const (
+	fewKeys  = 10
+	manyKeys = 1000
+)
+
 // Options describe the requests and the server.
 type Options struct {
-	N, Keys            int           // of requests, and of clients and values of each key that rules count by
+	N                  int           // of requests
+	Keys               int           // clients, and values of each key that rules count by; 0 for as many as the rules need
 	Rate               float64       // requests per second
 	Took               time.Duration // by the server for a request that no rule breaks
 	MaxDelay           time.Duration
@@ -50,6 +59,7 @@ type Run struct {
 type RuleRun struct {
 	Rule     *scenario.Rule
 	Matched  uint64
+	Keys     int // keys of match.per among the requests that the rule counted
 	Hits     int
 	Faults   map[string]int // by kind
 	Delays   []time.Duration
@@ -83,12 +93,28 @@ func New(o Options, s *scenario.Scenario, request *Request) *Run {
 	} else if len(r.Requests) == 0 { // all rules are about readiness
 		r.Requests = []*Request{NewRequest("GET", "/", "localhost")}
 	}
+	if r.Keys == 0 {
+		r.Keys = keysFor(r.Scenario)
+	}
 	r.engine = scenario.NewEngine(0, r.Pod, scenario.Limits{Delay: r.MaxDelay, Keys: serverKeys})
 	r.engine.SetClock(func() time.Time { return r.now })
 	r.engine.SetSelf(scenario.Self{Version: r.Version, Zone: r.Zone, Labels: r.Labels})
 	r.engine.SetQueue(r.queue)
 	r.engine.Apply(r.Scenario)
 	return r
+}
+
+// keysFor returns the number of keys that a simulation of the scenario needs.
+func keysFor(s *scenario.Scenario) int {
+	if slices.ContainsFunc(s.Rules, func(r *scenario.Rule) bool { return r.Match.Sticky != nil }) {
+		return manyKeys
+	}
+	return fewKeys
+}
+
+// Keyed reports whether a rule counts by key.
+func (r *Run) Keyed() bool {
+	return slices.ContainsFunc(r.Scenario.Rules, func(r *scenario.Rule) bool { return r.Match.Per != "" })
 }
 
 // Simulate simulates all requests.
@@ -116,7 +142,7 @@ func (r *Run) advance(passed time.Duration) {
 
 func (r *Run) recordMatches() {
 	for _, s := range r.engine.Rules() {
-		r.Rules[s.Rule.Name].Matched = s.Seen
+		r.Rules[s.Rule.Name].Matched, r.Rules[s.Rule.Name].Keys = s.Seen, s.Keys
 		for _, a := range s.Rule.Alternatives() {
 			r.Rules[a.Name].Matched = s.Seen
 		}

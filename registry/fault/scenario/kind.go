@@ -164,8 +164,14 @@ func (k *Kind) Label(f *Fault) string {
 
 // Meets reports whether r, whatever its match, does something in a scope. A
 // fault for one of HTTP requests and WebSockets leaves the other alone, and so
-// do delays between chunks with WebSockets.
-func (r *Rule) Meets(s Scope) bool { return r.meets(s, r.kindIn()) }
+// do delays between chunks with WebSockets. A rule with alternatives does what any of
+// them does.
+func (r *Rule) Meets(s Scope) bool {
+	if len(r.Choose) > 0 {
+		return slices.ContainsFunc(r.Alternatives(), func(a *Rule) bool { return a.Meets(s) })
+	}
+	return r.meets(s, r.kindIn())
+}
 
 // kindIn returns the kind of the rule's fault in each scope. Nothing happens after
 // the handler of a WebSocket, which returns when the connection is closed.
