@@ -8,10 +8,9 @@ import "github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 // without a server.
 func stockRoutes() []scenario.Route {
 	return []scenario.Route{
-		{Path: "/", Unknown: true},
 		{Path: "/"},
 		{Path: "/api/echo"},
-		{Path: "/api/echo/{rest...}", Unknown: true},
+		{Path: "/api/echo/{rest...}"},
 		{Path: "/api/info"},
 		{Path: "/cache/{key}"},
 		{Path: "/chunked"},
@@ -20,7 +19,7 @@ func stockRoutes() []scenario.Route {
 		{Path: "/debug/pprof/{rest...}", Internal: true},
 		{Path: "/delay/{seconds}"},
 		{Path: "/echo"},
-		{Path: "/echo/{rest...}", Unknown: true},
+		{Path: "/echo/{rest...}"},
 		{Path: "/env"},
 		{Path: "/fault_injection/disable", Internal: true},
 		{Path: "/fault_injection/enable", Internal: true},

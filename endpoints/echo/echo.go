@@ -105,9 +105,9 @@ func (m *Module) Routes() []registry.Route {
 	var out []registry.Route
 	paths := []string{"/echo", "/echo/{rest...}", "/api/echo", "/api/echo/{rest...}"}
 	for _, path := range paths {
-		rt := registry.Route{Path: path, Handler: handler, SameAs: paths}
+		rt := registry.Route{Path: path, Handler: handler, SameAs: paths, Returns: returns}
 		if !strings.HasSuffix(path, "}") { // the documents show the others once
-			rt.Summary, rt.Tag, rt.Body, rt.Returns = "Echo", "HTTP API", "the body to echo or to send to the backends", returns
+			rt.Summary, rt.Tag, rt.Body = "Echo", "HTTP API", "the body to echo or to send to the backends"
 			rt.Accepts, rt.Headers = "hello", map[string]string{"X-Color": "color of the instance"}
 		}
 		out = append(out, rt)

@@ -113,7 +113,7 @@ func (m *Module) Start(context.Context) error {
 // Routes returns the page and the routes it uses.
 func (m *Module) Routes() []registry.Route {
 	routes := []registry.Route{
-		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser},
+		{Method: http.MethodGet, Path: "/", Handler: m.servePage, When: isBrowser, Returns: map[int]any{http.StatusOK: []byte{}}},
 		{Method: http.MethodGet, Path: "/ui/assets/{hash}/{file}", Handler: m.serveAsset, Internal: true},
 		{Method: http.MethodGet, Path: modelPath, Handler: m.serveModel, Internal: true},
 		{Method: http.MethodGet, Path: "/ui/about", Handler: m.serveAbout, Internal: true},

@@ -169,7 +169,9 @@ func (d *decoder) checkMatch(m *Match) {
 	for name := range m.Query {
 		d.checkName("match.query", name)
 	}
-	if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") && m.Host[0] != '~' { // two are IPv6
+	if strings.Contains(m.Host, "/") && m.Host[0] != '~' {
+		d.wrong("match.host", "%q: a host has no scheme and no path; use one such as example.com", m.Host)
+	} else if _, port, _ := strings.Cut(m.Host, ":"); port != "" && !strings.Contains(port, ":") && m.Host[0] != '~' { // two are IPv6
 		d.wrong("match.host", "%q: the host is compared without its port; remove :%s", m.Host, port)
 	}
 	if slices.Contains(m.Server, "") {

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 )
 
 // Server is what [Lint] knows about the server that a scenario is for.
@@ -128,6 +131,8 @@ func (l *live) idle(now time.Time) string {
 		return "when.for is over before when.window begins"
 	case l.TTL > 0 && begins >= time.Duration(l.TTL):
 		return "ttl is over before when.window begins"
+	case l.acts[WebSockets] && !l.acts[HTTPRequests] && !l.acts[GRPCCalls] && len(l.Match.Methods) > 0 && !slices.Contains(l.Match.Methods, http.MethodGet):
+		return "WebSockets are opened by GET, which match.methods does not have"
 	case l.leavesNone(HTTPRequests, WebSockets, GRPCCalls):
 		return "match.not excludes all requests that the rule matches"
 	case l.Match.Reply != nil && l.Match.Reply.interim():
@@ -199,7 +204,15 @@ func (l *live) coversPath(b *live, s Scope) bool {
 	case GRPCCalls:
 		return l.coversCalls(b)
 	}
-	return l.Match.Path == "" || l.Match.Path == "*" || b.Match.Path != "" && l.path.Covers(b.path)
+	return l.Match.Path == "" || l.path.Covers(b.paths())
+}
+
+// paths returns the pattern of the paths that the rule matches. Each begins with /.
+func (l *live) paths() glob.Pattern {
+	if l.Match.Path == "" {
+		return glob.Text("/*")
+	}
+	return l.path
 }
 
 // coversRest is coversIn for all other conditions.

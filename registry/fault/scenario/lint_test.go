@@ -33,6 +33,7 @@ func TestLint(t *testing.T) {
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: '/a/b'}, delay: 1s", true},
 		{"match: {path: '/a/{x}'}, delay: 1s", "match: {path: /a/b, host: h, methods: [GET]}, delay: 1s", true},
 		{"match: {path: '*/{x}/*'}, delay: 1s", "match: {path: '/a*/'}, delay: 1s", true}, // whatever segments a* spans
+		{"match: {path: '/*'}, delay: 1s", "fault: {status: 503}", true},
 		{"match: {methods: [GET, PUT]}, delay: 1s", "match: {methods: [GET]}, delay: 1s", true},
 		{"match: {headers: {X-A: '*'}}, delay: 1s", "match: {headers: {x-a: b, c: d}}, delay: 1s", true},
 		{"match: {query: {a: ''}}, delay: 1s", "match: {query: {a: ''}}, delay: 1s", true},
@@ -127,6 +128,8 @@ func TestLintNever(t *testing.T) {
 	)
 	for _, c := range []struct{ rule, want string }{
 		{"match: {not: {path: '*'}}, fault: {status: 503}", none},
+		{"match: {not: {path: '/*'}}, fault: {status: 503}", none},
+		{"match: {not: {path: '~/.*'}}, fault: {status: 503}", none},
 		{"match: {path: /a, not: {path: '/a*'}}, delay: 1s", none},
 		{"match: {path: /a, not: {host: '*'}}, delay: 1s", none},
 		{"match: {methods: [GET], not: {methods: [GET, PUT]}}, delay: 1s", none},

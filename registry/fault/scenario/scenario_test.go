@@ -189,6 +189,7 @@ func TestMistakes(t *testing.T) {
 		{rule(fault + "match: {methods: 'G*'}"), `match.methods: "G*": methods have no patterns`},
 		{rule(fault + "match: {methods: '~GET|PUT'}"), `match.methods: "~GET|PUT": methods have no patterns`},
 		{rule(fault + "match: {not: {methods: ['P*']}}"), `match.not.methods: "P*": methods have no patterns`},
+		{rule(fault + "match: {host: 'https://a.b'}"), `match.host: "https://a.b": a host has no scheme and no path; use one such as example.com`},
 		{rule(fault + "match: {methods: []}"), `match.methods: an empty list; add a value or remove the key`},
 		{rule(fault + "match: {server: []}"), `match.server: an empty list; add a value or remove the key`},
 		{rule(fault + "match: {server: ['']}"), `match.server: an empty name matches no server; remove it`},

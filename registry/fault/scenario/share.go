@@ -82,7 +82,7 @@ func (l *live) meetsKey(b *live) bool {
 // them also others. It is about paths and keys.
 func (l *live) crosses(b *live, s Scope) bool {
 	if s == HTTPRequests || s == WebSockets {
-		if l.Match.Path != "" && (!l.path.Meets(b.path) || b.path.Covers(l.path)) {
+		if l.Match.Path != "" && (!l.path.Meets(b.paths()) || b.paths().Covers(l.path)) {
 			return false
 		}
 	} else if !l.coversPath(b, s) {

@@ -58,11 +58,17 @@ func (d *decoder) warnOfDelaysIn(v reflect.Value, field, tag string, check func(
 	}
 }
 
+// percentEncoded matches a character of a URL that is not decoded.
+var percentEncoded = lazy(`%[0-9A-Fa-f]{2}`)
+
 // warnOfTemplates warns about the syntax of other tools, which is sent or matched
 // as it is.
 func (d *decoder) warnOfTemplates(r *Rule) {
 	if slices.ContainsFunc(strings.Split(r.Match.Path, "/"), func(part string) bool { return strings.HasPrefix(part, ":") && len(part) > 1 }) {
 		d.wrong("match.path", "%q: a colon is matched as it is; write a parameter as {name}", r.Match.Path)
+	}
+	if code := percentEncoded().FindString(r.Match.Path); code != "" {
+		d.wrong("match.path", "%q: paths are compared after decoding; write the character that %s stands for", r.Match.Path, code)
 	}
 	if r.Fault == nil {
 		return

@@ -17,10 +17,7 @@ type places struct {
 
 // placesOf returns the routes of a server that a rule may match.
 func placesOf(l *live, on Server) *places {
-	p := &places{path: l.path, others: on.Others}
-	if l.Match.Path == "" {
-		p.path = glob.Text("*")
-	}
+	p := &places{path: l.paths(), others: on.Others}
 	for _, rt := range on.Routes {
 		route, err := glob.Parse(rt.Path)
 		if err != nil || !route.Meets(p.path) {
