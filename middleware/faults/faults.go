@@ -53,6 +53,7 @@ type Module struct {
 	header    string
 	labels    sync.Map // names of faults for observers, by rule
 	counts    counts
+	methods   []string        // of gRPC calls, for warnings
 	closing   context.Context // canceled when the App stops; ends WebSockets
 	draining  context.Context // canceled when the App drains; ends what hangs
 	drain     context.CancelFunc
@@ -137,7 +138,7 @@ func (m *Module) Provision(h *registry.Host) error {
 		}
 	}
 	m.engine = scenario.NewEngine(h.Random().Next().Uint64(), m.Instance, scenario.Limits{Delay: m.MaxDelay, Held: m.MaxHeld, Keys: m.MaxKeys})
-	if err := m.findPeers(h); err != nil {
+	if err := errors.Join(m.findPeers(h), m.findMethods(h)); err != nil {
 		return err
 	}
 	if m.header = m.Header; m.header == "-" {

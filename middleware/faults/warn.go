@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/faultroutes"
 	"github.com/seed-4591fe7d/podinfo/internal/watch"
+	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -30,9 +34,25 @@ func (m *Module) warn(s *scenario.Scenario) (warnings []string) {
 	return warnings
 }
 
-// server describes this server for warnings about rules.
+// server describes this server for warnings about rules. A proxy may serve other
+// methods.
 func (m *Module) server() scenario.Server {
-	return scenario.Server{MaxDelay: m.MaxDelay, Routes: faultroutes.Of(m.host.Declared())}
+	routes := m.host.Declared()
+	out := scenario.Server{MaxDelay: m.MaxDelay, Routes: faultroutes.Of(routes), Methods: m.methods}
+	if slices.ContainsFunc(routes, func(rt registry.Route) bool { return rt.Proxied }) {
+		out.Methods = nil
+	}
+	return out
+}
+
+// findMethods finds the methods of gRPC calls that the App serves.
+func (m *Module) findMethods(h *registry.Host) error {
+	l, err := registry.Optional(h, capability.RPCListers)
+	m.methods = []string{}
+	if l != nil {
+		m.methods = slices.AppendSeq(m.methods, maps.Keys(l.ListRPCs()))
+	}
+	return err
 }
 
 // CheckSettings implements [registry.SettingsChecker]: it returns the mistakes in the

@@ -18,7 +18,8 @@ import (
 type Server struct {
 	MaxDelay time.Duration // longest delay of a request, 0 for unknown
 	Routes   []Route       // nil for unknown
-	Others   bool          // there may be other routes
+	Methods  []string      // full methods of gRPC calls without the internal ones, nil for unknown
+	Others   bool          // there may be other routes and methods
 	Now      time.Time     // zero for time.Now
 }
 
@@ -62,7 +63,7 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		d.warnOfDelays(r, on.MaxDelay)
 		d.warnOfTimes(l)
 		d.warnOfRoutes(l, on)
-		d.warnOfCalls(l)
+		d.warnOfCalls(l, on)
 		d.warnOfTemplates(r)
 		d.warnOfNot(l)
 		d.warnOfBodies(r)

@@ -116,7 +116,7 @@ func TestAbsoluteTimes(t *testing.T) {
 // they say.
 func TestWarnings(t *testing.T) {
 	on := scenario.Server{
-		MaxDelay: time.Minute, Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		MaxDelay: time.Minute, Methods: []string{"/echo.EchoService/Echo"}, Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Routes: []scenario.Route{{Path: "/api/info"}, {Path: "/status/{code}"}, {Path: "/healthz", Internal: true}, {Path: "/files/{rest...}"}, {Path: "/readyz", Internal: true}, {Path: "/ws/echo", WebSocket: true}},
 	}
 	proxy := on
@@ -128,6 +128,11 @@ func TestWarnings(t *testing.T) {
 		if _, warnings, err := scenario.Lint("f", []byte("rules: [{name: r, "+rule+"}]"), proxy); len(warnings) > 0 || err != nil {
 			t.Errorf("behind a proxy: %s: %v %v", rule, warnings, err)
 		}
+	}
+	silent := on
+	silent.Methods = []string{}
+	if _, warnings, _ := scenario.Lint("f", []byte("rules: [{name: r, match: {grpc: '*'}, delay: 1s}]"), silent); len(warnings) != 1 || !strings.Contains(warnings[0].Problem, "the server has no gRPC services") {
+		t.Errorf("without gRPC: %v", warnings)
 	}
 	partly := on
 	partly.Others = true
@@ -187,7 +192,9 @@ func TestWarnings(t *testing.T) {
 		{"- {name: r, delay: 1s, match: {grpc: 'grpc.reflection.*/*'}}", `"grpc.reflection.*/*" is a method of health or reflection`},
 		{"- {name: r, delay: 1s, match: {grpc: '~grpc[.](health|reflection)[.].+'}}", `is a method of health or reflection`},
 		{"- {name: r, delay: 1s, match: {grpc: grpc.health.v1.Health/Check, internal: true}}", ""},
-		{"- {name: r, delay: 1s, match: {grpc: 'grpc.*/*'}}", ""},
+		{"- {name: r, delay: 1s, match: {grpc: '*/Echo'}}", ""},
+		{"- {name: r, delay: 1s, match: {grpc: echo.EchoService/Ecko}}", `match.grpc: no service of the server has the method "echo.EchoService/Ecko"; the rule never hits`},
+		{"- {name: r, delay: 1s, match: {grpc: '~pay[.].*'}}", `no service of the server has the method`},
 		{"- {name: r, match: {path: /api/info}, fault: {websocket: {close: 1011}}}", `fault: websocket does nothing at "/api/info", as no route there is a WebSocket: it breaks messages of a WebSocket; use status`},
 		{"- {name: r, match: {path: '~/api/.*'}, fault: {websocket: {cut: true}}}", `websocket does nothing at "~/api/.*", as no route there is a WebSocket`},
 		{"- {name: r, match: {path: /api/info}, choose: [{percent: 1, delay: 1s}, {percent: 1, fault: {websocket: {cut: true}}}]}", `choose[1].fault: websocket does nothing at "/api/info"`},

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
@@ -120,13 +121,23 @@ func (l *live) missesSockets() (field, why string) {
 	return "delay", "its response has no chunks; use websocket with delay"
 }
 
-// warnOfCalls warns about internal methods that the rule does not match.
-func (d *decoder) warnOfCalls(l *live) {
+// warnOfCalls warns about internal methods that the rule does not match, and about
+// methods that no service has: the calls of these end before the rules.
+func (d *decoder) warnOfCalls(l *live, on Server) {
+	if l.Match.GRPC == "" {
+		return
+	}
 	var internal []glob.Pattern
 	for _, text := range rpc.InternalMethods() {
 		internal = append(internal, glob.Text(text))
 	}
-	if l.Match.GRPC != "" && !l.Match.Internal && glob.CoverTogether(internal, l.rpc) {
+	served := on.Methods == nil || on.Others || l.Match.Internal || slices.ContainsFunc(on.Methods, l.rpc.Match)
+	switch {
+	case !l.Match.Internal && glob.CoverTogether(internal, l.rpc):
 		d.wrong("match.grpc", "%q is a method of health or reflection, which only a rule with internal: true and a literal method matches", l.Match.GRPC)
+	case !served && len(on.Methods) == 0:
+		d.wrong("match.grpc", "the server has no gRPC services; set PODINFO_GRPC_PORT to serve them")
+	case !served:
+		d.wrong("match.grpc", "no service of the server has the method %q; the rule never hits", l.Match.GRPC)
 	}
 }
