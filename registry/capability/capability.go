@@ -325,7 +325,7 @@ type RPCLister interface {
 	ListRPCs() map[string]string
 }
 
-// The jwt module uses RPCListers.
+// The jwt and faults modules use RPCListers.
 var RPCListers = registry.NewCapability[RPCLister](
 	func(t typ) (method, bool) { return t.MethodByName("ListRPCs") })
 
