@@ -329,16 +329,18 @@ func TestProxyDrains(t *testing.T) {
 // TestProxyArguments checks the exit code and the message for wrong arguments.
 func TestProxyArguments(t *testing.T) {
 	for words, want := range map[string]string{
-		"proxy":                                    "proxy takes the URL of a service, or NAME=ADDRESS; see podinfo help proxy",
-		"proxy localhost:8080":                     `"localhost:8080": want a URL such as http://localhost:8080, or a name for TCP such as app=localhost:8080`,
-		"proxy service":                            `"service": want a URL such as http://localhost:8080, or NAME=ADDRESS such as redis=localhost:6379`,
-		"proxy http://a http://b":                  "more than one URL: run a proxy for each",
-		"proxy ftp://a":                            "PODINFO_PROXY_URL",
-		"proxy http://a/?x":                        "without a query",
-		"proxy http://a --proxy-host-header=x":     "want client or service",
-		"proxy http://a --proxy-connect-timeout=0": "want a duration above zero",
-		"proxy http://a --prox-url=x":              "unknown flag: --prox-url",
-		"proxi http://a":                           `unknown command "proxi" (did you mean "proxy"?)`,
+		"proxy":                                         "proxy takes the URL of a service, or NAME=ADDRESS; see podinfo help proxy",
+		"proxy localhost:8080":                          `"localhost:8080": want a URL such as http://localhost:8080, or a name for TCP such as app=localhost:8080`,
+		"proxy service":                                 `"service": want a URL such as http://localhost:8080, or NAME=ADDRESS such as redis=localhost:6379`,
+		"proxy http://a http://b":                       "more than one URL: run a proxy for each",
+		"proxy ftp://a":                                 "PODINFO_PROXY_URL",
+		"proxy http://a/?x":                             "without a query",
+		"proxy http://a --proxy-host-header=x":          "want client or service",
+		"proxy http://a --proxy-connect-timeout=0":      "want a duration above zero",
+		"proxy http://a --proxy-idle-timeout=-1s":       "want 0, or a duration",
+		"proxy http://a --proxy-hop-headers=Te,Upgrade": "which belong to the connection",
+		"proxy http://a --prox-url=x":                   "unknown flag: --prox-url",
+		"proxi http://a":                                `unknown command "proxi" (did you mean "proxy"?)`,
 	} {
 		p := launch(t, strings.Fields(words)...)
 		if code := p.wait(t); code != 2 || !strings.Contains(p.log.String(), want) {

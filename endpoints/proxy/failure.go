@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,10 +10,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
 // reason is why the service did not respond.
@@ -37,6 +43,7 @@ var reasons = []struct {
 	}},
 	{reason{"unreachable", "cannot be reached", http.StatusBadGateway, false}, dialing},
 	{reason{"response_timeout", "does not respond in time (PODINFO_PROXY_RESPONSE_TIMEOUT)", http.StatusGatewayTimeout, false}, timedOut},
+	{reason{"stream", "ended the stream", 0, true}, func(err error) bool { _, ok := endOf(err); return ok }},
 	{reason{"reset", "reset the connection", 0, true}, func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) }},
 	{reason{"closed", "closed the connection", 0, true}, closed},
 	{reason{"malformed", "sent what is not HTTP", http.StatusBadGateway, false}, func(error) bool { return true }},
@@ -75,6 +82,43 @@ func timedOut(err error) bool {
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		strings.Contains(err.Error(), "server closed idle connection") || strings.Contains(err.Error(), "malformed MIME header")
+}
+
+// ended matches the errors of net/http for a service that reset the stream, or sent
+// a GOAWAY and did not serve the request. They have no exported types, and the error
+// for a request whose body was sent has only the text of the other.
+// TestEndsOfHTTP2 fails when a version of Go has other texts.
+var ended = regexp.MustCompile(`(cannot retry err .*)?(?:stream error: stream ID \d+; (.+); received from peer|GOAWAY .*ErrCode[=:]([^,]+)|graceful shutdown GOAWAY)`)
+
+// streamEnd is how a service ended a stream of HTTP/2.
+type streamEnd struct {
+	code  int64 // for the client's stream, negative for none in particular
+	reset bool  // by RST_STREAM
+}
+
+// endOf returns how the service ended the stream that err is about. A request that
+// the service has not processed is refused, which tells the client that it may send
+// it again (RFC 9113, section 8.7).
+func endOf(err error) (end streamEnd, ok bool) {
+	m := ended.FindStringSubmatch(err.Error())
+	if m == nil {
+		return streamEnd{code: -1}, false
+	}
+	end = streamEnd{-1, m[2] != ""}
+	code := cmp.Or(m[2], m[3])
+	if m[1] != "" {
+		code = "REFUSED_STREAM"
+	}
+	end.code = int64(slices.Index(scenario.HTTP2Codes(), code))
+	if hex, unknown := strings.CutPrefix(code, "unknown error code 0x"); unknown {
+		if n, err := strconv.ParseUint(hex, 16, 32); err == nil {
+			end.code = int64(n)
+		}
+	}
+	if code == "NO_ERROR" && !end.reset { // the connection ended before the response
+		end.code = -1
+	}
+	return end, true
 }
 
 // failures counts the requests that got no response, by reason.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/hangup"
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
@@ -22,11 +24,13 @@ var discard = log.New(io.Discard, "", 0)
 // writer of its response.
 type exchange struct {
 	http.ResponseWriter
-	status int   // of the response
-	empty  bool  // the response has neither a body nor trailers
-	sent   int   // bytes of the response's body
-	left   int64 // bytes that are still to come, negative if the length is unknown
-	err    error // that ended the response's body too early
+	own    http.Header // that the chain had set
+	hops   http.Header // hop-by-hop headers of the response that pass
+	status int         // of the response
+	empty  bool        // the response has neither a body nor trailers
+	sent   int         // bytes of the response's body
+	left   int64       // bytes that are still to come, negative if the length is unknown
+	err    error       // that ended the response's body too early
 
 	mu   sync.Mutex // of the writer, which the module may flush
 	over bool       // the writer must not be used any more
@@ -55,7 +59,7 @@ func unlimited(w http.ResponseWriter) *http.ResponseController {
 // the client: a response that it cuts is cut, and one that it resets is reset.
 func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 	_ = unlimited(w).EnableFullDuplex() // the service may respond before the body has arrived
-	x := &exchange{ResponseWriter: w}
+	x := &exchange{ResponseWriter: w, own: maps.Clone(w.Header())}
 	defer func() {
 		p := recover()
 		x.end()
@@ -63,7 +67,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if p == http.ErrAbortHandler && x.err != nil && r.Context().Err() == nil {
-			m.breakOff(w, x.status, x.sent, x.err)
+			m.breakOff(w, r, x.status, x.sent, x.err)
 		}
 		panic(p)
 	}()
@@ -91,6 +95,17 @@ func (x *exchange) FlushError() error {
 	return http.NewResponseController(x.ResponseWriter).Flush()
 }
 
+// restore sets the headers of the chain again, which ReverseProxy clears after an
+// interim response.
+func (x *exchange) restore() {
+	header := x.Header()
+	for name, values := range x.own {
+		if _, ok := header[name]; !ok {
+			header[name] = values
+		}
+	}
+}
+
 // end waits for a flush, and prevents further ones.
 func (x *exchange) end() {
 	x.mu.Lock()
@@ -101,15 +116,27 @@ func (x *exchange) end() {
 // Unwrap implements the convention of http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+// errStatus reports a status that net/http reads and does not send.
+var errStatus = errors.New("the status is not between 100 and 999")
+
 // observe keeps net/http from adding headers that the service did not send, and
 // follows the body.
 func (m *Module) observe(res *http.Response) error {
+	if res.StatusCode < 100 || res.StatusCode > 999 {
+		return errStatus
+	}
 	x, ok := res.Request.Context().Value(exchangeKey{}).(*exchange)
 	if !ok || res.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
+	x.restore()
+	maps.Copy(res.Header, x.hops)
+	added := addedHeaders
+	if res.Request.ProtoMajor < 2 { // HTTP/1.1 needs the length of a body that has no other end
+		added = added[:2]
+	}
 	header := x.Header()
-	for _, name := range []string{"Content-Type", "Date"} {
+	for _, name := range added {
 		if res.Header[name] == nil {
 			header[name] = nil
 		}
@@ -118,6 +145,9 @@ func (m *Module) observe(res *http.Response) error {
 	res.Body = &body{res.Body, x, &m.headers}
 	return nil
 }
+
+// addedHeaders are the headers that net/http adds to responses without them.
+var addedHeaders = []string{"Content-Type", "Date", "Content-Length"}
 
 // body is the body of a response.
 type body struct {
@@ -203,21 +233,30 @@ func (m *Module) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil { // the client has left
 		panic(http.ErrAbortHandler)
 	}
+	if x, ok := w.(*exchange); ok {
+		x.restore()
+	}
 	why := reasonOf(err)
 	m.failures.add(why.label)
 	m.host.Log.WithContext(r.Context()).WithError(err).WithField("reason", why.label).Warn("the service did not respond")
 	if why.broken {
-		m.breakOff(w, 0, 0, err)
+		m.breakOff(w, r, 0, 0, err)
 		panic(http.ErrAbortHandler)
 	}
 	m.host.Error(w, r, why.status, "the service behind the proxy "+why.text)
 }
 
+// BreaksConnections makes the HTTP ports follow the frames of their connections, for
+// streams that the service ends by a code.
+func (*Module) BreaksConnections() {}
+
 // breakOff ends the client's connection as the service's ended: with a reset, or
-// without one. Over HTTP/2 the stream is reset.
-func (m *Module) breakOff(w http.ResponseWriter, status, sent int, err error) {
+// without one. Over HTTP/2 the stream is reset, with the code of the service's if
+// that was one of HTTP/2.
+func (m *Module) breakOff(w http.ResponseWriter, r *http.Request, status, sent int, err error) {
+	end, _ := endOf(err)
 	class := record.Truncated
-	reset := errors.Is(err, syscall.ECONNRESET)
+	reset := end.reset || errors.Is(err, syscall.ECONNRESET)
 	switch {
 	case reset:
 		class = record.ConnectionReset
@@ -231,6 +270,9 @@ func (m *Module) breakOff(w http.ResponseWriter, status, sent int, err error) {
 	switch conn, _, err := ctl.Hijack(); {
 	case err != nil:
 		class = record.StreamReset
+		if c, stream := serve.HTTP2Of(w, r); c != nil && stream != 0 && end.code >= 0 {
+			c.ResetAs(stream, uint32(end.code))
+		}
 	case reset:
 		hangup.Reset(conn)
 	default:

@@ -7,10 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,14 +31,17 @@ type Module struct {
 	Patterns  []string      `env:"ROUTES" doc:"paths with a metrics label of their own; the label of all others is proxied" accepts:"patterns such as /orders/{id} or /files/{rest...}" takes:"PATTERN,…"`
 	Host      string        `env:"HOST_HEADER" envDefault:"client" doc:"header Host of forwarded requests: that of the client, or that of the URL" accepts:"client or service"`
 	Forwarded string        `env:"FORWARDED" envDefault:"append" doc:"what becomes of X-Forwarded-For, -Host and -Proto: append this client, keep them as they are, or remove them" accepts:"append, keep or remove"`
+	Hops      []string      `env:"HOP_HEADERS" doc:"hop-by-hop headers that pass in both directions; all others are removed, except for TE: trailers and those of an upgrade" accepts:"names such as Keep-Alive or Proxy-Authorization" takes:"NAME,…"`
 	Connect   time.Duration `env:"CONNECT_TIMEOUT" envDefault:"10s" doc:"time limit for connecting to the service, with TLS" accepts:"a duration above zero"`
 	Response  time.Duration `env:"RESPONSE_TIMEOUT" envDefault:"0s" doc:"time limit for the header of a response; 0 for none" accepts:"0, or a duration"`
+	Idle      time.Duration `env:"IDLE_TIMEOUT" envDefault:"90s" doc:"time after which an idle connection to the service is closed; 0 makes a connection for each request" accepts:"0, or a duration"`
 	CAFile    string        `env:"CA_FILE" doc:"PEM file of the certificate authorities of an https service; the system's by default" takes:"FILE"`
 	Insecure  bool          `env:"INSECURE" doc:"accept any certificate of an https service"`
 
 	host       *registry.Host
 	target     *url.URL
 	wrappers   []capability.TransportTracer
+	hops       []string // canonical names
 	transports transports
 	proxy      *httputil.ReverseProxy
 	failures   failures
@@ -81,8 +84,23 @@ func (m *Module) Validate() error {
 	if m.Response < 0 {
 		errs = append(errs, registry.Invalid("Response", "0, or a duration"))
 	}
+	if m.Idle < 0 {
+		errs = append(errs, registry.Invalid("Idle", "0, or a duration"))
+	}
+	for _, name := range m.Hops {
+		if !headerName.MatchString(name) || slices.Contains(ofTransport, http.CanonicalHeaderKey(name)) {
+			errs = append(errs, registry.Invalid("Hops", "names of headers, without "+strings.Join(ofTransport, ", ")+", which belong to the connection"))
+			break
+		}
+	}
 	return errors.Join(errs...)
 }
+
+// headerName matches the name of a header (RFC 9110, section 5.1).
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// ofTransport are the headers that net/http reads and writes itself.
+var ofTransport = []string{"Connection", "Content-Length", "Host", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 // parseTarget parses the setting URL.
 func parseTarget(text string) (*url.URL, error) {
@@ -104,6 +122,10 @@ func parseTarget(text string) (*url.URL, error) {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.wrappers = registry.All(h, capability.TransportTracers)
+	m.hops = nil
+	for _, name := range m.Hops {
+		m.hops = append(m.hops, http.CanonicalHeaderKey(name))
+	}
 	if m.Handler == nil {
 		m.target, err = parseTarget(m.URL)
 	}
@@ -154,18 +176,10 @@ func (m *Module) Routes() []registry.Route {
 	return out
 }
 
-// rewrite makes the request to the service of a client's. The path and the query
-// stay as the client wrote them.
+// rewrite makes the request to the service of a client's.
 func (m *Module) rewrite(r *httputil.ProxyRequest) {
 	in, out := r.In, r.Out
-	out.URL.Scheme, out.URL.Host = m.target.Scheme, m.target.Host
-	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy removes what it cannot parse
-	if m.target.Scheme == "unix" {
-		out.URL.Scheme, out.URL.Host = "http", cmp.Or(in.Host, "localhost")
-	} else if base := strings.TrimSuffix(m.target.EscapedPath(), "/"); base != "" {
-		out.URL.RawPath = base + in.URL.EscapedPath()
-		out.URL.Path = strings.TrimSuffix(m.target.Path, "/") + in.URL.Path
-	}
+	m.setURL(in, out)
 	if m.Host == hostOfService && m.target.Host != "" {
 		out.Host = m.target.Host
 	}
@@ -180,40 +194,52 @@ func (m *Module) rewrite(r *httputil.ProxyRequest) {
 	if m.Forwarded == forwardAppend {
 		r.SetXForwarded()
 	}
+	for _, name := range m.hops {
+		if values := in.Header[name]; values != nil {
+			out.Header[name] = values
+		}
+	}
+	if user := m.target.User; user != nil && in.Header["Authorization"] == nil {
+		password, _ := user.Password()
+		out.SetBasicAuth(user.Username(), password)
+	}
 	if in.Header["User-Agent"] == nil {
 		out.Header["User-Agent"] = nil // otherwise Go adds its own
 	}
-	if out.Body == nil || out.Body == http.NoBody {
-		sendOnce(out)
+}
+
+// setURL sets the URL. The path and the query stay as the client wrote them.
+func (m *Module) setURL(in, out *http.Request) {
+	out.URL.Scheme, out.URL.Host = m.target.Scheme, m.target.Host
+	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy removes what it cannot parse
+	base := ""
+	if m.target.Scheme == "unix" {
+		out.URL.Scheme, out.URL.Host = "http", cmp.Or(in.Host, "localhost")
+	} else if base = strings.TrimSuffix(m.target.EscapedPath(), "/"); base != "" {
+		out.URL.RawPath = base + in.URL.EscapedPath()
+		out.URL.Path = strings.TrimSuffix(m.target.Path, "/") + in.URL.Path
+	}
+	written := writtenPath(in)
+	if written == in.URL.EscapedPath() {
+		return
+	}
+	// net/http encodes characters that a URL does not have, such as | and ü, unless
+	// the path is opaque. What begins with // it takes for a host and a path.
+	out.URL.Opaque = base + written
+	if strings.HasPrefix(out.URL.Opaque, "//") {
+		out.URL.Opaque = "//" + out.URL.Host + out.URL.Opaque
 	}
 }
 
-// sendOnce keeps net/http from sending a request without a body again when a
-// connection that was used before breaks: the client decides about that. net/http
-// goes by the method and by two headers, whose names it looks up in its own
-// spelling.
-func sendOnce(r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		r.Body = noReplay{}
-		r.TransferEncoding = identity // otherwise a goroutine finds out that the body is empty
+// writtenPath returns the path of a request as the client wrote it.
+func writtenPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(path, "/") { // http://host/path
+		_, path, _ = strings.Cut(path, "://")
+		path = path[max(0, strings.IndexByte(path, '/')):]
 	}
-	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if values, ok := r.Header[name]; ok {
-			delete(r.Header, name)
-			r.Header[strings.ToLower(name)] = values
-		}
+	if plain, err := url.PathUnescape(path); err != nil || plain != r.URL.Path { // the chain has changed it
+		return r.URL.EscapedPath()
 	}
+	return path
 }
-
-var identity = []string{"identity"}
-
-// noReplay is an empty body that net/http does not know to be empty.
-type noReplay struct{}
-
-func (noReplay) Read([]byte) (int, error) { return 0, io.EOF }
-func (noReplay) Close() error             { return nil }
-
-// WriteTo implements io.WriterTo. Without it net/http allocates a buffer to copy the
-// body.
-func (noReplay) WriteTo(io.Writer) (int64, error) { return 0, nil }

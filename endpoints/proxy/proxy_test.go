@@ -462,59 +462,6 @@ func TestCodesOfCalls(t *testing.T) {
 	}
 }
 
-// TestNoRetries checks that the proxy never sends a request twice, even when a
-// connection that it used before breaks.
-func TestNoRetries(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	got := make(chan string, 10)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					got <- r.URL.Path
-					if r.URL.Path == "/break" {
-						return
-					}
-					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-				}
-			}()
-		}
-	}()
-	f := front(t, "http://"+l.Addr().String())
-	f.Call(t, "GET", "/keep", "")
-	if _, err := http.Get(f.URL + "/break"); err == nil {
-		t.Error("a response")
-	}
-	f.Call(t, "GET", "/after", "")
-	req, _ := http.NewRequest("POST", f.URL+"/break", http.NoBody)
-	req.Header.Set("Idempotency-Key", "a")
-	req.Close = true // otherwise the client would send it again
-	if _, err := http.DefaultTransport.RoundTrip(req); err == nil {
-		t.Error("a response")
-	}
-	var paths []string
-	for len(got) > 0 {
-		paths = append(paths, <-got)
-	}
-	if text := strings.Join(paths, " "); text != "/keep /break /after /break" {
-		t.Error(text)
-	}
-}
-
 // TestRulesOfCalls checks that rules about gRPC break the calls of a service that
 // they know nothing about.
 func TestRulesOfCalls(t *testing.T) {

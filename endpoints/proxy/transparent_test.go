@@ -164,6 +164,7 @@ func TestResponsesPassAsTheyAre(t *testing.T) {
 		{"trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n", false},
 		{"until the end", "HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\nhello", false},
 		{"interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", false},
+		{"interim twice", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
 		{"encoded", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", false},
 		{"redirect", "HTTP/1.1 302 Found\r\nLocation: //elsewhere/a b\r\nContent-Length: 0\r\n\r\n", false},
 		{"no response", "", false},
@@ -206,25 +207,32 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 		want    string // the request line, and lines of the header
 		env     []string
 	}{
-		{"GET / HTTP/1.1\r\nHost: a.example:8080\r\n" + end, "GET / HTTP/1.1|Host: a.example:8080", nil},
+		{"GET / HTTP/1.1\r\nHost: a.example:8080\r\n" + end, "GET / HTTP/1.1\nHost: a.example:8080", nil},
 		{"GET //a//b/../c/./d/ HTTP/1.1\r\nHost: a\r\n" + end, "GET //a//b/../c/./d/ HTTP/1.1", nil},
 		{"GET /a%2Fb/%2e%2e/%20?q=%2F&x=1;y=%zz&&a HTTP/1.1\r\nHost: a\r\n" + end, "GET /a%2Fb/%2e%2e/%20?q=%2F&x=1;y=%zz&&a HTTP/1.1", nil},
 		{"GET /a? HTTP/1.1\r\nHost: a\r\n" + end, "GET /a? HTTP/1.1", nil},
 		{"BREW /a HTTP/1.1\r\nHost: a\r\n" + end, "BREW /a HTTP/1.1", nil},
-		{"POST /a HTTP/1.1\r\nHost: a\r\nOrigin: https://elsewhere\r\nContent-Length: 3\r\n" + end + "abc", "POST /a HTTP/1.1|Content-Length: 3|Origin: https://elsewhere", nil},
-		{"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + end, "POST /a HTTP/1.1|Content-Length: 0", nil},
-		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4, 127.0.0.1|X-Forwarded-Host: a|X-Forwarded-Proto: http", nil},
+		{"POST /a HTTP/1.1\r\nHost: a\r\nOrigin: https://elsewhere\r\nContent-Length: 3\r\n" + end + "abc", "POST /a HTTP/1.1\nContent-Length: 3\nOrigin: https://elsewhere", nil},
+		{"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + end, "POST /a HTTP/1.1\nContent-Length: 0", nil},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4, 127.0.0.1\nX-Forwarded-Host: a\nX-Forwarded-Proto: http", nil},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nForwarded: for=1.2.3.4\r\n" + end, "Forwarded: for=1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nKeep-Alive: 3\r\nX-Hop: 1\r\nConnection: close, X-Hop\r\n\r\n", "GET /a HTTP/1.1", nil},
-		{"GET /a HTTP/1.1\r\nHost: a\r\n" + end, "GET /base/a HTTP/1.1", []string{"base", "/base/"}},
+		{"GET /a HTTP/1.1\r\nHost: a\r\n" + end, "GET /base/a HTTP/1.1", []string{"PODINFO_PROXY_URL", "http://SERVICE/base/"}},
+		{"GET /|{}^\\\"<>`[]#~ü?q=|#ü HTTP/1.1\r\nHost: a\r\n" + end, "GET /|{}^\\\"<>`[]#~ü?q=|#ü HTTP/1.1", nil},
+		{"GET /a%2Fb|c/%7c HTTP/1.1\r\nHost: a\r\n" + end, "GET /base/a%2Fb|c/%7c HTTP/1.1", []string{"PODINFO_PROXY_URL", "http://SERVICE/base/"}},
+		{"GET //a|b HTTP/1.1\r\nHost: a\r\n" + end, "GET http://SERVICE//a|b HTTP/1.1", nil}, // as net/http writes it
+		{"GET http://b/c|d HTTP/1.1\r\nHost: a\r\n" + end, "GET /c|d HTTP/1.1\nHost: b", nil},
+		{"GET /a HTTP/1.1\r\nHost: a\r\n" + end, "Authorization: Basic dTpwIHc=", []string{"PODINFO_PROXY_URL", "http://u:p%20w@SERVICE"}},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n" + end, "Authorization: Bearer x", []string{"PODINFO_PROXY_URL", "http://u:p%20w@SERVICE"}},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nKeep-Alive: 3\r\nTe: deflate\r\nConnection: close, Keep-Alive, X-One\r\nX-One: 1\r\n\r\n", "Keep-Alive: 3\nTe: deflate\nX-One: 1", []string{"PODINFO_PROXY_HOP_HEADERS", "keep-alive,TE,x-one"}},
 	} {
 		s := serve(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false)
-		base := ""
-		if len(c.env) > 0 && c.env[0] == "base" {
-			base, c.env = c.env[1], nil
+		here := strings.NewReplacer("SERVICE", s.Addr().String())
+		for i := range c.env {
+			c.env[i] = here.Replace(c.env[i])
 		}
-		f := front(t, "http://"+s.Addr().String()+base, c.env...)
+		f := front(t, "http://"+s.Addr().String(), c.env...)
 		conn, err := net.Dial("tcp", f.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -238,7 +246,7 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 		}
 		conn.Close()
 		got := <-s.requests
-		for line := range strings.SplitSeq(c.want, "|") {
+		for line := range strings.SplitSeq(here.Replace(c.want), "\n") {
 			if !strings.Contains("\r\n"+got, "\r\n"+line+"\r\n") {
 				t.Errorf("%q: want %q in %q", c.request, line, got)
 			}
@@ -247,6 +255,71 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 			if strings.Contains(got, never+":") {
 				t.Errorf("%q: %s in %q", c.request, never, got)
 			}
+		}
+	}
+}
+
+// TestWhatDoesNotPass checks the requests that the service never sees, which
+// docs/proxy.md lists.
+func TestWhatDoesNotPass(t *testing.T) {
+	s := serve(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false)
+	f := front(t, "http://"+s.Addr().String())
+	for request, want := range map[string]int{"GET /%zz": 400, "GET /a%": 400, "OPTIONS *": 200} {
+		conn, err := net.Dial("tcp", f.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, request+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != want {
+			t.Errorf("%s: %v %v", request, res, err)
+		}
+		conn.Close()
+	}
+	if n := len(s.requests); n > 0 {
+		t.Errorf("%d requests passed", n)
+	}
+}
+
+// TestHeadersOfTheChain checks that a response after an interim one has the headers
+// that the chain has set.
+func TestHeadersOfTheChain(t *testing.T) {
+	const interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+	for response, want := range map[string]int{
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":           200,
+		interim + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n": 200,
+		interim + "nonsense\r\n\r\n":                             502,
+		"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n":          502,
+		"HTTP/1.1 000 Odd\r\nContent-Length: 0\r\n\r\n":          502,
+	} {
+		f := front(t, "http://"+serve(t, response, false).Addr().String(), "PODINFO_FAULTS", "rules: [{name: late, delay: 1ms}]")
+		res, body := f.Call(t, "GET", "/x", "")
+		if res.StatusCode != want || res.Header.Get("X-Podinfo-Fault") != "late" || res.Header.Get("Link") != "" || want == 502 && !strings.Contains(body, "not HTTP") {
+			t.Errorf("%q: %s %v %s", response, res.Status, res.Header, body)
+		}
+	}
+}
+
+// TestHopHeaders checks which headers of a connection pass to the client.
+func TestHopHeaders(t *testing.T) {
+	s := serve(t, "HTTP/1.1 407 Proxy\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 0\r\n\r\n", false)
+	for names, want := range map[string][]string{
+		"":                                 nil,
+		"keep-alive":                       {"Keep-Alive"},
+		"Proxy-Authenticate,x-hop":         {"Proxy-Authenticate", "X-Hop"},
+		"Keep-Alive,X-Hop,X-Never-Present": {"Keep-Alive", "X-Hop"},
+	} {
+		f := front(t, "http://"+s.Addr().String(), "PODINFO_PROXY_HOP_HEADERS", names)
+		res, _ := f.Call(t, "GET", "/x", "")
+		<-s.requests
+		var got []string
+		for _, name := range []string{"Keep-Alive", "Proxy-Authenticate", "X-Hop"} {
+			if res.Header[name] != nil {
+				got = append(got, name)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" || res.StatusCode != 407 {
+			t.Errorf("%q: %s %s", names, res.Status, diff)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ func (m *Module) tlsConfig() (*tls.Config, error) {
 type transports struct {
 	http *http.Transport // HTTP/1.1, or HTTP/2 if TLS agrees on it
 	h2c  *http.Transport // HTTP/2 without TLS
+	hops []string        // hop-by-hop headers of responses that pass
 }
 
 func newTransports(m *Module, conf *tls.Config) transports {
@@ -50,32 +52,51 @@ func newTransports(m *Module, conf *tls.Config) transports {
 	newTransport := func() *http.Transport {
 		return &http.Transport{
 			DialContext: dial, TLSClientConfig: conf, TLSHandshakeTimeout: m.Connect, ResponseHeaderTimeout: m.Response,
-			MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+			MaxIdleConnsPerHost: 256, IdleConnTimeout: m.Idle, DisableKeepAlives: m.Idle == 0, ExpectContinueTimeout: time.Second,
 			DisableCompression: true, Protocols: new(http.Protocols),
 		}
 	}
-	t := transports{newTransport(), newTransport()}
+	t := transports{newTransport(), newTransport(), m.hops}
 	t.http.Protocols.SetHTTP1(true)
 	t.http.Protocols.SetHTTP2(m.target.Scheme == "https")
 	t.h2c.Protocols.SetUnencryptedHTTP2(true)
 	return t
 }
 
-// RoundTrip sends a request. One that asks for another protocol needs HTTP/1.1, which
-// servers of h2c often speak too: HTTP/2 has no Upgrade. A gRPC call to an http service needs HTTP/2, which
-// only the client's request tells (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+// RoundTrip sends a request, and notes the hop-by-hop headers of the response that
+// pass, because ReverseProxy removes them.
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := t.choose(r).RoundTrip(r)
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok && err == nil && t.hops != nil {
+		x.hops = http.Header{}
+		for _, name := range t.hops {
+			if values := res.Header[name]; values != nil && (r.ProtoMajor == 1 || !slices.Contains(notHTTP2, name)) {
+				x.hops[name] = values
+			}
+		}
+	}
+	return res, err
+}
+
+// notHTTP2 are the headers that responses over HTTP/2 must not have (RFC 9113,
+// section 8.2.2), without those of ofTransport.
+var notHTTP2 = []string{"Keep-Alive", "Proxy-Connection"}
+
+// choose returns the transport for a request. One that asks for another protocol
+// needs HTTP/1.1, which servers of h2c often speak too: HTTP/2 has no Upgrade. A gRPC call to an http service needs HTTP/2, which
+// only the client's request tells (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func (t transports) choose(r *http.Request) *http.Transport {
 	switch {
 	case r.URL.Scheme == "h2c":
 		r.URL.Scheme = "http" // of a request of the proxy's own
 		if r.Header.Get("Upgrade") != "" {
-			return t.http.RoundTrip(r)
+			return t.http
 		}
-		return t.h2c.RoundTrip(r)
+		return t.h2c
 	case r.URL.Scheme == "http" && r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
-		return t.h2c.RoundTrip(r)
+		return t.h2c
 	}
-	return t.http.RoundTrip(r)
+	return t.http
 }
 
 func (t transports) close() {

@@ -58,9 +58,13 @@ func Setting(s string) string {
 	}))
 }
 
-// URL is Setting for a parsed URL. It omits the fragment, which is never sent.
+// URL is Setting for a parsed URL. It omits the fragment, which is never sent, and
+// encodes the path, also one that is opaque so that it is sent as it is.
 func URL(u *url.URL) string {
 	c := *u
+	if u.Host != "" {
+		c.Opaque = ""
+	}
 	if u.User != nil {
 		c.User = url.UserPassword(Mark, Mark)
 	}
