@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/seed-4591fe7d/podinfo/internal/redact"
 )
 
 // field is a setting of a struct. A module's fields are read from its type
@@ -287,10 +289,11 @@ func explain(err error, fields []field, vals values) error {
 	if want == "" {
 		bad.Want = f.Accepts
 	}
-	if f.Secret || f.MayHoldSecret {
+	if f.Secret {
 		bad.Value = Redacted
 	}
 	if f.MayHoldSecret {
+		bad.Value = redact.Origin(bad.Value)
 		bad.Want += percentEncode
 	}
 	return bad

@@ -74,7 +74,8 @@ func (h *Host) Modules() []Status {
 }
 
 // Declared lists the routes of every module that is on or on standby, linked
-// now or not. It may be called in Provision.
+// now or not, without those that are not served because another module wants to be
+// alone. It may be called in Provision.
 func (h *Host) Declared() []Route {
 	var out []Route
 	for _, e := range h.app.entries {
@@ -84,7 +85,7 @@ func (h *Host) Declared() []Route {
 			}
 		}
 	}
-	return out
+	return alone(out)
 }
 
 // Switch links or unlinks a module, see [App.Switch].

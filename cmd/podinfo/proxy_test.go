@@ -339,8 +339,10 @@ func TestProxyArguments(t *testing.T) {
 		"proxy http://a --proxy-connect-timeout=0":      "want a duration above zero",
 		"proxy http://a --proxy-idle-timeout=-1s":       "want 0, or a duration",
 		"proxy http://a --proxy-hop-headers=Te,Upgrade": "which belong to the connection",
-		"proxy http://a --prox-url=x":                   "unknown flag: --prox-url",
-		"proxi http://a":                                `unknown command "proxi" (did you mean "proxy"?)`,
+		"proxy ftp://u:pw@a":                            `PODINFO_PROXY_URL="ftp://u:REDACTED@a" (`,
+		"proxy http://a --jwt-paths=/x --jwt-secret=0123456789abcdef0123456789abcdef": "PODINFO_TOKEN_ENABLED=true, which accepts",
+		"proxy http://a --prox-url=x": "unknown flag: --prox-url",
+		"proxi http://a":              `unknown command "proxi" (did you mean "proxy"?)`,
 	} {
 		p := launch(t, strings.Fields(words)...)
 		if code := p.wait(t); code != 2 || !strings.Contains(p.log.String(), want) {

@@ -691,7 +691,7 @@ func TestRefusedServerIsNotShown(t *testing.T) {
 		{"memcached://h:1,password=hush", "memcached://"}, {"memcached://u:hush@h", "memcached://"}, {"hush", "redis://"},
 	} {
 		_, err := registry.New([]registry.Module{new(cache.Module)}, registry.Env(map[string]string{"PODINFO_CACHE_SERVER": c.server}))
-		if err == nil || !strings.Contains(err.Error(), `PODINFO_CACHE_SERVER="REDACTED"`) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) {
+		if err == nil || !strings.Contains(err.Error(), "REDACTED") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", c.server, err)
 		}
 	}

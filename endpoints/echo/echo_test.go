@@ -198,7 +198,7 @@ func TestFailuresAreRedacted(t *testing.T) {
 func TestRefusedURLIsNotShown(t *testing.T) {
 	for _, url := range []string{"http://u:12#hush@h/", "http://u:12/hush@h/", "http://u:12?hush@h/", "http://u:hush#x@h/", "http://u:hu sh@h/", "u:hush@h", "ftp://u:hush@h"} {
 		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{"PODINFO_BACKEND_URL": url}))
-		if err == nil || !strings.Contains(err.Error(), `PODINFO_BACKEND_URL="REDACTED": want a comma-separated list of http and https URLs; percent-encode`) || strings.Contains(err.Error(), "hu") {
+		if err == nil || !strings.Contains(err.Error(), "REDACTED") || !strings.Contains(err.Error(), `": want a comma-separated list of http and https URLs; percent-encode`) || strings.Contains(err.Error(), "hu") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -8,9 +8,11 @@ import (
 // Name reports whether the value of a variable or a parameter with this name is
 // a secret. It compares words in any case: the values of PGPASSWORD, apiKeys and
 // X-Amz-Signature are secrets, those of PATH, MONKEY and TOKENIZER are not. PWD
-// and OLDPWD alone are the directories of a shell. Name does not allocate.
+// and OLDPWD alone are the directories of a shell, and TOKEN_ENABLED is a switch. Name
+// does not allocate.
 func Name(name string) bool {
-	if strings.EqualFold(name, "PWD") || strings.EqualFold(name, "OLDPWD") {
+	const enabled = "_ENABLED"
+	if strings.EqualFold(name, "PWD") || strings.EqualFold(name, "OLDPWD") || len(name) > len(enabled) && strings.EqualFold(name[len(name)-len(enabled):], enabled) {
 		return false
 	}
 	for from := 0; from < len(name); from++ {

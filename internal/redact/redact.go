@@ -72,6 +72,25 @@ func URL(u *url.URL) string {
 	return c.String()
 }
 
+// Origin returns a URL that was not accepted without its password, and without what
+// follows the host: a password may be anywhere in a URL that is wrong. It replaces a
+// text that may have been read in another way than it was meant.
+func Origin(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || strings.ContainsAny(s, ", ") || strings.Count(s, "@") > 1 || u.User == nil && strings.Contains(s, "@") {
+		return Mark
+	}
+	if rest := u.Path + u.RawQuery + u.Fragment; rest != "" && rest != "/" {
+		u.Path, u.RawPath, u.RawQuery, u.Fragment = "/"+Mark, "", "", ""
+	}
+	if _, secret := u.User.Password(); secret {
+		u.User = url.UserPassword(u.User.Username(), Mark)
+	} else if u.User != nil {
+		u.User = url.User(Mark)
+	}
+	return u.String()
+}
+
 const scheme = `[a-zA-Z][a-zA-Z0-9+.-]*://`
 
 var (

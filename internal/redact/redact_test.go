@@ -20,7 +20,7 @@ func TestName(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields(`PATH MONKEY KEYBOARD COMPASS BYPASS PASSENGER PWD OLDPWD TOKENIZERS_PARALLELISM AUTHOR COMPAT PATTERN GOPATH KEYCLOAK_HOST
-		PODINFO_UI_MESSAGE PODINFO_PORT HOME HOSTNAME LANG HEADER_SIZE MAX_HEADER_BYTES SIGNAL TURKEY Hotkeys KUBERNETES_SERVICE_HOST monkeyHouse spatial a q`) {
+		PODINFO_UI_MESSAGE PODINFO_PORT PODINFO_TOKEN_ENABLED HOME HOSTNAME LANG HEADER_SIZE MAX_HEADER_BYTES SIGNAL TURKEY Hotkeys KUBERNETES_SERVICE_HOST monkeyHouse spatial a q`) {
 		if redact.Name(name) {
 			t.Errorf("%s is the name of a secret", name)
 		}
@@ -226,4 +226,16 @@ func FuzzURL(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestOrigin(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://a": "http://a", "ftp://a:1/": "ftp://a:1/", "http://u:p@a": "http://u:REDACTED@a", "http://u@a/": "http://REDACTED@a/",
+		"http://a/?x": "http://a/REDACTED", "http://a/b": "http://a/REDACTED", "http://a#b": "http://a/REDACTED", "http://[::1]:80/x": "http://[::1]:80/REDACTED",
+		"http://u:12/3@a": redact.Mark, "http://u:12?3@a": redact.Mark, "http://u:p@q@a": redact.Mark, "http://a,http://b": redact.Mark, "p": redact.Mark, "a:b": redact.Mark, "http://u:x y@a": redact.Mark, "": redact.Mark,
+	} {
+		if got := redact.Origin(url); got != want {
+			t.Errorf("%q: %q, want %q", url, got, want)
+		}
+	}
 }

@@ -107,6 +107,10 @@ func (m *Module) resolve(rules []rule) error {
 // can guess, because anyone could then forge tokens.
 func (m *Module) trustOwn(h *registry.Host) error {
 	issuer, err := registry.Use(h, capability.TokenIssuers)
+	if errors.Is(err, registry.ErrAbsent) {
+		want := "the public keys of the token issuer, because module token is off; or PODINFO_TOKEN_ENABLED=true, which accepts the tokens of every podinfo with the same PODINFO_JWT_SECRET"
+		return &registry.SettingError{Key: registry.EnvPrefix + "JWT_PUBLIC_KEY_FILE", Want: want}
+	}
 	if err != nil {
 		return err
 	}
@@ -149,14 +153,13 @@ func (m *Module) Start(context.Context) error {
 	return nil
 }
 
-// Covers reports whether the route, or a part of one that is proxied, is guarded.
-func (m *Module) Covers(rt registry.Route) bool {
-	return m.guard.covers(rt) || rt.Proxied && m.guard.meets(rt)
-}
+// Covers reports whether the route is guarded. The paths of one that is proxied are
+// looked at one by one, because the service may read them in another way.
+func (m *Module) Covers(rt registry.Route) bool { return rt.Proxied || m.guard.covers(rt) }
 
 // Bind returns the middleware of a guarded route.
 func (m *Module) Bind(rt registry.Route) registry.Middleware {
-	if rt.Proxied && !m.guard.covers(rt) {
+	if rt.Proxied {
 		return proxied{m}
 	}
 	return m
@@ -164,15 +167,14 @@ func (m *Module) Bind(rt registry.Route) registry.Middleware {
 
 // DescribeRoute documents that the route needs a token.
 func (m *Module) DescribeRoute(rt *registry.Route) {
-	if !m.guard.covers(*rt) { // only some paths of a proxied route are guarded
+	if !m.guard.covers(*rt) || m.guard.parts(*rt) != nil {
 		return
 	}
 	rt.Bearer = true
 	rt.Returns[http.StatusUnauthorized] = reply.Problem{}
 }
 
-// proxied is the middleware of a route to another service, a part of whose paths is
-// guarded.
+// proxied is the middleware of a route to another service.
 type proxied struct{ *Module }
 
 func (m proxied) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {

@@ -196,7 +196,7 @@ func TestNewRefuses(t *testing.T) {
 		{env("/info", "PODINFO_JWT_SECRET="), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes that is not the public default`},
 		{env("/info", "PODINFO_JWT_SECRET="+secret[1:]), `PODINFO_JWT_SECRET="REDACTED": want a secret of at least 32 bytes`},
 		{env("/infos", "PODINFO_JWT_SECRET=short"), "/infos matches none\nPODINFO_JWT_SECRET="},
-		{env("/info", "PODINFO_TOKEN_ENABLED=false"), "set PODINFO_TOKEN_ENABLED=true"},
+		{env("/info", "PODINFO_TOKEN_ENABLED=false"), `PODINFO_JWT_PUBLIC_KEY_FILE="": want the public keys of the token issuer, because module token is off; or PODINFO_TOKEN_ENABLED=true`},
 		{env("/info", "PODINFO_JWT_AUDIENCE=us"), `PODINFO_JWT_AUDIENCE="us": want PODINFO_JWT_PUBLIC_KEY_FILE as well`},
 		{env("/info", "PODINFO_JWT_ISSUER=them"), `PODINFO_JWT_ISSUER="them": want podinfo, unless PODINFO_JWT_PUBLIC_KEY_FILE`},
 	} {

@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -152,24 +153,57 @@ func (g guard) meets(rt registry.Route) bool {
 	return slices.ContainsFunc(g, func(r rule) bool { return !r.exclude && r.touches(rt) })
 }
 
-// coversPath reports whether a path of another service is guarded, as it is or
-// cleaned, because the service may clean it too. An inclusion is also for every path
-// below its own.
+// coversPath reports whether a path of another service is guarded, however the
+// service reads it. An inclusion is also for every path below its own.
 func (g guard) coversPath(p string) bool {
-	clean := path.Clean("/" + p)
-	included := func(r rule) bool {
-		if r.exclude || r.rpc {
-			return false
-		}
-		for above := clean; above != ""; above = parent(above) {
-			if r.paths.Match(above) || r.paths.Match(above+"/") {
-				return true
-			}
-		}
-		return r.paths.Match(p)
+	all := readings(p)
+	if all == nil {
+		return true
 	}
-	excluded := func(r rule) bool { return r.exclude && r.paths.Match(p) && r.paths.Match(clean) }
+	included := func(r rule) bool { return !r.exclude && slices.ContainsFunc(all, r.includesPath) }
+	excluded := func(r rule) bool {
+		missed := func(p string) bool { return !r.paths.Match(p) || !r.paths.Match(path.Clean("/"+p)) }
+		return r.exclude && !slices.ContainsFunc(all, missed)
+	}
 	return slices.ContainsFunc(g, included) && !slices.ContainsFunc(g, excluded)
+}
+
+// includesPath reports whether the inclusion is for a path or one above it, as it is
+// or cleaned.
+func (r rule) includesPath(p string) bool {
+	for above := path.Clean("/" + p); above != ""; above = parent(above) {
+		if r.paths.Match(above) || r.paths.Match(above+"/") {
+			return true
+		}
+	}
+	return r.paths.Match(p)
+}
+
+// maxDecodings is how many times a path may be encoded within itself.
+const maxDecodings = 4
+
+// parameters matches the parameters of a segment of a path (RFC 3986, section 3.3).
+var parameters = regexp.MustCompile(`;[^/]*`)
+
+// readings returns how servers may read a decoded path: without the parameters of its
+// segments, which makes /a;x/b the path /a/b, with backslashes as slashes, or decoded
+// once more. It returns nil for a path that is encoded too many times.
+func readings(p string) []string {
+	if !strings.ContainsAny(p, `;\%`) {
+		return []string{p}
+	}
+	var all []string
+	for range maxDecodings {
+		for _, q := range []string{p, parameters.ReplaceAllString(p, "")} {
+			all = append(all, q, strings.ReplaceAll(q, `\`, "/"))
+		}
+		plain, err := url.PathUnescape(p)
+		if err != nil || plain == p {
+			return all
+		}
+		p = plain
+	}
+	return nil
 }
 
 // divide returns the routes that are guarded, and those that are open although the
@@ -181,13 +215,35 @@ func (g guard) divide(routes []registry.Route) (guarded, open []string) {
 	}
 	for _, rt := range routes {
 		text := strings.TrimSpace(rt.Method + " " + rt.Pattern)
-		if g.covers(rt) {
+		if parts := g.parts(rt); parts != nil {
+			guarded, open = append(guarded, parts...), append(open, text)
+		} else if g.covers(rt) {
 			guarded = append(guarded, text)
 		} else if some[rt.Module] {
 			open = append(open, text)
 		}
 	}
 	return guarded, open
+}
+
+// parts returns the rules about a route whose paths are guarded one by one, if they
+// leave some of them open.
+func (g guard) parts(rt registry.Route) (parts []string) {
+	whole := g.covers(rt)
+	for _, r := range g {
+		switch {
+		case !rt.Proxied || !r.touches(rt):
+		case r.exclude:
+			whole = false
+			parts = append(parts, "!"+r.paths.String())
+		default:
+			parts = append(parts, r.paths.String())
+		}
+	}
+	if whole {
+		return nil
+	}
+	return parts
 }
 
 // resolve refuses rules that would not do what they appear to do. An exclusion
