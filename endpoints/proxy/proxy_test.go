@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -32,8 +33,10 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
+	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -352,7 +355,14 @@ func (health) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*hea
 	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
 }
 
+// slow has a value for each call of the service slow.
+var slow = make(chan struct{})
+
 func (health) Watch(req *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	if req.Service == "slow" {
+		slow <- struct{}{}
+		<-s.Context().Done()
+	}
 	for range 3 {
 		if err := s.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}); err != nil {
 			return err
@@ -434,14 +444,35 @@ func TestCodesOfCalls(t *testing.T) {
 		{"match: {grpc: '*'}, at: after, fault: {grpc: UNAVAILABLE}", "a", "Unavailable"},       // instead of the service's
 		{"match: {grpc: '*'}, fault: {grpc: {code: DATA_LOSS, after: 2}}", "watch", "DataLoss"}, // in the trailer
 		{"match: {grpc: '*'}, fault: {reset: true}", "a", ""},
+		{"match: {grpc: other.Service/*}, fault: {grpc: UNAVAILABLE}", "endless", "Canceled"}, // within the messages
+		{"match: {grpc: other.Service/*}, fault: {grpc: UNAVAILABLE}", "slow", "Canceled"},    // before the response
+		{"match: {grpc: '*'}, delay: 1ms", "endless", "Canceled"},
+		{"match: {grpc: '*'}, delay: 1ms", "slow", "Canceled"},
+		{"match: {grpc: '*'}, fault: {grpc: {code: DATA_LOSS, after: 9}}", "endless", "Canceled"},
+		{"match: {grpc: '*', reply: {code: OK}}, fault: {grpc: DATA_LOSS}", "endless", "Canceled"},
 	} {
-		f, client := grpcFrontOf(t, "PODINFO_FAULTS", "rules: [{name: r, "+c.rule+"}]")
-		if c.service == "watch" {
+		collector := otlptest.Start(t)
+		f, client := grpcFrontOf(t, "PODINFO_FAULTS", "rules: [{name: r, "+c.rule+"}]", "PODINFO_OTEL_SERVICE_NAME", "svc", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+collector.GRPC)
+		switch c.service {
+		case "endless", "slow":
+			ctx, cancel := context.WithCancel(t.Context())
+			stream, err := client.Watch(ctx, &healthpb.HealthCheckRequest{Service: c.service})
+			for n := 0; err == nil && n < 3 && c.service == "endless"; n++ {
+				_, err = stream.Recv()
+			}
+			if c.service == "slow" {
+				<-slow
+			}
+			cancel()
+			for err == nil {
+				_, err = stream.Recv()
+			}
+		case "watch":
 			stream, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
 			for err == nil {
 				_, err = stream.Recv()
 			}
-		} else {
+		default:
 			client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: c.service})
 		}
 		var line, page string
@@ -458,6 +489,21 @@ func TestCodesOfCalls(t *testing.T) {
 		}
 		if counted := strings.Contains(page, `podinfo_proxy_grpc_total{code="`+c.code+`"} 1`); counted != (c.code != "") {
 			t.Errorf("%s, %s: counted %v", c.rule, c.service, counted)
+		}
+		f.App.Stop(t.Context()) // exports the spans
+		want := ""
+		for code := rpc.OK; want == "" && c.code != ""; code++ {
+			if code.String() == c.code {
+				want = code.Canonical()
+			}
+		}
+		if len(collector.Spans()) == 0 {
+			t.Errorf("%s, %s: no span", c.rule, c.service)
+		}
+		for _, span := range collector.Spans() {
+			if code, _ := span.Attributes["rpc.response.status_code"].(string); span.Kind == tracepb.Span_SPAN_KIND_SERVER && code != want && span.Attributes["url.path"] != "/metrics" {
+				t.Errorf("%s, %s: span with the code %q, want %q", c.rule, c.service, code, want)
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
+	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -32,7 +33,7 @@ func front(t testing.TB, service string, env ...string) *registrytest.Server {
 	for i := 0; i+1 < len(env); i += 2 {
 		vars[env[i]] = env[i+1]
 	}
-	mods := []registry.Module{new(recovery.Module), new(metrics.Module), new(accesslog.Module), new(faults.Module), new(proxy.Module)}
+	mods := []registry.Module{new(recovery.Module), new(tracing.Module), new(metrics.Module), new(accesslog.Module), new(faults.Module), new(proxy.Module)}
 	return registrytest.Serve(t, vars, mods...)
 }
 

@@ -51,12 +51,13 @@ type route struct {
 	module  *Module
 	pattern string // "" for requests that match none
 	silent  bool   // makes no spans
+	proxied bool   // leads to another service, also gRPC calls
 	names   [len(httpmethod.Standard) + 2]string
 	series  sync.Map // []metric.RecordOption by labels
 }
 
 func newRoute(m *Module, rt registry.Route) *route {
-	r := &route{module: m, pattern: rt.Pattern, silent: rt.Internal && !m.Internal}
+	r := &route{module: m, pattern: rt.Pattern, silent: rt.Internal && !m.Internal, proxied: rt.Proxied}
 	for i := range methods {
 		r.names[i] = spanName(i, rt.Pattern)
 	}
@@ -100,7 +101,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 	if timed {
 		measured = rt.measure(inner, method)
 	}
-	returned := false
+	call, returned := rt.proxied && record.IsCall(r), false
 	defer func() {
 		p := recover()
 		outcome := record.End(rw, r, returned)
@@ -109,6 +110,9 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		}
 		if span != nil {
 			exception(span, p)
+			if code, ok := outcome.Code(rw.Header()); ok && call {
+				attrs.add(semconv.RPCResponseStatusCode(code.Canonical()))
+			}
 			attrs.end(span, outcome)
 		}
 		if p != nil {

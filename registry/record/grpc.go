@@ -19,24 +19,28 @@ func IsCall(r *http.Request) bool {
 // response has the header and trailers h. It returns false if the response was cut
 // or never sent: the status then depends on what the client made of that.
 func (o Outcome) Code(h http.Header) (rpc.Code, bool) {
-	switch o.Kind {
-	case KindSent:
-		return CodeOf(o.Status, h), true
-	case KindClientLeft:
+	switch {
+	case o.Kind == KindClientLeft, o.Kind == KindSent && o.Left && status(h) == "":
 		return rpc.Canceled, true
+	case o.Kind == KindSent:
+		return CodeOf(o.Status, h), true
 	}
 	return rpc.Unknown, false
+}
+
+// status returns the status in a header or in trailers, "" for none.
+func status(h http.Header) string {
+	return cmp.Or(h.Get("Grpc-Status"), h.Get(http.TrailerPrefix+"Grpc-Status"))
 }
 
 // CodeOf returns the status of a response to a gRPC call: that of its header or
 // trailers or, without one, what clients derive from the HTTP status
 // (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
-func CodeOf(status int, h http.Header) rpc.Code {
-	text := cmp.Or(h.Get("Grpc-Status"), h.Get(http.TrailerPrefix+"Grpc-Status"))
-	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+func CodeOf(code int, h http.Header) rpc.Code {
+	if n, err := strconv.ParseUint(status(h), 10, 32); err == nil {
 		return rpc.Code(n)
 	}
-	switch status {
+	switch code {
 	case http.StatusBadRequest:
 		return rpc.Internal
 	case http.StatusUnauthorized:

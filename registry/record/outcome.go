@@ -11,6 +11,7 @@ type Outcome struct {
 	Status int   // that was sent, 0 if none
 	Bytes  int   // of the body that were sent
 	Class  Class // of a response that was cut or never sent
+	Left   bool  // the client left after the status was sent; it may have the whole response
 }
 
 // Kind says what was sent.
@@ -54,7 +55,7 @@ func cutOff(status, sent int, class Class) Outcome {
 	if status == 0 {
 		kind = KindUnanswered
 	}
-	return Outcome{kind, status, sent, class}
+	return Outcome{Kind: kind, Status: status, Bytes: sent, Class: class}
 }
 
 // Label returns the status under which the request is counted and logged: the one

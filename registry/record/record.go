@@ -88,7 +88,7 @@ func outcomeOf(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome
 	case w.Written() && !returned && !left: // the server aborts the connection
 		return cutOff(status, sent, Truncated)
 	case w.Written():
-		return Outcome{Status: status, Bytes: sent}
+		return Outcome{Status: status, Bytes: sent, Left: left}
 	case left:
 		return Outcome{Kind: KindClientLeft}
 	case !returned:

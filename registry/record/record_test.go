@@ -39,9 +39,9 @@ func TestOutcome(t *testing.T) {
 		"an invalid status": {do: func(w http.ResponseWriter) { defer func() { recover() }(); w.WriteHeader(1000) }, panics: true,
 			want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
 		"a client that left":                 {left: true, want: record.Outcome{Kind: record.KindClientLeft}, label: 499},
-		"a client that left later":           {do: write, left: true, want: record.Outcome{Status: 418, Bytes: 5}, label: 418},
+		"a client that left later":           {do: write, left: true, want: record.Outcome{Status: 418, Bytes: 5, Left: true}, label: 418},
 		"a panic after the client left":      {panics: true, left: true, want: record.Outcome{Kind: record.KindClientLeft}, label: 499},
-		"a late panic after the client left": {do: write, panics: true, left: true, want: record.Outcome{Status: 418, Bytes: 5}, label: 418},
+		"a late panic after the client left": {do: write, panics: true, left: true, want: record.Outcome{Status: 418, Bytes: 5, Left: true}, label: 418},
 		"a cut": {do: func(w http.ResponseWriter) { write(w); record.Cut(w, 418, 3, record.Truncated) }, panics: true,
 			want: record.Outcome{Kind: record.KindCut, Status: 418, Bytes: 3, Class: record.Truncated}, label: 599, errorType: "truncated"},
 		"the last cut counts": {do: func(w http.ResponseWriter) {
