@@ -164,8 +164,11 @@ func faultKinds() string {
 			}
 		}
 		after := "yes"
-		if !k.After {
+		switch {
+		case !k.After:
 			after = "no: " + k.NotAfter()
+		case k.Does(scenario.WebSockets) != "":
+			after = "yes, except on a WebSocket, which is open until its handler returns"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | `%s: %s` | %s |\n", k.Name, strings.Join(does, "; "), k.Name, k.Example, after)
 	}

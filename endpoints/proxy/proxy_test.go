@@ -302,6 +302,7 @@ func TestWebSocket(t *testing.T) {
 		{"http", "rules: []", "hello"},
 		{"h2c", "rules: []", "hello"}, // over HTTP/1.1, as HTTP/2 has no Upgrade
 		{"http", "rules: [{name: r, match: {path: /ws}, fault: {websocket: {close: 1011, after: 0}}}]", "1011"},
+		{"http", "rules: [{name: r, match: {path: /ws}, at: after, fault: {status: 503}}]", "hello"}, // as the table of kinds in docs/faults.md says
 	} {
 		f := front(t, strings.Replace(service.URL, "http", c.scheme, 1), "PODINFO_FAULTS", c.rules)
 		conn, _, _, err := ws.Dial(t.Context(), strings.Replace(f.URL, "http", "ws", 1)+"/ws")
