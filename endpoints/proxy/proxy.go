@@ -135,6 +135,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 // Start creates the transports. The tracing module, which wraps them, starts
 // earlier.
 func (m *Module) Start(context.Context) error {
+	m.warnOfHidden()
 	if m.Handler != nil {
 		return nil
 	}
@@ -152,6 +153,23 @@ func (m *Module) Start(context.Context) error {
 		ModifyResponse: m.observe, ErrorHandler: m.fail, ErrorLog: discard,
 	}
 	return nil
+}
+
+// warnOfHidden logs the modules that were turned on and whose routes the proxy hides,
+// except for those that the metrics port serves.
+func (m *Module) warnOfHidden() {
+	if !m.All {
+		return
+	}
+	for _, s := range m.host.Modules() {
+		_, serves := s.Module.(registry.Endpoint)
+		_, admin := s.Module.(capability.AdminAPI)
+		_, probes := s.Module.(capability.HealthProber)
+		_, page := s.Module.(capability.MetricsPage)
+		if serves && !admin && !probes && !page && s.Module != registry.Module(m) && s.State == registry.On && strings.HasPrefix(s.Why, registry.EnvPrefix) {
+			m.host.Log.WithField("hidden", s.Info.Name).Warn("the proxy forwards every path, so that the routes of a module are not served; PODINFO_PROXY_ALL=false serves them beside the service")
+		}
+	}
 }
 
 // Stop closes the idle connections to the service.

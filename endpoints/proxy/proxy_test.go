@@ -35,6 +35,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -112,6 +113,24 @@ func TestPathsOfPodinfo(t *testing.T) {
 			if forwarded := body == "service"; forwarded != (code == 1) || !forwarded && res.StatusCode != code {
 				t.Errorf("all=%s: %s: %d %s", all, target, res.StatusCode, body)
 			}
+		}
+	}
+}
+
+// TestHiddenModules checks that the log names modules that are on and not served.
+func TestHiddenModules(t *testing.T) {
+	for vars, want := range map[string]string{
+		"PODINFO_VERSION_ENABLED=true PODINFO_PROXY_ALL=true":                  "version",
+		"PODINFO_VERSION_ENABLED=true PODINFO_PROXY_ALL=false":                 "",
+		"PODINFO_PROXY_ALL=true":                                               "", // not asked for
+		"PODINFO_METRICS_ENABLED=true PODINFO_PROXY_ALL=true":                  "", // on the metrics port
+		"PODINFO_FAULTS_ADMIN=true PODINFO_PROXY_ALL=true PODINFO_FAULTS=true": "",
+	} {
+		env := registrytest.Vars(vars)
+		env["PODINFO_PROXY_URL"] = "http://localhost:1"
+		_, log := registrytest.New(t, env, new(metrics.Module), new(version.Module), new(faults.Module), new(proxy.Module))
+		if got := strings.Contains(log.String(), "PODINFO_PROXY_ALL=false serves them"); got != (want != "") || !strings.Contains(log.String(), `"hidden":"`+want) && got {
+			t.Errorf("%s: want %q: %s", vars, want, log)
 		}
 	}
 }
