@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -115,6 +116,53 @@ func TestPathsOfPodinfo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRulesOfPaths checks that rules match paths however they and the requests are
+// written.
+func TestRulesOfPaths(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer service.Close()
+	for rule, want := range map[string]string{
+		"/a%2Fb":     "/a%2Fb /a%2fb /a/b",
+		"/a/b":       "/a%2Fb /a%2fb /a/b",
+		"/%C3%BC":    "/%C3%BC /ü",
+		"/ü":         "/%C3%BC /ü",
+		"/100%25":    "/100%25",
+		"/a%7Cb":     "/a|b /a%7Cb",
+		"/x%2Fy/*":   "/x%2Fy/z",
+		"/a%2a":      "",
+		"~/a%2Fb":    "",
+		"/100%2525":  "/100%2525",
+		"/a%2Fb%2A/": "",
+	} {
+		f := front(t, service.URL, "PODINFO_FAULTS", "rules: [{name: r, match: {path: '"+rule+"'}, fault: {status: 503}}]")
+		var got []string
+		for _, path := range []string{"/a%2Fb", "/a%2fb", "/a/b", "/%C3%BC", "/ü", "/100%25", "/100%2525", "/a|b", "/a%7Cb", "/x%2Fy/z"} {
+			if statusOf(t, f.Listener.Addr().String(), path) == 503 {
+				got = append(got, path)
+			}
+		}
+		if diff := cmp.Diff(strings.Fields(want), got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", rule, diff)
+		}
+	}
+}
+
+// statusOf sends a request for a path as it is and returns the status.
+func statusOf(t *testing.T, addr, path string) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode
 }
 
 // TestHiddenModules checks that the log names modules that are on and not served.

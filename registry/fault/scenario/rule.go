@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -185,13 +186,22 @@ func parseText(before, text string) glob.Pattern {
 	return glob.Text(before + text)
 }
 
-// parsePath is parseText for paths, in which {name} is a wildcard too.
+// parsePath is parseText for paths, in which {name} is a wildcard too. Paths are
+// compared decoded, so it decodes a text, unless a wildcard would come of it.
 func parsePath(text string) (glob.Pattern, error) {
 	if expr, ok := strings.CutPrefix(text, "~"); ok {
 		return glob.Regexp("", expr)
 	}
+	if plain, err := url.PathUnescape(text); err == nil && !encodedWild().MatchString(text) {
+		if p, err := glob.Parse(plain); err == nil {
+			return p, nil
+		}
+	}
 	return glob.Parse(text)
 }
+
+// encodedWild matches the encodings of *, { and }.
+var encodedWild = lazy(`(?i)%(2a|7b|7d)`)
 
 // parseHost is parseText for hosts, in lower case.
 func parseHost(text string) glob.Pattern {

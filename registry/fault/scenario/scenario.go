@@ -54,7 +54,7 @@ const Fleet Sync = "fleet"
 // Match selects requests. All conditions must hold. A text that begins with ~ is a
 // regular expression (RE2) for the whole value, instead of a pattern with *.
 type Match struct {
-	Path       string            `json:"path,omitempty" example:"/api/*" doc:"path below the server's prefix; * is any text, {name} one segment"`
+	Path       string            `json:"path,omitempty" example:"/api/*" doc:"path below the server's prefix, compared decoded: /a%2Fb is /a/b; * is any text, {name} one segment"`
 	Methods    Texts             `json:"methods,omitempty" example:"[GET, POST]" doc:"HTTP methods"`
 	Host       string            `json:"host,omitempty" example:"'*.example.com'" doc:"host without the port; * is any text"`
 	Headers    map[string]string `json:"headers,omitempty" example:"{ x-user: beta-* }" doc:"HTTP headers or gRPC metadata, by name; * is any text, and an empty text means absent"`
