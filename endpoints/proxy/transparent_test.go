@@ -324,3 +324,36 @@ func TestHopHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestLateBodies checks that a change of the body applies also when the service sends
+// the header first.
+func TestLateBodies(t *testing.T) {
+	const (
+		chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n~5\r\nhello\r\n~5\r\nthere\r\n~0\r\n\r\n"
+		known   = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n~hello~there"
+	)
+	for range 3 { // ReverseProxy flushes the header before, after or while the body comes
+		for _, c := range []struct{ response, fault, want string }{
+			{chunked, "corrupt: {bytes: 5}", ".....there"},
+			{known, "corrupt: {bytes: 10}", ".........."},
+			{chunked, "repeat: 2", "hellohellothere"},
+			{known, "repeat: 2", "hellotherehellothere"},
+			{chunked, "repeat: 2, append: '!'", "hellohellothere!"},
+			{chunked, "append: '!'", "hellothere!"},
+			{chunked, "body: other", "other"},
+		} {
+			f := front(t, "http://"+serve(t, c.response, false).Addr().String(), "PODINFO_FAULTS", "rules: [{name: r, fault: {reply: {"+c.fault+"}}}]")
+			got := look(t, f.Listener.Addr().String(), "GET")
+			if len(got.Body) == len(c.want) {
+				for i := range c.want {
+					if c.want[i] == '.' && got.Body[i] != "hellothere"[i] {
+						got.Body = got.Body[:i] + "." + got.Body[i+1:]
+					}
+				}
+			}
+			if got.Body != c.want || got.Err != "" || got.Header.Get("X-Podinfo-Fault") != "r" {
+				t.Errorf("%s: %q %s, want %q", c.fault, got.Body, got.Err, c.want)
+			}
+		}
+	}
+}

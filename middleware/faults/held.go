@@ -34,7 +34,8 @@ type held struct {
 	m                   *Module
 	r                   *http.Request
 	limit               int
-	patient             bool // a flush sends nothing when the length is known and within the limit
+	patient             bool // a flush sends nothing when the length is known, and within the limit or nothing else
+	measured            bool // nor before there is a body, whose length the header needs
 	// release is called once, with the whole body or its beginning. It sends the
 	// header, and what is held of the body.
 	release func(whole bool)
@@ -119,7 +120,8 @@ func (h *held) Write(b []byte) (n int, err error) {
 func (h *held) Flush() {
 	h.WriteHeader(http.StatusOK)
 	if h.patient && !h.open {
-		if n, err := strconv.Atoi(h.header.Get("Content-Length")); err == nil && n <= h.limit {
+		n, err := strconv.Atoi(h.header.Get("Content-Length"))
+		if err == nil && n <= h.limit || (err == nil || h.measured) && h.body.Len() == 0 {
 			return
 		}
 	}

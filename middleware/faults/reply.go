@@ -41,7 +41,7 @@ func changeReply(m *Module, w http.ResponseWriter, r *http.Request, next http.Ha
 		limit = maxHeld
 	}
 	c := &changed{held: m.holdBack(w, r, limit), strike: s, fault: f}
-	c.patient = f.Buffers()
+	c.patient, c.measured = f.Buffers(), f.ContentLength != 0
 	whole := false
 	c.release = func(all bool) {
 		whole = all || f.Body != nil
@@ -123,9 +123,36 @@ func (c *changed) send(whole bool) {
 		return
 	}
 	c.sendHeader(change)
+	if len(body) == 0 && !whole && f.Buffers() { // the header was flushed
+		c.rest = &lateBody{c, times}
+		return
+	}
 	for range times {
 		c.ResponseWriter.Write(body)
 	}
+}
+
+// lateBody changes the beginning of a body that comes after its header was flushed.
+type lateBody struct {
+	*changed
+	times int
+}
+
+func (l *lateBody) Write(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	l.rest = l.ResponseWriter
+	begin := bytes.Clone(b)
+	if l.fault.Corrupt != nil {
+		l.strike.Corrupt(begin)
+	}
+	for range l.times {
+		if n, err = l.ResponseWriter.Write(begin); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // setLength corrects the Content-Length of a body of n bytes, or of its beginning,
