@@ -33,8 +33,8 @@ const maxHeaderRule = 1024
 
 // addByHeader adds to d the faults that the request's headers ask for. When they
 // are invalid it responds with 400 and returns false.
-func (m *Module) addByHeader(w http.ResponseWriter, r *http.Request, d *scenario.Decision, scope scenario.Scope) (*scenario.Decision, bool) {
-	rules, problem := m.headerRules(func(name string) string { return r.Header.Get(name) }, scope)
+func (m *Module) addByHeader(w http.ResponseWriter, r *http.Request, req *scenario.Request, d *scenario.Decision) (*scenario.Decision, bool) {
+	rules, problem := m.headerRules(r.Header.Get, req.Scope())
 	if problem != "" {
 		if d != nil {
 			d.Done()
@@ -45,11 +45,11 @@ func (m *Module) addByHeader(w http.ResponseWriter, r *http.Request, d *scenario
 	if len(rules) == 0 {
 		return d, true
 	}
-	return m.engine.Once(d, rules...), true
+	return m.engine.Once(req, d, rules...), true
 }
 
 // addByMetadata is addByHeader for a call. Its error ends the call.
-func (m *Module) addByMetadata(call *rpc.Call, d *scenario.Decision) (*scenario.Decision, error) {
+func (m *Module) addByMetadata(call *rpc.Call, req *scenario.Request, d *scenario.Decision) (*scenario.Decision, error) {
 	get := func(name string) string {
 		if v := call.Metadata(name); len(v) > 0 {
 			return v[0]
@@ -66,7 +66,7 @@ func (m *Module) addByMetadata(call *rpc.Call, d *scenario.Decision) (*scenario.
 	if len(rules) == 0 {
 		return d, nil
 	}
-	return m.engine.Once(d, rules...), nil
+	return m.engine.Once(req, d, rules...), nil
 }
 
 const invalidArgument rpc.Code = 3

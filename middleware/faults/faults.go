@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +142,7 @@ func (m *Module) Provision(h *registry.Host) error {
 	if err := errors.Join(m.findPeers(h), m.findMethods(h)); err != nil {
 		return err
 	}
-	if m.header = m.Header; m.header == "-" {
+	if m.header = http.CanonicalHeaderKey(m.Header); m.header == "-" {
 		m.header = ""
 	}
 	s, err := m.inline()
@@ -251,21 +252,56 @@ func (m *Module) Ready(context.Context) error {
 	return nil
 }
 
-// report counts the hits on a request and notifies the observers.
+// report counts the hits on a request or connection and notifies the observers.
 func (m *Module) report(ctx context.Context, d *scenario.Decision, scope scenario.Scope) {
+	m.reportPart(ctx, d, scope, false)
+	m.reportPart(ctx, d, scope, true)
+}
+
+// reportPart is report for what acts on the body of a response, or for the rest. It
+// returns the names of the rules that it reports first, joined by commas.
+func (m *Module) reportPart(ctx context.Context, d *scenario.Decision, scope scenario.Scope, body bool) string {
+	var names []string
 	for i := range d.Strikes {
 		s := &d.Strikes[i]
-		delayed := s.Delay > 0 || s.Chunked()
-		if delayed {
+		kind := s.Kind(scope)
+		paces := kind != nil && kind.Pauses
+		onRest, onBody := s.Delay > 0 || kind != nil && !paces, paces || s.Chunked()
+		if !body && s.Delay > 0 || body && s.Delay == 0 && s.Chunked() {
 			m.counts.add(s.Rule, "delay")
 		}
-		kind := s.Kind(scope)
-		if kind != nil {
+		if kind != nil && paces == body {
 			m.counts.add(s.Rule, kind.Name)
 		}
-		if delayed || kind != nil {
+		if body != (onBody && !onRest) {
+			continue
+		}
+		names = append(names, s.Rule)
+		if onRest || onBody {
 			m.observers.Report(ctx, m.label(s.Rule))
 		}
+	}
+	return strings.Join(names, ",")
+}
+
+// announce names the rules that hit a request in the header of its response, and
+// reports what does not act on the body. It returns the names of those rules.
+func (m *Module) announce(w http.ResponseWriter, r *http.Request, d *scenario.Decision, scope scenario.Scope) (rest string) {
+	if m.header != "" {
+		w.Header().Add(m.header, d.Names())
+	}
+	return m.reportPart(r.Context(), d, scope, false)
+}
+
+// takeBack changes the rules that announce has named in a header to others, "" for
+// none.
+func (m *Module) takeBack(h http.Header, names, rest string) {
+	if m.header == "" {
+		return
+	}
+	h[m.header] = slices.DeleteFunc(h[m.header], func(value string) bool { return value == names })
+	if rest != "" {
+		h.Add(m.header, rest)
 	}
 }
 

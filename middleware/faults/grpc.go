@@ -31,7 +31,7 @@ func (m *Module) ServeRPC(ctx context.Context, call *rpc.Call, next func(context
 	}
 	if m.ByHeader && !call.Internal {
 		var err error
-		if d, err = m.addByMetadata(call, d); err != nil {
+		if d, err = m.addByMetadata(call, req, d); err != nil {
 			return err
 		}
 	}

@@ -67,7 +67,7 @@ func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 	if m.ByHeader && !internal {
 		var ok bool
-		if d, ok = m.addByHeader(w, r, d, scope); !ok {
+		if d, ok = m.addByHeader(w, r, req, d); !ok {
 			return
 		}
 	}
@@ -130,10 +130,7 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 		next(w, r)
 		return
 	}
-	if m.header != "" {
-		w.Header().Add(m.header, d.Names())
-	}
-	m.report(r.Context(), d, scope)
+	rest := m.announce(w, r, d, scope)
 	after := d.DelayAfter()
 	delay := d.Delay() - after
 	if !pause(w, r, delay) {
@@ -142,7 +139,7 @@ func (m *Module) strike(w http.ResponseWriter, r *http.Request, next http.Handle
 	broken := d.Broken()
 	kind, b := breakerOf(broken, scope)
 	if d.Slow(scope) {
-		s := &slow{ResponseWriter: wrapped(w), m: m, r: r, decision: d, strike: broken, pace: b.pace, left: m.MaxDelay - delay}
+		s := &slow{ResponseWriter: wrapped(w), m: m, r: r, decision: d, strike: broken, pace: b.pace, left: m.MaxDelay - delay, rest: rest, leave: leave}
 		w = s
 		defer s.finish()
 	} else if after == 0 && (kind == nil || !kind.Waits) {

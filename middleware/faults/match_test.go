@@ -69,6 +69,10 @@ func TestBodies(t *testing.T) {
 		{"/orders", json(7, 1000000), true, 200, "-1 [chunked] <nil>t"},
 		{"/orders", "", false, 200, "0 [] <nil>"},
 		{"/orders", "no JSON", false, 200, "7 [] <nil>"},
+		{"/orders", json(7, 0)[:25], false, 200, "25 [] <nil>"}, // valid up to the value
+		{"/orders", json(7, 0) + "}", false, 200, "27 [] <nil>"},
+		{"/orders", json(7, 0) + " {}", false, 200, "29 [] <nil>"},
+		{"/orders", json(7, 0) + "\n", false, 503, ""},
 		{"/other", json(7, 0), false, 200, "26 [] <nil>"},
 	} {
 		var body io.Reader = strings.NewReader(c.body)

@@ -107,7 +107,7 @@ func (c *changed) send(whole bool) {
 	if f.Body != nil {
 		body, c.rest = []byte(*f.Body), nil
 	}
-	if whole && c.r.Method != http.MethodHead {
+	if whole {
 		body = append(body, f.Append...)
 	}
 	if f.Corrupt != nil {
@@ -156,19 +156,23 @@ func (l *lateBody) Write(b []byte) (n int, err error) {
 }
 
 // setLength corrects the Content-Length of a body of n bytes, or of its beginning,
-// that is sent several times.
+// that is sent several times. A response to HEAD gets the length that the body would
+// have, which its handler may have declared without writing one.
 func (c *changed) setLength(h http.Header, n, times int, whole bool) {
 	declared, err := strconv.Atoi(h.Get("Content-Length"))
+	f, head := c.fault, c.r.Method == http.MethodHead
 	switch {
-	case err != nil && c.fault.Body == nil: // net/http sets it
+	case err != nil && f.Body == nil && !(head && f.ContentLength != 0): // net/http sets it
 		h.Del("Content-Length")
 		return
-	case !whole, c.r.Method == http.MethodHead && n == 0:
-		n = declared + n*(times-1) + len(c.fault.Append)
+	case err == nil && !whole:
+		n = declared + n*(times-1) + len(f.Append)
+	case err == nil && head && f.Body == nil && c.body.Len() == 0:
+		n = times * (declared + len(f.Append))
 	default:
 		n *= times
 	}
-	h.Set("Content-Length", strconv.Itoa(max(0, n+c.fault.ContentLength)))
+	h.Set("Content-Length", strconv.Itoa(max(0, n+f.ContentLength)))
 }
 
 // sendWrong sends a body whose Content-Length is wrong. net/http sends nothing

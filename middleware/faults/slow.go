@@ -24,18 +24,47 @@ type slow struct {
 	strike   *scenario.Strike // nil without a fault
 	pace     pacer            // nil when only chunks are delayed
 	left     time.Duration
+	rest     string // names of the rules that also do something else
+	leave    func() // frees the slot of the request
 
-	chunks  int
-	sent    int
-	length  int // of the body, 0 when unknown
-	stalled bool
+	begun    bool // the header of the response was sent
+	bodiless bool // the response has no body
+	chunks   int
+	sent     int
+	length   int // of the body, 0 when unknown
+	stalled  bool
 }
 
 // Unwrap implements the convention of http.ResponseController.
 func (s *slow) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
+// WriteHeader reports the pauses if the response has a body, and takes them back if it
+// has none.
+func (s *slow) WriteHeader(status int) {
+	if !s.begun && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		s.begun = true
+		if s.bodiless = !bodyAllowed(status) || s.Header().Get("Content-Length") == "0"; s.bodiless {
+			s.m.takeBack(s.Header(), s.decision.Names(), s.rest)
+			s.leave()
+		} else {
+			s.m.reportPart(s.r.Context(), s.decision, scenario.HTTPRequests, true)
+		}
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// begin sends the header if the handler has not.
+func (s *slow) begin() {
+	if !s.begun {
+		s.WriteHeader(http.StatusOK)
+	}
+}
+
 // Flush sends what was written.
-func (s *slow) Flush() { http.NewResponseController(s.ResponseWriter).Flush() }
+func (s *slow) Flush() {
+	s.begin()
+	http.NewResponseController(s.ResponseWriter).Flush()
+}
 
 // pause sends what was written and waits. It returns false when the client has
 // left.
@@ -55,6 +84,9 @@ func (s *slow) pause(d time.Duration) bool {
 }
 
 func (s *slow) Write(b []byte) (n int, err error) {
+	if s.begin(); s.bodiless {
+		return s.ResponseWriter.Write(b)
+	}
 	if !s.pause(s.decision.Chunk(s.chunks)) {
 		return 0, s.r.Context().Err()
 	}
@@ -80,8 +112,11 @@ func (s *slow) Write(b []byte) (n int, err error) {
 
 // finish waits at the end of the body, unless the client knows that it is there.
 func (s *slow) finish() {
-	ends := s.Header().Get("Content-Length") != "" || !bodyAllowed(cmp.Or(s.Status(), http.StatusOK))
-	if s.pace != nil && !ends && s.r.Context().Err() == nil {
+	if !s.begun { // the handler has written nothing
+		s.m.takeBack(s.Header(), s.decision.Names(), s.rest)
+		return
+	}
+	if s.pace != nil && !s.bodiless && s.Header().Get("Content-Length") == "" && s.r.Context().Err() == nil {
 		wait, _ := s.pace(s, nil, true)
 		s.pause(wait)
 	}

@@ -31,13 +31,18 @@ type Strike struct {
 	most    time.Duration
 }
 
-// strike returns the rule's hit of its n-th request.
-func (l *live) strike(e *Engine, n uint64, draws draws) Strike {
+// strike returns the rule's hit of its n-th request, without what acts on a body that
+// the response does not have.
+func (l *live) strike(e *Engine, req *Request, n uint64, draws draws) Strike {
 	s := Strike{Rule: l.Name, N: n, Fault: l.Fault, rule: l, draws: draws, most: e.limits.Delay}
 	if l.delay != nil && l.Delay.At != Chunks {
 		s.Delay = s.draw(l.delay, drawDelay, 0)
 	}
-	s.chunked = l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both)
+	bodiless := req.bodiless()
+	s.chunked = l.delay != nil && (l.Delay.At == Chunks || l.Delay.At == Both) && !bodiless && !req.WebSocket
+	if bodiless && s.Fault != nil && l.breaksBody() {
+		s.Fault = nil
+	}
 	return s
 }
 

@@ -179,18 +179,18 @@ func (e *Engine) Decide(req *Request) *Decision {
 	if len(lists) == 0 {
 		return nil
 	}
-	return e.hits(s, lists, req, nil)
+	return e.hits(s, lists, req)
 }
 
-// hits returns what the rules in lists do to a request or, if it is not nil, to its
+// hits returns what the rules in lists do to a request or, once it is there, to its
 // response.
-func (e *Engine) hits(s *set, lists [][]int32, req *Request, res *Response) *Decision {
+func (e *Engine) hits(s *set, lists [][]int32, req *Request) *Decision {
 	var d *Decision
 	var now time.Time
 	broken := false
 	for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
 		l := s.rules[at]
-		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) || res != nil && !l.meetsResponse(res) {
+		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) || req.response != nil && !l.meetsResponse(req.response) {
 			continue
 		}
 		if l.timed && now.IsZero() {
@@ -226,7 +226,7 @@ func (e *Engine) hits(s *set, lists [][]int32, req *Request, res *Response) *Dec
 
 // Once adds to d, which may be nil, the hits of rules that a request brings
 // itself. Only their delay, fault and percentage count.
-func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
+func (e *Engine) Once(req *Request, d *Decision, rules ...*Rule) *Decision {
 	n := e.byHeader.Add(1)
 	for _, r := range rules {
 		broken := d != nil && d.Broken() != nil
@@ -234,6 +234,9 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 			continue
 		}
 		l := e.compile(r, e.seed, time.Time{})
+		if !l.actsOn(req) {
+			continue
+		}
 		draws := draws(splitmix.Mix(l.key + n))
 		if l.percent < 1 && draws.uniform(drawPercent, 0) >= l.percent {
 			continue
@@ -242,7 +245,7 @@ func (e *Engine) Once(d *Decision, rules ...*Rule) *Decision {
 			d = &Decision{engine: e}
 		}
 		d.final = true
-		strike := l.strike(e, n, draws)
+		strike := l.strike(e, req, n, draws)
 		if broken {
 			strike.Fault = nil
 		}
@@ -277,11 +280,11 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 		return d, Strike{}, false
 	}
 	if l.Limit == nil {
-		return d, does.strike(e, n, draws), true
+		return d, does.strike(e, req, n, draws), true
 	}
 	wait, over := l.admit(e, req, t, now)
 	if over {
-		strike := does.strike(e, n, draws)
+		strike := does.strike(e, req, n, draws)
 		strike.Retry = wait
 		return d, strike, true
 	}

@@ -186,6 +186,13 @@ func (r *Reply) check(d *decoder, field string) {
 	}
 }
 
+// onlyCorrupts reports whether r changes nothing but bytes of the body.
+func (r *Reply) onlyCorrupts() bool {
+	rest := *r
+	rest.Corrupt = nil
+	return reflect.DeepEqual(rest, Reply{})
+}
+
 // Buffers reports whether r needs the body before its first byte can be sent.
 func (r *Reply) Buffers() bool { return r.Corrupt != nil || r.Repeat > 0 || r.ContentLength != 0 }
 

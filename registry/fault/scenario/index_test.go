@@ -179,7 +179,7 @@ func TestJSONValues(t *testing.T) {
 			t.Errorf("%s: %s", path, diff)
 		}
 	}
-	for _, doc := range []string{"", "{", `{"a"`, "[[[", `{"a":{"b":`, "x", strings.Repeat("[", 60000), strings.Repeat(`{"a":`, 10000)} {
+	for _, doc := range []string{"", "{", `{"a"`, `{"a":{"a":"x"}`, `{"a":{"a":"x"},}`, `{"a":{"a":"x"}} more`, `{"a":{"a":"x"}}{}`, `{"a":{"a":"x"},"b":01}`, "[[[", `{"a":{"b":`, "x", strings.Repeat("[", 60000), strings.Repeat(`{"a":`, 10000)} {
 		if got := jsonValues([]byte(doc), PathNames("$.a.a"), nil); len(got) > 0 {
 			t.Errorf("%.20s: %v", doc, got)
 		}

@@ -205,9 +205,10 @@ func isJSONPath(text string) bool { return jsonPathText().MatchString(text) }
 
 // jsonValues appends the values at a path of a JSON document: texts, numbers as
 // they are written, true and false. Of a list at the end of the path it appends
-// the elements. It appends nothing of a document that is not valid up to there.
+// the elements. Of a name that an object has twice it appends both values. It appends
+// nothing of a document that is not valid JSON.
 func jsonValues(doc []byte, path []string, out []string) []string {
-	if len(doc) > 0 {
+	if json.Valid(doc) {
 		d := json.NewDecoder(bytes.NewReader(doc))
 		d.UseNumber()
 		out, _ = jsonWalk(d, path, false, out)

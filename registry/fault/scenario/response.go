@@ -50,7 +50,9 @@ func (a *Awaited) Decide(res *Response) *Decision {
 	if s == nil {
 		return nil
 	}
-	return a.engine.hits(s, s.awaiting(a.req), a.req, res)
+	req := *a.req
+	req.response = res
+	return a.engine.hits(s, s.awaiting(&req), &req)
 }
 
 func (s *set) awaiting(req *Request) [][]int32 {

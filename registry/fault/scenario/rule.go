@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/http"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -31,6 +32,14 @@ type Request struct {
 	Handshake  bool // a TLS handshake, in place of a request
 
 	Values
+
+	response *Response // nil before the handler has responded
+}
+
+// bodiless reports whether the response to the request is known to have no body.
+func (r *Request) bodiless() bool {
+	return r.Method == http.MethodHead ||
+		r.response != nil && (r.response.Status == http.StatusNoContent || r.response.Status == http.StatusNotModified)
 }
 
 // Scope returns the scope of the request.
@@ -93,6 +102,7 @@ type live struct {
 
 	kinds     [scopeCount]*Kind // kind of the fault, by scope
 	acts      [scopeCount]bool  // whether the rule can hit requests, by scope
+	onBody    bool              // the rule acts only on the body of an HTTP response
 	path      glob.Pattern
 	rpc       glob.Pattern
 	host      glob.Pattern
@@ -323,7 +333,7 @@ func (l *live) choose(d draws, req *Request) *live {
 	u := d.uniform(drawChoice, 0)
 	for _, c := range l.choices {
 		if u < c.percent {
-			if !c.acts[req.Scope()] {
+			if !c.actsOn(req) {
 				return nil
 			}
 			return c
@@ -338,6 +348,7 @@ func (l *live) setScopes() {
 		for s := range scopeCount {
 			l.acts[s] = slices.ContainsFunc(l.choices, func(c *live) bool { return c.acts[s] })
 		}
+		l.onBody = !slices.ContainsFunc(l.choices, func(c *live) bool { return !c.onBody })
 		return
 	}
 	if l.Limit != nil && l.Fault == nil && l.delay == nil {
@@ -346,6 +357,7 @@ func (l *live) setScopes() {
 		l.Rule = &r
 	}
 	l.kinds = l.kindIn()
+	l.onBody = (l.delay == nil || l.Delay.At == Chunks) && (l.Fault == nil || l.breaksBody())
 	for s := range scopeCount {
 		if s >= Readiness {
 			l.acts[s] = s > Readiness && l.kinds[s] != nil
@@ -357,6 +369,17 @@ func (l *live) setScopes() {
 		}
 		l.acts[s] = !excluded && l.meets(s, l.kinds) && (l.Fault == nil || l.kinds[s] != nil)
 	}
+}
+
+// breaksBody reports whether the fault acts only on the body of an HTTP response.
+func (l *live) breaksBody() bool {
+	k := l.kinds[HTTPRequests]
+	return k != nil && (k.Pauses || l.Fault.Reply != nil && l.Fault.Reply.onlyCorrupts())
+}
+
+// actsOn reports whether the rule does something to a request that it matches.
+func (l *live) actsOn(req *Request) bool {
+	return l.acts[req.Scope()] && !(l.onBody && req.bodiless())
 }
 
 // defaultLimitFault returns the fault of a limit that is given without one.
@@ -372,7 +395,7 @@ func (l *live) matches(req *Request) bool {
 	if req.Internal && !l.Match.Internal {
 		return false
 	}
-	if !l.acts[req.Scope()] {
+	if !l.actsOn(req) {
 		return false
 	}
 	if req.TCP != "" {
