@@ -16,7 +16,8 @@ import (
 // Headers that request a fault. Those of Envoy work as in Envoy
 // (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/fault_filter),
 // except that invalid values get an error: aborts with a success status, unknown
-// gRPC codes and values that do not parse.
+// gRPC codes and values that do not parse. So does a throughput for a gRPC call or a
+// WebSocket. It does not slow down an abort of the same request.
 const (
 	ownHeader    = "x-podinfo-fault" // a rule such as {delay: 200ms, fault: {reset: true}}
 	envoyDelay   = "x-envoy-fault-delay-request"
@@ -107,27 +108,33 @@ func (m *Module) envoyRules(get func(string) string, scope scenario.Scope) (rule
 		m.setPercent(r, pc)
 		rules = append(rules, r)
 	}
-	if text := get(envoyRate); text != "" && scope == scenario.HTTPRequests {
+	f, problem := envoyFault(get, scope)
+	if problem != "" {
+		return nil, problem
+	}
+	if f != nil {
+		pc, ok := parsePercent(get(envoyAbortPC))
+		if !ok {
+			return nil, envoyAbortPC + ": invalid value; use a percentage from 0 to 100"
+		}
+		r := &scenario.Rule{Name: envoyAbort, Fault: f}
+		m.setPercent(r, pc)
+		rules = append(rules, r)
+	}
+	if text := get(envoyRate); text != "" { // after the abort, which prevails
 		rate, err := strconv.ParseUint(text, 10, 21)
 		pc, ok := parsePercent(get(envoyRatePC))
-		if err != nil || rate == 0 || !ok {
+		switch {
+		case scope != scenario.HTTPRequests:
+			return nil, envoyRate + ": only HTTP responses have a throughput; remove it, or pause between messages with x-podinfo-fault"
+		case err != nil || rate == 0 || !ok:
 			return nil, envoyRate + ": invalid value; use KiB per second, and a percentage from 0 to 100"
 		}
 		r := &scenario.Rule{Name: envoyRate, Fault: &scenario.Fault{Bandwidth: int(rate) << 10}}
 		m.setPercent(r, pc)
 		rules = append(rules, r)
 	}
-	f, problem := envoyFault(get, scope)
-	if f == nil || problem != "" {
-		return rules, problem
-	}
-	pc, ok := parsePercent(get(envoyAbortPC))
-	if !ok {
-		return nil, envoyAbortPC + ": invalid value; use a percentage from 0 to 100"
-	}
-	r := &scenario.Rule{Name: envoyAbort, Fault: f}
-	m.setPercent(r, pc)
-	return append(rules, r), ""
+	return rules, ""
 }
 
 // envoyFault returns the abort that headers ask for, nil for none. The HTTP

@@ -119,6 +119,7 @@ func TestByMetadata(t *testing.T) {
 		"x-envoy-fault-abort-grpc-request 14": codes.Unavailable,
 		"x-envoy-fault-abort-request 403":     codes.PermissionDenied,
 		"x-envoy-fault-delay-request 1":       codes.OK,
+		"x-envoy-fault-throughput-response 1": codes.InvalidArgument,
 		"x-podinfo-fault {fault: {grpc: {code: ABORTED, message: asked for}}}": codes.Aborted,
 		"x-podinfo-fault {fault: {reset: true}}":                               codes.Internal,
 	} {

@@ -25,6 +25,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -378,37 +379,44 @@ func (g *gate) Routes() []registry.Route {
 }
 
 // Over connections: one request runs, one waits for its turn and gets it, and a
-// third is refused.
+// third is refused, because the queue is full or as many requests are held as may be.
+// The metric, the log and the access log tell the latter.
 func TestQueueOverConnections(t *testing.T) {
-	g := &gate{make(chan struct{}, 2), make(chan struct{})}
-	m := new(faults.Module)
-	s := registrytest.Serve(t, rules("rules: [{name: r, limit: {concurrency: 1, queue: 1, wait: 30s}, fault: {status: 503, retry-after: {as: date}}}]"), m, g)
-	status := make(chan int)
-	get := func() {
-		res, _ := s.Call(t, "POST", "/a", "body")
-		status <- res.StatusCode
-	}
-	go get()
-	<-g.arrived
-	go get()
-	set := metrics.NewSet()
-	m.ContributeMetrics(set)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		var page strings.Builder
-		if set.WritePrometheus(&page); strings.Contains(page.String(), "podinfo_fault_held_requests 1\n") {
-			break
+	for queue, hurried := range map[string]bool{"1": false, "9": true} {
+		g := &gate{make(chan struct{}, 2), make(chan struct{})}
+		m, set := new(faults.Module), metrics.NewSet()
+		rule := "rules: [{name: r, limit: {concurrency: 1, queue: " + queue + ", wait: 30s}, fault: {status: 503, retry-after: {as: date}}}]"
+		s := registrytest.Serve(t, rules(rule, "MAX_HELD", "1"), m, new(accesslog.Module), g)
+		m.ContributeMetrics(set)
+		status := make(chan int)
+		get := func() {
+			res, _ := s.Call(t, "POST", "/a", "body")
+			status <- res.StatusCode
 		}
-	}
-	refused, _ := s.Call(t, "GET", "/a", "")
-	if refused.StatusCode != 503 {
-		t.Error(refused.Status)
-	}
-	if at, err := http.ParseTime(refused.Header.Get("Retry-After")); err != nil || time.Until(at) < 10*time.Second {
-		t.Errorf("%v %v", refused.Header, err)
-	}
-	close(g.open)
-	if a, b := <-status, <-status; a != 200 || b != 200 {
-		t.Errorf("%d %d", a, b)
+		go get()
+		<-g.arrived
+		go get()
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && !strings.Contains(page(set), "podinfo_fault_held_requests 1\n"); {
+			time.Sleep(time.Millisecond)
+		}
+		refused, _ := s.Call(t, "GET", "/a", "")
+		if refused.StatusCode != 503 {
+			t.Error(refused.Status)
+		}
+		if at, err := http.ParseTime(refused.Header.Get("Retry-After")); err != nil || time.Until(at) < 10*time.Second {
+			t.Errorf("%v %v", refused.Header, err)
+		}
+		close(g.open)
+		if a, b := <-status, <-status; a != 200 || b != 200 {
+			t.Errorf("%d %d", a, b)
+		}
+		s.Close()
+		must(t, s.App.Stop(context.Background())) // flushes the access log
+		counted := strings.Contains(page(set), `podinfo_fault_hits_total{rule="r",kind="skipped"} 1`)
+		marked, logged := strings.Contains(s.Log.String(), "faults/r/skipped"), strings.Contains(s.Log.String(), "PODINFO_FAULTS_MAX_HELD")
+		if counted != hurried || marked != hurried || logged != hurried {
+			t.Errorf("a queue of %s: counted %v, marked %v, logged %v, want %v\n%s", queue, counted, marked, logged, hurried, s.Log)
+		}
 	}
 }
 

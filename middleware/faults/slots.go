@@ -16,28 +16,38 @@ import (
 )
 
 // hold takes a slot for a request that is to be delayed. When all are taken it
-// removes the delays from d and counts them as skipped. leave frees the slot;
-// calling it again has no effect.
+// removes the delays from d and counts them as skipped, like the waits in a queue that
+// there was no slot for. leave frees the slot; calling it again has no effect.
 func (m *Module) hold(ctx context.Context, d *scenario.Decision, scope scenario.Scope) (leave func()) {
+	for i := range d.Strikes {
+		if s := &d.Strikes[i]; s.Hurried {
+			m.skipOf(ctx, s.Rule)
+		}
+	}
 	nothing := func() {}
 	if !d.Waits(scope) {
 		return nothing
 	}
 	if !m.engine.Hold() {
 		for _, rule := range d.DropWaits(scope) {
-			m.skip(rule)
-			m.observers.Report(ctx, m.label(rule)+skipped)
+			m.skipOf(ctx, rule)
 		}
 		return nothing
 	}
 	return sync.OnceFunc(m.engine.Release)
 }
 
+// skipOf is skip for a delay of a request, which its observers are notified of.
+func (m *Module) skipOf(ctx context.Context, rule string) {
+	m.skip(rule)
+	m.observers.Report(ctx, m.label(rule)+skipped)
+}
+
 // skip counts and logs a delay that is dropped.
 func (m *Module) skip(rule string) {
 	m.counts.add(rule, "skipped")
 	m.full.do(time.Second, func() {
-		m.host.Log.WithField("rule", rule).WithField("held", m.MaxHeld).Warn("requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are; raise it, or hit fewer requests")
+		m.host.Log.WithField("rule", rule).WithField("held", m.MaxHeld).Warn("requests are not delayed, or not queued, because PODINFO_FAULTS_MAX_HELD others are; raise it, or hit fewer requests")
 	})
 }
 

@@ -234,7 +234,7 @@ func TestSlots(t *testing.T) {
 				t.Errorf("%s without a slot: %s, want %s", path, got, want)
 			}
 		}
-		if n := strings.Count(log.String(), "requests are not delayed, because PODINFO_FAULTS_MAX_HELD others are"); n != 1 {
+		if n := strings.Count(log.String(), "requests are not delayed, or not queued, because PODINFO_FAULTS_MAX_HELD others are"); n != 1 {
 			t.Errorf("%d lines:\n%s", n, log)
 		}
 		if d := time.Since(began); d != 0 || !slices.Equal(slices.Sorted(slices.Values(e.faults)), []string{"faults/both", "faults/both/skipped", "faults/quick/skipped", "faults/stalls/skipped"}) {

@@ -25,6 +25,8 @@ type Strike struct {
 	Fault *Fault        // nil for none; read-only
 	Retry time.Duration // above a limit: when to retry
 
+	Hurried bool // the limit has a queue, and Hold had no slot to wait in it
+
 	rule    *live
 	draws   draws
 	chunked bool

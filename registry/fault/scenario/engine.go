@@ -282,10 +282,10 @@ func (l *live) try(e *Engine, d *Decision, req *Request, now time.Time) (_ *Deci
 	if l.Limit == nil {
 		return d, does.strike(e, req, n, draws), true
 	}
-	wait, over := l.admit(e, req, t, now)
+	wait, over, hurried := l.admit(e, req, t, now)
 	if over {
 		strike := does.strike(e, req, n, draws)
-		strike.Retry = wait
+		strike.Retry, strike.Hurried = wait, hurried
 		return d, strike, true
 	}
 	if l.Limit.Concurrency > 0 {

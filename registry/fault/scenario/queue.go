@@ -19,10 +19,12 @@ type Queue struct {
 func (e *Engine) SetQueue(f func(*Queue) bool) { e.queue = f }
 
 // admit reports whether a request is above the limit, and then how long to wait
-// before a retry. It waits for the request's turn where the limit has a queue.
-func (l *live) admit(e *Engine, req *Request, t *tally, now time.Time) (retry time.Duration, over bool) {
+// before a retry. It waits for the request's turn where the limit has a queue; hurried
+// is true when it could not, as too many requests were waiting.
+func (l *live) admit(e *Engine, req *Request, t *tally, now time.Time) (retry time.Duration, over, hurried bool) {
 	if l.Limit.Queue == 0 {
-		return l.Limit.over(t, now)
+		retry, over = l.Limit.over(t, now)
+		return retry, over, false
 	}
 	q := Queue{l.Name, l.Limit.Concurrency, l.Limit.Queue, e.limits.Delay, t}
 	if l.Limit.Wait > 0 {
@@ -31,21 +33,24 @@ func (l *live) admit(e *Engine, req *Request, t *tally, now time.Time) (retry ti
 	retry = max(time.Second, q.Wait)
 	if e.queue != nil {
 		if !e.queue(&q) {
-			return retry, true
+			return retry, true, false
 		}
 		t.running.Add(1)
-		return 0, false
+		return 0, false, false
 	}
 	turn, ok := t.enqueue(q.Concurrency, q.Length)
 	if !ok || turn == nil {
-		return retry, !ok
+		return retry, !ok, false
 	}
 	got := false
-	if w, can := req.Values.(Waiter); can && e.Hold() {
-		got = w.Wait(turn, q.Wait)
-		e.Release()
+	if w, can := req.Values.(Waiter); can {
+		if hurried = !e.Hold(); !hurried {
+			got = w.Wait(turn, q.Wait)
+			e.Release()
+		}
 	}
-	return retry, !got && !t.cancel(turn)
+	over = !got && !t.cancel(turn)
+	return retry, over, over && hurried
 }
 
 // enqueue takes a slot of a concurrency limit, or a place in its queue: then turn
