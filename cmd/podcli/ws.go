@@ -16,7 +16,8 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// closeWait is how long the client waits for the server's close frame.
+// closeWait is how long the client waits for the server's close frame, and after a
+// failed write for what the server sent before.
 const closeWait = time.Second
 
 // wsClient is the command ws.
@@ -113,7 +114,7 @@ func converse(ctx context.Context, conn *wsConn, c console, wait time.Duration) 
 		return err
 	case err := <-typed:
 		if err != nil {
-			return err
+			return endOf(received, err)
 		}
 	case <-ctx.Done():
 	}
@@ -124,13 +125,26 @@ func converse(ctx context.Context, conn *wsConn, c console, wait time.Duration) 
 	case <-ctx.Done():
 	}
 	if err := conn.sendClose(ws.StatusNormalClosure); err != nil {
-		return err
+		return endOf(received, err)
 	}
 	select {
 	case <-received:
 	case <-time.After(closeWait):
 	}
 	return ctx.Err()
+}
+
+// endOf returns why the connection ended after a failed write: what the server sent
+// before is shown first, and a close frame among it tells more than the failure.
+func endOf(received <-chan error, failed error) error {
+	select {
+	case err := <-received:
+		if closed := (wsutil.ClosedError{}); errors.As(err, &closed) {
+			return err
+		}
+	case <-time.After(closeWait):
+	}
+	return failed
 }
 
 func showAll(conn *wsConn, c console) error {

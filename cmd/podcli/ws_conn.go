@@ -101,7 +101,7 @@ func (c *wsConn) control(head ws.Header, payload io.Reader) error {
 	}
 	switch head.OpCode {
 	case ws.OpPing:
-		return c.send(ws.OpPong, data)
+		c.send(ws.OpPong, data) // after a failure there may be more to receive
 	case ws.OpClose:
 		code, reason := ws.StatusNoStatusRcvd, ""
 		if len(data) > 0 {

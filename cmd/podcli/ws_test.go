@@ -48,6 +48,9 @@ func newSocket(t *testing.T, secure bool) (*socket, *authority) {
 	return s, ca
 }
 
+// leftMessages is how many messages /left sends before it resets the connection.
+const leftMessages = 2000
+
 func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
 	s.header.Store(&r.Header)
 	if r.URL.Path == "/deny" {
@@ -73,6 +76,10 @@ func (s *socket) serve(w http.ResponseWriter, r *http.Request) {
 			compiled(ws.NewPingFrame([]byte("p1"))), compiled(ws.NewFrame(ws.OpText, false, []byte("left "))),
 			compiled(ws.NewPingFrame(nil)), compiled(ws.NewFrame(ws.OpContinuation, true, []byte("right"))),
 		}, nil))
+	case "/left": // more than the client has read when a write of its own fails
+		conn.Write(bytes.Join([][]byte{compiled(ws.NewPingFrame(nil)), bytes.Repeat(text("left"), leftMessages), closing(1001, "bye")}, nil))
+		conn.(*net.TCPConn).SetLinger(0)
+		return
 	case "/utf8":
 		conn.Write(text("\xff"))
 	case "/masked": // not allowed for a server (RFC 6455, section 5.1)
@@ -194,6 +201,7 @@ func TestPipe(t *testing.T) {
 		{"denied", "/deny", "", nil, ran{1, "", "podcli ws: unexpected HTTP response status: 403\n"}},
 		{"denied in json", "/deny", "", []string{"--output=json"}, ran{1, `{"error":"unexpected HTTP response status: 403","type":"error"}` + "\n", ""}},
 		{"dropped", "/drop", "", []string{stay}, ran{1, "", "podcli ws: EOF\n"}},
+		{"left after a failed write", "/left", strings.Repeat("x\n", 10000), []string{stay}, ran{1, strings.Repeat("left\n", leftMessages), "closed: 1001 (going away) bye\n"}},
 		{"pings", "/ping", "leave\n", []string{stay}, ran{1, "left right\n", "closed: 1001 (going away) bye\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

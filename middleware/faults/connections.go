@@ -137,7 +137,7 @@ func breakConnection(m *Module, conn net.Conn, s *scenario.Strike) net.Conn {
 		c := &idleConn{leaving: leaving{conn, func() {}}, limit: time.Duration(f.Idle)}
 		c.timer = time.AfterFunc(c.limit, func() {
 			m.saw(s, connClosed)
-			conn.Close()
+			hangup.Close(conn)
 		})
 		c.leave = func() { c.timer.Stop() }
 		return c

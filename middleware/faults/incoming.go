@@ -102,6 +102,9 @@ func (c *socket) await(then time.Time) error {
 
 // SetReadDeadline implements net.Conn.
 func (c *socket) SetReadDeadline(t time.Time) error {
+	if c.isCut.Load() {
+		return nil // the deadline is that of the cut
+	}
 	if in := c.reading; in != nil {
 		in.mu.Lock()
 		in.deadline = t

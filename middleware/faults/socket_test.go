@@ -3,11 +3,13 @@ package faults_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"syscall"
@@ -126,6 +128,48 @@ func TestCutWebSockets(t *testing.T) {
 		}
 		if !strings.Contains(page(set), `podinfo_fault_cuts_total{rule="r",seen="connection closed"} 1`) {
 			t.Error(rule, page(set))
+		}
+	}
+}
+
+// A client that has sent more than the handler has read sees the end that the metric
+// names, and not a reset.
+func TestCutWebSocketsWithUnreadData(t *testing.T) {
+	frame := ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame(bytes.Repeat([]byte("x"), 1000))))
+	for rule, want := range map[string]int{ // messages that come back
+		"cut: true":                          0,
+		"cut: true, after: 2":                2,
+		"cut: true, after: 2, direction: in": 2,
+		"cut: true, after: 3, direction: in, swallow-pings: true": 3,
+	} {
+		for _, secure := range []bool{false, true} {
+			m, set := new(faults.Module), metrics.NewSet()
+			app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {websocket: {"+rule+"}}}]"), m, new(wsecho.Module))
+			m.ContributeMetrics(set)
+			start := httptest.NewServer
+			if secure {
+				start = httptest.NewTLSServer
+			}
+			srv := start(app)
+			d := ws.Dialer{TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+			conn, _, _, err := d.Dial(t.Context(), strings.Replace(srv.URL, "http", "ws", 1)+"/ws/echo")
+			must(t, err)
+			must(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+			conn.Write(bytes.Repeat(frame, 50))
+			got := 0
+			for err == nil {
+				if _, err = wsutil.ReadServerText(conn); err == nil {
+					got++
+				}
+			}
+			if got != want || !errors.Is(err, io.EOF) {
+				t.Errorf("%s, TLS %v: %d messages, want %d, then %v", rule, secure, got, want, err)
+			}
+			if !strings.Contains(page(set), `podinfo_fault_cuts_total{rule="r",seen="connection closed"} 1`) {
+				t.Error(rule, page(set))
+			}
+			conn.Close()
+			srv.Close()
 		}
 	}
 }

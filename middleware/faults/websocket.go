@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/negroni/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/hangup"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
@@ -41,8 +43,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	ctx, cancel := context.WithCancel(h.m.closing)
 	c := &socket{leaving: leaving{conn, cancel}, m: h.m, strike: h.strike, ctx: ctx, began: time.Now()}
 	c.cut = sync.OnceFunc(func() {
+		c.isCut.Store(true)
 		c.m.saw(c.strike, connClosed)
-		c.Conn.Close()
+		c.Conn.SetWriteDeadline(time.Unix(1, 0)) // ends a write, which hangup would wait for with TLS
+		hangup.Close(c.Conn)
 	})
 	reader := rw.Reader
 	if w := h.strike.Fault.WebSocket; w.SwallowPings || w.Direction.Has(scenario.In) {
@@ -62,6 +66,7 @@ type socket struct {
 	ctx    context.Context // canceled when the connection is closed
 	began  time.Time
 	cut    func() // closes the connection without a close frame
+	isCut  atomic.Bool
 
 	reading *incoming // nil when the client's messages pass
 
@@ -73,6 +78,16 @@ type socket struct {
 	writeTimeout  time.Duration // 0 for none
 	endAfterFrame bool          // the frame being written is the last one
 	ended         bool
+}
+
+// Close implements net.Conn. A connection that is cut is closed already, or once what
+// the client has sent is read, as a close before would reset it.
+func (c *socket) Close() error {
+	if c.isCut.Load() {
+		c.leave()
+		return nil
+	}
+	return c.leaving.Close()
 }
 
 // SetDeadline implements net.Conn.
