@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ func BenchmarkMiss(b *testing.B) {
 	web := &scenario.Request{Method: "GET", Path: "/api/v1/orders/4711/items", Host: "example.com", Values: header{values{
 		"X-User": {"nobody-in-particular"}, "Accept": {"*/*"}, "User-Agent": {"curl/8"}, "X-Request-Id": {"0123456789abcdef"}, "Cookie": {"a=b; session=none"},
 	}}}
+	post := &scenario.Request{Method: "POST", Path: "/orders", Host: "example.com", Values: header{values{"body": {`{"user":{"id":"nobody"},"items":[{"sku":"A-1"},{"sku":"B-2"}],"note":"` + strings.Repeat("nothing to see ", 60) + `"}`}}}}
 	call := &scenario.Request{RPC: "/echo.EchoService/Echo", Values: header{values{"x-user": {"nobody"}, "user-agent": {"grpc-go"}}}}
 	for _, c := range []struct {
 		name, match string // %d is the number of the rule
@@ -49,6 +51,10 @@ func BenchmarkMiss(b *testing.B) {
 		{"HostGlob", "host: '*.h%d.example.com'", 10000, web},
 		{"Per", "per: 'header:x-%d'", 10000, web},
 		{"PathPer", "path: '/api/{v}/x%d', per: 'header:x-user'", 10000, web},
+		{"JSON", "json: {$.user.id: 'u%d'}", 10000, post},
+		{"JSONGlob", "json: {'$.items[*].sku': 'u%d-*'}", 10000, post},
+		{"Body", "body: 'text %d'", 10000, post},
+		{"BodyContains", "body: '*needle %d*'", 10000, post},
 		{"GRPCGlob", "grpc: '*.Service%d/*'", 10000, call},
 		{"GRPCHeaderGlob", "grpc: '*', headers: {x-user: 'u%d*'}", 10000, call},
 	} {
@@ -61,6 +67,27 @@ func BenchmarkMiss(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if e.Decide(c.req) != nil {
+					b.Fatal("hit")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMissOfReplies is the same for rules that match the response.
+func BenchmarkMissOfReplies(b *testing.B) {
+	req := &scenario.Request{Method: "GET", Path: "/orders", Host: "example.com", Values: header{values{"Accept": {"*/*"}}}}
+	res := scenario.Response{Status: 201, Header: http.Header{"Location": {"/orders/none"}}.Values}
+	for name, match := range map[string]string{"Header": "headers: {location: /orders/%d}", "HeaderGlob": "headers: {location: '/*/%d/*'}"} {
+		b.Run(name, func(b *testing.B) {
+			var rules strings.Builder
+			for i := range 10000 {
+				fmt.Fprintf(&rules, "- {name: r%d, match: {reply: {%s}}, delay: 1s}\n", i, fmt.Sprintf(match, i))
+			}
+			e := engine(b, rules.String())
+			b.ReportAllocs()
+			for b.Loop() {
+				if e.Await(req, nil).Decide(&res) != nil {
 					b.Fatal("hit")
 				}
 			}

@@ -43,7 +43,10 @@ type Engine struct {
 type set struct {
 	rules                   []*live
 	web, calls              index
+	bodies                  index // rules for web that look into bodies
+	firstBody               int32 // the first of them, -1 without any
 	webReplies, callReplies index // rules with match.reply
+	responses               index // those of webReplies, by the response too
 	unready                 []*live
 	tcp                     []int32             // ascending
 	below                   [scopeCount][]int32 // rules for connections and handshakes, ascending
@@ -110,7 +113,7 @@ func (e *Engine) Pause(paused bool) {
 // arrangeLocked rebuilds the set, without expired rules. The caller must hold
 // e.mu.
 func (e *Engine) arrangeLocked(now time.Time) {
-	s := new(set)
+	s := &set{firstBody: -1, bodies: index{bodies: true}, responses: index{replies: true}}
 	for _, l := range e.rules {
 		if l.ended(now) || e.paused || !l.Match.on(e) {
 			continue
@@ -129,9 +132,16 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		web, calls := &s.web, &s.calls
 		if l.Match.Reply != nil {
 			web, calls = &s.webReplies, &s.callReplies
+		} else if l.readsBody() {
+			web = &s.bodies
 		}
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
 			web.add(l, at, false)
+			if web == &s.webReplies {
+				s.responses.add(l, at, false)
+			} else if web == &s.bodies && s.firstBody < 0 {
+				s.firstBody = at
+			}
 		}
 		if l.acts[TCPConnections] {
 			s.tcp = append(s.tcp, at)
@@ -144,6 +154,8 @@ func (e *Engine) arrangeLocked(now time.Time) {
 	s.calls.finish()
 	s.webReplies.finish()
 	s.callReplies.finish()
+	s.bodies.finish()
+	s.responses.finish()
 	if len(s.rules)+len(s.unready) == 0 {
 		s = nil
 	}
@@ -176,9 +188,6 @@ func (e *Engine) Decide(req *Request) *Decision {
 	} else {
 		lists = s.web.find(req, room[:0])
 	}
-	if len(lists) == 0 {
-		return nil
-	}
 	return e.hits(s, lists, req)
 }
 
@@ -187,8 +196,17 @@ func (e *Engine) Decide(req *Request) *Decision {
 func (e *Engine) hits(s *set, lists [][]int32, req *Request) *Decision {
 	var d *Decision
 	var now time.Time
-	broken := false
-	for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
+	broken, unread := false, s.firstBody >= 0 && req.Scope() <= WebSockets && !req.Internal && req.response == nil
+	for at := int32(-1); ; {
+		last := at
+		at = nextIndex(lists, last)
+		if unread && (at < 0 || at > s.firstBody) { // no rule before has made reading the body unnecessary
+			unread, lists = false, s.bodies.find(req, lists)
+			at = nextIndex(lists, last)
+		}
+		if at < 0 {
+			break
+		}
 		l := s.rules[at]
 		if broken && l.Fault != nil && l.delay == nil || !l.matches(req) || req.response != nil && !l.meetsResponse(req.response) {
 			continue

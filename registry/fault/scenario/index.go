@@ -11,7 +11,11 @@ import (
 // index finds the rules that a request could match. It is a tree: each level
 // tests one condition, so a request visits only rules whose conditions so far it
 // meets. Rules may be found twice, and some that do not match are found too.
-type index struct{ root node }
+type index struct {
+	root    node
+	bodies  bool // it also divides by what is in the body of the request
+	replies bool // it also divides by the headers of the response
+}
 
 // smallNode is the number of rules that a node does not divide.
 const smallNode = 4
@@ -59,6 +63,7 @@ const (
 	byClaim
 	byJSON
 	byBody
+	byReply // a header of the response
 )
 
 // test is a condition for the index.
@@ -68,9 +73,9 @@ type test struct {
 }
 
 // tests returns the conditions of a rule in the order in which the index tests
-// them: those for one exact value first, and claims last, as tokens may have to be
-// verified.
-func (l *live) tests(calls bool) (out []test) {
+// them: those for one exact value first, and last claims, as tokens may have to be
+// verified, and bodies, which have to be read.
+func (l *live) tests(calls, bodies, replies bool) (out []test) {
 	path := condition{Pattern: l.path, source: byPath}
 	given := l.Match.Path != ""
 	if calls {
@@ -80,7 +85,12 @@ func (l *live) tests(calls bool) (out []test) {
 		out = append(out, test{condition: path})
 	}
 	for _, c := range slices.Concat(l.headers, l.query, l.more) {
-		if c.source != byJSON && c.source != byBody { // reading a body is left for last
+		if bodies || !c.source.inBody() {
+			out = append(out, test{condition: c})
+		}
+	}
+	if replies {
+		for _, c := range l.reply {
 			out = append(out, test{condition: c})
 		}
 	}
@@ -99,6 +109,8 @@ func (l *live) tests(calls bool) (out []test) {
 	slices.SortStableFunc(out, func(a, b test) int {
 		wild := func(t test) int {
 			switch {
+			case t.source.inBody():
+				return 3
 			case t.source == byClaim:
 				return 2
 			case t.Literal() && t.String() != "":
@@ -112,7 +124,9 @@ func (l *live) tests(calls bool) (out []test) {
 }
 
 // add adds a rule. The numbers of rules must ascend.
-func (x *index) add(l *live, at int32, calls bool) { x.root.add(at, l.tests(calls)) }
+func (x *index) add(l *live, at int32, calls bool) {
+	x.root.add(at, l.tests(calls, x.bodies, x.replies))
+}
 
 func (n *node) add(at int32, tests []test) {
 	switch {
@@ -176,6 +190,9 @@ func (t *test) key() dimKey { return dimKey{t.source, t.canonical, t.unverified}
 
 // named reports whether a request may have no value.
 func (s source) named() bool { return s != byPath && s != byHost && s != byMethod }
+
+// inBody reports whether the body of the request has to be read.
+func (s source) inBody() bool { return s == byJSON || s == byBody }
 
 func (d *dim) at(value string) *node {
 	if d.exact[value] == nil {

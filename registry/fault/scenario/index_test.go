@@ -63,8 +63,11 @@ func randomMatch(r *rand.Rand) string {
 			if r.IntN(5) == 0 {
 				out = append(out, fmt.Sprintf("query: {%s: %s}", name(), text()))
 			}
+			if r.IntN(4) == 0 {
+				out = append(out, fmt.Sprintf("json: {%s: %s}", pick("$.a", "'$.a[*]'", "$.b"), text()))
+			}
 			if r.IntN(8) == 0 {
-				out = append(out, fmt.Sprintf("json: {$.a: %s}", text()))
+				out = append(out, "body: "+pick("a", "'*abc*'", `'*"a"*'`, "'~.*bc.*'"))
 			}
 		}
 		if r.IntN(3) == 0 {
@@ -147,6 +150,9 @@ func FuzzIndex(f *testing.F) {
 				index = &set.calls
 			}
 			lists := index.find(req, nil)
+			if req.RPC == "" {
+				lists = set.bodies.find(req, lists)
+			}
 			for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
 				if l := set.rules[at]; l.matches(req) && (l.perSource == "" || l.keyOf(req) != "") {
 					got = append(got, l.Name)
@@ -157,6 +163,51 @@ func FuzzIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+// reader is plain that counts how often its body is read.
+type reader struct {
+	plain
+	n *int
+}
+
+func (r reader) Body() ([]byte, bool) { *r.n++; return r.plain.Body() }
+
+// The body of a request is read only if no rule has hit before one that looks into it,
+// and only if the request meets the other conditions of such a rule.
+func TestBodiesAreReadLast(t *testing.T) {
+	const rules = "rules:\n- {name: first, match: {path: /first}, fault: {status: 503}}\n- {name: json, match: {path: /json, json: {$.a: x}}, fault: {status: 503}}\n" +
+		"- {name: any, match: {methods: [PUT], body: '*x*'}, fault: {status: 503}}\n- {name: last, match: {path: /last}, fault: {status: 503}}\n" +
+		"- {name: within, match: {path: /healthz, internal: true, json: {$.a: x}}, fault: {status: 503}}\n"
+	s, err := Parse("f", []byte(rules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := NewEngine(1, "pod-0", Limits{Keys: 10})
+	e.Apply(s)
+	for _, c := range []struct {
+		method, path string
+		internal     bool
+		hit          string
+		read         bool
+	}{
+		{"PUT", "/first", false, "first", false},
+		{"POST", "/json", false, "json", true},
+		{"PUT", "/json", false, "json", true},
+		{"POST", "/last", false, "last", false},
+		{"PUT", "/last", false, "any", true},
+		{"POST", "/other", false, "", false},
+		{"POST", "/healthz", true, "within", true},
+		{"PUT", "/readyz", true, "", false},
+	} {
+		n, hit := 0, ""
+		if d := e.Decide(&Request{Method: c.method, Path: c.path, Internal: c.internal, Values: reader{plain{"body": {`{"a":"x"}`}}, &n}}); d != nil {
+			hit = d.Names()
+		}
+		if hit != c.hit || n > 0 != c.read {
+			t.Errorf("%s %s: %q, the body was read %d times", c.method, c.path, hit, n)
+		}
+	}
 }
 
 func TestJSONValues(t *testing.T) {

@@ -56,8 +56,11 @@ func (a *Awaited) Decide(res *Response) *Decision {
 }
 
 func (s *set) awaiting(req *Request) [][]int32 {
-	if req.RPC != "" {
+	switch {
+	case req.RPC != "":
 		return s.callReplies.find(req, nil)
+	case req.response != nil:
+		return s.responses.find(req, nil)
 	}
 	return s.webReplies.find(req, nil)
 }

@@ -143,7 +143,7 @@ type condition struct {
 func newCondition(from source, name, text string) condition {
 	c := condition{Pattern: parseText("", text), source: from, lower: name, canonical: name}
 	switch from {
-	case byHeader:
+	case byHeader, byReply:
 		c.lower, c.canonical = strings.ToLower(name), textproto.CanonicalMIMEHeaderKey(name)
 	case byClaim, byJSON:
 		c.path = PathNames(name)
@@ -169,6 +169,8 @@ func (c *condition) values(req *Request, room []string) []string {
 		}
 	case byCookie:
 		return cookies(req, c.canonical, room)
+	case byReply:
+		return req.response.Header(c.canonical)
 	case byClaim, byJSON, byBody:
 		p, ok := req.Values.(Payloads)
 		if !ok {
@@ -233,7 +235,7 @@ func compileRule(r *Rule, seed uint64, born time.Time, limits Limits) *live {
 	}
 	l.compileMatch(m)
 	if m.Reply != nil {
-		l.reply = conditions(byHeader, m.Reply.Headers)
+		l.reply = conditions(byReply, m.Reply.Headers)
 	}
 	if m.Not != nil {
 		not := *m.Not
@@ -441,11 +443,17 @@ func meetAll(all []condition, req *Request) bool {
 // it does.
 func (c *condition) unread(req *Request) bool {
 	p, ok := req.Values.(Payloads)
-	if c.source != byJSON && c.source != byBody || !ok {
+	if !c.source.inBody() || !ok {
 		return false
 	}
 	_, ok = p.Body()
 	return !ok
+}
+
+// readsBody reports whether the rule looks into the bodies of requests that are not
+// internal.
+func (l *live) readsBody() bool {
+	return !l.Match.Internal && slices.ContainsFunc(l.more, func(c condition) bool { return c.source.inBody() })
 }
 
 func (l *live) matchesWeb(req *Request) bool {
