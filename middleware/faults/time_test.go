@@ -245,38 +245,45 @@ func TestSlots(t *testing.T) {
 	})
 }
 
-// TestLeavingFreesTheSlot checks that a client that leaves during a delay frees its
-// slot and is recorded as having left, also when its request has a body.
+// TestLeavingFreesTheSlot checks that a client that leaves during a delay or in a
+// queue frees its slot and is recorded as having left, also when its request has a body.
 func TestLeavingFreesTheSlot(t *testing.T) {
-	for _, request := range []string{
-		"GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
-		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabcdef",
-		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\n" + strings.Repeat("x", 600000),
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			m, e := new(faults.Module), new(endpoint)
-			app, _ := registrytest.New(t, rules("rules: [{name: r, delay: 1h}]", "MAX_DELAY", "1h", "ADMIN", "true"), m, e)
-			l := make(pipes)
-			srv := &http.Server{Handler: app}
-			go srv.Serve(l)
-			defer srv.Close()
-			client, server := net.Pipe()
-			l <- server
-			io.WriteString(client, request)
-			held := func() bool { return strings.Contains(ask(admin(m), "GET", "/faults", "").Body.String(), `"held": 1`) }
-			time.Sleep(time.Minute)
-			if !held() {
-				t.Errorf("%.20s: not delayed", request)
+	for _, size := range []int{0, 6, 600_000, 3_000_000} {
+		for _, rule := range []string{"delay: 1h", "limit: {concurrency: 1, queue: 5}", "limit: {concurrency: 1, queue: 5}, delay: 1h", "match: {body: '*x*'}, delay: 1h"} {
+			if strings.Contains(rule, "body") && (size == 0 || size > 6) {
+				continue // which the rule does not hit
 			}
-			client.Close()
-			time.Sleep(time.Second)
-			if held() {
-				t.Errorf("%.20s: still delayed", request)
-			}
-			if _, outcomes := e.seen(1); !cmp.Equal([]record.Outcome{{Kind: record.KindClientLeft}}, outcomes) {
-				t.Errorf("%.20s: %v", request, outcomes)
-			}
-		})
+			synctest.Test(t, func(t *testing.T) {
+				m, e := new(faults.Module), new(endpoint)
+				app, _ := registrytest.New(t, rules("rules: [{name: r, "+rule+"}]", "MAX_DELAY", "1h", "ADMIN", "true"), m, e, working{})
+				l := make(pipes)
+				srv := &http.Server{Handler: app}
+				go srv.Serve(l)
+				defer srv.Close()
+				var working sync.WaitGroup
+				defer working.Wait()
+				if strings.Contains(rule, "queue") {
+					working.Go(func() { app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/a?work=2h", nil)) })
+					synctest.Wait()
+				}
+				client, server := net.Pipe()
+				l <- server
+				fmt.Fprintf(client, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+				held := func() bool { return strings.Contains(ask(admin(m), "GET", "/faults", "").Body.String(), `"held": 1`) }
+				time.Sleep(time.Minute)
+				if !held() {
+					t.Errorf("%s, %d bytes: not delayed", rule, size)
+				}
+				client.Close()
+				time.Sleep(time.Second)
+				if held() {
+					t.Errorf("%s, %d bytes: still delayed", rule, size)
+				}
+				if _, outcomes := e.seen(1); !cmp.Equal([]record.Outcome{{Kind: record.KindClientLeft}}, outcomes) {
+					t.Errorf("%s, %d bytes: %v", rule, size, outcomes)
+				}
+			})
+		}
 	}
 }
 

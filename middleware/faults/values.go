@@ -32,6 +32,9 @@ type values struct {
 	claims *claims
 	body   *peeked
 	left   bool // the client left while the request waited in a queue
+
+	ahead    *budget.Buffer // the body, read before the request waited in a queue
+	aheadErr error
 }
 
 func (v *values) Header(name string) []string { return v.Request.Header[name] }
@@ -97,8 +100,8 @@ func (m *Module) noteUnread(r *http.Request) {
 
 // err returns why the request cannot be served.
 func (v *values) err() error {
-	if v.body == nil {
-		return nil
+	if v.body == nil || v.body.err == nil {
+		return v.aheadErr
 	}
 	return v.body.err
 }
@@ -107,6 +110,9 @@ func (v *values) err() error {
 func (v *values) free() {
 	if v.body != nil {
 		v.body.free()
+	}
+	if v.ahead != nil {
+		v.ahead.Close()
 	}
 }
 
@@ -222,6 +228,11 @@ func (v *callValues) Claims(unverified bool) []byte {
 // Wait implements scenario.Waiter.
 func (v *values) Wait(turn <-chan struct{}, most time.Duration) bool {
 	wait.ExtendAll(v.w, v.Request, most)
+	if v.ahead == nil {
+		if v.ahead, v.aheadErr = v.m.readAhead(v.Request); v.aheadErr != nil {
+			return false
+		}
+	}
 	ok := await(v.Context(), turn, most)
 	v.left = !ok && v.Context().Err() != nil
 	return ok
