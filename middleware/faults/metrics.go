@@ -105,7 +105,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 // DescribeMetrics describes the metrics.
 func (*Module) DescribeMetrics() map[string]string {
 	return map[string]string{
-		"podinfo_fault_hits_total":          "Requests and calls hit by a rule, by kind of fault, delay or skipped delay.",
+		"podinfo_fault_hits_total":          "Requests and calls hit by a rule, by kind of fault, delay, or skipped for a delay or a wait in a queue that MAX_HELD left no place for.",
 		"podinfo_fault_cuts_total":          "Responses that a fault cut, by what the client saw: a connection closed or reset, RST_STREAM or GOAWAY with its code.",
 		"podinfo_fault_rules":               "Rules of the current scenario that have not ended.",
 		"podinfo_fault_held_requests":       "Requests being delayed by faults.",

@@ -428,8 +428,11 @@ func stopDelayed(t *testing.T, way string) {
 }
 
 // Faults of a response body do not hit WebSockets.
-func TestFaultsOfBodiesDoNotHitWebSockets(t *testing.T) {
-	for _, rule := range []string{"fault: {truncate: 1}", "fault: {bad-chunk: true}", "fault: {stall: 1h}", "fault: {bandwidth: 1}", "fault: {goaway: true}", "delay: {fixed: 1h, at: chunks}"} {
+// A rule that acts on the body of a response, or after the handler, leaves a WebSocket
+// alone, and nothing says that it was applied.
+func TestFaultsThatLeaveWebSocketsAlone(t *testing.T) {
+	for _, rule := range []string{"fault: {truncate: 1}", "fault: {bad-chunk: true}", "fault: {stall: 1h}", "fault: {bandwidth: 1}", "fault: {goaway: true}", "delay: {fixed: 1h, at: chunks}",
+		"at: after, fault: {reset: true}", "at: after, fault: {empty: true}", "at: after, delay: 1h"} {
 		m, e := new(faults.Module), new(endpoint)
 		s := registrytest.Serve(t, rules("rules: [{name: r, "+rule+"}]"), m, e, new(wsecho.Module))
 		if got, err := talk(t, s.URL, 2, "a", "b"); strings.Join(got, "") != "ab" {

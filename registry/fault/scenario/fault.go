@@ -130,7 +130,7 @@ type Reply struct {
 	Append        string        `json:"append,omitempty" example:"more" doc:"text after the body"`
 	Corrupt       *Corrupt      `json:"corrupt,omitempty" scalar:"bytes" doc:"bytes or bits of the body to change, at places that the seed determines"`
 	Repeat        int           `json:"repeat,omitempty" example:"2" min:"2" max:"1000" doc:"how many times the body is sent; of one larger than 1 MiB, or flushed without a Content-Length, its beginning"`
-	ContentLength int           `json:"content-length,omitempty" default:"0" example:"5" doc:"bytes that Content-Length has more than the body, or fewer when below zero; over HTTP/2 the body ends there"`
+	ContentLength int           `json:"content-length,omitempty" default:"0" example:"5" doc:"bytes that Content-Length has more than the body, or fewer when below zero; over HTTP/2 the body ends there, and a response to HEAD has only the header"`
 	Interim       []int         `json:"interim,omitempty" example:"[103]" doc:"statuses of interim responses before the response, 100 to 199 other than 101"`
 	RedirectLoop  bool          `json:"redirect-loop,omitempty" doc:"redirect to the URL of the request, with the status 302 or the one given"`
 	Encoding      string        `json:"encoding,omitempty" example:"gzip" doc:"content coding that Content-Encoding names and the body does not have, such as gzip"`
