@@ -209,3 +209,24 @@ rules:
 		}
 	}
 }
+
+// Rules about the response may look into the body of the request, which the handler
+// has read by then, also where another rule comes first.
+func TestMatchReplyAndBody(t *testing.T) {
+	const miss = "{name: miss, match: {path: /upload, reply: {status: 500}}, fault: {status: 504}}, "
+	for _, c := range []struct{ rules, want string }{
+		{"{name: r, match: {json: {$.a: x}, reply: {status: 200}}, fault: {status: 503}}", "503"},
+		{miss + "{name: r, match: {json: {$.a: x}, reply: {status: 200}}, fault: {status: 503}}", "503"},
+		{miss + "{name: r, match: {json: {$.a: y}, reply: {status: 200}}, fault: {status: 503}}", "200"},
+		{miss + "{name: r, match: {body: '*x*', reply: {status: 200}}, fault: {status: 503}}", "503"},
+		{miss + "{name: r, match: {not: {json: {$.a: x}}, reply: {status: 200}}, fault: {status: 503}}", "200"},
+		{miss + "{name: r, match: {per: 'json:$.a', reply: {status: 200}}, fault: {status: 503}}", "503"},
+		{miss + "{name: r, match: {headers: {x: y}, json: {$.a: x}, reply: {status: 200}}, fault: {status: 503}}", "200"},
+	} {
+		s := registrytest.Serve(t, rules("rules: ["+c.rules+"]"), new(faults.Module), new(endpoint))
+		res, body := s.Call(t, "POST", "/upload", `{"a":"x"}`)
+		if got := fmt.Sprint(res.StatusCode); got != c.want || got == "200" && body != text+`{"a":"x"}` {
+			t.Errorf("%s: %s %q, want %s", c.rules, got, body, c.want)
+		}
+	}
+}

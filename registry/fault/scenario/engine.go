@@ -47,6 +47,7 @@ type set struct {
 	firstBody               int32 // the first of them, -1 without any
 	webReplies, callReplies index // rules with match.reply
 	responses               index // those of webReplies, by the response too
+	replyBodies             bool  // one of them looks into the body of the request
 	unready                 []*live
 	tcp                     []int32             // ascending
 	below                   [scopeCount][]int32 // rules for connections and handshakes, ascending
@@ -132,13 +133,14 @@ func (e *Engine) arrangeLocked(now time.Time) {
 		web, calls := &s.web, &s.calls
 		if l.Match.Reply != nil {
 			web, calls = &s.webReplies, &s.callReplies
-		} else if l.readsBody() {
+		} else if l.readsBody() && !l.Match.Internal {
 			web = &s.bodies
 		}
 		if l.acts[HTTPRequests] || l.acts[WebSockets] {
 			web.add(l, at, false)
 			if web == &s.webReplies {
 				s.responses.add(l, at, false)
+				s.replyBodies = s.replyBodies || l.readsBody() || l.not != nil && l.not.readsBody() || l.per.source == byJSON
 			} else if web == &s.bodies && s.firstBody < 0 {
 				s.firstBody = at
 			}

@@ -38,6 +38,9 @@ func (e *Engine) Await(req *Request, d *Decision) *Awaited {
 	lists := s.awaiting(req)
 	for at := nextIndex(lists, -1); at >= 0; at = nextIndex(lists, at) {
 		if s.rules[at].matches(req) {
+			if p, ok := req.Values.(Payloads); ok && s.replyBodies {
+				p.Body() // which the handler is going to read
+			}
 			return &Awaited{e, req}
 		}
 	}

@@ -450,10 +450,9 @@ func (c *condition) unread(req *Request) bool {
 	return !ok
 }
 
-// readsBody reports whether the rule looks into the bodies of requests that are not
-// internal.
+// readsBody reports whether a condition is about the body of the request.
 func (l *live) readsBody() bool {
-	return !l.Match.Internal && slices.ContainsFunc(l.more, func(c condition) bool { return c.source.inBody() })
+	return slices.ContainsFunc(l.more, func(c condition) bool { return c.source.inBody() })
 }
 
 func (l *live) matchesWeb(req *Request) bool {
