@@ -36,7 +36,7 @@ func pipelined(t *testing.T, addr string, requests ...string) (responses []*http
 	conn, err := net.Dial("tcp", addr)
 	must(t, err)
 	defer conn.Close()
-	must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	must(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 	in := bufio.NewReader(conn)
 	for _, request := range requests {
 		first, headers, _ := strings.Cut(request, "\r\n")
