@@ -263,6 +263,26 @@ func TestHang(t *testing.T) {
 	}
 }
 
+// A client that has left when the App drains has left, whichever the fault notices
+// first.
+func TestLeftWhileDraining(t *testing.T) {
+	for _, fault := range []string{"hang: true", "stall: {after: 0, hang: true}"} {
+		m := new(faults.Module)
+		app, _ := registrytest.New(t, rules("rules: [{name: r, fault: {"+fault+"}}]"), m, new(endpoint))
+		must(t, m.Drain(t.Context()))
+		for range 50 {
+			ctx, leave := context.WithCancel(t.Context())
+			handler := func(context.Context) error { leave(); return nil }
+			if err := m.ServeRPC(ctx, &rpc.Call{FullMethod: "/a.B/C"}, handler); strings.Contains(fault, "stall") && rpc.CodeOf(err) != rpc.Canceled {
+				t.Fatalf("%s: a call: %v", fault, err)
+			}
+			leave()
+			// It would panic to end the connection of a client that is there.
+			app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/a", nil))
+		}
+	}
+}
+
 // counting is a middleware behind the faults that reports how handlers end.
 type counting struct{ done chan error }
 

@@ -177,12 +177,22 @@ const protocolError = 1
 
 // hangCall applies the kind hang.
 func hangCall(ctx context.Context, m *Module, _ rpc.Connection, s *scenario.Strike) (broken *rpc.Error, at moment) {
+	return waitInCall(ctx, m.draining, nil, describe(s)), moment{}
+}
+
+// waitInCall waits until over, and then returns nil. It returns an error when the client
+// leaves or the App drains first; when both have happened, the client has left.
+func waitInCall(ctx, draining context.Context, over <-chan time.Time, message string) *rpc.Error {
 	select {
+	case <-over:
+		return nil
 	case <-ctx.Done():
-		return rpc.FromContext(ctx), moment{}
-	case <-m.draining.Done():
-		return &rpc.Error{Code: rpc.Unavailable, Message: describe(s)}, moment{}
+	case <-draining.Done():
+		if ctx.Err() == nil {
+			return &rpc.Error{Code: rpc.Unavailable, Message: message}
+		}
 	}
+	return rpc.FromContext(ctx)
 }
 
 // pushback is the trailer that tells the client's library when to retry, in
@@ -296,12 +306,8 @@ func (s *messages) stop(ctx context.Context) error {
 		defer timer.Stop()
 		over = timer.C
 	}
-	select {
-	case <-over:
-		return nil
-	case <-ctx.Done():
-		return rpc.FromContext(ctx)
-	case <-s.draining.Done():
-		return &rpc.Error{Code: rpc.Unavailable, Message: "the server stops"}
+	if err := waitInCall(ctx, s.draining, over, "the server stops"); err != nil {
+		return err
 	}
+	return nil
 }

@@ -225,6 +225,9 @@ func (m *Module) waitForClient(w http.ResponseWriter, r *http.Request, sent int)
 	select {
 	case <-r.Context().Done():
 	case <-m.draining.Done():
+		if r.Context().Err() != nil { // both have happened
+			return
+		}
 		status, class := 0, record.NoResponse
 		if rw, ok := w.(negroni.ResponseWriter); ok && rw.Written() {
 			status, class = rw.Status(), record.Truncated

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,14 +29,36 @@ import (
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
+	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
-// endings is a module with a route for each way a request can end without a fault.
-type endings struct{ entered chan struct{} }
+// endings is a module with a route for each way a request can end without a fault. It
+// is outermost, so that it sees the records of a call complete.
+type endings struct {
+	entered chan struct{}
+	leave   sync.Map       // what makes the client leave, by the fault that has hit it
+	calls   sync.WaitGroup // that are being served
+}
 
-func (endings) Info() registry.Info { return registry.Info{Name: "endings"} }
+func (*endings) Info() registry.Info {
+	return registry.Info{Name: "endings", Phase: registry.Edge, Before: "recovery"}
+}
 
-func (e endings) Routes() []registry.Route {
+// FaultInjected makes the client leave that waits for the fault. Before, the request
+// may not have arrived.
+func (e *endings) FaultInjected(_ context.Context, fault string) {
+	if leave, ok := e.leave.Load(fault); ok {
+		time.AfterFunc(50*time.Millisecond, leave.(context.CancelFunc))
+	}
+}
+
+func (e *endings) ServeRPC(ctx context.Context, _ *rpc.Call, next func(context.Context) error) error {
+	e.calls.Add(1)
+	defer e.calls.Done()
+	return next(ctx)
+}
+
+func (e *endings) Routes() []registry.Route {
 	return []registry.Route{
 		{Path: "/early-panic", Handler: func(http.ResponseWriter, *http.Request) { panic("on purpose") }},
 		{Path: "/late-panic", Handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +83,7 @@ type ending struct {
 // saw, for each kind of fault over each protocol, and for requests that end
 // without one.
 func TestRecordsAgreeWithTheClient(t *testing.T) {
-	collector, entered := otlptest.Start(t), make(chan struct{})
+	collector, e := otlptest.Start(t), &endings{entered: make(chan struct{})}
 	var text strings.Builder
 	rule := func(match, what string) string { // returns the name
 		name := fmt.Sprint("r", strings.Count(text.String(), "\n"))
@@ -81,7 +104,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 			requests[rule("path: "+path, what)] = request{what, path, proto}
 		}
 		if scope == scenario.HTTPRequests {
-			for _, rt := range (endings{}).Routes() {
+			for _, rt := range e.Routes() {
 				requests[rule("path: "+rt.Path, "delay: 1ms")] = request{"no fault", rt.Path, proto}
 			}
 		}
@@ -95,7 +118,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 	env := rules("rules:\n" + text.String())
 	env["OTEL_EXPORTER_OTLP_ENDPOINT"], env["OTEL_LOGS_EXPORTER"] = "http://"+collector.GRPC, "none"
 	env["OTEL_METRICS_EXPORTER"] = "otlp"
-	s := grpctest.Serve(t, env, new(recovery.Module), &tracing.Module{ServiceName: "svc"}, counts, new(accesslog.Module), new(faults.Module), new(endpoint), endings{entered}, new(wsecho.Module), new(grpctest.Service))
+	s := grpctest.Serve(t, env, new(recovery.Module), &tracing.Module{ServiceName: "svc"}, counts, new(accesslog.Module), new(faults.Module), new(endpoint), e, new(wsecho.Module), new(grpctest.Service))
 	h1, h2 := httptest.NewServer(s.App), httptest.NewUnstartedServer(s.App)
 	h2.EnableHTTP2 = true
 	h2.StartTLS()
@@ -108,15 +131,14 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 		if q.proto == "HTTP/2.0" {
 			srv = h2
 		}
-		e := send(t, srv, q.path, q.proto, strings.TrimPrefix(name, "faults/"), q.what, entered)
-		saw[name] = e
-		counted[fmt.Sprintf("http_requests_total{status=%q}", e.label)]++
+		saw[name] = send(t, srv, q.path, q.proto, strings.TrimPrefix(name, "faults/"), q.what, e)
+		counted[fmt.Sprintf("http_requests_total{status=%q}", saw[name].label)]++
 	}
 	codes := map[string]string{}
 	for name := range calls {
 		ctx, cancel := context.WithCancel(t.Context())
 		if strings.Contains(calls[name], "hang") {
-			time.AfterFunc(100*time.Millisecond, cancel)
+			e.leave.Store(name, cancel)
 		}
 		err := s.Call(metadata.AppendToOutgoingContext(ctx, "x", strings.TrimPrefix(name, "faults/")), "UnaryCall")
 		cancel()
@@ -125,6 +147,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 	}
 	h1.Close()
 	h2.Close()
+	e.calls.Wait()                            // a client that has left does not wait for the end
 	must(t, s.App.Stop(context.Background())) // flushes all records
 
 	logged, loggedCodes, classes := map[string]ending{}, map[string]string{}, map[string]string{}
@@ -243,7 +266,7 @@ func TestRecordsAgreeWithTheClient(t *testing.T) {
 }
 
 // send sends a request that a rule hits, and returns how the client saw it end.
-func send(t *testing.T, srv *httptest.Server, path, proto, rule, what string, entered chan struct{}) ending {
+func send(t *testing.T, srv *httptest.Server, path, proto, rule, what string, e *endings) ending {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
@@ -261,10 +284,10 @@ func send(t *testing.T, srv *httptest.Server, path, proto, rule, what string, en
 		srv.Client().CloseIdleConnections() // a request on a new connection is not retried
 	}
 	if strings.Contains(what, "hang") { // until the client leaves
-		defer time.AfterFunc(100*time.Millisecond, leave).Stop()
+		e.leave.Store("faults/"+rule, leave)
 	}
 	if path == "/client-leaves" {
-		go func() { <-entered; leave() }()
+		go func() { <-e.entered; leave() }()
 	}
 	res, err := srv.Client().Do(req)
 	switch {
@@ -274,17 +297,17 @@ func send(t *testing.T, srv *httptest.Server, path, proto, rule, what string, en
 		return ending{label: "599", failed: true}
 	}
 	defer res.Body.Close()
-	e := ending{label: strconv.Itoa(res.StatusCode), failed: res.StatusCode >= 500}
-	e.sent = e.label
+	got := ending{label: strconv.Itoa(res.StatusCode), failed: res.StatusCode >= 500}
+	got.sent = got.label
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		return e
+		return got
 	}
 	if res.Proto != proto && proto != "WebSocket" {
 		t.Errorf("%s, want %s", res.Proto, proto)
 	}
 	n, err := io.Copy(io.Discard, res.Body)
-	if e.bytes = int(n); err != nil {
-		e.label, e.failed = "599", true
+	if got.bytes = int(n); err != nil {
+		got.label, got.failed = "599", true
 	}
-	return e
+	return got
 }
