@@ -31,12 +31,26 @@ func statusErrorf(code int, format string, args ...any) error {
 // statusError is reported with status 400.
 type change func(r *http.Request, body []byte) error
 
+// The bodies of requests that parseFlag reads, for the API documents.
+type (
+	toggle struct {
+		On bool `json:"on"`
+	}
+	pause struct {
+		Paused bool `json:"paused"`
+	}
+)
+
+// exampleRule is the rule in the API documents.
+var exampleRule = scenario.Rule{Name: "payments-fail", Match: scenario.Match{Path: "/api/payments"}, Fault: &scenario.Fault{Status: http.StatusServiceUnavailable}}
+
 // adminRoutes returns the routes with which the page changes the server.
 func (m *Module) adminRoutes() []registry.Route {
-	named := func(what string) map[string]string { return map[string]string{"name": "name of the " + what} }
-	route := func(method, path, summary, body string, params map[string]string, do change) registry.Route {
+	module, moduleExample := map[string]string{"name": "name of the module"}, map[string]string{"name": "delay"}
+	rule, ruleExample := map[string]string{"name": "name of the rule"}, map[string]string{"name": exampleRule.Name}
+	route := func(do change, rt registry.Route) registry.Route {
 		returns := map[int]any{http.StatusOK: state{}, http.StatusBadRequest: reply.Problem{}, http.StatusConflict: reply.Problem{}}
-		if params != nil {
+		if rt.Params != nil {
 			returns[http.StatusNotFound] = reply.Problem{}
 		}
 		if m.AdminToken != "" {
@@ -44,19 +58,18 @@ func (m *Module) adminRoutes() []registry.Route {
 		} else {
 			returns[http.StatusMisdirectedRequest] = reply.Problem{}
 		}
-		return registry.Route{
-			Method: method, Path: "/ui/admin/" + path, Internal: true, Handler: m.guard(m.handleChange(do)),
-			Summary: summary, Tag: "Admin", Params: params, Body: body, Returns: returns, Bearer: m.AdminToken != "",
-		}
+		rt.Path, rt.Handler, rt.Returns = "/ui/admin/"+rt.Path, m.guard(m.handleChange(do)), returns
+		rt.Internal, rt.Tag, rt.Bearer = true, "Admin", m.AdminToken != ""
+		return rt
 	}
 	const on = `{"on": true} or {"on": false}`
 	return []registry.Route{
-		route(http.MethodPut, "modules/{name}", "Switch a module on or off", on, named("module"), m.switchModule),
-		route(http.MethodPut, "readiness", "Turn readiness on or off", on, nil, m.switchReadiness),
-		route(http.MethodPut, "fault-injection", "Switch fault injection on or off", on, nil, m.switchInjection),
-		route(http.MethodPut, "faults", "Pause or resume the fault rules", `{"paused": true} or {"paused": false}`, nil, m.pauseFaults),
-		route(http.MethodPut, "faults/rules/{name}", "Replace a rule, or append a new one", "a rule in YAML or JSON", named("rule"), m.putRule),
-		route(http.MethodDelete, "faults/rules/{name}", "Remove a rule", "", named("rule"), m.removeRule),
+		route(m.switchModule, registry.Route{Method: http.MethodPut, Path: "modules/{name}", Summary: "Switch a module on or off", Body: on, Accepts: toggle{true}, Params: module, Examples: moduleExample}),
+		route(m.switchReadiness, registry.Route{Method: http.MethodPut, Path: "readiness", Summary: "Turn readiness on or off", Body: on, Accepts: toggle{true}}),
+		route(m.switchInjection, registry.Route{Method: http.MethodPut, Path: "fault-injection", Summary: "Switch fault injection on or off", Body: on, Accepts: toggle{true}}),
+		route(m.pauseFaults, registry.Route{Method: http.MethodPut, Path: "faults", Summary: "Pause or resume the fault rules", Body: `{"paused": true} or {"paused": false}`, Accepts: pause{true}}),
+		route(m.putRule, registry.Route{Method: http.MethodPut, Path: "faults/rules/{name}", Summary: "Replace a rule, or append a new one", Body: "a rule, which may also be YAML", Accepts: exampleRule, Params: rule, Examples: ruleExample}),
+		route(m.removeRule, registry.Route{Method: http.MethodDelete, Path: "faults/rules/{name}", Summary: "Remove a rule", Params: rule, Examples: ruleExample}),
 		{Method: http.MethodPost, Path: "/ui/rpc", Internal: true, Handler: m.guard(preflighted(m.serveCall))},
 		{Method: http.MethodPost, Path: "/ui/simulate", Internal: true, Handler: m.guard(preflighted(m.serveSimulation))},
 	}

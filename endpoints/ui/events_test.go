@@ -108,9 +108,9 @@ type figures struct {
 	}
 }
 
-// near reports whether a percentile is within 2 % of what a client measured.
+// near reports whether a percentile is within 1 % of what a client measured.
 func near(got *float64, want time.Duration) bool {
-	return got != nil && math.Abs(*got-want.Seconds()) <= 0.02*want.Seconds()
+	return got != nil && math.Abs(*got-want.Seconds()) <= 0.01*want.Seconds()
 }
 
 func decode[T any](t *testing.T, data string) (v T) {
@@ -128,6 +128,7 @@ type instance struct{ Hostname, Version, ID string }
 type history struct {
 	From     instance
 	Interval int64
+	Accuracy float64
 	Samples  []figures
 }
 
@@ -183,7 +184,7 @@ func testEvents(t *testing.T, serve func(testing.TB, http.Handler, time.Duration
 		client := serve(t, app, 30*time.Second)
 		get(t, client, "/status/200") // before the page is open
 		s := open(t, client, pipe)
-		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || len(h.Samples) != 0 || h.From.Version != "1.2.3" || h.From.Hostname == "" || h.From.ID == "" {
+		if h := decode[history](t, s.wants(t, "history")); h.Interval != 2000 || h.Accuracy != 0.01 || len(h.Samples) != 0 || h.From.Version != "1.2.3" || h.From.Hostname == "" || h.From.ID == "" {
 			t.Error(h)
 		}
 		first := decode[state](t, s.wants(t, "state"))

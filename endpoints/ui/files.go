@@ -12,15 +12,12 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// loader is the script that loads the other files when the browser could not.
-// It is the only file that is also served to pages of other releases.
-const loader = "load.js"
-
 // files are the page's files.
 type files struct {
-	index  string
+	index  string // the page, which contains the loader
+	loader string // load.js, which loads the other files when the browser could not
 	hash   string // of all files, so that a page only gets files of its own release
-	names  string // of the files that loader fetches, separated by spaces
+	names  string // of the other files, separated by spaces
 	byName map[string]*static.File
 }
 
@@ -40,12 +37,13 @@ var readFiles = sync.OnceValues(func() (files, error) {
 			return files{}, err
 		}
 		all = append(all, []byte(e.Name()), content)
-		if e.Name() == "index.html" {
+		switch e.Name() {
+		case "index.html":
 			out.index = string(content)
-			continue
-		}
-		out.byName[e.Name()] = static.New(e.Name(), content)
-		if e.Name() != loader {
+		case "load.js":
+			out.loader = string(content)
+		default:
+			out.byName[e.Name()] = static.New(e.Name(), content)
 			names = append(names, e.Name())
 		}
 	}
@@ -60,19 +58,15 @@ var readFiles = sync.OnceValues(func() (files, error) {
 // Closing the connection helps when a load balancer assigns connections, not
 // requests.
 func (m *Module) serveAsset(w http.ResponseWriter, r *http.Request) {
-	name, current := r.PathValue("file"), r.PathValue("hash") == m.files.hash
+	name := r.PathValue("file")
 	f, h := m.files.byName[name], w.Header()
-	switch {
-	case f == nil || !current && name != loader:
+	if f == nil || r.PathValue("hash") != m.files.hash {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Connection", "close")
 		h.Set("Content-Type", static.MediaType(name)) // browsers log an error for a style sheet with another type
 		w.WriteHeader(http.StatusNotFound)
 		return
-	case current:
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	default:
-		h.Set("Cache-Control", "no-store")
 	}
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	f.ServeHTTP(w, r)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -98,7 +99,7 @@ func (h *hub) historyEventLocked(interval time.Duration) []byte {
 	for _, s := range h.history {
 		samples = append(samples, s.json)
 	}
-	return event("history", fmt.Appendf(nil, `{"from":%s,"interval":%d,"samples":[%s]}`, h.instance, interval.Milliseconds(), bytes.Join(samples, []byte(","))))
+	return event("history", fmt.Appendf(nil, `{"from":%s,"interval":%d,"accuracy":%g,"samples":[%s]}`, h.instance, interval.Milliseconds(), math.Pow10(-digits), bytes.Join(samples, []byte(","))))
 }
 
 // dropOldLocked removes the samples that are older than maxAge. The caller must

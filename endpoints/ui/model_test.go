@@ -227,7 +227,7 @@ func TestModelAlone(t *testing.T) {
 func TestPageSeesFaults(t *testing.T) {
 	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
 	s.Call(t, "POST", "/fault_injection/enable", "")
-	for path, code := range map[string]int{"/": 500, "/ui/model": 200, "/ui/assets/x/load.js": 200, "/api/info": 500} {
+	for path, code := range map[string]int{"/": 500, "/ui/model": 200, "/ui/assets/x/app.js": 404, "/api/info": 500} {
 		if res, _ := s.Call(t, "GET", path, "", "User-Agent", browser); res.StatusCode != code {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}

@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"html"
 	"io/fs"
@@ -50,18 +52,20 @@ func (m *Module) builtinPages() pages {
 			"__BASE__", html.EscapeString(base),
 			"__ASSETS__", "ui/assets/"+m.files.hash,
 			"__FILES__", m.files.names,
+			"__LOADER__", m.files.loader,
 			"__TITLE__", html.EscapeString(m.instance.Hostname),
 			"__MESSAGE__", html.EscapeString(about.Message),
 		).Replace(m.files.index)
-		return page{static.New("index.html", []byte(text)), policy(about.Logo)}
+		return page{static.New("index.html", []byte(text)), policy(about.Logo, m.files.loader)}
 	}
 	return pages{slash: render("./"), bare: render(url.PathEscape(path.Base(m.host.Prefix())) + "/")}
 }
 
-// policy returns a Content-Security-Policy that allows the page's own files and
-// the configured logo. It forbids inline scripts and styles.
-func policy(logo string) string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:" + logoOrigin(logo) +
+// policy returns a Content-Security-Policy that allows the page's own files, the
+// configured logo and the loader. It forbids other inline scripts, and styles.
+func policy(logo, loader string) string {
+	hash := sha256.Sum256([]byte(loader))
+	return "default-src 'none'; script-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; style-src 'self'; img-src 'self' data:" + logoOrigin(logo) +
 		"; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 }
 

@@ -79,9 +79,9 @@ type state struct {
 	Ready          bool              `json:"ready"`
 	Why            string            `json:"why"` // why it is not ready, or ""
 	Draining       bool              `json:"draining"`
-	FaultInjection *bool             `json:"faultInjection"`
-	Modules        map[string]string `json:"modules"` // state of each switchable module
-	Faults         *faults           `json:"faults"`
+	FaultInjection *bool             `json:"faultInjection,omitempty"` // nil if the module is off
+	Modules        map[string]string `json:"modules"`                  // state of each switchable module
+	Faults         *faults           `json:"faults,omitempty"`         // nil if the module is off
 }
 
 type faults struct {
@@ -99,7 +99,7 @@ type rule struct {
 	Rule    json.RawMessage `json:"rule"`
 	Seen    uint64          `json:"seen"` // requests that matched
 	Hits    uint64          `json:"hits"` // requests that it was applied to
-	Expires *time.Time      `json:"expires"`
+	Expires *time.Time      `json:"expires,omitempty"`
 	Ended   bool            `json:"ended,omitempty"`
 }
 

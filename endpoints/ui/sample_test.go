@@ -26,7 +26,7 @@ func TestSample(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		got := m.sample(time.Now())
 		for _, p := range []**float64{&got.P50, &got.Routes[0].P50, &got.Calls.P50} {
-			if math.Abs(**p-1) > 0.02 {
+			if math.Abs(**p-1) > math.Pow10(-digits) {
 				t.Errorf("p50 %v", **p)
 			}
 		}
@@ -49,13 +49,13 @@ func TestSample(t *testing.T) {
 	})
 }
 
-// TestPrecision checks that no duration is off by more than 2 %.
+// TestPrecision checks that no duration is off by more than the page says.
 func TestPrecision(t *testing.T) {
 	for d := 50 * time.Nanosecond; d < 2*time.Hour; d += d/97 + 1 {
 		x := newTally()
 		x.record(capability.MeasuredRequest{Took: d})
 		want := min(d, time.Duration(longest)).Seconds()
-		if got := *x.stats(1).P99; math.Abs(got-want) > 0.02*want {
+		if got := *x.stats(1).P99; math.Abs(got-want) > math.Pow10(-digits)*want {
 			t.Fatalf("%v reads as %v s", d, got)
 		}
 	}

@@ -171,7 +171,7 @@ func TestContrast(t *testing.T) {
 	for name, v := range map[string]view{"light": desktop, "dark": desktop.inDark()} {
 		p := openLoaded(t, start(t).url, v)
 		bad := eval[[]string](p, `(async () => {
-			const { colorsOf } = await import(document.querySelector('script').src.replace('load.js', 'colors.js'));
+			const { colorsOf } = await import(document.querySelector('script[src]').src.replace('app.js', 'colors.js'));
 			const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
 			const rgb = (color) => { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3); };
 			const light = (c) => c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
@@ -280,7 +280,7 @@ func TestCurl(t *testing.T) {
 func TestMoment(t *testing.T) {
 	t.Parallel()
 	p := openLoaded(t, start(t).url, desktop)
-	got := eval[[]string](p, `import(document.querySelector('script').src.replace('load.js', 'dom.js')).then(({ moment }) => [moment(Date.now()), moment('2031-02-03T12:00:00')])`)
+	got := eval[[]string](p, `import(document.querySelector('script[src]').src.replace('app.js', 'dom.js')).then(({ moment }) => [moment(Date.now()), moment('2031-02-03T12:00:00')])`)
 	if strings.Contains(got[0], ",") || got[1] != "3 Feb 2031, 12:00:00" {
 		t.Error(got)
 	}

@@ -106,7 +106,7 @@ func TestReleaseEnds(t *testing.T) {
 // TestServerDiesWhileLoading checks that a page that cannot be loaded says so.
 func TestServerDiesWhileLoading(t *testing.T) {
 	t.Parallel()
-	for name, last := range map[string]string{"before the loader": "/", "after the loader": "/load.js"} {
+	for name, last := range map[string]string{"before the files": "/", "after the style": "/style.css"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)

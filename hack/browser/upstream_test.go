@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -38,7 +39,8 @@ func upstream(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestUpstreamResponds opens the page while a pod of upstream responds to every
-// second request, as during a migration, and then to all of them.
+// second request for data and for files, as during a migration, and then to all of
+// them.
 func TestUpstreamResponds(t *testing.T) {
 	t.Parallel()
 	ours, err := url.Parse(start(t).url)
@@ -50,9 +52,9 @@ func TestUpstreamResponds(t *testing.T) {
 		http.Error(w, fmt.Sprint("no backend: ", err), http.StatusBadGateway)
 	}
 	var gone atomic.Bool // whether only upstream is left
-	var count atomic.Int64
+	var count, files atomic.Int64
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if gone.Load() || r.URL.Path == "/api/info" && count.Add(1)%2 == 0 {
+		if gone.Load() || r.URL.Path == "/api/info" && count.Add(1)%2 == 0 || strings.HasPrefix(r.URL.Path, "/ui/assets/") && files.Add(1)%2 == 1 {
 			upstream(w, r)
 			return
 		}

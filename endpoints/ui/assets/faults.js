@@ -82,7 +82,7 @@ class Faults extends HTMLElement {
   change(state) {
     this.state = state;
     if (!this.rows) return;
-    const { from, ready, why, draining, faultInjection, faults } = state;
+    const { from, ready, why, draining, faultInjection = null, faults = null } = state; // of modules that are on
     this.sourceLine.textContent = `State of ${pod(from)}`;
     const show = (control, on, text, tone) => {
       const { button } = control;

@@ -12,6 +12,7 @@ class Live extends HTMLElement {
   #route = ''; // '' for all routes
   #rows = new Map(); // by label, in order of appearance
   #interval = 2000;
+  #accuracy; // relative error of the percentiles
   #from; // the instance that measures
 
   show() {
@@ -61,9 +62,10 @@ class Live extends HTMLElement {
     this.#draw();
   }
 
-  source({ from, interval }) {
+  source({ from, interval, accuracy }) {
     this.#from = from;
     this.#interval = interval;
+    this.#accuracy = accuracy;
   }
 
   sample(samples) {
@@ -98,8 +100,9 @@ class Live extends HTMLElement {
     }
     const what = this.#route ? `${isCall(this.#route) ? 'gRPC method' : 'Route'} ${this.#route.slice(isCall(this.#route))}` : 'All routes';
     const where = this.#from ? pod(this.#from) : 'the server';
+    const accuracy = this.#accuracy ? ` Percentiles are accurate to ${percent(this.#accuracy)}.` : '';
     const calls = last?.calls ? ` gRPC: ${share(last.calls.rps, last.rps)} of the traffic, ${share(last.calls.errors, last.calls.rps)} errors, ${share(last.calls.faults, last.faults)} of the faults.` : '';
-    this.summary.textContent = `${what}, sampled every ${seconds(this.#interval / 1e3)} on ${where}. Percentiles are accurate to 2%.${calls}`;
+    this.summary.textContent = `${what}, sampled every ${seconds(this.#interval / 1e3)} on ${where}.${accuracy}${calls}`;
     for (const plot of this.plots) plot.draw(this.#samples, this.span.value * 60e3, 2.5 * this.#interval);
   }
 }

@@ -4,10 +4,10 @@
 // it. The browser then has it in its cache for ever. When all files are there, the
 // loader starts the page.
 //
-// The loader may come from another release than the page, so it contains no file
-// names. The page says which files to load (data-files), which elements use which
-// file (data-src and data-href; images must be SVG) and which script to start
-// (data-main).
+// The loader is part of the page, because another replica may not have it. It contains
+// no file names. The page says which files to load (data-files) and from where
+// (data-assets), which elements use which file (data-src and data-href; images must be
+// SVG) and which script to start (data-main).
 {
   const maxAttempts = 40; // for a file
   const timeout = 15e3; // ms for an attempt
@@ -15,8 +15,8 @@
   const showAfter = 2e3; // ms until the page is shown even if files are missing
   const maxImports = 20; // attempts to start the page; only a browser without a cache needs more than one
   const root = document.documentElement;
-  const { src, dataset } = document.currentScript;
-  const address = (name) => new URL(name, src).href;
+  const { dataset } = document.currentScript;
+  const address = (name) => new URL(dataset.assets + name, document.baseURI).href;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   // Before the load event, requests may bypass the cache.
   const pageLoaded = new Promise((done) => addEventListener('load', done));
