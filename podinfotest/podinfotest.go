@@ -26,6 +26,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/httpserver"
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
+	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -245,7 +246,7 @@ func (s *Server) assemble(c Config, vars map[string]string) error {
 	if err := errors.Join(known(app, vars), s.own(own...), s.on(recorderName, repliesName, "http-server")); err != nil {
 		return err
 	}
-	s.record.setInternal(app.Mounted())
+	s.record.internal = sync.OnceValue(func() []glob.Pattern { return internalOf(app.Mounted()) })
 	s.faults, _ = app.Get("faults").(*faults.Module)
 	if s.faults != nil {
 		s.replies.header = s.faults.Header

@@ -58,7 +58,7 @@ type recorder struct {
 	used    map[int]bool // connections that had a request
 	scripts []script     // as of now
 
-	internal []glob.Pattern // paths of probes and metrics
+	internal func() []glob.Pattern // paths of probes and metrics
 }
 
 func newRecorder() *recorder {
@@ -238,17 +238,18 @@ func (m *recorder) below(path string) string {
 	return cmp.Or(rest, "/")
 }
 
-// setInternal tells which routes are probes, or for metrics.
-func (m *recorder) setInternal(routes []registry.Mounted) {
+// internalOf returns the paths of probes and metrics.
+func internalOf(routes []registry.Mounted) (out []glob.Pattern) {
 	for _, rt := range routes {
 		if p, err := glob.Parse(rt.Path); err == nil && rt.Internal {
-			m.internal = append(m.internal, p)
+			out = append(out, p)
 		}
 	}
+	return out
 }
 
 func (m *recorder) isInternal(path string) bool {
-	return slices.ContainsFunc(m.internal, func(p glob.Pattern) bool { return p.Match(path) })
+	return slices.ContainsFunc(m.internal(), func(p glob.Pattern) bool { return p.Match(path) })
 }
 
 // follow replaces the scripts.

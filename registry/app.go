@@ -27,9 +27,9 @@ type App struct {
 	exit     func(code int)
 	entries  []*entry // in list order, listeners last
 	chain    []*entry // the same in the order a request meets them
-	settings []Setting
-	declared []Setting // what settings are made from: these and the values
-	own      []field   // in the fields of core and of the modules
+	settings func() []Setting
+	declared []*Setting // what settings are made from: these and the values
+	own      []field    // in the fields of core and of the modules
 	claims   []claim
 	warnings []string
 	restore  []func() // of modules, until New has succeeded
@@ -180,7 +180,7 @@ func (a *App) make(vals values) error {
 	if err := a.provisionAll(vals); err != nil {
 		return err
 	}
-	a.settings = a.valued(vals) // some were derived in Provision
+	a.settings = sync.OnceValue(a.settings) // no other is derived
 	first, err := a.assemble(func(e *entry) bool { return e.state == On })
 	if err != nil {
 		return err
@@ -272,8 +272,7 @@ func (a *App) configure(vals values) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, a.checkTerms(vals))
-	note(fill(&a.core, EnvPrefix, own, vals))
-	errs = append(errs, a.core.checkBudget(own, vals))
+	targets, entries := []target{{&a.core, EnvPrefix, own}}, []*entry{nil}
 	for _, e := range a.entries {
 		var err error
 		e.state, e.why, err = decide(e, vals, a.environ)
@@ -284,10 +283,17 @@ func (a *App) configure(vals values) error {
 			warnings, err := rehearse(e.Module, e.info.prefix(), e.fields, e.withoutSwitch(vals))
 			note(warnings, e.blame(err))
 		default:
-			warnings, err := fill(e.Module, e.info.prefix(), e.fields, vals)
-			note(warnings, e.blame(err))
+			targets, entries = append(targets, target{e.Module, e.info.prefix(), e.fields}), append(entries, e)
 		}
 	}
+	for i, err := range parseAll(targets, vals) {
+		var warnings []string
+		if err == nil {
+			warnings, err = targets[i].validate(vals)
+		}
+		note(warnings, entries[i].blame(err))
+	}
+	errs = append(errs, a.core.checkBudget(own, vals))
 	if err := joinOnce(errs); err != nil {
 		return err
 	}
@@ -297,7 +303,7 @@ func (a *App) configure(vals values) error {
 	}
 	a.budget = budget.New(int64(a.core.Budget))
 	a.declared, a.own = declared, own
-	a.settings = a.valued(vals)
+	a.settings = func() []Setting { return a.valued(vals) }
 	a.warn(a.idle(vals))
 	return a.begin(vals)
 }
@@ -312,9 +318,9 @@ func (a *App) warn(warnings ...string) {
 }
 
 // blame adds the module's name to an error that is not about a setting, which
-// names itself.
+// names itself. Those of the App have no entry.
 func (e *entry) blame(err error) error {
-	if _, setting := errors.AsType[*SettingError](err); err == nil || setting {
+	if _, setting := errors.AsType[*SettingError](err); err == nil || setting || e == nil {
 		return err
 	}
 	return fmt.Errorf("module %s: %w", e.info.Name, err)
@@ -350,8 +356,9 @@ func (a *App) valued(vals values) []Setting {
 			add(e.fields)
 		}
 	}
-	declared := slices.Clone(a.declared)
-	for i, s := range declared {
+	declared := make([]Setting, len(a.declared))
+	for i, s := range a.declared {
+		declared[i] = *s
 		k, ok := known[s.Key]
 		g, set := vals[s.Key]
 		switch {
@@ -399,7 +406,7 @@ func (a *App) Assembly() *Assembly { return a.current.Load() }
 
 // Settings lists what can be set, with the values in effect. The caller must not
 // modify the result.
-func (a *App) Settings() []Setting { return slices.Clip(a.settings) }
+func (a *App) Settings() []Setting { return slices.Clip(a.settings()) }
 
 // Warnings lists what New has logged about settings that it accepts and that
 // do nothing, or not what was asked for.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/negroni/v3"
 
@@ -23,7 +24,7 @@ type Assembly struct {
 	modules   []Status // in list order
 	chain     []Status // in the order a request meets them
 	linked    map[string]bool
-	mounted   []Mounted
+	mounted   func() []Mounted
 	calls     []rpc.Middleware
 	unmatched []rpc.Middleware // the part of calls for methods that no module serves
 	pagers    []ErrorPager
@@ -49,7 +50,7 @@ func (s *Assembly) InChain() []Status { return s.chain }
 
 // Mounted lists the routes that are served, in list order. The caller must not
 // modify the result.
-func (s *Assembly) Mounted() []Mounted { return s.mounted }
+func (s *Assembly) Mounted() []Mounted { return s.mounted() }
 
 // Calls returns the gRPC half of the chain, outermost first. The caller must
 // not modify the result.
@@ -94,7 +95,7 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 	if err := a.mountAll(s, on, chain); err != nil {
 		return nil, err
 	}
-	s.router.unmatched, _ = a.chainOf(chain, unmatched, s.router.refuse)
+	s.router.unmatched, _ = chainOf(chain, unmatched, s.router.refuse, nil)
 	return s, nil
 }
 
@@ -104,13 +105,15 @@ func (a *App) mountAll(s *Assembly, on, chain []*entry) error {
 	if err != nil {
 		return err
 	}
-	var mounts []*mount
 	byPath := map[[2]string]*mount{}
 	routes = alone(routes)
-	s.mounted = make([]Mounted, 0, len(routes))
-	for _, rt := range routes {
-		linked, names := a.chainOf(chain, rt, rt.Handler)
-		s.mounted = append(s.mounted, Mounted{a.described(rt, names), names})
+	mounts := make([]*mount, 0, len(routes))
+	chains, names := make([][]string, len(routes)), []string(nil)
+	s.mounted = sync.OnceValue(func() []Mounted { return a.describeAll(routes, chains) })
+	for i, rt := range routes {
+		var linked linkedRoute
+		linked, names = chainOf(chain, rt, rt.Handler, names)
+		chains[i] = names
 		if rt.Proxied && rt.Path == everything {
 			s.router.fallback = &linked
 			continue
@@ -138,14 +141,28 @@ func alone(routes []Route) []Route {
 	return slices.DeleteFunc(slices.Clone(routes), func(rt Route) bool { return rt.Module != routes[i].Module })
 }
 
-// chainOf links the chain that covers rt in front of its handler.
-func (a *App) chainOf(chain []*entry, rt Route, handler http.HandlerFunc) (linked linkedRoute, names []string) {
-	handlers, names := link(chain, rt)
+// chainOf links the chain that covers rt in front of its handler. It returns the names
+// of the modules in it: those of another chain, if they are the same, as for most
+// routes.
+func chainOf(chain []*entry, rt Route, handler http.HandlerFunc, other []string) (linked linkedRoute, names []string) {
+	handlers, names := link(chain, rt, make([]negroni.Handler, 0, usualChain), make([]string, 0, usualChain))
+	if !slices.Equal(names, other) || other == nil {
+		other = slices.Clone(names)
+	}
 	for _, h := range slices.Backward(handlers) {
 		next := handler
 		handler = func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r, next) }
 	}
-	return linkedRoute{rt.When, handler}, names
+	return linkedRoute{rt.When, handler}, other
+}
+
+// describeAll returns the routes as clients see them behind their chains.
+func (a *App) describeAll(routes []Route, chains [][]string) []Mounted {
+	out := make([]Mounted, len(routes))
+	for i, rt := range routes {
+		out[i] = Mounted{a.described(rt, chains[i]), chains[i]}
+	}
+	return out
 }
 
 // described returns rt as clients see it behind the middleware of these names.
@@ -234,9 +251,11 @@ func spellings(pattern, prefix string) []string {
 	return []string{pattern}
 }
 
-// link picks the middleware that covers rt.
-func link(chain []*entry, rt Route) (handlers []negroni.Handler, names []string) {
-	handlers, names = make([]negroni.Handler, 0, len(chain)), make([]string, 0, len(chain))
+// usualChain is the length of a chain for which chainOf allocates no scratch space.
+const usualChain = 24
+
+// link appends the middleware that covers rt, and its names.
+func link(chain []*entry, rt Route, handlers []negroni.Handler, names []string) ([]negroni.Handler, []string) {
 	for _, e := range chain {
 		if rt.Label == unmatched.Label && e.info.Phase > Enrich && !e.info.Unmatched {
 			continue

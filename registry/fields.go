@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return nil, nil
 	}
-	var out []field
+	out := make([]field, 0, room(t.Elem()))
 	var errs []error
 	var walk func(t reflect.Type, prefix string, at []int)
 	walk = func(t reflect.Type, prefix string, at []int) {
@@ -78,6 +79,18 @@ func fieldsOf(target any, prefix, module string) ([]field, error) {
 	}
 	walk(t.Elem(), prefix, nil)
 	return out, errors.Join(errs...)
+}
+
+// room returns about how many settings a struct has.
+func room(t reflect.Type) (n int) {
+	for f := range t.Fields() {
+		if f.Tag.Get("env") != "" {
+			n++
+		} else if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			n += room(f.Type)
+		}
+	}
+	return n
 }
 
 var variable = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
@@ -145,18 +158,21 @@ func needs(f reflect.StructField) string {
 	return ""
 }
 
-// fill configures target, whose fields these are, and validates the result. It
-// sets the value and the source of each field. A variable takes precedence
-// over a literal, and a literal over the default. The warnings name the values
+// target is a struct with settings, whose env tags follow the prefix.
+type target struct {
+	to     any
+	prefix string
+	fields []field
+}
+
+// validate validates a target that parse has filled in. The warnings name the values
 // that the default replaces.
-func fill(target any, prefix string, fields []field, vals values) (warnings []string, err error) {
-	if err := parse(target, prefix, fields, vals); err != nil {
-		return nil, err
-	}
-	v, ok := target.(Validator)
+func (t target) validate(vals values) (warnings []string, err error) {
+	v, ok := t.to.(Validator)
 	if !ok {
 		return nil, nil
 	}
+	fields := t.fields
 	err = explain(v.Validate(), fields, vals)
 	replaced, rest := split(err, func(err error) bool {
 		bad, ok := err.(*SettingError)
@@ -170,10 +186,10 @@ func fill(target any, prefix string, fields []field, vals values) (warnings []st
 		bad := err.(*SettingError)
 		f := fields[slices.IndexFunc(fields, func(f field) bool { return f.Key == bad.Key })]
 		delete(vals, f.Key)
-		reflect.ValueOf(target).Elem().FieldByIndex(f.index).SetZero()
+		reflect.ValueOf(t.to).Elem().FieldByIndex(f.index).SetZero()
 		warnings = append(warnings, fmt.Sprintf("%v; using the default %q", bad, f.Default))
 	}
-	return warnings, errors.Join(errors.Join(rest...), parse(target, prefix, fields, vals))
+	return warnings, errors.Join(errors.Join(rest...), t.parse(vals))
 }
 
 // rehearse validates what was given for a module that is off, on a copy. It
@@ -182,7 +198,10 @@ func rehearse(m Module, prefix string, fields []field, vals values) (warnings []
 	if !slices.ContainsFunc(fields, func(f field) bool { _, ok := vals[f.Key]; return ok }) {
 		return nil, nil
 	}
-	warnings, err = fill(scratch(m), prefix, slices.Clone(fields), vals)
+	t := target{scratch(m), prefix, slices.Clone(fields)}
+	if err = t.parse(vals); err == nil {
+		warnings, err = t.validate(vals)
+	}
 	wrong, _ := split(err, func(err error) bool {
 		bad, ok := err.(*SettingError)
 		return ok && bad.Source != FromDefault && bad.Source != FromCode
@@ -227,29 +246,84 @@ func flatten(errs ...error) (out []error) {
 	return out
 }
 
-func parse(target any, prefix string, fields []field, vals values) error {
-	if len(fields) == 0 {
+// parseAll is parse for several targets at the price of one: each call of env copies
+// the environment of the process, which is not used. It returns the error of each.
+func parseAll(targets []target, vals values) []error {
+	vars, literal := map[string]string{}, map[string]bool{}
+	for _, t := range targets {
+		t.note(vals, vars, literal)
+	}
+	var members []reflect.StructField
+	var together []target
+	for i, t := range targets {
+		shared := func(f field) bool { _, given := vars[f.Key]; return given && literal[f.Key] }
+		if len(t.fields) > 0 && !slices.ContainsFunc(t.fields, shared) {
+			together = append(together, t)
+			members = append(members, reflect.StructField{
+				Name: "Target" + strconv.Itoa(i), Type: reflect.TypeOf(t.to), Tag: reflect.StructTag("envPrefix:" + strconv.Quote(t.prefix))})
+		}
+	}
+	all := reflect.New(reflect.StructOf(members))
+	for i, t := range together {
+		all.Elem().Field(i).Set(reflect.ValueOf(t.to))
+	}
+	failed := set(all.Interface(), "", vars) != nil // whose setting it is, only the target's own error says
+	errs := make([]error, len(targets))
+	for i, t := range targets {
+		if failed || !slices.ContainsFunc(together, func(x target) bool { return x.to == t.to }) {
+			errs[i] = t.parse(vals)
+		} else {
+			t.show()
+		}
+	}
+	return errs
+}
+
+// set sets the fields of a struct from variables.
+func set(to any, prefix string, vars map[string]string) error {
+	return env.ParseWithOptions(to, env.Options{Environment: vars, Prefix: prefix, DefaultValueTagName: "-"})
+}
+
+// parse sets the target's fields, and notes the value and the source of each. A
+// variable takes precedence over a literal, and a literal over the default.
+func (t target) parse(vals values) error {
+	if len(t.fields) == 0 {
 		return nil
 	}
-	v := reflect.ValueOf(target).Elem()
 	vars := map[string]string{}
-	for i, f := range fields {
+	t.note(vals, vars, map[string]bool{})
+	err := set(t.to, t.prefix, vars)
+	t.show()
+	return explain(err, t.fields, vals)
+}
+
+// note notes the source of each field, and collects the variables to set and those
+// whose literal stays.
+func (t target) note(vals values, vars map[string]string, literal map[string]bool) {
+	for i, f := range t.fields {
 		switch g, ok := vals[f.Key]; {
 		case ok:
 			vars[f.Key] = g.value
-			fields[i].Source = g.source
-		case !v.FieldByIndex(f.index).IsZero():
-			fields[i].Source = FromCode
+			t.fields[i].Source = g.source
+		case !t.value(f).IsZero():
+			t.fields[i].Source = FromCode
+			literal[f.Key] = true
 		default:
 			vars[f.Key] = f.Default
-			fields[i].Source = FromDefault
+			t.fields[i].Source = FromDefault
 		}
 	}
-	err := env.ParseWithOptions(target, env.Options{Environment: vars, Prefix: prefix, DefaultValueTagName: "-"})
-	for i, f := range fields {
-		fields[i].Value = format(v.FieldByIndex(f.index))
+}
+
+// show notes the value of each field.
+func (t target) show() {
+	for i, f := range t.fields {
+		t.fields[i].Value = format(t.value(f))
 	}
-	return explain(err, fields, vals)
+}
+
+func (t target) value(f field) reflect.Value {
+	return reflect.ValueOf(t.to).Elem().FieldByIndex(f.index)
 }
 
 // explain makes a SettingError of every error in err that is about a field.

@@ -14,7 +14,7 @@ import (
 func (a *App) idle(vals values) string {
 	var out []string
 	off := map[*entry]int{} // the place in out
-	for _, s := range a.settings {
+	for _, s := range a.declared {
 		g, given := vals[s.Key]
 		if !given || s.isDefault(g.value) {
 			continue
@@ -66,12 +66,16 @@ func (a *App) owner(key string) (*entry, bool) {
 // unmet reports whether a variable that a setting needs is zero, or belongs to
 // a module that is off. A variable that no module declares is not needed.
 func (a *App) unmet(key string) bool {
-	i := slices.IndexFunc(a.settings, func(s Setting) bool { return s.Key == key })
-	if key == "" || i < 0 {
+	if key == "" {
+		return false
+	}
+	settings := a.settings()
+	i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == key })
+	if i < 0 {
 		return false
 	}
 	e, on := a.owner(key)
-	return e != nil && !on || isZero(a.settings[i].Value)
+	return e != nil && !on || isZero(settings[i].Value)
 }
 
 // switchedOffBy reports whether the variable is upstream's variable for the

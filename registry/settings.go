@@ -113,7 +113,11 @@ func Settings(mods []Module) []Setting {
 			list = append(list, d)
 		}
 	}
-	out, _ := declare(own, list)
+	declared, _ := declare(own, list)
+	out := make([]Setting, len(declared))
+	for i, s := range declared {
+		out[i] = *s
+	}
 	return out
 }
 
@@ -126,15 +130,15 @@ type declaration struct {
 // declare lists the settings of the App and of the modules, each variable
 // once. Two modules that declare a variable with different types, defaults or
 // meanings are an error.
-func declare(own []field, list []declaration) ([]Setting, error) {
+func declare(own []field, list []declaration) ([]*Setting, error) {
 	count := len(own) + 2*len(list) // at most two variables turn a module on
 	for _, d := range list {
 		count += len(d.fields)
 	}
-	out := make([]Setting, 0, count)
+	out := make([]*Setting, 0, count)
 	var errs []error
 	at := make(map[string]int, count)
-	add := func(s Setting) {
+	add := func(s *Setting) {
 		i, again := at[s.Key]
 		if !again {
 			at[s.Key] = len(out)
@@ -146,12 +150,12 @@ func declare(own []field, list []declaration) ([]Setting, error) {
 				x.Module, s.Module, s.Key, x.kind, x.Default, x.Doc, s.kind, s.Default, s.Doc))
 		}
 	}
-	for _, f := range own {
-		add(f.Setting)
+	for i := range own {
+		add(&own[i].Setting)
 	}
 	for _, d := range list {
-		for _, f := range d.fields {
-			add(f.Setting)
+		for i := range d.fields {
+			add(&d.fields[i].Setting)
 		}
 		if _, field := at[EnvPrefix+d.info.EnableVar]; d.info.EnableVar != "" && !field {
 			add(enableVarSetting(d.info))
@@ -161,13 +165,13 @@ func declare(own []field, list []declaration) ([]Setting, error) {
 	return out, errors.Join(errs...)
 }
 
-func enableVarSetting(i Info) Setting {
-	return Setting{Key: EnvPrefix + i.EnableVar, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on", Takes: "true|false",
+func enableVarSetting(i Info) *Setting {
+	return &Setting{Key: EnvPrefix + i.EnableVar, Module: i.Name, Default: "false", Doc: "turn " + i.Name + " on", Takes: "true|false",
 		Accepts: "true or false", kind: reflect.TypeFor[bool]()}
 }
 
-func enabledSetting(i Info) Setting {
-	return Setting{Key: i.EnabledKey(), Module: i.Name, Doc: "turn " + i.Name + " on or off, or have it ready on standby", Takes: "true|false|standby",
+func enabledSetting(i Info) *Setting {
+	return &Setting{Key: i.EnabledKey(), Module: i.Name, Doc: "turn " + i.Name + " on or off, or have it ready on standby", Takes: "true|false|standby",
 		Accepts: "true, false or standby", kind: reflect.TypeFor[bool]()}
 }
 

@@ -103,7 +103,7 @@ func merge(defaults, file, environment, flags map[string]string) values {
 // trim removes the white space around values and around the elements of lists.
 // A secret is kept to the byte, with a warning. In text of several lines, such
 // as YAML, the indentation of the first line counts.
-func (vals values) trim(declared []Setting) (warnings []string) {
+func (vals values) trim(declared []*Setting) (warnings []string) {
 	for _, s := range declared {
 		g, ok := vals[s.Key]
 		switch trimmed := strings.TrimSpace(g.value); {
@@ -154,7 +154,7 @@ func scrub(vars map[string]string) map[string]string {
 
 // unknown looks for names that no module declares. Keys of the config file are
 // errors. Variables are one warning, because other programs may use the prefix.
-func unknown(vals values, settings []Setting) (errs []error, warning string) {
+func unknown(vals values, settings []*Setting) (errs []error, warning string) {
 	var keys []string
 	for _, s := range settings {
 		keys = append(keys, s.Key)

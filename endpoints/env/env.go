@@ -43,10 +43,13 @@ func (m *Module) Validate() error {
 
 // Provision redacts the environment, which never changes.
 func (m *Module) Provision(h *registry.Host) error {
-	settings := h.Settings()
 	environ := m.Environ
 	if environ == nil {
 		environ = h.Environ()
+	}
+	var settings []registry.Setting
+	if len(environ) > 0 {
+		settings = h.Settings()
 	}
 	m.redacted = make([]string, 0, len(environ))
 	for _, kv := range environ {

@@ -29,9 +29,9 @@ type page struct {
 type pages struct{ slash, bare page }
 
 func (m *Module) servePage(w http.ResponseWriter, r *http.Request) {
-	p := m.pages.bare
+	p := m.pages().bare
 	if strings.HasSuffix(r.URL.Path, "/") {
-		p = m.pages.slash
+		p = m.pages().slash
 	}
 	h := w.Header()
 	h.Set("Vary", "User-Agent, Accept")

@@ -37,7 +37,7 @@ type Module struct {
 	host     *registry.Host
 	instance instance
 	files    files
-	pages    pages
+	pages    func() pages
 	peers    peers
 	hub      hub
 
@@ -81,7 +81,7 @@ func (m *Module) Validate() (err error) {
 	return errors.Join(errs...)
 }
 
-// Provision reads the page's files, renders the page and finds the modules whose
+// Provision reads the page's files and finds the modules whose
 // state the page shows.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
@@ -92,7 +92,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	if m.files, err = readFiles(); err != nil {
 		return err
 	}
-	m.pages = m.builtinPages()
+	m.pages = sync.OnceValue(m.builtinPages)
 	m.hub.init(m.MaxViewers, m.instance)
 	m.peers, err = findPeers(h)
 	return err
@@ -105,7 +105,7 @@ func (m *Module) Start(context.Context) error {
 		return fmt.Errorf("%sUI_PATH: %w", registry.EnvPrefix, err)
 	}
 	if found {
-		m.pages = pages{p, p}
+		m.pages = func() pages { return pages{p, p} }
 	}
 	return nil
 }
