@@ -11,7 +11,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/seed-4591fe7d/podinfo/endpoints/cache"
 	"github.com/seed-4591fe7d/podinfo/endpoints/chunked"
 	"github.com/seed-4591fe7d/podinfo/endpoints/configs"
 	"github.com/seed-4591fe7d/podinfo/endpoints/crash"
@@ -29,16 +28,13 @@ import (
 	"github.com/seed-4591fe7d/podinfo/endpoints/status"
 	"github.com/seed-4591fe7d/podinfo/endpoints/store"
 	"github.com/seed-4591fe7d/podinfo/endpoints/stress"
-	"github.com/seed-4591fe7d/podinfo/endpoints/swagger"
 	"github.com/seed-4591fe7d/podinfo/endpoints/tcpproxy"
 	"github.com/seed-4591fe7d/podinfo/endpoints/token"
-	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/endpoints/wsecho"
 	"github.com/seed-4591fe7d/podinfo/internal/cli"
 	"github.com/seed-4591fe7d/podinfo/internal/liblog"
 	"github.com/seed-4591fe7d/podinfo/internal/memory"
-	"github.com/seed-4591fe7d/podinfo/internal/otlp"
 	"github.com/seed-4591fe7d/podinfo/middleware/accesslog"
 	"github.com/seed-4591fe7d/podinfo/middleware/bodylimit"
 	"github.com/seed-4591fe7d/podinfo/middleware/crossorigin"
@@ -50,18 +46,18 @@ import (
 	"github.com/seed-4591fe7d/podinfo/middleware/randomdelay"
 	"github.com/seed-4591fe7d/podinfo/middleware/randomerror"
 	"github.com/seed-4591fe7d/podinfo/middleware/recovery"
-	"github.com/seed-4591fe7d/podinfo/middleware/tracing"
 	"github.com/seed-4591fe7d/podinfo/middleware/versionheaders"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
 // Modules returns a new instance of every stock module that opens no port.
-// List order is chain order within a phase, and start order.
+// List order is chain order within a phase, and start order. Those that [LeftOut]
+// names are not in the list.
 func Modules() []registry.Module {
-	return []registry.Module{
+	all := []registry.Module{
 		new(recovery.Module),
-		new(tracing.Module), // before metrics, whose exemplars name the span
+		newTracing(), // before metrics, whose exemplars name the span
 		new(metrics.Module),
 		new(accesslog.Module),
 		new(versionheaders.Module),
@@ -76,7 +72,7 @@ func Modules() []registry.Module {
 
 		new(stress.Module),
 		new(health.Module),
-		new(ui.Module),
+		newUI(),
 		new(info.Module),
 		new(version.Module),
 		new(env.Module),
@@ -86,16 +82,22 @@ func Modules() []registry.Module {
 		new(delay.Module),
 		new(chunked.Module),
 		new(token.Module),
-		new(cache.Module),
+		newCache(),
 		new(store.Module),
 		new(configs.Module),
 		new(wsecho.Module),
 		new(crash.Module),
 		new(pprof.Module),
-		new(swagger.Module),
+		newSwagger(),
 		new(proxy.Module),
 	}
+	return slices.DeleteFunc(all, func(m registry.Module) bool { return m == nil })
 }
+
+// LeftOut returns the names of the stock modules that this program was built without.
+// The build tag podinfo_slim leaves out tracing, ui, cache and swagger, with
+// OpenTelemetry, the client of Redis, and the files of the page and of Swagger UI.
+func LeftOut() []string { return slices.Clone(leftOut) }
 
 // Listeners returns a new instance of the modules that open ports. Main adds
 // them; a harness that calls the App as an http.Handler leaves them out.
@@ -148,7 +150,7 @@ func Build() registry.Build {
 func Main(mods ...registry.Module) {
 	ctx, stop := context.WithCancel(context.Background())
 	environ := os.Environ()
-	for _, name := range otlp.Unaccepted(otlp.Variables(environ)) {
+	for _, name := range unaccepted(environ) {
 		os.Unsetenv(name) // the tracing module warns of it; OpenTelemetry's SDK would too, in plain text
 	}
 	p := &cli.Program{

@@ -1,6 +1,7 @@
 package podinfotest_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/podinfotest"
@@ -22,6 +23,28 @@ func BenchmarkStart(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// TestStartIsCheap holds what docs/podinfotest.md says a start allocates.
+func TestStartIsCheap(t *testing.T) {
+	const starts, most = 20, 600_000 // bytes
+	start := func() uint64 {
+		var before, after runtime.MemStats
+		ended := &ending{TB: t}
+		runtime.ReadMemStats(&before)
+		podinfotest.StartInMemory(ended)
+		runtime.ReadMemStats(&after)
+		ended.end()
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	start() // what is made once per process
+	var sum uint64
+	for range starts {
+		sum += start()
+	}
+	if each := sum / starts; each > most {
+		t.Errorf("a start allocates %d bytes, want at most %d", each, most)
 	}
 }
 

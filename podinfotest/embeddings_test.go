@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // heavy are the dependencies that a program links only with the modules that
@@ -32,18 +34,28 @@ func TestEmbeddings(t *testing.T) {
 		{"http", "modules that speak only HTTP, served", true},
 		{"embedded", "podinfo.New: all modules, as a handler", false},
 		{"whole", "podinfo.Main: the program", false},
+		{"test", "a test with this package", false},
+		{"slim", "a test, -tags podinfo_slim", false},
 	}
 	bin := t.TempDir()
 	build := []string{"build", "-ldflags=-s -w", "-o", bin + "/"}
-	for _, p := range programs {
+	for _, p := range programs[:4] {
 		build = append(build, "./testdata/"+p.name)
 	}
-	if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	commands := [][]string{build}
+	for _, c := range [][2]string{{"test", ""}, {"slim", "podinfo_slim"}} {
+		commands = append(commands, []string{"test", "-c", "-tags=" + c[1], "-ldflags=-s -w", "-o", bin + "/" + c[0], "./testdata/slim"})
+	}
+	for _, args := range commands {
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	for _, p := range programs {
-		if linked := links(t, "./testdata/"+p.name)["main"]; p.light && len(linked) > 0 {
-			t.Errorf("%s: links %v", p.row, linked)
+		if p.light {
+			if linked := links(t, "./testdata/"+p.name)["main"]; len(linked) > 0 {
+				t.Errorf("%s: links %v", p.row, linked)
+			}
 		}
 		row := regexp.MustCompile(`(?m)^//\t` + regexp.QuoteMeta(p.row) + ` +(\d+)$`).FindSubmatch(doc)
 		if row == nil {
@@ -59,6 +71,20 @@ func TestEmbeddings(t *testing.T) {
 		if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" && (mb >= limit || mb < limit/2) {
 			t.Errorf("%s: %d MB, doc.go says less than %d: find out why, or change doc.go", p.row, mb, limit)
 		}
+	}
+}
+
+// TestSlim runs the tests of testdata/slim, which check what the build tag
+// podinfo_slim leaves out.
+func TestSlim(t *testing.T) {
+	for _, tags := range []string{"", "podinfo_slim"} {
+		if out, err := exec.Command("go", "test", "-tags="+tags, "./testdata/slim").CombinedOutput(); err != nil {
+			t.Errorf("-tags %q: %v\n%s", tags, err, out)
+		}
+	}
+	linked := links(t, "-tags=podinfo_slim", "./testdata/slim")["slim"]
+	if diff := cmp.Diff([]string{"google.golang.org/grpc", "google.golang.org/protobuf"}, linked); diff != "" {
+		t.Errorf("with -tags podinfo_slim: %s", diff)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo"
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -41,6 +42,9 @@ func variables(env []string) (map[string]string, error) {
 			return nil, badEntry(name+"="+value, instead)
 		}
 	}
+	if err := allLinked(vars); err != nil {
+		return nil, err
+	}
 	for name, value := range ownVars {
 		if _, ok := vars[name]; !ok {
 			vars[name] = value
@@ -65,10 +69,37 @@ func known(app *registry.App, vars map[string]string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(keys, name) {
-			return badEntry(name+"="+vars[name], "unknown variable"+meant(name, keys))
+			problem := "unknown variable" + meant(name, keys)
+			for _, module := range podinfo.LeftOut() {
+				if strings.HasPrefix(name, registry.KeyOf(module)+"_") {
+					problem = notLinked(module)
+				}
+			}
+			return badEntry(name+"="+vars[name], problem)
 		}
 	}
 	return nil
+}
+
+// allLinked returns an error for an entry that asks for a module that was left out.
+func allLinked(vars map[string]string) error {
+	for _, module := range podinfo.LeftOut() {
+		for term := range strings.SplitSeq(vars["PODINFO_MODULES"], ",") {
+			if strings.TrimPrefix(strings.TrimSpace(term), "-") == module {
+				return badEntry("PODINFO_MODULES="+vars["PODINFO_MODULES"], notLinked(module))
+			}
+		}
+		for _, kv := range environ(vars) {
+			if module == "tracing" {
+				return badEntry(kv, notLinked(module))
+			}
+		}
+	}
+	return nil
+}
+
+func notLinked(module string) string {
+	return "module " + module + " is not linked: build the test without -tags podinfo_slim"
 }
 
 // ownVars are set unless the test sets them: the same draws on every machine.

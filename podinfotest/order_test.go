@@ -86,6 +86,7 @@ func TestOrderOfCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	app.Mounted()
 	if err := errors.Join(app.Start(t.Context()), app.Ready(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestOrderOfCallsInAServer(t *testing.T) {
 	if failures != "" {
 		t.Error(failures)
 	}
-	anyTime := []string{"Routes", "RegisterGRPC", "Ready"}
+	anyTime := []string{"Routes", "RegisterGRPC", "DescribeRoute", "Ready"}
 	for _, method := range anyTime {
 		at := slices.Index(o.calls, method)
 		if at < 0 {

@@ -70,8 +70,9 @@ type (
 	Endpoint interface{ Routes() []Route }
 
 	// Describer is middleware that changes what clients have to know about a
-	// route, such as that it needs a token. DescribeRoute is called at assembly
-	// for each route in whose chain the module is, with a copy.
+	// route, such as that it needs a token. DescribeRoute is called for
+	// each route in whose chain the module is, with a copy, when the routes of an
+	// assembly are listed for the first time.
 	Describer interface{ DescribeRoute(*Route) }
 
 	// ErrorPager shows errors to people. ServeErrorPage responds to a request

@@ -3,15 +3,10 @@
 package liblog
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log"
 
-	"github.com/go-logr/logr/funcr"
-	"github.com/redis/go-redis/v9"
 	"github.com/sirupsen/logrus"
-	"go.opentelemetry.io/otel"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
@@ -23,23 +18,8 @@ func Capture(l *logrus.Logger) {
 	of := func(library string) *logrus.Entry { return l.WithField("library", library) }
 	log.SetFlags(0)
 	log.SetOutput(jsonlog.Std(of("log")).Writer()) // VictoriaMetrics and net/http use it
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		level := logrus.WarnLevel
-		if errors.Is(err, context.Canceled) { // an export that the shutdown aborted, which the tracing module reports
-			level = logrus.DebugLevel
-		}
-		of("opentelemetry").WithError(err).Log(level, "telemetry error")
-	}))
-	otel.SetLogger(funcr.New(func(_, text string) { of("opentelemetry").Warn(text) }, funcr.Options{Verbosity: 1})) // warnings are level 1
 	grpclog.SetLoggerV2(grpcLogger{of("grpc")})
-	redis.SetLogger(redisLogger{of("redis")})
-}
-
-type redisLogger struct{ *logrus.Entry }
-
-// Printf implements the interface of go-redis.
-func (l redisLogger) Printf(ctx context.Context, format string, v ...any) {
-	l.WithContext(ctx).Infof(format, v...)
+	captureOptional(of)
 }
 
 // grpcLogger implements grpclog.LoggerV2. By default grpc-go shows only errors:
