@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -17,6 +19,9 @@ const (
 	wordLeft = "client left"
 	wordNone = "none yet"
 )
+
+// wordLate is the word for a call whose deadline has passed, and never has leftSuffix.
+var wordLate = codes.DeadlineExceeded.String()
 
 // leftSuffix follows a status or a code if the client left before the end.
 const leftSuffix = ", " + wordLeft
@@ -35,7 +40,7 @@ func answerProblem(word string) string {
 	}
 	known := slices.Concat(rpc.Codes(), connectionWords(), []string{wordCut, wordLeft, wordNone})
 	for _, w := range known {
-		if w == word || w == base && w != wordLeft && w != wordNone {
+		if w == word || w == base && w != wordLeft && w != wordNone && w != wordLate {
 			return ""
 		}
 	}

@@ -382,6 +382,7 @@ func (a accepting) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		w := newWire(c)
+		w.ended = a.s.links.ended
 		if served := a.begin(w); served != nil {
 			return served, nil
 		}

@@ -2,8 +2,10 @@ package podinfotest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -160,8 +162,20 @@ func TestDeadlineIsOneWord(t *testing.T) {
 			if len(words) != 1 || words["DeadlineExceeded"] != 100 {
 				t.Errorf("%s: %v", method, words)
 			}
+			srv.Requests("/echo.EchoService/*").WantAnswers(t, slices.Repeat([]string{"DeadlineExceeded"}, 100)...)
 		})
 	}
+	// HTTP tells the server no deadline: the client has left.
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/version", Delay(time.Hour).Times(10))
+		for range 10 {
+			if err := fetch(t, srv.Client(), srv.URL+"/version", time.Second); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		srv.WaitAnswered(t.Context(), "/version", 10).WantAnswers(t, slices.Repeat([]string{"client left"}, 10)...)
+	})
 	// A client that leaves before its deadline has left.
 	both(t, func(t *testing.T, start func(testing.TB, ...string) *Server) {
 		srv := start(t)
@@ -196,7 +210,7 @@ func TestVocabulary(t *testing.T) {
 	for word, meant := range map[string]string{
 		"200 OK": "200", "503 Service Unavailable": "503", "UNAVAILABLE": "Unavailable", "DEADLINE_EXCEEDED": "DeadlineExceeded", "unavailable": "Unavailable",
 		"Cancelled": "Canceled", "Unavailabel": "Unavailable", "reset": "cut", "EOF": "cut", "timeout": "client left", "pending": "none yet", "": "none yet",
-		"clientleft": "client left", "42": "", "600": "", "teapot": "", "client left, client left": "", "none yet, client left": "",
+		"clientleft": "client left", "DeadlineExceeded, client left": "DeadlineExceeded", "42": "", "600": "", "teapot": "", "client left, client left": "", "none yet, client left": "",
 	} {
 		got := listen(t, func(tb testing.TB) { rs.WantAnswers(tb, word) })
 		want := fmt.Sprintf("WantAnswers: response 1: %q is not a response", word)

@@ -41,7 +41,7 @@ type Request struct {
 	Status int
 	Code   codes.Code    // of a call; valid when Done is true
 	Reply  http.Header   // the response's header, as handlers set it
-	Left   bool          // the client left before the end of the response
+	Left   bool          // the client left before the end of the response, or the deadline of a call has passed
 	Took   time.Duration // from At until the handler returned or the connection was cut
 	Done   bool          // the request has ended
 	Rules  []string      // rules that hit it, including steps that let it pass
@@ -122,7 +122,7 @@ func (r *Request) result() string {
 	default:
 		s = strconv.Itoa(r.Status)
 	}
-	if r.Left {
+	if r.Left && s != wordLate { // the deadline says it
 		s += leftSuffix
 	}
 	return s

@@ -67,7 +67,9 @@ func (rs Requests) together() string {
 //	Unavailable    the code of a call, as grpc-go writes it; DeadlineExceeded if
 //	               its deadline has passed, whichever side noticed first
 //	cut            the connection broke before the end of the response
-//	client left    the client left before there was a status
+//	client left    the client left before there was a status, which is also how a
+//	               request over HTTP ends whose deadline has passed: the server
+//	               does not know deadlines
 //	none yet       there is no response so far
 //	RST_STREAM REFUSED_STREAM and GOAWAY ENHANCE_YOUR_CALM
 //	               how a step for HTTP/2 ended the request; with an end of
@@ -75,7 +77,8 @@ func (rs Requests) together() string {
 //	refused        how a connection failed, see [Server.Attempts] for the words
 //
 // A status or a code is followed by a comma and "client left" if the client left
-// before the end of the response: "200, client left". Another word fails the test.
+// before the end of the response: "200, client left". After DeadlineExceeded that
+// goes without saying. Another word fails the test.
 func (rs Requests) WantAnswers(t testing.TB, answers ...string) {
 	t.Helper()
 	for i, word := range answers {

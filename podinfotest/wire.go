@@ -1,6 +1,7 @@
 package podinfotest
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -15,14 +16,17 @@ type wire struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when a field below changes
+	readers int           // number of Reads of Conn
 	closed  bool
 	limits  [2]time.Time // deadlines of Read and Write
 	heals   time.Time    // end of the partition
 	held    []byte       // arrived during the partition
 	pieces  int          // of the next write, 0 for one
 	pause   time.Duration
-	dead    bool   // what arrives next is answered with a reset
-	late    func() // called when something arrives on a dead connection
+	dead    bool            // what arrives next is answered with a reset
+	mute    bool            // and nothing is sent
+	ended   <-chan struct{} // closed at the end of the test, nil for never
+	late    func()          // called when something arrives on a dead connection
 	gone    func()
 }
 
@@ -58,6 +62,50 @@ func (w *wire) trickle(pieces int, over time.Duration) {
 
 // die makes the connection answer what arrives next with a reset.
 func (w *wire) die() { w.change(func() { w.dead = true }) }
+
+// rot keeps a dead connection open after the server has closed it, until the client
+// sends something or closes it, or the test ends.
+func (w *wire) rot() {
+	read := make(chan struct{})
+	w.Conn.SetReadDeadline(time.Unix(1, 0)) // ends the server's own Read
+	go func() {
+		defer close(read)
+		w.unread()
+		w.Conn.SetReadDeadline(time.Time{})
+		if n, _ := w.Conn.Read(make([]byte, 1)); n > 0 {
+			w.arrivedLate()
+		}
+		w.Conn.Close()
+	}()
+	go func() {
+		select {
+		case <-read:
+		case <-w.ended:
+			w.Conn.Close()
+		}
+	}()
+}
+
+// unread waits until nothing else reads from the connection.
+func (w *wire) unread() {
+	for {
+		w.mu.Lock()
+		readers, changed := w.readers, w.changed
+		w.mu.Unlock()
+		if readers == 0 {
+			return
+		}
+		<-changed
+	}
+}
+
+// arrivedLate answers what has arrived on a dead connection.
+func (w *wire) arrivedLate() {
+	if w.late != nil {
+		w.late()
+	}
+	w.reset()
+}
 
 // wait waits until the connection is whole and, if until is set, until then.
 func (w *wire) wait(direction int, until time.Time) error {
@@ -102,18 +150,23 @@ func (w *wire) split() bool {
 // Read implements net.Conn.
 func (w *wire) Read(b []byte) (int, error) {
 	w.mu.Lock()
-	held := len(w.held) > 0
+	held, closed := len(w.held) > 0, w.closed
+	if !held && !closed {
+		w.readers++
+	}
 	w.mu.Unlock()
+	if closed {
+		return 0, w.fail("read", net.ErrClosed)
+	}
 	if !held {
 		n, err := w.Conn.Read(b)
-		w.mu.Lock()
-		dead := w.dead && n > 0
-		w.mu.Unlock()
+		dead := false
+		w.change(func() {
+			w.readers--
+			dead = w.dead && n > 0
+		})
 		if dead {
-			if w.late != nil {
-				w.late()
-			}
-			w.reset()
+			w.arrivedLate()
 			return 0, w.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
 		}
 		if !w.split() || n == 0 && isTimeout(err) {
@@ -149,9 +202,13 @@ func isTimeout(err error) bool {
 // Write implements net.Conn.
 func (w *wire) Write(b []byte) (n int, err error) {
 	w.mu.Lock()
+	mute := w.mute
 	pieces, over, split := w.pieces, w.pause, w.heals.After(time.Now())
 	w.pieces = 0
 	w.mu.Unlock()
+	if mute {
+		return len(b), nil
+	}
 	if pieces <= 1 && !split {
 		return w.Conn.Write(b)
 	}
@@ -173,21 +230,43 @@ func (w *wire) Write(b []byte) (n int, err error) {
 
 // reset closes the connection with a reset.
 func (w *wire) reset() {
+	w.change(func() { w.dead = false })
 	w.SetLinger(0)
 	w.Close()
 }
 
 // Close implements net.Conn.
 func (w *wire) Close() error {
-	w.change(func() { w.closed = true })
+	first, rots := false, false
+	w.change(func() {
+		first, w.closed = !w.closed, true
+		rots = w.dead && w.ended != nil
+	})
 	if w.gone != nil {
 		w.gone()
+	}
+	select {
+	case <-w.ended:
+		rots = false
+	default:
+	}
+	if rots && first {
+		w.rot()
+	}
+	if rots {
+		return nil
 	}
 	return w.Conn.Close()
 }
 
 // CloseWrite ends the server's direction.
 func (w *wire) CloseWrite() error {
+	w.mu.Lock()
+	dead := w.dead
+	w.mu.Unlock()
+	if dead {
+		return nil
+	}
 	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -204,13 +283,20 @@ func (w *wire) SetLinger(seconds int) error {
 
 // SetDeadline implements net.Conn.
 func (w *wire) SetDeadline(t time.Time) error {
-	w.change(func() { w.limits = [2]time.Time{t, t} })
-	return w.Conn.SetDeadline(t)
+	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
 
 // SetReadDeadline implements net.Conn.
 func (w *wire) SetReadDeadline(t time.Time) error {
-	w.change(func() { w.limits[reads] = t })
+	rots := false
+	w.change(func() {
+		rots = w.closed && w.dead
+		w.limits[reads] = t
+		w.mute = w.dead // net/http waits for the next request: it has sent the response
+	})
+	if rots {
+		return nil
+	}
 	return w.Conn.SetReadDeadline(t)
 }
 

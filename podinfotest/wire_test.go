@@ -408,6 +408,29 @@ func TestStaleConnection(t *testing.T) {
 	})
 }
 
+// A connection that is dead stays so: the router that has forgotten it passes on no
+// FIN when the server closes the idle connection after a minute.
+func TestStaleConnectionIsNotClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/version", Stale(), OK())
+		if err := fetch(t, srv.Client(), srv.URL+"/version", 10*time.Second); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute)
+		res, err := srv.Client().Post(srv.URL+"/echo", "text/plain", strings.NewReader("x"))
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("a POST: %v %v", res, err)
+		}
+		srv.Attempts().WantAnswers(t, "200", "dead connection")
+		srv.Script("/version", Stale(), OK()) // and at the end of the test
+		if err := fetch(t, srv.Client(), srv.URL+"/version", 10*time.Second); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute)
+	})
+}
+
 // http2Rows say how a request and a call end.
 var http2Rows = []struct {
 	name   string // as in docs/podinfotest-connections.md

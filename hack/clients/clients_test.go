@@ -25,7 +25,7 @@ import (
 // serve starts podinfo and returns its URL and a file with its document.
 func serve(t *testing.T) (url, document string) {
 	t.Helper()
-	app, err := podinfo.New(registry.Env(map[string]string{"PODINFO_DATA_PATH": t.TempDir(), "PODINFO_LEVEL": "error", "PODINFO_PREFIX": "/pod"}))
+	app, err := podinfo.New(registry.Env(map[string]string{"PODINFO_DATA_PATH": t.TempDir(), "PODINFO_LEVEL": "error", "PODINFO_PREFIX": "/pod", "PODINFO_UI_ADMIN": "true", "PODINFO_FAULTS": "true"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func run(ctx context.Context, server string) error {
 	if err != nil {
 		return err
 	}
-	for name, use := range map[string]func(context.Context, *ClientWithResponses) error{"token": useToken, "store": useStore, "delay": useDelay, "errors": useErrors} {
+	for name, use := range map[string]func(context.Context, *ClientWithResponses) error{"token": useToken, "store": useStore, "delay": useDelay, "errors": useErrors, "admin": useAdmin} {
 		if err := use(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -72,6 +72,31 @@ func useDelay(ctx context.Context, c *ClientWithResponses) error {
 	chunked, err := c.GetChunkedBySecondsWithResponse(ctx, "0")
 	if err != nil || chunked.JSON200 == nil || chunked.JSON200.Delay != 0 {
 		return fmt.Errorf("not chunked: %v %+v", err, chunked)
+	}
+	return nil
+}
+
+// useAdmin sends bodies of JSON, and deletes what it made.
+func useAdmin(ctx context.Context, c *ClientWithResponses) error {
+	for _, on := range []bool{false, true} {
+		state, err := c.PutUiAdminModulesByNameWithResponse(ctx, "chunked", PutUiAdminModulesByNameJSONRequestBody{On: on})
+		if err != nil || state.JSON200 == nil || (state.JSON200.Modules["chunked"] == "on") != on {
+			return fmt.Errorf("not switched: %v %+v", err, state)
+		}
+	}
+	path, status := "/version", 418
+	rule := PutUiAdminFaultsRulesByNameJSONRequestBody{Name: "teapot", Match: &ScenarioMatch{Path: &path}, Fault: &ScenarioFault{Status: &status}}
+	added, err := c.PutUiAdminFaultsRulesByNameWithResponse(ctx, rule.Name, rule)
+	if err != nil || added.JSON200 == nil || added.JSON200.Faults == nil || added.JSON200.Faults.Rules[0].Name != rule.Name {
+		return fmt.Errorf("no rule: %v %+v", err, added)
+	}
+	hit, err := c.GetVersionWithResponse(ctx)
+	if err != nil || hit.StatusCode() != status {
+		return fmt.Errorf("the rule does not hit: %v %+v", err, hit)
+	}
+	removed, err := c.DeleteUiAdminFaultsRulesByNameWithResponse(ctx, rule.Name)
+	if err != nil || removed.JSON200 == nil || len(removed.JSON200.Faults.Rules) != 0 {
+		return fmt.Errorf("not removed: %v %+v", err, removed)
 	}
 	return nil
 }

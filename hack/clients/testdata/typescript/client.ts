@@ -32,3 +32,13 @@ check("not read", read.data === "content", read);
 
 const problem = await client.GET("/delay/{seconds}", { params: { path: { seconds: "9999h" } } });
 check("no error", problem.error?.code === 400, problem);
+
+const off = await client.PUT("/ui/admin/modules/{name}", { params: { path: { name: "chunked" } }, body: { on: false } });
+check("not switched", off.data?.modules.chunked === "standby", off);
+const rule = { name: "teapot", match: { path: "/version" }, fault: { status: 418 } };
+const added = await client.PUT("/ui/admin/faults/rules/{name}", { params: { path: { name: rule.name } }, body: rule });
+check("no rule", added.data?.faults?.rules[0]?.name === "teapot", added);
+const hit = await client.GET("/version");
+check("the rule does not hit", hit.response.status === 418, hit);
+const removed = await client.DELETE("/ui/admin/faults/rules/{name}", { params: { path: { name: rule.name } } });
+check("not removed", removed.data?.faults?.rules.length === 0, removed);
