@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
@@ -57,7 +57,7 @@ func (m *Module) Start(context.Context) error {
 		m.host.Log.WithError(err).Warn("cannot read the directory of /store")
 	}
 	for _, info := range files {
-		if isHash(info.Name()) {
+		if isHash().MatchString(info.Name()) {
 			m.quota.add(onDiskSize(info))
 		}
 	}
@@ -104,7 +104,7 @@ func (m *Module) list() ([]fs.FileInfo, error) {
 	return files, err
 }
 
-var isHash = regexp.MustCompile(`^[a-f0-9]{40}$`).MatchString
+var isHash = lazyregexp.New(`^[a-f0-9]{40}$`)
 
 // Routes declares /store and /store/{hash}.
 func (m *Module) Routes() []registry.Route {
@@ -165,7 +165,7 @@ func (m *Module) write(w http.ResponseWriter, r *http.Request) {
 
 func (m *Module) read(w http.ResponseWriter, r *http.Request) {
 	hash := r.PathValue("hash")
-	if !isHash(hash) {
+	if !isHash().MatchString(hash) {
 		reply.Error(w, http.StatusBadRequest, "invalid hash")
 		return
 	}

@@ -202,7 +202,7 @@ func (m *Module) createProxy(r *http.Request, body []byte) (int, any, *apiError)
 
 // create adds a proxy that does not exist.
 func (m *Module) create(ctx context.Context, input proxyJSON) (*proxy, *apiError) {
-	if !proxyName.MatchString(input.Name) {
+	if !proxyName().MatchString(input.Name) {
 		return nil, refusal(http.StatusBadRequest, "bad request body: name %q: use at most 63 letters, digits, -, _ and .", input.Name)
 	}
 	p := m.newProxy(input.Name, input.Listen, input.Upstream)

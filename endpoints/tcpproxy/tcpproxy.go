@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/seed-4591fe7d/podinfo/internal/drain"
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
@@ -71,17 +71,17 @@ type target struct {
 }
 
 var (
-	targetText = regexp.MustCompile(`^([^=]+)=(?:(\d+):)?((?:[^:\[\]/@]+|\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]):\d+)$`)
-	digits     = regexp.MustCompile(`^\d+:`)
-	proxyName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+	targetText = lazyregexp.New(`^([^=]+)=(?:(\d+):)?((?:[^:\[\]/@]+|\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]):\d+)$`)
+	digits     = lazyregexp.New(`^\d+:`)
+	proxyName  = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 )
 
 // targets parses the setting.
 func (m *Module) targets() (out []target, err error) {
 	for _, text := range m.Targets {
 		text = strings.TrimSpace(text)
-		found := targetText.FindStringSubmatch(text)
-		if found == nil || digits.MatchString(found[3]) || !proxyName.MatchString(found[1]) {
+		found := targetText().FindStringSubmatch(text)
+		if found == nil || digits().MatchString(found[3]) || !proxyName().MatchString(found[1]) {
 			return nil, errors.New("name=host:port or name=port:host:port, such as redis=localhost:6379 or redis=26379:localhost:6379")
 		}
 		t := target{name: found[1], upstream: found[3]}

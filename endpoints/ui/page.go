@@ -11,9 +11,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/internal/static"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -69,13 +69,13 @@ func policy(logo, loader string) string {
 		"; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 }
 
-var hostPort = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
+var hostPort = lazyregexp.New(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
 
 // logoOrigin returns a space and the origin of a logo on another host, or "" when
 // the logo needs no permission.
 func logoOrigin(logo string) string {
 	u, err := url.Parse(logo)
-	if err != nil || !hostPort.MatchString(u.Host) {
+	if err != nil || !hostPort().MatchString(u.Host) {
 		return ""
 	}
 	switch u.Scheme {

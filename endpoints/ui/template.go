@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"regexp"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // A vue.html written for upstream contains the actions of a Go template: {{
@@ -14,21 +15,21 @@ import (
 // else that Go's templates would read as an action. Other double braces belong
 // to the page's scripts.
 var (
-	commentPattern = regexp.MustCompile(`(?s)\{\{(- )?/\*.*?\*/( -)?\}\}`)
-	valuePattern   = regexp.MustCompile(`(\s*\{\{- |\{\{)\s*\.(Title|Logo|Prefix)\s*( -\}\}\s*|\}\})`)
-	actionPattern  = regexp.MustCompile("\\{\\{(- )?\\s*([.$\"`(0-9]|(if|else|end|range|with|define|template|block|break|continue|print|printf|println|html|js|urlquery|len|index|slice|call|and|or|not|eq|ne|lt|le|gt|ge)\\b)[^\n]*")
+	commentPattern = lazyregexp.New(`(?s)\{\{(- )?/\*.*?\*/( -)?\}\}`)
+	valuePattern   = lazyregexp.New(`(\s*\{\{- |\{\{)\s*\.(Title|Logo|Prefix)\s*( -\}\}\s*|\}\})`)
+	actionPattern  = lazyregexp.New("\\{\\{(- )?\\s*([.$\"`(0-9]|(if|else|end|range|with|define|template|block|break|continue|print|printf|println|html|js|urlquery|len|index|slice|call|and|or|not|eq|ne|lt|le|gt|ge)\\b)[^\n]*")
 )
 
 // fillTemplate returns the text of a custom page with values for its actions.
 func fillTemplate(text string, values map[string]string) (string, error) {
-	text = commentPattern.ReplaceAllString(text, "")
-	rest := valuePattern.ReplaceAllString(text, "")
-	if unsupported := actionPattern.FindString(rest); unsupported != "" {
+	text = commentPattern().ReplaceAllString(text, "")
+	rest := valuePattern().ReplaceAllString(text, "")
+	if unsupported := actionPattern().FindString(rest); unsupported != "" {
 		return "", fmt.Errorf("vue.html: unsupported template action %.60q: use only {{ .Title }}, {{ .Logo }} and {{ .Prefix }}", unsupported)
 	}
 	var out strings.Builder
 	end := 0
-	for _, at := range valuePattern.FindAllStringSubmatchIndex(text, -1) {
+	for _, at := range valuePattern().FindAllStringSubmatchIndex(text, -1) {
 		out.WriteString(text[end:at[0]])
 		out.WriteString(escape(values[text[at[4]:at[5]]], text[:at[0]]))
 		end = at[1]
@@ -55,12 +56,12 @@ func escape(value, before string) string {
 	return strings.NewReplacer("'", `\u0027`, "`", `\u0060`, "$", `\u0024`).Replace(string(literal[1 : len(literal)-1]))
 }
 
-var scriptTag = regexp.MustCompile(`(?is)</?script\b[^>]*>`)
+var scriptTag = lazyregexp.New(`(?is)</?script\b[^>]*>`)
 
 // openScript returns the script that text ends in, up to that point. ok is false
 // when text does not end in a script.
 func openScript(text string) (script string, ok bool) {
-	tags := scriptTag.FindAllStringIndex(text, -1)
+	tags := scriptTag().FindAllStringIndex(text, -1)
 	if len(tags) == 0 {
 		return "", false
 	}

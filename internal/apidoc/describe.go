@@ -7,13 +7,13 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -80,7 +80,7 @@ func operationID(method, path string) string {
 	return method + strings.Join(words, "")
 }
 
-var wildcard = regexp.MustCompile(`\{([A-Za-z0-9_]+)(\.\.\.)?\}`)
+var wildcard = lazyregexp.New(`\{([A-Za-z0-9_]+)(\.\.\.)?\}`)
 
 func describe(rt registry.Route, method string, types *Schemas) *Operation {
 	op := &Operation{Parameters: []Parameter{}, Responses: map[string]Response{}, Summary: rt.Summary}
@@ -90,7 +90,7 @@ func describe(rt registry.Route, method string, types *Schemas) *Operation {
 	if rt.Bearer {
 		op.Security = []map[string][]string{{Bearer: {}}}
 	}
-	for _, m := range wildcard.FindAllStringSubmatch(rt.Path, -1) {
+	for _, m := range wildcard().FindAllStringSubmatch(rt.Path, -1) {
 		op.Parameters = append(op.Parameters, Parameter{Name: m[1], In: "path", Description: rt.Params[m[1]], Example: rt.Examples[m[1]], Required: true, Schema: Text})
 	}
 	if rt.Body != "" && method != "get" {

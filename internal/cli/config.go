@@ -9,12 +9,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -52,14 +52,14 @@ func readConfig(flags, env map[string]string) (map[string]string, error) {
 }
 
 // quoted are the parts of a file in the errors of package yaml.
-var quoted = regexp.MustCompile("`.*`|'[^' ]{3,}'")
+var quoted = lazyregexp.New("`.*`|'[^' ]{3,}'")
 
 func parseConfig(b []byte) (map[string]string, error) {
 	var file map[string]yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		// The error may quote a value.
-		return nil, errors.New(strings.ReplaceAll(quoted.ReplaceAllString(err.Error(), redact.Mark), "\n", " "))
+		return nil, errors.New(strings.ReplaceAll(quoted().ReplaceAllString(err.Error(), redact.Mark), "\n", " "))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has a second YAML document: put all settings into the first")

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/internal/redact"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
@@ -35,7 +35,7 @@ var proxyDefaults = map[string]string{
 // rule counts on, and the proxy.
 var kept = []string{"health", "metrics", "cache", "proxy", "pprof"}
 
-var tcpTarget = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*=`)
+var tcpTarget = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9_.-]*=`)
 
 // proxyProfile sets the variables for the services that the words name.
 func (p *Program) proxyProfile(vars map[string]string) error {
@@ -48,7 +48,7 @@ func (p *Program) proxyProfile(vars map[string]string) error {
 				return fmt.Errorf("more than one URL: run a proxy for each, or name services of other protocols as NAME=ADDRESS")
 			}
 			web = word
-		case tcpTarget.MatchString(word):
+		case tcpTarget().MatchString(word):
 			tcp = append(tcp, word)
 		default:
 			text := redact.Text(word)

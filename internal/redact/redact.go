@@ -9,8 +9,9 @@ package redact
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // Mark replaces a secret.
@@ -20,20 +21,20 @@ const Mark = "REDACTED"
 // variable. It returns texts without secrets as they are.
 func Text(s string) string {
 	if strings.Contains(s, "eyJ") {
-		s = webToken.ReplaceAllString(s, Mark)
+		s = webToken().ReplaceAllString(s, Mark)
 	}
 	if strings.Contains(s, "-BEGIN ") {
-		s = pem.ReplaceAllString(s, Mark)
+		s = pem().ReplaceAllString(s, Mark)
 	}
 	s = UserInfo(s)
 	if strings.IndexByte(s, '=') >= 0 {
 		s = assignments(s)
 	}
 	if strings.Contains(s, `":`) || strings.Contains(s, `" :`) {
-		s = jsonString.ReplaceAllStringFunc(s, member)
+		s = jsonString().ReplaceAllStringFunc(s, member)
 	}
 	if strings.Contains(s, "earer ") || strings.Contains(s, "asic ") {
-		s = authorization.ReplaceAllString(s, "${1}"+Mark)
+		s = authorization().ReplaceAllString(s, "${1}"+Mark)
 	}
 	return s
 }
@@ -44,7 +45,7 @@ func Variable(name, value string) string {
 	switch {
 	case value == "":
 		return ""
-	case Name(name) && !(strings.HasPrefix(value, "/") && pathName.MatchString(name)):
+	case Name(name) && !(strings.HasPrefix(value, "/") && pathName().MatchString(name)):
 		return Mark
 	}
 	return Text(value)
@@ -53,8 +54,8 @@ func Variable(name, value string) string {
 // Setting is Text for the value of a setting. It replaces the values of all
 // parameters in the queries of URLs, because any of them may be a key.
 func Setting(s string) string {
-	return Text(queries.ReplaceAllStringFunc(UserInfo(s), func(u string) string {
-		return parameter.ReplaceAllString(u, "${1}"+Mark)
+	return Text(queries().ReplaceAllStringFunc(UserInfo(s), func(u string) string {
+		return parameter().ReplaceAllString(u, "${1}"+Mark)
 	}))
 }
 
@@ -68,7 +69,7 @@ func URL(u *url.URL) string {
 	if u.User != nil {
 		c.User = url.UserPassword(Mark, Mark)
 	}
-	c.RawQuery, c.Fragment, c.RawFragment = parameter.ReplaceAllString("&"+u.RawQuery, "${1}"+Mark)[1:], "", ""
+	c.RawQuery, c.Fragment, c.RawFragment = parameter().ReplaceAllString("&"+u.RawQuery, "${1}"+Mark)[1:], "", ""
 	return c.String()
 }
 
@@ -94,13 +95,13 @@ func Origin(s string) string {
 const scheme = `[a-zA-Z][a-zA-Z0-9+.-]*://`
 
 var (
-	pathName      = regexp.MustCompile(`(?i)_(FILE|PATH|DIR|SOCK)$`)
-	webToken      = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)+`)
-	pem           = regexp.MustCompile(`(?s)-+BEGIN .*?(-END [A-Z0-9 ]*-+|$)`)
-	jsonString    = regexp.MustCompile(`"[^"\\\s]+"\s*:\s*"([^"\\]|\\.)*("|$)`)
-	authorization = regexp.MustCompile(`((?:[Bb]earer|[Bb]asic) )[A-Za-z0-9+/_.~=-]*[0-9=][A-Za-z0-9+/_.~=-]*`)
-	queries       = regexp.MustCompile(`"` + scheme + `([^"\\?#\s]|\\.)*\?([^"\\#\s]|\\.)*|` + scheme + `[^?#\s]*\?[^#\s]*`) // in quotes or not
-	parameter     = regexp.MustCompile(`([?&;][^=&;,]*=)[^&;]+`)                                                             // a value does not end at a comma, because a key may contain one
+	pathName      = lazyregexp.New(`(?i)_(FILE|PATH|DIR|SOCK)$`)
+	webToken      = lazyregexp.New(`eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)+`)
+	pem           = lazyregexp.New(`(?s)-+BEGIN .*?(-END [A-Z0-9 ]*-+|$)`)
+	jsonString    = lazyregexp.New(`"[^"\\\s]+"\s*:\s*"([^"\\]|\\.)*("|$)`)
+	authorization = lazyregexp.New(`((?:[Bb]earer|[Bb]asic) )[A-Za-z0-9+/_.~=-]*[0-9=][A-Za-z0-9+/_.~=-]*`)
+	queries       = lazyregexp.New(`"` + scheme + `([^"\\?#\s]|\\.)*\?([^"\\#\s]|\\.)*|` + scheme + `[^?#\s]*\?[^#\s]*`) // in quotes or not
+	parameter     = lazyregexp.New(`([?&;][^=&;,]*=)[^&;]+`)                                                             // a value does not end at a comma, because a key may contain one
 )
 
 // member replaces the value of a member of a JSON object if it is a secret.

@@ -1,8 +1,9 @@
 package redact
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // UserInfo replaces the passwords in the URLs of a text, and the user names that
@@ -13,8 +14,8 @@ func UserInfo(s string) string {
 	case strings.Contains(s, "://"):
 		return urls(s)
 	case strings.IndexByte(s, '@') > 0 && strings.IndexByte(s, ':') >= 0:
-		return credentials.ReplaceAllStringFunc(s, func(m string) string {
-			if digest.MatchString(m) {
+		return credentials().ReplaceAllStringFunc(s, func(m string) string {
+			if digest().MatchString(m) {
 				return m
 			}
 			return m[:strings.IndexByte(m, ':')+1] + Mark + m[strings.LastIndexByte(m, '@'):]
@@ -24,8 +25,8 @@ func UserInfo(s string) string {
 }
 
 var (
-	credentials = regexp.MustCompile(`[^\s:/@"'=,(]*:(\S+@|.*@(tcp|unix)\()(sha\d+:)?`) // user:password@, with no scheme
-	digest      = regexp.MustCompile(`@sha\d+:$`)                                       // of an image
+	credentials = lazyregexp.New(`[^\s:/@"'=,(]*:(\S+@|.*@(tcp|unix)\()(sha\d+:)?`) // user:password@, with no scheme
+	digest      = lazyregexp.New(`@sha\d+:$`)                                       // of an image
 )
 
 func urls(s string) string {
@@ -103,7 +104,7 @@ const maxUser = 15
 func password(text string) (from, to int) {
 	s := text[:nextURL(text)]
 	colon := strings.IndexByte(s, ':')
-	if host := ipv6.FindString(s); host != "" {
+	if host := ipv6().FindString(s); host != "" {
 		if colon = -1; len(host) < len(s) && s[len(host)] == ':' {
 			colon = len(host)
 		}
@@ -114,7 +115,7 @@ func password(text string) (from, to int) {
 	}
 	at := strings.LastIndexByte(s, '@')
 	switch {
-	case at < 0 && (colon < 0 || colon > delimiter || port.MatchString(s[colon+1:])):
+	case at < 0 && (colon < 0 || colon > delimiter || port().MatchString(s[colon+1:])):
 		return 0, 0 // host:port
 	case at < 0: // the text was cut, or the password contains something like a URL
 		if at = strings.LastIndexByte(text, '@'); at < 0 {
@@ -130,6 +131,6 @@ func password(text string) (from, to int) {
 }
 
 var (
-	ipv6 = regexp.MustCompile(`^\[[0-9a-fA-F:.]*\]`)
-	port = regexp.MustCompile(`^[0-9]*($|[^0-9A-Za-z_$%{!.~-])`)
+	ipv6 = lazyregexp.New(`^\[[0-9a-fA-F:.]*\]`)
+	port = lazyregexp.New(`^[0-9]*($|[^0-9A-Za-z_$%{!.~-])`)
 )

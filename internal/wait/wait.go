@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -25,8 +25,8 @@ var (
 )
 
 var (
-	seconds  = regexp.MustCompile(`^-?[0-9]+$`)
-	duration = regexp.MustCompile(`^-?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`)
+	seconds  = lazyregexp.New(`^-?[0-9]+$`)
+	duration = lazyregexp.New(`^-?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`)
 )
 
 // Parse parses whole seconds ("3") or a duration ("250ms", "1.5s"). It returns
@@ -34,13 +34,13 @@ var (
 // below zero or above most.
 func Parse(s string, most time.Duration) (time.Duration, error) {
 	switch {
-	case seconds.MatchString(s):
+	case seconds().MatchString(s):
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n < 0 || n > int64(most/time.Second) {
 			return 0, outOfRange(most)
 		}
 		return time.Duration(n) * time.Second, nil
-	case duration.MatchString(s):
+	case duration().MatchString(s):
 		d, err := time.ParseDuration(s)
 		if err != nil || d < 0 || d > most {
 			return 0, outOfRange(most)

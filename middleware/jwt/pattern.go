@@ -3,11 +3,11 @@ package jwt
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry"
 )
 
@@ -23,7 +23,7 @@ type rule struct {
 
 // likeRPC matches patterns that begin with the name of a gRPC service. It does not
 // match !/info*, which is not meant for /info.InfoService/Info.
-var likeRPC = regexp.MustCompile(`^/[^/]*\.[^/]*/`)
+var likeRPC = lazyregexp.New(`^/[^/]*\.[^/]*/`)
 
 // parse reads the setting.
 func parse(paths []string) ([]rule, error) {
@@ -39,7 +39,7 @@ func parse(paths []string) ([]rule, error) {
 		}
 		out = append(out, rule{
 			paths: pattern.AllowEmpty(), shape: glob.Text(pattern.Shape()),
-			literal: !strings.Contains(text, "*"), exclude: exclude, rpc: likeRPC.MatchString(text),
+			literal: !strings.Contains(text, "*"), exclude: exclude, rpc: likeRPC().MatchString(text),
 		})
 	}
 	if !slices.ContainsFunc(out, func(r rule) bool { return !r.exclude }) {

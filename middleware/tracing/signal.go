@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // signal limits and counts the items of one signal (spans, log records or metric
@@ -88,11 +89,11 @@ func (s *signal) end() {
 
 // partial matches the exporters' error for a batch that the collector accepted
 // in part (OTLP 1.x, "Partial Success").
-var partial = regexp.MustCompile(`\((\d+) [a-z ]+ rejected\)`)
+var partial = lazyregexp.New(`\((\d+) [a-z ]+ rejected\)`)
 
 // lost returns how many of n items the export that failed with err lost.
 func lost(err error, n int) int64 {
-	if found := partial.FindStringSubmatch(err.Error()); found != nil {
+	if found := partial().FindStringSubmatch(err.Error()); found != nil {
 		if rejected, err := strconv.Atoi(found[1]); err == nil && rejected <= n {
 			return int64(rejected)
 		}

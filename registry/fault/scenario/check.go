@@ -2,31 +2,24 @@ package scenario
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/internal/httpmethod"
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
-// lazy compiles an expression on first use, which keeps the start of programs
-// that link this package fast.
-func lazy(expr string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
-}
-
 // ruleName matches the names of rules.
-var ruleName = lazy(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+var ruleName = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 const nameProblem = "invalid name; use at most 63 letters, digits, -, _ and ., beginning with a letter or digit"
 
 // token matches the name of a header (RFC 9110, 5.6.2) or of a method.
-var token = lazy("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var token = lazyregexp.New("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // check reports mistakes that involve more than one value, in the rules that
 // were decoded without mistakes.

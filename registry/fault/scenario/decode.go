@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // Limits of a file.
@@ -127,7 +129,7 @@ type decoder struct {
 	at           map[string]*yaml.Node // nodes of fields, by rule and path
 }
 
-var yamlLine = lazy(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
+var yamlLine = lazyregexp.New(`^yaml: (?:line (\d+)(?:, column (\d+))?: )?`)
 
 func open(file string, b []byte) (*decoder, *yaml.Node, error) {
 	d := &decoder{file: file, bad: map[int]bool{}, at: map[string]*yaml.Node{}}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // Self describes the server for match.instance.
@@ -199,7 +200,7 @@ func PathNames(text string) []string {
 	return strings.Split(strings.TrimPrefix(rest, "."), ".")
 }
 
-var jsonPathText = lazy(`^\$(\.[^.\[\]*]+|\.\*|\[\d{1,9}\]|\[\*\])+$`)
+var jsonPathText = lazyregexp.New(`^\$(\.[^.\[\]*]+|\.\*|\[\d{1,9}\]|\[\*\])+$`)
 
 func isJSONPath(text string) bool { return jsonPathText().MatchString(text) }
 

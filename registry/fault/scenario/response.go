@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
 
@@ -107,7 +108,7 @@ func (r *Rule) late() bool { return r.At == AfterHandler || r.Match.Reply != nil
 // onResponse reports whether every kind of the fault acts on a response.
 func (k *Kind) onResponse() bool { return k.After || k.edits }
 
-var statusText = lazy(`^[1-5]([0-9][0-9]|xx)$`)
+var statusText = lazyregexp.New(`^[1-5]([0-9][0-9]|xx)$`)
 
 // checkReply reports mistakes in match.reply, and what such a rule cannot have.
 func (d *decoder) checkReply(r *Rule) {

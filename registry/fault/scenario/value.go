@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -193,7 +194,7 @@ func keysOf(t reflect.Type) (out []string) {
 	return out
 }
 
-var percentile = lazy(`^p(\d{1,3}(\.\d+)?)$`)
+var percentile = lazyregexp.New(`^p(\d{1,3}(\.\d+)?)$`)
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
