@@ -152,6 +152,8 @@ type call struct {
 	missing   error           // if no module serves the method
 	header    []string        // names and values that are not passed on yet
 
+	headerSpace [4]string // of header, which mostly has two names
+
 	// Of a unary call.
 	decode   func(any) error
 	refused  string // why there is no request, a reason of the record package

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -286,13 +288,16 @@ func (c *frameConn) insertLocked(frame []byte) {
 // SetHeader adds a name and a value to the call's header, or to its trailer if it
 // fails before the first message.
 func (c *call) SetHeader(name, value string) {
+	if c.header == nil {
+		c.header = c.headerSpace[:0]
+	}
 	c.header = append(c.header, name, value)
 }
 
 // beginResponse passes the header on to grpc-go, before it sends the response.
 func (c *call) beginResponse() {
 	if c.header != nil {
-		grpc.SetHeader(c.ctx, metadata.Pairs(c.header...))
+		grpc.SetHeader(c.ctx, c.module.headers.metadata(c.header))
 		c.header = nil
 	}
 }
@@ -302,9 +307,28 @@ func (c *call) beginResponse() {
 // (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 func (c *call) failBeforeResponse() {
 	if c.header != nil {
-		grpc.SetTrailer(c.ctx, metadata.Pairs(c.header...))
+		grpc.SetTrailer(c.ctx, c.module.headers.metadata(c.header))
 		c.header = nil
 	}
+}
+
+// lastHeader is the header of the last call as metadata. Most calls have the same one,
+// which grpc-go copies.
+type lastHeader struct{ atomic.Pointer[headerMetadata] }
+
+type headerMetadata struct {
+	pairs []string // names and values
+	md    metadata.MD
+}
+
+// metadata returns the names and values as metadata, which must not be changed.
+func (l *lastHeader) metadata(pairs []string) metadata.MD {
+	last := l.Load()
+	if last == nil || !slices.Equal(last.pairs, pairs) {
+		last = &headerMetadata{slices.Clone(pairs), metadata.Pairs(pairs...)}
+		l.Store(last)
+	}
+	return last.md
 }
 
 // SetTrailer adds a name and a value to the call's trailer.

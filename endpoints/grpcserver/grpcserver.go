@@ -60,6 +60,7 @@ type Module struct {
 	owners     map[string]string // module of each full method
 	registered map[string]string // module of each service, "" for health and reflection
 	conns      *connections
+	headers    lastHeader
 	calls      atomic.Int64 // in flight, without health and reflection
 	limits
 }
