@@ -1,4 +1,4 @@
-# The image of podinfo and podcli: only the programs and the root certificates.
+# The image of podinfo and podcli, which are one program: see cmd/podcli/podinfo.go.
 # hack/image builds it without Docker and reproducibly.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine3.24@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c AS build
@@ -13,9 +13,9 @@ ARG REVISION=unknown
 # grpcnotrace leaves out the trace pages of gRPC and the packages they link.
 RUN mkdir -p /root-fs/home/app /root-fs/usr/local/bin && \
     export CGO_ENABLED=0 GOOS="$TARGETOS" GOARCH="$TARGETARCH" GOARM="${TARGETVARIANT#v}" && \
-    go build -trimpath -buildvcs=false -tags timetzdata,grpcnotrace -o /root-fs/home/app/podinfo \
-      -ldflags "-s -w -X github.com/seed-4591fe7d/podinfo.release=$VERSION -X github.com/seed-4591fe7d/podinfo.revision=$REVISION" ./cmd/podinfo && \
-    go build -trimpath -buildvcs=false -o /root-fs/usr/local/bin/podcli -ldflags "-s -w -X main.release=$VERSION" ./cmd/podcli
+    go build -trimpath -buildvcs=false -tags podinfo,timetzdata,grpcnotrace -o /root-fs/home/app/podinfo \
+      -ldflags "-s -w -funcalign=16 -X main.release=$VERSION -X github.com/seed-4591fe7d/podinfo.release=$VERSION -X github.com/seed-4591fe7d/podinfo.revision=$REVISION" ./cmd/podcli && \
+    ln -s ../../../home/app/podinfo /root-fs/usr/local/bin/podcli
 RUN mkdir -p /root-fs/etc/ssl/certs && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ && \
     echo 'app:x:100:101:app:/home/app:/sbin/nologin' > /root-fs/etc/passwd && \
     echo 'app:x:101:' > /root-fs/etc/group && \

@@ -21,7 +21,12 @@ var release = "6.15.0"
 // errFailed makes the program exit with code 1 after the failure was printed.
 var errFailed = errors.New("failed")
 
-func main() {
+// start runs the program.
+var start = runPodcli
+
+func main() { start() }
+
+func runPodcli() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().run(ctx, os.Args[1:])
 	stop()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,11 +37,14 @@ type platformImage struct {
 	platform v1.Platform
 	image    v1.Image
 	digest   v1.Hash
-	unpacked int64             // bytes of all files
-	programs map[string][]byte // by path in the image
+	unpacked int64 // bytes of all files
+	program  []byte
 }
 
-// image compiles the programs and assembles the images and the index.
+// programPath is the path of the program in the image. podcli is a link to it.
+const programPath = "home/app/podinfo"
+
+// image compiles the program and assembles the images and the index.
 func (b *build) image() (*image, error) {
 	base := baseFiles()
 	i := &image{build: *b, index: mutate.Annotations(empty.Index, b.labels()).(v1.ImageIndex)}
@@ -49,13 +53,14 @@ func (b *build) image() (*image, error) {
 		wanted = platforms
 	}
 	for _, platform := range wanted {
-		programs, err := b.programs(platform)
-		if err != nil {
+		p := platformImage{platform: platform}
+		var err error
+		if p.program, err = b.program(platform); err != nil {
 			return nil, err
 		}
-		p := platformImage{platform: platform, programs: map[string][]byte{}}
-		for _, f := range programs {
-			p.programs[f.path] = f.body
+		programs := []file{
+			{path: programPath, mode: 0o755, body: p.program},
+			{path: "usr/local/bin/podcli", mode: 0o777, link: "../../../" + programPath},
 		}
 		if p.image, err = b.assemble(platform, base, programs); err != nil {
 			return nil, err
@@ -74,30 +79,21 @@ func (b *build) image() (*image, error) {
 	return i, err
 }
 
-func (b *build) programs(p v1.Platform) ([]file, error) {
+// program compiles the program for a platform and returns it.
+func (b *build) program(p v1.Platform) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "podinfo-image-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if err := b.compile(p, dir); err != nil {
+	path := filepath.Join(dir, "podinfo")
+	if err := b.compile(p, path); err != nil {
 		return nil, err
 	}
-	podinfo, err := os.ReadFile(filepath.Join(dir, "podinfo"))
-	if err != nil {
-		return nil, err
-	}
-	podcli, err := os.ReadFile(filepath.Join(dir, "podcli"))
-	if err != nil {
-		return nil, err
-	}
-	return []file{
-		{path: "home/app/podinfo", mode: 0o755, body: podinfo},
-		{path: "usr/local/bin/podcli", mode: 0o755, body: podcli},
-	}, nil
+	return os.ReadFile(path)
 }
 
-// assemble builds the image of a platform. The programs are the top layer, because
+// assemble builds the image of a platform. The program is the top layer, because
 // the others seldom change.
 func (b *build) assemble(platform v1.Platform, base, programs []file) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
@@ -153,11 +149,12 @@ func (b *build) labels() map[string]string {
 }
 
 // A file is an entry of a layer. It belongs to root unless ours is set. A path that
-// ends in a slash is a directory.
+// ends in a slash is a directory, and a file with a link is a symbolic link.
 type file struct {
 	path string
 	mode int64
 	ours bool
+	link string
 	body []byte
 }
 
@@ -197,8 +194,11 @@ func archive(files []file, created time.Time) ([]byte, error) {
 	w := tar.NewWriter(&out)
 	for _, f := range files {
 		h := &tar.Header{Name: f.path, Mode: f.mode, Size: int64(len(f.body)), ModTime: created, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
-		if f.path[len(f.path)-1] == '/' {
+		switch {
+		case strings.HasSuffix(f.path, "/"):
 			h.Typeflag = tar.TypeDir
+		case f.link != "":
+			h.Typeflag, h.Linkname = tar.TypeSymlink, f.link
 		}
 		if f.ours {
 			h.Uid, h.Gid = uid, gid

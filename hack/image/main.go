@@ -7,13 +7,11 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,11 +82,7 @@ func run(b build, out, sbom, archive string, push []string) error {
 	}
 	fmt.Printf("version\t%s, revision %s, created %s\n", b.version, b.revision, b.created.Format(time.RFC3339))
 	for _, p := range img.platforms {
-		fmt.Printf("%s\t%s\t%.1f MB unpacked", p.platform, p.digest, float64(p.unpacked)/1e6)
-		for _, path := range slices.Sorted(maps.Keys(p.programs)) {
-			fmt.Printf(", /%s %.1f", path, float64(len(p.programs[path]))/1e6)
-		}
-		fmt.Println()
+		fmt.Printf("%s\t%s\t%.1f MB unpacked, /%s %.1f\n", p.platform, p.digest, float64(p.unpacked)/1e6, programPath, float64(len(p.program))/1e6)
 	}
 	fmt.Printf("index\t%s\n", img.digest)
 	return nil
@@ -197,28 +191,21 @@ func platformOf(name string) (v1.Platform, error) {
 	return v1.Platform{}, fmt.Errorf("unknown platform: choose one of %v", platforms)
 }
 
-// compile builds both programs for a platform.
-func (b *build) compile(p v1.Platform, dir string) error {
-	for _, c := range []struct{ name, tags, flags string }{
-		// timetzdata embeds the time zones, so that the image needs no files for
-		// them. grpcnotrace leaves out the trace pages of gRPC and the packages they
-		// link.
-		{"podinfo", "timetzdata,grpcnotrace", "-X github.com/seed-4591fe7d/podinfo.release=" + b.version +
-			" -X github.com/seed-4591fe7d/podinfo.revision=" + b.revision},
-		{"podcli", "", "-X main.release=" + b.version},
-	} {
-		path, err := filepath.Abs(filepath.Join(dir, c.name))
-		if err != nil {
-			return err
-		}
-		cmd := exec.Command(cmp.Or(os.Getenv("GO"), "go"), "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-			"-tags", c.tags, "-ldflags", "-s -w "+c.flags, "-o", path, "./cmd/"+c.name)
-		cmd.Dir = b.source
-		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture,
-			"GOARM="+strings.TrimPrefix(p.Variant, "v"), "GOAMD64=v1", "GOARM64=v8.0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s for %s: %w\n%s", c.name, p, err, out)
-		}
+// compile builds the program for a platform. It is podinfo, and podcli under that name:
+// see cmd/podcli/podinfo.go.
+func (b *build) compile(p v1.Platform, path string) error {
+	release := "-X main.release=" + b.version + " -X github.com/seed-4591fe7d/podinfo.release=" + b.version +
+		" -X github.com/seed-4591fe7d/podinfo.revision=" + b.revision
+	// timetzdata embeds the time zones, so that the image needs no files for them.
+	// grpcnotrace leaves out the trace pages of gRPC and the packages they link.
+	// -funcalign=16 instead of the linker's 32 on amd64 saves 0.2 MB of padding.
+	cmd := exec.Command(cmp.Or(os.Getenv("GO"), "go"), "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
+		"-tags", "podinfo,timetzdata,grpcnotrace", "-ldflags", "-s -w -funcalign=16 "+release, "-o", path, "./cmd/podcli")
+	cmd.Dir = b.source
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture,
+		"GOARM="+strings.TrimPrefix(p.Variant, "v"), "GOAMD64=v1", "GOARM64=v8.0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("podinfo for %s: %w\n%s", p, err, out)
 	}
 	return nil
 }

@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"debug/buildinfo"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +26,7 @@ type materials struct {
 }
 
 // sbom lists the content of each image: the modules by the build information in the
-// programs, and the module that the root certificates come from.
+// program, and the module that the root certificates come from.
 func (i *image) sbom() (*spdx.Document, error) {
 	m := materials{seen: map[common.ElementID]bool{}, doc: &spdx.Document{
 		SPDXVersion:       spdx.Version,
@@ -47,20 +45,18 @@ func (i *image) sbom() (*spdx.Document, error) {
 		img := m.add(index, "podinfo-"+strings.ReplaceAll(p.platform.String(), "/", "-"), i.version, "CONTAINER",
 			"pkg:oci/podinfo@"+p.digest.String()+"?repository_url="+repository+"&arch="+p.platform.Architecture)
 		m.relate(img, "CONTAINS", certs)
-		for _, name := range slices.Sorted(maps.Keys(p.programs)) {
-			info, err := buildinfo.Read(bytes.NewReader(p.programs[name]))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			m.program(img, name, i.version, p.platform.Architecture, info)
+		info, err := buildinfo.Read(bytes.NewReader(p.program))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", programPath, err)
 		}
+		m.program(img, i.version, p.platform.Architecture, info)
 	}
 	return m.doc, nil
 }
 
 // program adds a program and the modules it links.
-func (m *materials) program(img common.ElementID, file, version, arch string, info *buildinfo.BuildInfo) {
-	prog := m.add(img, path.Base(file)+"-"+arch, version, "APPLICATION", "pkg:golang/"+info.Path+"@v"+version)
+func (m *materials) program(img common.ElementID, version, arch string, info *buildinfo.BuildInfo) {
+	prog := m.add(img, path.Base(programPath)+"-"+arch, version, "APPLICATION", "pkg:golang/"+info.Path+"@v"+version)
 	m.module(prog, "stdlib", strings.TrimPrefix(info.GoVersion, "go"))
 	for _, d := range info.Deps {
 		d = cmp.Or(d.Replace, d)
