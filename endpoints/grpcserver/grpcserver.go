@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -109,7 +110,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 }
 
 // Start opens the port.
-func (m *Module) Start(ctx context.Context) error {
+func (m *Module) Start(ctx context.Context) (err error) {
 	// grpc-go's own pool rounds a frame of 5 KiB up to 16 KiB.
 	buffers, err := mem.NewBinaryTieredBufferPool(11, 12, 13, 14, 15, 17, 20)
 	if err != nil {
@@ -122,6 +123,7 @@ func (m *Module) Start(ctx context.Context) error {
 		grpc.MaxConcurrentStreams(m.streams),
 		grpc.StaticStreamWindowSize(m.window), grpc.StaticConnWindowSize(m.window),
 		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize),
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), // a new goroutine would first have to grow its stack; calls that find all busy get one
 		experimental.BufferPool(buffers), grpc.ForceServerCodecV2(codec),
 		//lint:ignore SA1019 see codec
 		grpc.RPCDecompressor(codec),
@@ -146,12 +148,16 @@ func (m *Module) Start(ctx context.Context) error {
 	}}
 	opts = append(opts, grpc.Creds(m.conns))
 	m.server = grpc.NewServer(opts...)
+	defer func() {
+		if err != nil {
+			m.server.Stop() // ends its workers
+		}
+	}()
 	if err := m.register(); err != nil {
 		return err
 	}
 	l := m.Listener
 	if l == nil {
-		var err error
 		if l, err = serve.Listen(ctx, m.Host, m.Port, jsonlog.AcceptFailed(m.host.Log)); err != nil {
 			return err
 		}
