@@ -32,7 +32,7 @@ type Server struct {
 
 	mu         sync.Mutex
 	states     map[net.Conn]http.ConnState
-	lastChange time.Time    // of states
+	lastChange time.Time    // of states, while draining
 	gone       drain.Signal // started when no connection will be added to states
 }
 
@@ -112,7 +112,9 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lastChange = time.Now()
+	if s.closing.Load() { // only linger looks at it, which sets it first
+		s.lastChange = time.Now()
+	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		delete(s.states, c)
 	} else {
