@@ -1,11 +1,11 @@
-.PHONY: test proto deps unit survival kubectl-podinfo plugin examples documents clients toxiproxy packaging rehearse browser image image-test image-run lint bench drain fuzz readme site man
+.PHONY: test proto deps unit survival kubectl-podinfo plugin examples documents clients toxiproxy packaging rehearse browser image image-test image-run lint bench bench-test drain fuzz readme site man
 
 GO    ?= go
 TOOLS := -modfile=hack/tools/go.mod
 SCRIPTS := .ci/run hack/deps hack/fuzz hack/man hack/publish hack/rehearse hack/release $(filter-out hack/cluster/node,$(wildcard hack/cluster/*)) hack/e2e/run $(wildcard hack/e2e/*.sh hack/e2e/parts/*)
 
 test: deps unit survival ## run all tests, on a bare Debian machine too
-	@$(MAKE) --jobs=2 --output-sync=target plugin examples documents clients toxiproxy packaging browser
+	@$(MAKE) --jobs=2 --output-sync=target plugin examples documents clients toxiproxy packaging bench-test browser
 
 deps: ## install the servers and the browser that the tests need
 	hack/deps
@@ -69,9 +69,12 @@ proto: ## generate the Go code of the .proto files
 readme: ## write the generated parts of README.md
 	$(GO) test -run TestReadme -update .
 
-bench: ## measure podinfo beside bare net/http and grpc-go; BENCH_FLAGS="-base REV" compares with a revision, -scale measures growth, -write updates docs/performance.md
+bench: ## measure podinfo beside bare net/http and grpc-go, and run all Go benchmarks; BENCH_FLAGS=-write instead updates docs/performance.md in 10 minutes, "-base REV" compares with a revision, -scale measures growth
 	$(GO) -C hack/bench run -trimpath . $(BENCH_FLAGS)
-	$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario
+	$(if $(BENCH_FLAGS),,$(GO) test -run "^$$" -bench . -benchmem . ./endpoints/wsecho ./endpoints/grpcserver ./middleware/tracing ./middleware/faults ./registry/fault/scenario)
+
+bench-test: ## test the benchmark of podinfo itself, with a little of everything it measures
+	$(GO) -C hack/bench vet ./... && $(GO) -C hack/bench test -count=1 ./...
 
 drain: ## count the connections lost at shutdown, with and without accepting the backlog (docs/shutdown.md)
 	$(GO) -C hack/drain vet ./... && $(GO) -C hack/drain run .

@@ -22,24 +22,32 @@ type work struct {
 	per   string        // of what the cost is, "" for a request
 }
 
-func works() []work {
-	request := func(name, method, path, body, status string) work {
-		return work{name: name, conns: 8, dial: func(p *program) (client, error) { return dialHTTP(p.http, method, path, body, status) }}
+// request is a request over HTTP/1.1 with the status of its response.
+type request struct{ name, method, path, body, status string }
+
+func requests() []request {
+	return []request{
+		{"GET /version", "GET", "/version", "", "200"},
+		{"GET /healthz", "GET", "/healthz", "", "200"},
+		{"GET /status/200", "GET", "/status/200", "", "200"},
+		{"POST /echo, 1 kB", "POST", "/echo", strings.Repeat("x", 1000), "202"},
+		{"POST /echo, 1 MB", "POST", "/echo", strings.Repeat("x", 1000000), "202"},
+		{"POST /token", "POST", "/token", "me", "200"},
 	}
-	waits := 2*interval + interval/2
-	return []work{
-		request("GET /version", "GET", "/version", "", "200"),
-		request("GET /healthz", "GET", "/healthz", "", "200"),
-		request("GET /status/200", "GET", "/status/200", "", "200"),
-		request("POST /echo, 1 kB", "POST", "/echo", strings.Repeat("x", 1000), "202"),
-		request("POST /echo, 1 MB", "POST", "/echo", strings.Repeat("x", 1000000), "202"),
-		request("POST /token", "POST", "/token", "me", "200"),
+}
+
+func works() (all []work) {
+	for _, q := range requests() {
+		all = append(all, work{name: q.name, conns: 8, dial: func(p *program) (client, error) { return dialHTTP(p.http, q.method, q.path, q.body, q.status) }})
+	}
+	const waits = 2*interval + interval/2
+	return append(all, []work{
 		{name: "GET /cache/key", conns: 8, dial: dialCache},
 		{name: "gRPC Echo", conns: 4, dial: func(p *program) (client, error) { return dialGRPC(p.grpc) }},
 		{name: "WebSocket, busy", conns: 8, dial: func(p *program) (client, error) { return dialWS(p.http) }, per: "message"},
 		{name: "WebSocket, idle", conns: 200, dial: func(p *program) (client, error) { return dialWSWaiter(p.http) }, slice: waits, per: "message a second"},
 		{name: "Event stream", conns: 50, dial: dialViewer, slice: waits, per: "event"},
-	}
+	}...)
 }
 
 // dialCache stores a value and returns a client that reads it.

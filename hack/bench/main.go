@@ -3,10 +3,10 @@
 // process, which other work on the machine changes much less than it changes
 // throughput or latency, and it measures the servers in turn. It needs Linux.
 //
-//	go -C hack/bench run .            # CPU time a request
+//	go -C hack/bench run .            # allocations and CPU time of a request
 //	go -C hack/bench run . -scale     # with many routes, rules and connections
 //	go -C hack/bench run . -base REV  # this revision beside another one
-//	go -C hack/bench run . -write     # also write docs/performance.md
+//	go -C hack/bench run . -write     # all tables and plots of docs/performance.md
 package main
 
 import (
@@ -29,8 +29,9 @@ var (
 	only   = flag.String("only", "", "measure only the work whose name matches this `regexp`")
 	base   = flag.String("base", "", "compare with this `revision` instead of the bare servers")
 	binary = flag.String("podinfo", "", "measure this `file` instead of building podinfo")
-	scaled = flag.Bool("scale", false, "measure how memory and CPU time grow")
-	write  = flag.Bool("write", false, "write the results into docs/performance.md")
+	scaled = flag.Bool("scale", false, "measure only how memory and CPU time grow")
+	most   = flag.Int("most", 10000, "largest `number` of what grows")
+	write  = flag.Bool("write", false, "measure everything and write the tables and plots of docs/performance.md")
 )
 
 func main() {
@@ -86,6 +87,26 @@ func run(ctx context.Context) error {
 		return compare(ctx, root, dir, podinfo, selected)
 	case *scaled:
 		return scale(ctx, root, dir, podinfo, selected)
+	}
+	if err := requestTables(ctx, root, podinfo, selected); err != nil || !*write {
+		return err
+	}
+	if err := scale(ctx, root, dir, podinfo, selected); err != nil {
+		return err
+	}
+	return start(ctx, root, dir, selected)
+}
+
+// requestTables prints what a request allocates and costs.
+func requestTables(ctx context.Context, root, podinfo string, selected *regexp.Regexp) error {
+	if selected.MatchString("allocations") {
+		table, err := allocations()
+		if err != nil {
+			return err
+		}
+		if err := publish(root, "allocations", table); err != nil {
+			return err
+		}
 	}
 	table, err := cost(ctx, podinfo, selected)
 	if err != nil {

@@ -21,9 +21,13 @@ type program struct {
 	cmd        *exec.Cmd
 }
 
-// build compiles podinfo as the image has it.
+// build compiles podinfo as the image has it, but without podcli.
 func build(ctx context.Context, root, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-o", to, "./cmd/podinfo")
+	return buildWith(ctx, root, to, variant{"", "./cmd/podinfo", "grpcnotrace", "-s -w"})
+}
+
+func buildWith(ctx context.Context, root, to string, v variant) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+v.tags, "-ldflags="+v.ldflags, "-o", to, v.pkg)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", root, err, out)
@@ -40,7 +44,7 @@ func startPodinfo(ctx context.Context, name, file string, env ...string) (*progr
 	p := &program{name: name, http: http, grpc: grpc,
 		cmd: exec.CommandContext(ctx, file, "--host=127.0.0.1", "--port="+httpPort, "--grpc-port="+grpcPort)}
 	p.cmd.Env = append([]string{"PODINFO_WS_ECHO_STATUS_INTERVAL=" + interval.String(), "PODINFO_UI_SAMPLE_INTERVAL=" + interval.String(),
-		"PODINFO_UI_MAX_VIEWERS=20000", "PODINFO_LEVEL=info", "PODINFO_CACHE_ENABLED=true"}, env...)
+		"PODINFO_UI_MAX_VIEWERS=20000", "PODINFO_HTTP_SERVER_MAX_CONNECTIONS=20000", "PODINFO_GRPC_MAX_CONNECTIONS=1000", "PODINFO_LEVEL=info", "PODINFO_CACHE_ENABLED=true"}, env...)
 	p.cmd.Dir = os.TempDir()
 	return p, p.start()
 }
@@ -125,10 +129,11 @@ func (p *program) usage() (u usage, err error) {
 	return u, nil
 }
 
-// memory returns the resident memory of the process in bytes.
-func (p *program) memory() float64 {
+// memory returns a figure of /proc/PID/status in bytes, such as VmRSS, the resident
+// memory of the process.
+func (p *program) memory(figure string) float64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
+	_, after, _ := strings.Cut(string(status), "\n"+figure+":")
 	var kb float64
 	fmt.Sscan(after, &kb)
 	return kb * 1024

@@ -38,7 +38,7 @@ type point struct {
 }
 
 func growths(dir string) []growth {
-	parts, rules, conns := []int{100, 1000, 10000}, []int{10, 100, 1000, 10000}, []int{1, 10, 100, 1000, 9500}
+	parts, rules, conns := []int{100, 1000, 10000}, []int{10, 100, 1000, 10000}, []int{1, 10, 100, 1000, 10000}
 	many := func(name string, dial func(p *program, i int) (client, error), slice time.Duration) growth {
 		return growth{name, conns, func(ctx context.Context, _ int, podinfo string) (*program, error) {
 			return startPodinfo(ctx, name, podinfo)
@@ -61,7 +61,8 @@ func growths(dir string) []growth {
 		many("idle HTTP connections", func(p *program, _ int) (client, error) { c, err := get(p, "/version"); return idle{c}, err }, 2*time.Second),
 		many("busy HTTP connections", func(p *program, _ int) (client, error) { return get(p, "/version") }, 2*time.Second),
 		many("event streams", func(p *program, _ int) (client, error) { return dialViewer(p) }, 5*interval),
-		many("WebSockets", func(p *program, _ int) (client, error) { return dialWSWaiter(p.http) }, 5*interval),
+		many("idle WebSockets", func(p *program, _ int) (client, error) { return dialWSWaiter(p.http) }, 5*interval),
+		many("busy WebSockets", func(p *program, _ int) (client, error) { return dialWS(p.http) }, 2*time.Second),
 		many("gRPC streams, 100 on a connection", dialStream(), 2*time.Second),
 	}
 }
@@ -180,7 +181,7 @@ func (g growth) point(ctx context.Context, n int, podinfo string) (pt point, err
 		return pt, err
 	}
 	pt = point{n: n, ready: float64(u.cpu) / 1e3}
-	s, err := p.measure(ctx, g.work(n), func() { pt.memory = p.memory() })
+	s, err := p.measure(ctx, g.work(n), func() { pt.memory = p.memory("VmRSS") })
 	pt.do = s.cpu
 	return pt, err
 }
@@ -188,23 +189,35 @@ func (g growth) point(ctx context.Context, n int, podinfo string) (pt point, err
 // scale prints how memory and CPU time grow, and plots them.
 func scale(ctx context.Context, root, dir, podinfo string, selected *regexp.Regexp) error {
 	var b strings.Builder
-	b.WriteString("| What | Number | Memory, MiB | Start, ms of CPU | CPU, µs |\n|---|--:|--:|--:|--:|\n")
-	all := map[string][]point{}
+	b.WriteString("| What | Number | Memory, MiB | a further one, kB | Start, ms of CPU | CPU, µs |\n|---|--:|--:|--:|--:|--:|\n")
+	var all []series
 	for _, g := range growths(dir) {
 		if !selected.MatchString(g.name) {
 			continue
 		}
+		s := series{name: g.name}
 		for _, n := range g.sizes {
+			if n > *most {
+				continue
+			}
 			pt, err := g.point(ctx, n, podinfo)
 			if err != nil {
 				return fmt.Errorf("%d %s: %w", n, g.name, err)
 			}
-			all[g.name] = append(all[g.name], pt)
-			fmt.Fprintf(&b, "| %s | %d | %.1f | %.0f | %.1f |\n", g.name, n, pt.memory/(1<<20), pt.ready/1e3, pt.do)
+			further := ""
+			if len(s.points) > 0 {
+				before := s.points[len(s.points)-1]
+				further = fmt.Sprintf("%.1f", (pt.memory-before.memory)/1e3/float64(n-before.n))
+			}
+			s.points = append(s.points, pt)
+			fmt.Fprintf(&b, "| %s | %d | %.1f | %s | %.0f | %.1f |\n", g.name, n, pt.memory/(1<<20), further, pt.ready/1e3, pt.do)
 			fmt.Fprintln(os.Stderr, "measured", n, g.name)
 		}
+		if len(s.points) > 0 {
+			all = append(all, s)
+		}
 	}
-	if *write {
+	if *write && len(all) > 0 {
 		if err := plots(root, all); err != nil {
 			return err
 		}
