@@ -130,6 +130,13 @@ func (a *account) written(f *frames, b []byte) {
 	}
 }
 
+// empty reports whether no call is open.
+func (a *account) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.streams) == 0
+}
+
 func (a *account) openLocked(id uint32) {
 	if len(a.streams) >= a.most {
 		a.conn.abusive = true

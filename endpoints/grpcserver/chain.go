@@ -244,6 +244,9 @@ func (c *call) handle(ctx context.Context) (err error) {
 			c.response, err = c.respond(ctx, c.response)
 		}
 	}
+	if c.module.cutting.Load() && c.ctx.Err() != nil {
+		return &rpc.Error{Code: rpc.Unavailable, Message: "the server is shutting down; the call may have been processed"}
+	}
 	return fromStatus(err)
 }
 

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
-	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 )
 
@@ -24,63 +23,33 @@ import (
 // client's address: the net.Addr value itself, which is unique to a connection.
 type connections struct {
 	credentials.TransportCredentials
-	accounts accounts
-	ids      streamIDs
-	conns    sync.Map
-
-	mu     sync.Mutex
-	queued int          // connections that were accepted and whose handshake has not begun
-	begun  drain.Signal // of queued
-}
-
-// enqueue adds n connections to those whose handshake has not begun.
-func (cs *connections) enqueue(n int) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.queued += n
-	cs.begun.Left(cs.queued)
-}
-
-// allBegun returns a channel that is closed when all handshakes have begun. It must
-// be called after the last connection was accepted.
-func (cs *connections) allBegun() <-chan struct{} {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.begun.Start(cs.queued)
-	return cs.begun.Empty()
-}
-
-// counted returns a listener whose connections are queued.
-func (cs *connections) counted(l net.Listener) net.Listener { return &counted{l, cs} }
-
-type counted struct {
-	net.Listener
-	conns *connections
-}
-
-// Accept implements net.Listener.
-func (l *counted) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil {
-		l.conns.enqueue(1)
-	}
-	return c, err
+	accounts   accounts
+	ids        streamIDs
+	conns      sync.Map
+	handshakes handshakes
+	draining   atomic.Bool // clients get a GOAWAY at the beginning of their connection
 }
 
 // ServerHandshake runs at the start of a connection. It wraps the connection that
 // TLS returns, which carries plain HTTP/2 frames.
 func (cs *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	cs.enqueue(-1)
 	creds := cs.TransportCredentials
-	if _, own := raw.(*ownConn); own {
-		creds = insecure.NewCredentials()
+	pool, _ := raw.(*serve.Conn)
+	if pool != nil {
+		cs.handshakes.begin()
+	} else {
+		creds = insecure.NewCredentials() // an ownConn
 	}
 	conn, info, err := creds.ServerHandshake(raw)
 	if err != nil {
+		cs.handshakes.end(pool)
 		return conn, info, err
 	}
-	pool, _ := raw.(*serve.Conn)
-	c := &frameConn{Conn: conn, stall: cs.accounts.stall, forget: func() { cs.conns.Delete(conn.RemoteAddr()) }}
+	c := &frameConn{Conn: conn, stall: cs.accounts.stall, begun: func() { cs.handshakes.end(pool) }}
+	c.forget = func() { cs.handshakes.end(pool); cs.conns.Delete(conn.RemoteAddr()) }
+	if pool != nil {
+		c.draining = &cs.draining
+	}
 	c.account = account{accounts: &cs.accounts, conn: c, pool: pool, streams: map[uint32]*stream{}, class: serve.Slow}
 	c.in = frames{left: preface, visit: c.account.read}
 	c.out = frames{visit: c.account.written}
@@ -102,10 +71,12 @@ func (cs *connections) of(ctx context.Context) *frameConn {
 // those that the client and grpc-go exchange, in both directions.
 type frameConn struct {
 	net.Conn
-	forget  func()
-	account account
-	stall   time.Duration // for a write, 0 for no limit
-	control int           // frames other than DATA since throttle has waited; only the reader uses it
+	forget   func()
+	begun    func()       // called after the first frame of the client, once; only the reader uses it
+	draining *atomic.Bool // whether to send a GOAWAY; nil for never
+	account  account
+	stall    time.Duration // for a write, 0 for no limit
+	control  int           // frames other than DATA since throttle has waited; only the reader uses it
 
 	reading     sync.Mutex // guards the fields below; not held while waiting for data
 	in          frames
@@ -185,6 +156,10 @@ func (c *frameConn) afterRead(b []byte, err error) (retry bool) {
 	defer c.reading.Unlock()
 	for len(b) > 0 {
 		b = b[c.in.advance(b):]
+		if c.begun != nil && c.in.frame && c.in.between() {
+			c.begun()
+			c.begun = nil
+		}
 	}
 	if c.interrupted && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.interrupted = false
@@ -207,6 +182,9 @@ func (c *frameConn) receive(frame []byte) {
 func (c *frameConn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.draining != nil && c.draining.Load() {
+		c.queueGoAwayLocked()
+	}
 	sent := 0
 	for at := 0; at < len(b); {
 		at += c.out.advance(b[at:])
@@ -250,13 +228,25 @@ func (c *frameConn) goAway(code uint32, reason string) {
 	}
 }
 
+// queueGoAwayLocked makes Write send a GOAWAY after the current frame, unless one was
+// sent. The caller must hold c.writing.
+func (c *frameConn) queueGoAwayLocked() {
+	if !c.goAwaySent {
+		c.goAwaySent = true
+		c.unsent = append(c.unsent, goAwayFrame(maxStreamID, codeNone, leaving)...)
+	}
+}
+
+// leaving is why clients get a GOAWAY when the server is about to stop.
+const leaving = "shutting down"
+
 // leave asks the client to leave the connection, if it has begun.
 func (c *frameConn) leave() {
 	c.writing.Lock()
 	begun := c.out.frame
 	c.writing.Unlock()
 	if begun {
-		c.goAway(codeNone, "shutting down")
+		c.goAway(codeNone, leaving)
 	}
 }
 

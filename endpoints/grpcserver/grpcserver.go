@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -55,6 +54,7 @@ type Module struct {
 	listener   net.Listener
 	served     chan struct{} // closed when no further connections are accepted
 	closing    atomic.Bool   // the listener is
+	cutting    atomic.Bool   // the calls that are left are
 	own        *ownListener  // for calls of the server itself
 	health     *health
 	services   []service
@@ -143,7 +143,7 @@ func (m *Module) Start(ctx context.Context) (err error) {
 		}
 		creds = credentials.NewTLS(conf)
 	}
-	m.conns = &connections{TransportCredentials: creds, begun: drain.New(), accounts: accounts{
+	m.conns = &connections{TransportCredentials: creds, handshakes: handshakes{accepted: map[*serve.Conn]time.Time{}, begun: drain.New()}, accounts: accounts{
 		budget: m.host.Budget(), stall: m.Stall, most: int(m.streams) + spareStreams, stalled: func() { m.stalled.Load().Inc() },
 	}}
 	opts = append(opts, grpc.Creds(m.conns))
@@ -167,7 +167,7 @@ func (m *Module) Start(ctx context.Context) (err error) {
 	m.served = make(chan struct{})
 	m.host.Go(func(context.Context) {
 		defer close(m.served)
-		if err := m.server.Serve(m.conns.counted(m.pool.Limit(l))); err != nil && !m.closing.Load() && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := m.server.Serve(m.conns.handshakes.listener(m.pool.Limit(l))); err != nil && !m.closing.Load() && !errors.Is(err, grpc.ErrServerStopped) {
 			m.host.Fail(err)
 		}
 	})
@@ -214,10 +214,11 @@ func (m *Module) Addr() net.Addr {
 	return m.listener.Addr()
 }
 
-// Leave sends GOAWAY to every client, which may then connect to another instance.
+// Leave sends GOAWAY to every client, which may then connect to another instance. It
+// does not wait for clients that read nothing.
 func (m *Module) Leave() {
 	m.conns.conns.Range(func(_, c any) bool {
-		c.(*frameConn).leave()
+		go c.(*frameConn).leave()
 		return true
 	})
 }
@@ -228,31 +229,30 @@ func (m *Module) Leave() {
 func (m *Module) Drain(ctx context.Context) error {
 	m.health.drain()
 	m.closing.Store(true)
-	m.Leave() // grpc-go sends GOAWAY only when no handshake is under way, and a silent client can delay that
+	m.conns.draining.Store(true)
+	m.Leave() // grpc-go sends GOAWAY only when no handshake is under way
 	serve.CloseAfterBacklog(m.listener)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		<-m.served
 		select {
-		case <-m.conns.allBegun(): // grpc-go would close a connection that it has not begun to serve
+		case <-m.conns.handshakes.allBegun(): // grpc-go would close a connection that it has not begun to serve
 		case <-ctx.Done():
 		}
-		m.Leave() // the clients of the backlog
 		m.server.GracefulStop()
 	}()
+	go m.conns.closeSilent(done)
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 	}
-	cut := m.calls.Load()
+	cut := int(m.calls.Load())
+	m.cutting.Store(true)
 	m.server.Stop()
 	<-done
-	if cut > 0 {
-		return fmt.Errorf("%d calls cut: %w", cut, ctx.Err())
-	}
-	return nil
+	return m.cuts.Count(cut, "calls", ctx.Err())
 }
 
 // Stop closes the port and all connections.

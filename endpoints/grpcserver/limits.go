@@ -5,6 +5,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
@@ -17,6 +18,7 @@ type limits struct {
 	metadata uint32 // bytes of a call's metadata
 	coders   coders
 	stalled  atomic.Pointer[metrics.Counter]
+	cuts     drain.Cuts
 }
 
 // What clients may do that the options of grpc-go do not limit.
@@ -44,10 +46,11 @@ func (m *Module) derive() {
 }
 
 // ContributeMetrics adds the numbers of connections, and of the calls whose client
-// stood still, to set.
+// stood still or that were cut, to set.
 func (m *Module) ContributeMetrics(set *metrics.Set) {
 	m.pool.ContributeMetrics(set, "grpc")
 	m.stalled.Store(set.GetOrCreateCounter(`podinfo_requests_refused_total{reason="` + record.RefusedStall + `"}`))
+	m.cuts.ContributeMetrics(set, "grpc")
 }
 
 // DescribeMetrics says what they mean.

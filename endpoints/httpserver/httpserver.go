@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/jsonlog"
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/internal/tlscert"
@@ -44,6 +45,7 @@ type Module struct {
 	host    *registry.Host
 	servers []*serve.Server
 	limits  *serve.Limits
+	cuts    drain.Cuts
 	windows int // bytes that a client over HTTP/2 may send before the handler reads them
 }
 
@@ -134,6 +136,7 @@ func (m *Module) open(l net.Listener, conf *tls.Config, message string) {
 	}
 	m.limits.Header = responseHeader(m.host)
 	s := serve.New(m.server(conf), l, m.limits)
+	s.Cuts = &m.cuts
 	if len(faulters) > 0 {
 		s.OnAccept(func(c net.Conn) net.Conn {
 			for _, f := range faulters {

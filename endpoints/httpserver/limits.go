@@ -45,8 +45,12 @@ func (m *Module) derive() {
 // http2 reports whether a port serves HTTP/2.
 func (m *Module) http2() bool { return m.H2C || m.SecurePort > 0 }
 
-// ContributeMetrics adds the numbers of connections to set.
-func (m *Module) ContributeMetrics(set *metrics.Set) { m.limits.Pool.ContributeMetrics(set, "http") }
+// ContributeMetrics adds the numbers of connections, and of requests that were cut, to
+// set.
+func (m *Module) ContributeMetrics(set *metrics.Set) {
+	m.limits.Pool.ContributeMetrics(set, "http")
+	m.cuts.ContributeMetrics(set, "http")
+}
 
 // DescribeMetrics says what they mean.
 func (*Module) DescribeMetrics() map[string]string { return serve.DescribeMetrics("http") }

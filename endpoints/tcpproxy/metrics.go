@@ -32,6 +32,7 @@ func (m *Module) ContributeMetrics(set *metrics.Set) {
 	for _, p := range m.proxies {
 		p.count()
 	}
+	m.cuts.ContributeMetrics(set, "tcp")
 	set.NewGauge("podinfo_tcp_proxy_connections", func() float64 {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -40,6 +40,7 @@ type Module struct {
 	changer capability.FaultRules      // nil without a module that has rules
 	set     *metrics.Set
 	dial    func(ctx context.Context, addr string) (net.Conn, error)
+	cuts    drain.Cuts
 	clashed bool // the rules could not be applied to a port, so try again soon
 
 	mu      sync.Mutex // guards the fields below, and those of proxies that say so
@@ -313,10 +314,7 @@ func (m *Module) Drain(ctx context.Context) error {
 	for c := range m.conns {
 		c.close(false)
 	}
-	if cut > 0 {
-		return fmt.Errorf("%d connections cut: %w", cut, ctx.Err())
-	}
-	return nil
+	return m.cuts.Count(cut, "connections", ctx.Err())
 }
 
 // Stop closes the ports and all connections.

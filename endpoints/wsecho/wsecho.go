@@ -19,6 +19,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/origin"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/record"
@@ -44,6 +45,7 @@ type Module struct {
 	status   atomic.Pointer[[]byte] // the current status frame, shared by all connections
 	refused  atomic.Pointer[metrics.Counter]
 	stalled  atomic.Pointer[metrics.Counter]
+	cuts     drain.Cuts
 }
 
 // Info describes the module.
@@ -91,13 +93,14 @@ func (m *Module) Provision(h *registry.Host) error {
 }
 
 // ContributeMetrics adds the numbers of open connections, and of those that were
-// refused or whose client read nothing, to set.
+// refused, whose client read nothing or that were cut, to set.
 func (m *Module) ContributeMetrics(set *metrics.Set) {
 	counter := func(reason string) *metrics.Counter {
 		return set.GetOrCreateCounter(`podinfo_requests_refused_total{reason="` + reason + `"}`)
 	}
 	m.refused.Store(counter(record.RefusedConnections))
 	m.stalled.Store(counter(record.RefusedStall))
+	m.cuts.ContributeMetrics(set, "websocket")
 	set.NewGauge("podinfo_websocket_connections", func() float64 { return float64(m.clients.count()) })
 }
 
@@ -165,8 +168,5 @@ func (m *Module) Drain(ctx context.Context) error {
 	}
 	n := m.clients.cut()
 	<-m.clients.drained.Empty()
-	if n == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d connections cut: %w", n, ctx.Err())
+	return m.cuts.Count(n, "connections", ctx.Err())
 }

@@ -362,7 +362,7 @@ func TestGauge(t *testing.T) {
 		t.Helper()
 		var b bytes.Buffer
 		set.WritePrometheus(&b)
-		want := fmt.Sprintf("podinfo_requests_refused_total{reason=\"connections\"} %d\npodinfo_requests_refused_total{reason=\"stall\"} 0\npodinfo_websocket_connections %d\n", refused, open)
+		want := fmt.Sprintf("podinfo_requests_cut_total{protocol=\"websocket\"} 0\npodinfo_requests_refused_total{reason=\"connections\"} %d\npodinfo_requests_refused_total{reason=\"stall\"} 0\npodinfo_websocket_connections %d\n", refused, open)
 		if diff := cmp.Diff(want, b.String()); diff != "" {
 			t.Error(diff)
 		}

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/budget"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 // Limits bounds what the clients of a Server may hold.
@@ -91,15 +93,21 @@ type conn struct {
 	leaving atomic.Bool // the request was refused
 	reply   atomic.Int32
 
+	requests atomic.Int32            // whose handlers run
+	cancel   context.CancelCauseFunc // of their contexts
+	hijacked net.Conn                // as net/http knows it; the lock of the Server guards it
+	telling  sync.Mutex              // while cut responds
+
 	writing chan struct{} // full while data is written over HTTP/2
 	ahead   atomic.Int64  // bytes read since then
 }
 
-// What has happened to the response to the current request of a conn, over HTTP/1.
+// What has happened to the response to the current request of a conn, over HTTP/1. Only
+// refused is used over HTTP/2.
 const (
 	noReply int32 = iota
 	begun         // a part of it was written
-	cut           // refuse has written another one
+	refused       // cut writes another one, or none, and the handler's is dropped
 )
 
 // limited is a listener that adds the connections to the pool and closes those
@@ -153,8 +161,10 @@ func writeLast(c net.Conn, text string) {
 }
 
 // writeSoon writes a text for which the kernel has room.
-func writeSoon(c net.Conn, text string) {
-	c.SetWriteDeadline(time.Now().Add(retry))
+func writeSoon(c net.Conn, text string) { writeWithin(retry, c, text) }
+
+func writeWithin(d time.Duration, c net.Conn, text string) {
+	c.SetWriteDeadline(time.Now().Add(d))
 	io.WriteString(c, text)
 	c.SetWriteDeadline(time.Time{})
 }
@@ -184,7 +194,9 @@ type contextKey struct{}
 
 // withConn is an http.Server's ConnContext hook.
 func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, contextKey{}, connOf(c))
+	own := connOf(c)
+	ctx, own.cancel = context.WithCancelCause(ctx)
+	return context.WithValue(ctx, contextKey{}, own)
 }
 
 // LimitsOf returns the limits that a request was accepted with, nil for none.
@@ -206,11 +218,10 @@ func Leave(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve calls the handler of a request, which is net/http's own.
-func (limits *Limits) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+func (limits *Limits) serve(next http.Handler, c *conn, w http.ResponseWriter, r *http.Request) {
 	unread := r.Body != http.NoBody
 	next.ServeHTTP(w, r)
-	c, ok := r.Context().Value(contextKey{}).(*conn)
-	if !ok || r.ProtoMajor > 1 || http.ConnState(c.state.Load()) == http.StateHijacked {
+	if r.ProtoMajor > 1 || http.ConnState(c.state.Load()) == http.StateHijacked {
 		return
 	}
 	if unread && limits.Pool.Overloaded() {
@@ -308,9 +319,12 @@ func (c *conn) waitForWrite() {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.http2.Load() {
-		if !c.reply.CompareAndSwap(noReply, begun) && c.reply.Load() == cut {
-			return 0, net.ErrClosed
-		}
+		c.reply.CompareAndSwap(noReply, begun)
+	}
+	if c.reply.Load() == refused {
+		return 0, net.ErrClosed
+	}
+	if !c.http2.Load() {
 		return c.Conn.Write(p)
 	}
 	c.writing <- struct{}{}
@@ -346,22 +360,48 @@ func (c *conn) arrived(b []byte) error {
 	return nil
 }
 
-// refuse responds to a request whose handler is cut, if no part of its response was
-// written yet. It does not where the text would have to be encrypted or framed.
-func (c *conn) refuse() {
-	if c.tls || c.http2.Load() || !c.reply.CompareAndSwap(noReply, cut) {
-		return
+// cut ends the requests of the connection. It closes a connection that a handler has
+// taken over, which net/http does not.
+func (c *conn) cut(state http.ConnState) {
+	switch {
+	case state == http.StateHijacked:
+		c.cancel(record.ServerCut{})
+		c.Close()
+	case c.takeReply():
+		c.telling.Lock() // net/http closes the connection of a handler that returns
+		defer c.telling.Unlock()
+		c.cancel(record.ServerCut{Status: http.StatusServiceUnavailable}) // first: a client that has its response closes the connection
+		c.leaving.Store(true)
+		// The kernel has room for it, but the process may get little time.
+		writeWithin(fresh, c.Conn.Conn, c.limits.unavailable("", "the server is shutting down; the request may have been processed"))
+	default:
+		c.reply.Store(refused) // first: a handler that returns would make the response look complete
+		c.cancel(record.ServerCut{})
 	}
-	c.leaving.Store(true)
-	writeSoon(c.Conn.Conn, c.limits.unavailable("", "the server is shutting down; the request may have been processed"))
+}
+
+// takeReply keeps the handler of the current request from responding, and returns true,
+// if no part of its response was written yet. It does not where another response would
+// have to be encrypted or framed.
+func (c *conn) takeReply() bool {
+	return !c.tls && !c.http2.Load() && c.reply.CompareAndSwap(noReply, refused)
 }
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
+	c.telling.Lock()
+	defer c.telling.Unlock()
 	if c.leaving.Load() {
 		discard(c.Conn.Conn)
 	}
 	return c.Conn.Close()
+}
+
+// CloseWrite closes the server's side of the connection, if that is possible.
+func (c *conn) CloseWrite() error {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	return c.Conn.CloseWrite()
 }
 
 // ReadFrom implements io.ReaderFrom, so that files are sent without copying them to

@@ -311,7 +311,11 @@ func (c *Conn) unlink() {
 }
 
 // idle reports whether the server waits for the client.
-func (c *Conn) idle() bool { return c.blocked.Load() || c.reading.Load() && !pending(c.Conn) }
+func (c *Conn) idle() bool { return c.blocked.Load() || c.Silent() }
+
+// Silent reports whether the server waits for data from the client and none has
+// arrived.
+func (c *Conn) Silent() bool { return c.reading.Load() && !pending(c.Conn) }
 
 // join sets the connection below and the pool.
 func (c *Conn) join(p *Pool, raw net.Conn) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Server struct {
 	listener net.Listener
 	limits   *Limits                 // nil for none
 	accepts  func(net.Conn) net.Conn // nil for none
+	Cuts     *drain.Cuts             // of Drain; nil counts none
 	served   chan struct{}           // closed when the server accepts no more connections
 	leaving  atomic.Bool             // responses ask clients to leave
 	closing  atomic.Bool
@@ -45,11 +47,14 @@ func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 		if s.leaving.Load() && r.Header["Upgrade"] == nil {
 			w.Header().Set("Connection", "close") // net/http sends GOAWAY instead over HTTP/2
 		}
-		if limits == nil {
+		c, ok := r.Context().Value(contextKey{}).(*conn)
+		if !ok {
 			inner.ServeHTTP(w, r)
 			return
 		}
-		limits.serve(inner, w, r)
+		c.requests.Add(1)
+		defer s.handled(c)
+		limits.serve(inner, c, w, r)
 	})
 	srv.ConnState = s.track
 	if limits != nil {
@@ -115,11 +120,27 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	if s.closing.Load() { // only linger looks at it, which sets it first
 		s.lastChange = time.Now()
 	}
-	if state == http.StateClosed || state == http.StateHijacked {
+	if own := connOf(c); state == http.StateHijacked && own != nil {
+		own.hijacked = c // until its handler returns
+		s.states[c] = state
+	} else if state == http.StateClosed || state == http.StateHijacked {
 		delete(s.states, c)
 	} else {
 		s.states[c] = state
 	}
+	s.gone.Left(len(s.states))
+}
+
+// handled notes that the handler of a request has returned. If it took the
+// connection over, whoever has the connection now drains it.
+func (s *Server) handled(c *conn) {
+	c.requests.Add(-1)
+	if http.ConnState(c.state.Load()) != http.StateHijacked {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.states, c.hijacked)
 	s.gone.Left(len(s.states))
 }
 
@@ -128,9 +149,11 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Drain closes the port, serves the requests of clients that had already connected,
-// and closes the connections. It cuts requests that are in flight when ctx is done
-// and returns an error with their number. Clients that have got no part of a response
-// get one with status 503, over HTTP/1 without TLS.
+// and closes the connections. It cuts requests that are in flight when ctx is done,
+// also those whose handler has taken the connection over, and returns an error with
+// their number. Clients that have got no part of a response get one with status 503,
+// over HTTP/1 without TLS. The contexts of the requests then have a [record.ServerCut] as
+// their cause.
 func (s *Server) Drain(ctx context.Context) error {
 	s.Leave()
 	s.closing.Store(true)
@@ -145,16 +168,17 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.linger(ctx)
 	case <-ctx.Done():
 	}
-	err := s.http.Shutdown(ctx)
-	if err == nil {
-		return nil
+	if s.http.Shutdown(ctx) == nil {
+		select {
+		case <-s.gone.Empty(): // Shutdown does not wait for connections that were taken over
+			return nil
+		case <-ctx.Done():
+		}
 	}
-	n := s.cut()
+	n, conns := s.cut()
 	s.http.Close()
-	if n > 0 {
-		return fmt.Errorf("%d requests cut: %w", n, err)
-	}
-	return nil
+	await(conns)
+	return s.Cuts.Count(n, "requests", ctx.Err())
 }
 
 // linger waits until no connection is open or all are quiet and have been read: a
@@ -195,27 +219,40 @@ func (s *Server) unread() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, state := range s.states {
-		if state != http.StateActive && pending(socket(c)) {
+		if state != http.StateActive && state != http.StateHijacked && pending(socket(c)) {
 			return true
 		}
 	}
 	return false
 }
 
-// cut responds to the requests in flight, and returns their number.
-func (s *Server) cut() (n int) {
+// cut responds to the requests in flight, and returns their number and connections.
+func (s *Server) cut() (n int, conns []*conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, state := range s.states {
-		if state != http.StateActive {
+		if state != http.StateActive && state != http.StateHijacked {
 			continue
 		}
-		n++
-		if own := connOf(c); own != nil {
-			own.refuse()
+		own := connOf(c)
+		if own == nil {
+			n++
+			continue
 		}
+		n += max(1, int(own.requests.Load())) // none while a header arrives
+		own.cut(state)
+		conns = append(conns, own)
 	}
-	return n
+	return n, conns
+}
+
+// await gives the handlers of requests that were cut a moment to return, so that
+// these requests are logged and counted before the process ends.
+func await(conns []*conn) {
+	running := func(c *conn) bool { return c.requests.Load() > 0 }
+	for end := time.Now().Add(fresh); slices.ContainsFunc(conns, running) && time.Now().Before(end); {
+		time.Sleep(retry)
+	}
 }
 
 // Close closes the port and all connections.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -193,13 +194,14 @@ func TestDrainCuts(t *testing.T) {
 		begin  bool // the response before it is cut
 		limits *serve.Limits
 		status int // 0 for none
+		cause  any // of the end of the request's context
 	}{
-		{"not begun", false, limits(10), http.StatusServiceUnavailable},
-		{"not begun, no limits", false, nil, 0},
-		{"begun", true, limits(10), 0},
+		{"not begun", false, limits(10), http.StatusServiceUnavailable, record.ServerCut{Status: 503}},
+		{"not begun, no limits", false, nil, 0, context.Canceled},
+		{"begun", true, limits(10), 0, record.ServerCut{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			busy := make(chan struct{})
+			busy, cause := make(chan struct{}), make(chan error, 1)
 			s := startWithin(t, c.limits, func(w http.ResponseWriter, r *http.Request) {
 				io.Copy(io.Discard, r.Body) // net/http then notices the end of the connection
 				if c.begin {
@@ -208,6 +210,7 @@ func TestDrainCuts(t *testing.T) {
 				}
 				close(busy)
 				<-r.Context().Done()
+				cause <- context.Cause(r.Context())
 			})
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			status := make(chan int)
@@ -234,7 +237,119 @@ func TestDrainCuts(t *testing.T) {
 			if got := <-status; got != c.status {
 				t.Errorf("status %d, want %d", got, c.status)
 			}
+			if got := <-cause; got != c.cause {
+				t.Errorf("cause %v, want %v", got, c.cause)
+			}
 		})
+	}
+}
+
+// TestDrainCutsEachRequest counts requests, not connections: those of a connection
+// over HTTP/2, and one whose handler has taken the connection over.
+func TestDrainCutsEachRequest(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		http2  bool
+		hijack bool
+		n      int
+	}{
+		{"HTTP/2", true, false, 2},
+		{"taken over", false, true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			busy := make(chan struct{})
+			l, err := serve.Listen(t.Context(), "127.0.0.1", 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !c.hijack {
+					busy <- struct{}{}
+					<-r.Context().Done()
+					return
+				}
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				busy <- struct{}{}
+				io.Copy(io.Discard, conn)
+				conn.Close()
+			})}
+			srv.Protocols.SetHTTP1(!c.http2)
+			srv.Protocols.SetUnencryptedHTTP2(c.http2)
+			s := serve.New(srv, l, limits(10))
+			run(t, s)
+			client := &http.Transport{Protocols: srv.Protocols}
+			defer client.CloseIdleConnections()
+			var all sync.WaitGroup
+			for range c.n {
+				all.Go(func() {
+					req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.Addr().String(), nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if res, err := client.RoundTrip(req); err == nil {
+						res.Body.Close()
+						t.Errorf("status %d", res.StatusCode)
+					}
+				})
+				<-busy
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := s.Drain(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d requests cut", c.n)) {
+				t.Fatal(err)
+			}
+			all.Wait()
+		})
+	}
+}
+
+// TestDrainWaitsForWhatWasTakenOver: the handler of a request that has taken the
+// connection over, as for a WebSocket through the proxy, may end in time.
+func TestDrainWaitsForWhatWasTakenOver(t *testing.T) {
+	taken, release := make(chan struct{}), make(chan struct{})
+	s := startWithin(t, limits(10), func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		close(taken)
+		<-release
+		io.WriteString(conn, "bye")
+	})
+	conn, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: podinfo\r\n\r\n")
+	<-taken
+	drained := make(chan error)
+	go func() { drained <- s.Drain(t.Context()) }()
+	for { // until the port is closed
+		other, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			break
+		}
+		other.Close()
+	}
+	select {
+	case err := <-drained:
+		t.Fatalf("drained (%v) before the handler has returned", err)
+	default:
+	}
+	close(release)
+	if text, err := io.ReadAll(conn); string(text) != "bye" {
+		t.Error(string(text), err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
 	}
 }
 

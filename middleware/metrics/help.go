@@ -16,6 +16,7 @@ func ownHelp() map[string]string {
 
 		"podinfo_memory_budget_bytes":    "Memory that requests hold now, and its limit.",
 		"podinfo_proxy_grpc_total":       "gRPC calls through the proxy, by the status code that the client got. Calls that were cut are not among them; they are requests with status 599.",
+		"podinfo_requests_cut_total":     "Requests, calls and connections that were cut because they outlived the shutdown timeout.",
 		"podinfo_requests_refused_total": "Requests, calls and messages refused because the server had no room for them.",
 
 		"promhttp_metric_handler_requests_in_flight": "Scrapes being served.",

@@ -50,6 +50,16 @@ const (
 	LabelFailed = 599
 )
 
+// ServerCut is the cause with which the server cancels the context of a request that it
+// cuts because it shuts down (see [context.Cause]). The request has not ended as its
+// handler believes.
+type ServerCut struct {
+	Status int // of the response that the server has sent instead, 0 if none
+}
+
+// Error implements error.
+func (ServerCut) Error() string { return "cut by the shutdown of the server" }
+
 func cutOff(status, sent int, class Class) Outcome {
 	kind := KindCut
 	if status == 0 {

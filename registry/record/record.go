@@ -11,6 +11,8 @@
 package record
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"github.com/urfave/negroni/v3"
@@ -74,11 +76,27 @@ func End(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
 	return rec.outcome
 }
 
+// outcome returns the outcome of a request that ended so.
+func (end ServerCut) outcome(w negroni.ResponseWriter) Outcome {
+	switch {
+	case end.Status != 0:
+		return Outcome{Status: end.Status}
+	case w.Written():
+		return cutOff(w.Status(), w.Size(), Truncated)
+	}
+	return cutOff(0, 0, NoResponse)
+}
+
 // outcomeOf returns the outcome of a response that no module cut or took over. A
 // handler may panic because its client left, as net/http/httputil.ReverseProxy does: then
 // the server did not fail.
 func outcomeOf(w negroni.ResponseWriter, r *http.Request, returned bool) Outcome {
 	status, sent, left := w.Status(), w.Size(), r.Context().Err() != nil
+	if left {
+		if end, ok := errors.AsType[ServerCut](context.Cause(r.Context())); ok {
+			return end.outcome(w)
+		}
+	}
 	if r.Method == http.MethodHead { // net/http discards the body
 		sent = 0
 	}

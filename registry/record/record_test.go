@@ -19,6 +19,10 @@ import (
 func TestOutcome(t *testing.T) {
 	left, leave := context.WithCancel(t.Context())
 	leave()
+	cut, cutNow := context.WithCancelCause(t.Context())
+	cutNow(record.ServerCut{})
+	told, tell := context.WithCancelCause(t.Context())
+	tell(record.ServerCut{Status: 503})
 	write := func(w http.ResponseWriter) { w.WriteHeader(418); io.WriteString(w, "short") }
 	for what, c := range map[string]struct {
 		do        func(w http.ResponseWriter)
@@ -26,6 +30,7 @@ func TestOutcome(t *testing.T) {
 		left      bool // the client left before the handler returned
 		panics    bool
 		unasked   bool // the client did not ask for another protocol
+		ctx       context.Context
 		want      record.Outcome
 		label     int
 		errorType string
@@ -44,6 +49,9 @@ func TestOutcome(t *testing.T) {
 		"a late panic after the client left": {do: write, panics: true, left: true, want: record.Outcome{Status: 418, Bytes: 5, Left: true}, label: 418},
 		"a cut": {do: func(w http.ResponseWriter) { write(w); record.Cut(w, 418, 3, record.Truncated) }, panics: true,
 			want: record.Outcome{Kind: record.KindCut, Status: 418, Bytes: 3, Class: record.Truncated}, label: 599, errorType: "truncated"},
+		"a shutdown before the response":  {ctx: cut, want: record.Outcome{Kind: record.KindUnanswered, Class: record.NoResponse}, label: 599, errorType: "no_response"},
+		"a shutdown within the response":  {ctx: cut, do: write, want: record.Outcome{Kind: record.KindCut, Status: 418, Bytes: 5, Class: record.Truncated}, label: 599, errorType: "truncated"},
+		"a shutdown that told the client": {ctx: told, do: write, want: record.Outcome{Status: 503}, label: 503, errorType: "503"},
 		"the last cut counts": {do: func(w http.ResponseWriter) {
 			record.Cut(w, 200, 3, record.Truncated)
 			record.Cut(w, 0, 0, record.ConnectionReset)
@@ -61,6 +69,9 @@ func TestOutcome(t *testing.T) {
 		}
 		if c.left {
 			r = r.WithContext(left)
+		}
+		if c.ctx != nil {
+			r = r.WithContext(c.ctx)
 		}
 		record.Serve(hijackable{httptest.NewRecorder()}, r, func(rw http.ResponseWriter, r *http.Request) {
 			w := rw.(negroni.ResponseWriter)
