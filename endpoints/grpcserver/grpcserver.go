@@ -171,7 +171,7 @@ func (m *Module) Start(ctx context.Context) (err error) {
 			m.host.Fail(err)
 		}
 	})
-	m.host.Go(func(context.Context) { m.server.Serve(m.conns.counted(m.own)) }) // ends when the server stops
+	m.host.Go(func(context.Context) { m.server.Serve(m.own) }) // ends when the server stops
 	return nil
 }
 

@@ -183,7 +183,7 @@ func (r rule) includesPath(p string) bool {
 const maxDecodings = 4
 
 // parameters matches the parameters of a segment of a path (RFC 3986, section 3.3).
-var parameters = regexp.MustCompile(`;[^/]*`)
+var parameters = lazyregexp.New(`;[^/]*`)
 
 // readings returns how servers may read a decoded path: without the parameters of its
 // segments, which makes /a;x/b the path /a/b, with backslashes as slashes, or decoded
@@ -194,7 +194,7 @@ func readings(p string) []string {
 	}
 	var all []string
 	for range maxDecodings {
-		for _, q := range []string{p, parameters.ReplaceAllString(p, "")} {
+		for _, q := range []string{p, parameters().ReplaceAllString(p, "")} {
 			all = append(all, q, strings.ReplaceAll(q, `\`, "/"))
 		}
 		plain, err := url.PathUnescape(p)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/internal/splitmix"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -213,7 +214,7 @@ func parsePath(text string) (glob.Pattern, error) {
 }
 
 // encodedWild matches the encodings of *, { and }.
-var encodedWild = lazy(`(?i)%(2a|7b|7d)`)
+var encodedWild = lazyregexp.New(`(?i)%(2a|7b|7d)`)
 
 // parseHost is parseText for hosts, in lower case.
 func parseHost(text string) glob.Pattern {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 )
 
 // warnOfDelays warns about delays that the server shortens: of type Delay, and
@@ -59,7 +61,7 @@ func (d *decoder) warnOfDelaysIn(v reflect.Value, field, tag string, check func(
 }
 
 // percentEncoded matches a character of a URL that is not decoded.
-var percentEncoded = lazy(`%[0-9A-Fa-f]{2}`)
+var percentEncoded = lazyregexp.New(`%[0-9A-Fa-f]{2}`)
 
 // warnOfTemplates warns about the syntax of other tools, which is sent or matched
 // as it is.
