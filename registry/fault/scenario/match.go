@@ -58,6 +58,10 @@ func (l *live) settle(e *Engine) {
 // instruction takes about 100 bytes.
 const maxInstructions = 200_000
 
+// maxCompared bounds the expressions that are compared with the values that occur, so
+// that a scenario of many large ones is read in a moment.
+const maxCompared = 200 // instructions
+
 // checkExpressions checks the regular expressions of a match.
 func (d *decoder) checkExpressions(m *Match) {
 	fields := map[string]string{"path": m.Path, "host": m.Host, "grpc": m.GRPC, "body": m.Body}
@@ -92,6 +96,9 @@ func (d *decoder) checkExpressions(m *Match) {
 		}
 		if err != nil {
 			d.wrong("match."+field, "invalid regular expression: %v", err)
+			continue
+		}
+		if size > maxCompared {
 			continue
 		}
 		p, _ := glob.Regexp("", expr)
