@@ -7,12 +7,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -201,5 +204,42 @@ func TestNextTwice(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"inner", "inner saw Unknown", "inner", "inner saw OK"}, n.take()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestHeaders checks that each call gets the header that its middleware has set, and
+// that a call that fails gets it as a trailer.
+func TestHeaders(t *testing.T) {
+	var calls atomic.Int64
+	numbered := &link{name: "numbered", phase: registry.Enrich, do: func(ctx context.Context, c *rpc.Call, next func(context.Context) error) error {
+		conn := c.Client.(rpc.Connection)
+		n := calls.Add(1) / 2 // two calls in a row have the same header
+		for i := range n + 1 {
+			conn.SetHeader("x-number", fmt.Sprint(i))
+		}
+		return next(ctx)
+	}}
+	fails := false
+	s := grpctest.Serve(t, nil, numbered, &grpctest.Service{Do: func(context.Context) error {
+		if fails {
+			return status.Error(codes.Aborted, "x")
+		}
+		return nil
+	}})
+	c := pb.NewTestServiceClient(s.Conn)
+	for i, want := range [][]string{{"0"}, {"0", "1"}, {"0", "1"}, {"0", "1", "2"}, {"0", "1", "2"}} {
+		var header, trailer metadata.MD
+		fails = i == 4
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}, grpc.Header(&header), grpc.Trailer(&trailer))
+		got, other := header, trailer
+		if fails {
+			got, other = trailer, header
+		}
+		if fails != (err != nil) || len(other.Get("x-number")) > 0 {
+			t.Errorf("call %d: %v, header %v, trailer %v", i, err, header, trailer)
+		}
+		if diff := cmp.Diff(want, got.Get("x-number")); diff != "" {
+			t.Errorf("call %d: %s", i, diff)
+		}
 	}
 }
