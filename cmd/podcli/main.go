@@ -21,10 +21,11 @@ var release = "6.15.0"
 // errFailed makes the program exit with code 1 after the failure was printed.
 var errFailed = errors.New("failed")
 
-// start runs the program.
-var start = runPodcli
-
-func main() { start() }
+func main() {
+	if !runPodinfo() {
+		runPodcli()
+	}
+}
 
 func runPodcli() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
