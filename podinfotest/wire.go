@@ -24,7 +24,6 @@ type wire struct {
 	pieces  int          // of the next write, 0 for one
 	pause   time.Duration
 	dead    bool            // what arrives next is answered with a reset
-	mute    bool            // and nothing is sent
 	ended   <-chan struct{} // closed at the end of the test, nil for never
 	late    func()          // called when something arrives on a dead connection
 	gone    func()
@@ -202,13 +201,9 @@ func isTimeout(err error) bool {
 // Write implements net.Conn.
 func (w *wire) Write(b []byte) (n int, err error) {
 	w.mu.Lock()
-	mute := w.mute
 	pieces, over, split := w.pieces, w.pause, w.heals.After(time.Now())
 	w.pieces = 0
 	w.mu.Unlock()
-	if mute {
-		return len(b), nil
-	}
 	if pieces <= 1 && !split {
 		return w.Conn.Write(b)
 	}
@@ -292,7 +287,6 @@ func (w *wire) SetReadDeadline(t time.Time) error {
 	w.change(func() {
 		rots = w.closed && w.dead
 		w.limits[reads] = t
-		w.mute = w.dead // net/http waits for the next request: it has sent the response
 	})
 	if rots {
 		return nil
