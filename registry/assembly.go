@@ -92,6 +92,7 @@ func (a *App) assemble(linked func(*entry) bool) (*Assembly, error) {
 			}
 		}
 	}
+	chain = slices.DeleteFunc(chain, func(e *entry) bool { return !handles(e.Module) })
 	if err := a.mountAll(s, on, chain); err != nil {
 		return nil, err
 	}
@@ -249,6 +250,14 @@ func spellings(pattern, prefix string) []string {
 		return []string{pattern, pattern + "/"}
 	}
 	return []string{pattern}
+}
+
+// handles reports whether a module may be in the chain of a route. Only those are
+// considered for each route: others may be as many as the routes.
+func handles(m Module) bool {
+	_, handles := m.(Middleware)
+	_, binds := m.(Binder)
+	return handles || binds
 }
 
 // usualChain is the length of a chain for which chainOf allocates no scratch space.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -51,5 +52,37 @@ func BenchmarkManyRoutes(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/route")
 		})
+	}
+}
+
+// single is one of many modules, with one route.
+type single struct{ name string }
+
+func (s *single) Info() registry.Info { return registry.Info{Name: s.name} }
+
+func (s *single) Routes() []registry.Route {
+	return []registry.Route{{Method: "GET", Path: "/" + s.name, Handler: func(http.ResponseWriter, *http.Request) {}}}
+}
+
+// TestManyModules checks that twice as many modules need about twice the memory to
+// assemble.
+func TestManyModules(t *testing.T) {
+	allocated := func(n int) uint64 {
+		var all []registry.Module
+		for i := range n {
+			all = append(all, &single{fmt.Sprintf("single-%d", i)})
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := registry.New(all); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	allocated(10) // what is made once
+	few, many := allocated(750), allocated(1500)
+	if many > few*5/2 {
+		t.Errorf("750 modules take %d bytes, 1500 take %d", few, many)
 	}
 }
