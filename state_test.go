@@ -52,7 +52,6 @@ var exceptions = []string{
 	".:Main use of os/signal.*",
 	".:Main use of runtime.GOMAXPROCS",
 	".:Main use of runtime/debug.SetMemoryLimit",
-	"endpoints/grpcserver:Start use of runtime.GOMAXPROCS", // only reads it
 	"cmd/podcli use of os.*",
 	"internal/liblog use of go.opentelemetry.io/otel.Set*", // called by Main
 	"internal/liblog use of google.golang.org/grpc/grpclog.SetLoggerV2",

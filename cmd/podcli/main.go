@@ -21,12 +21,7 @@ var release = "6.15.0"
 // errFailed makes the program exit with code 1 after the failure was printed.
 var errFailed = errors.New("failed")
 
-func main() {
-	if !runPodinfo() {
-		runPodcli()
-	}
-}
-
+// runPodcli is the program, but for its main function.
 func runPodcli() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().run(ctx, os.Args[1:])

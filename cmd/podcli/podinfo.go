@@ -9,12 +9,12 @@ import (
 	podinfoserver "github.com/seed-4591fe7d/podinfo"
 )
 
-// runPodinfo runs podinfo unless the program's name is podcli. With the tag podinfo, one
-// program is both. The image has it, because the two have most packages in common.
-func runPodinfo() bool {
+// With the tag podinfo, one program is podinfo and podcli: it is podcli if its name is
+// podcli. The image has it, because the two have most packages in common.
+func main() {
 	if filepath.Base(os.Args[0]) == "podcli" {
-		return false
+		runPodcli()
+		return
 	}
 	podinfoserver.Main()
-	return true
 }

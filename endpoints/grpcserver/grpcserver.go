@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -74,6 +73,10 @@ const (
 	handshakeTimeout = 10 * time.Second // for TLS and the HTTP/2 preface
 )
 
+// workers is the number of goroutines that wait for calls. A new goroutine would first
+// have to grow its stack. Calls that find all workers busy get one.
+const workers = 8
+
 // Info describes the module.
 func (*Module) Info() registry.Info {
 	return registry.Info{Name: "grpc-server", Doc: "Serve the modules' gRPC services, health and reflection.", OptIn: true, EnableVar: "GRPC_PORT", Unprefixed: true}
@@ -110,7 +113,7 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 }
 
 // Start opens the port.
-func (m *Module) Start(ctx context.Context) (err error) {
+func (m *Module) Start(ctx context.Context) error {
 	// grpc-go's own pool rounds a frame of 5 KiB up to 16 KiB.
 	buffers, err := mem.NewBinaryTieredBufferPool(11, 12, 13, 14, 15, 17, 20)
 	if err != nil {
@@ -123,7 +126,7 @@ func (m *Module) Start(ctx context.Context) (err error) {
 		grpc.MaxConcurrentStreams(m.streams),
 		grpc.StaticStreamWindowSize(m.window), grpc.StaticConnWindowSize(m.window),
 		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize),
-		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), // a new goroutine would first have to grow its stack; calls that find all busy get one
+		grpc.NumStreamWorkers(workers),
 		experimental.BufferPool(buffers), grpc.ForceServerCodecV2(codec),
 		//lint:ignore SA1019 see codec
 		grpc.RPCDecompressor(codec),
@@ -148,21 +151,12 @@ func (m *Module) Start(ctx context.Context) (err error) {
 	}}
 	opts = append(opts, grpc.Creds(m.conns))
 	m.server = grpc.NewServer(opts...)
-	defer func() {
-		if err != nil {
-			m.server.Stop() // ends its workers
-		}
-	}()
-	if err := m.register(); err != nil {
+	if err := m.open(ctx); err != nil {
+		m.server.Stop() // ends its workers
 		return err
 	}
-	l := m.Listener
-	if l == nil {
-		if l, err = serve.Listen(ctx, m.Host, m.Port, jsonlog.AcceptFailed(m.host.Log)); err != nil {
-			return err
-		}
-	}
-	m.listener, m.own = l, newOwnListener()
+	l := m.listener
+	m.own = newOwnListener()
 	m.host.Log.WithField("addr", l.Addr().String()).Info("Starting GRPC Server.")
 	m.served = make(chan struct{})
 	m.host.Go(func(context.Context) {
@@ -172,6 +166,23 @@ func (m *Module) Start(ctx context.Context) (err error) {
 		}
 	})
 	m.host.Go(func(context.Context) { m.server.Serve(m.own) }) // ends when the server stops
+	return nil
+}
+
+// open registers the services and opens the port.
+func (m *Module) open(ctx context.Context) error {
+	if err := m.register(); err != nil {
+		return err
+	}
+	if m.Listener != nil {
+		m.listener = m.Listener
+		return nil
+	}
+	l, err := serve.Listen(ctx, m.Host, m.Port, jsonlog.AcceptFailed(m.host.Log))
+	if err != nil {
+		return err
+	}
+	m.listener = l
 	return nil
 }
 

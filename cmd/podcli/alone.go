@@ -1,0 +1,5 @@
+//go:build !podinfo
+
+package main
+
+func main() { runPodcli() }

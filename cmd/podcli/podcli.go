@@ -1,6 +1,0 @@
-//go:build !podinfo
-
-package main
-
-// runPodinfo does nothing: this program is podcli alone.
-func runPodinfo() bool { return false }
