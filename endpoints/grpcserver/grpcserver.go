@@ -74,8 +74,9 @@ const (
 )
 
 // workers is the number of goroutines that wait for calls. A new goroutine would first
-// have to grow its stack. Calls that find all workers busy get one.
-const workers = 8
+// have to grow its stack. Calls that find all workers busy get one. More workers would
+// take turns, each with a stack that is no longer in the processor's cache.
+const workers = 2
 
 // Info describes the module.
 func (*Module) Info() registry.Info {
