@@ -110,6 +110,18 @@ eventually() {
 	done
 }
 
+# definitions applies the CustomResourceDefinitions of a Go module, unless the
+# cluster has them: definitions RESOURCE MODULE@VERSION FILES.
+definitions() {
+	kubectl get crd "$1" >/dev/null 2>&1 && return
+	dir=$(go mod download -json "$2" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+	[ -n "$dir" ] || fail "cannot download $2"
+	for file in "$dir"/$3; do
+		kubectl apply --server-side -f "$file" >/dev/null || fail "$file"
+	done
+	kubectl wait crd --all --for=condition=Established --timeout="${PATIENCE}s" >/dev/null
+}
+
 # pods prints each Pod of podinfo with its restarts.
 pods() {
 	kubectl -n "$1" get pods -l app.kubernetes.io/name=podinfo --field-selector=status.phase=Running \
