@@ -202,7 +202,7 @@ func (c *checker) settings() {
 			c.errorf(`field %s: want an env tag that names its variable, or env:"-" if only code can set it`, f.Name)
 		}
 		if _, said := f.Tag.Lookup("secret"); tagged && !said && f.Type.Kind() == reflect.String && (redact.Name(f.Tag.Get("env")) || secretDoc.MatchString(f.Tag.Get("doc"))) {
-			c.errorf(`field %s: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is none`, f.Name)
+			c.errorf(`field %s: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is not`, f.Name)
 		}
 	}
 	for _, s := range registry.Settings([]registry.Module{c.module}) {

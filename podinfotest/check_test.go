@@ -439,7 +439,7 @@ func TestCheckFindsEachViolation(t *testing.T) {
 			"module filter: GET /podinfotest/hijacked: the ResponseWriter that it passes to next cannot be taken over (Hijack)"}},
 		{"keyword", is(new(keyword)), []string{`name "all" has a meaning in PODINFO_MODULES: choose another one`}},
 		{"secrets", is(new(token)), []string{
-			`module good: field APIKey: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is none`, "field Word: its name or its description"}},
+			`module good: field APIKey: its name or its description says that it is a secret: add secret:"true", or secret:"false" if it is not`, "field Word: its name or its description"}},
 		{"compresses everything", is(new(zips)), []string{
 			`GET /podinfotest/encoded: a response that is encoded already is encoded again, with Content-Encoding "gzip"`,
 			"GET /podinfotest/plain: Content-Length 6000 and a body of ", "remove Content-Length when you change the body",

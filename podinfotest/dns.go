@@ -55,7 +55,7 @@ func (s *Server) answer(c net.Conn) {
 	}
 }
 
-// resolve makes a reply of a query, and reports whether there is none.
+// resolve turns a query into its reply. silent means that no reply is to be sent.
 func (s *Server) resolve(m *dnsmessage.Message) (silent bool) {
 	q := m.Questions[0]
 	m.Response, m.RecursionAvailable = true, true

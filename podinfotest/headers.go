@@ -71,7 +71,7 @@ func HugeHeader(n int) Step {
 }
 
 // Interim sends interim responses before the handler's, such as 103 (Early Hints) or
-// 100 (Continue). 101 is none.
+// 100 (Continue). 101 is not an interim response.
 func Interim(statuses ...int) Step {
 	s := broken("interim", scenario.Fault{Reply: &scenario.Reply{Interim: statuses}})
 	for _, status := range statuses {

@@ -27,7 +27,7 @@ func forBoth(attempts []Step) bool {
 	})
 }
 
-// mistyped returns an error for a path that is written like that of an RPC, is none
+// mistyped returns an error for a path that is written like that of an RPC, is not one
 // and resembles one.
 func (s *Server) mistyped(p pattern) error {
 	path := p.path.String()

@@ -350,7 +350,7 @@ func TestResolver(t *testing.T) {
 			t.Error(err)
 		}
 		if err := look("api.invalid."); err == nil {
-			t.Error("a name that is none")
+			t.Error("an unknown name")
 		}
 		srv.Attempts().WantAnswers(t, "no such host", "resolver failed", "resolver silent")
 	})

@@ -25,7 +25,7 @@ type tunnel struct {
 	port   int32
 
 	mu     sync.Mutex
-	conn   httpstream.Connection // nil if there is none
+	conn   httpstream.Connection // nil before the first use
 	next   int                   // identifier of the next stream
 	closed bool
 }

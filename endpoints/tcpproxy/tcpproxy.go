@@ -283,7 +283,7 @@ func (m *Module) AddrOf(name string) net.Addr {
 	return nil
 }
 
-// proxy returns the proxy of a name, nil when there is none. The caller must hold
+// proxy returns the proxy of a name, nil if the name is unknown. The caller must hold
 // m.mu.
 func (m *Module) proxy(name string) *proxy {
 	i := slices.IndexFunc(m.proxies, func(p *proxy) bool { return p.name == name })

@@ -40,7 +40,7 @@ func Text(s string) string {
 }
 
 // Variable returns the value of a variable, redacted if its name says that it is a
-// secret. The path of a file or a socket, as in TOKEN_FILE=/run/token, is none.
+// secret. The path of a file or a socket, as in TOKEN_FILE=/run/token, is not a secret.
 func Variable(name, value string) string {
 	switch {
 	case value == "":

@@ -100,7 +100,7 @@ func nextURL(s string) int {
 const maxUser = 15
 
 // password finds the secret in the text that follows "://". It returns where the
-// secret starts and ends, and the same offset twice if there is none.
+// secret starts and ends, and the same offset twice without one.
 func password(text string) (from, to int) {
 	s := text[:nextURL(text)]
 	colon := strings.IndexByte(s, ':')

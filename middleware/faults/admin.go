@@ -269,7 +269,7 @@ func (m *Module) deleteOne(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// without returns s without the rule of a name, and false when there is none.
+// without returns s without the rule of a name, and false if no rule has it.
 func without(s scenario.Scenario, name string) (*scenario.Scenario, bool) {
 	at := indexOf(s.Rules, name)
 	if at < 0 {

@@ -204,7 +204,7 @@ func (m *Module) PutRule(r *scenario.Rule) error {
 	return nil
 }
 
-// RemoveRule removes the rule with a name. It returns false when there is none.
+// RemoveRule removes the rule with a name. It returns false if no rule has it.
 func (m *Module) RemoveRule(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

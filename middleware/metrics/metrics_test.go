@@ -252,7 +252,7 @@ func TestWatchRequests(t *testing.T) {
 }
 
 // TestUnwatchedRequestsAreFree checks that a request allocates nothing for a watcher
-// while there is none.
+// without one.
 func TestUnwatchedRequestsAreFree(t *testing.T) {
 	m := new(metrics.Module)
 	registrytest.New(t, nil, m)

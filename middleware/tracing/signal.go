@@ -36,7 +36,7 @@ func (s *signal) init(name string, limit int, log *logrus.Entry) {
 	s.exports, s.abort = context.WithCancel(context.Background())
 }
 
-// admit reports whether there is room for one more item. If there is none, it
+// admit reports whether there is room for one more item. Without room, it
 // counts the item as dropped.
 func (s *signal) admit() bool {
 	if s.waiting.Add(1) <= s.limit {

@@ -282,7 +282,7 @@ func (b *Budget) recycle(c *chunk) {
 	}
 }
 
-// pool returns the pool of the chunks of size bytes, nil if there is none.
+// pool returns the pool of the chunks of size bytes, nil for other sizes.
 func (b *Budget) pool(size int) *sync.Pool {
 	switch {
 	case b == nil:

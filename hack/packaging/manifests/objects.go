@@ -45,7 +45,7 @@ func (o *object) at(path ...string) any {
 	return v
 }
 
-// into decodes the value at the path. It does not change out if there is none.
+// into decodes the value at the path. It leaves out unchanged if the path is absent.
 func (o *object) into(out any, path ...string) error {
 	data, err := json.Marshal(o.at(path...))
 	if err == nil {

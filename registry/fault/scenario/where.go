@@ -76,7 +76,7 @@ func (d *decoder) warnOfRoutes(l *live, on Server) {
 }
 
 // warnOfSockets warns about faults that do nothing to WebSockets where a rule matches
-// only these, and about faults of WebSockets where there is none.
+// only these, and about faults of WebSockets on other routes.
 func (d *decoder) warnOfSockets(l *live, p *places) {
 	where := fmt.Sprintf(" at %q", l.Match.Path)
 	if l.Match.Path == "" {

@@ -27,7 +27,7 @@ func AppendString(message []byte, field int, s string) []byte {
 }
 
 // Varint returns the value of an integer or enum field in an encoded message: the
-// last one when there are several, 0 when there is none.
+// last one when there are several, 0 if the field is absent.
 func Varint(message []byte, field int) (value uint64, err error) {
 	for len(message) > 0 {
 		key, n := binary.Uvarint(message)

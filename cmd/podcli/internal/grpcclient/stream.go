@@ -59,7 +59,7 @@ func (c *Client) PingPong(ctx context.Context, method string, header http.Header
 }
 
 // discardMessage reads a message and returns its length. The error is io.EOF when
-// there is none.
+// no message is left.
 func discardMessage(r io.Reader) (int64, error) {
 	var header [headerSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Client sends a request over a connection that it opens when there is none. It is
+// Client sends requests over one connection, which it opens when needed. It is
 // not for concurrent use.
 type Client struct {
 	request *http.Request
