@@ -185,17 +185,23 @@ const maxDecodings = 4
 // parameters matches the parameters of a segment of a path (RFC 3986, section 3.3).
 var parameters = lazyregexp.New(`;[^/]*`)
 
+// rest matches what is no part of the path of a URL: a query or a fragment.
+var rest = lazyregexp.New(`(?s)[#?].*`)
+
 // readings returns how servers may read a decoded path: without the parameters of its
-// segments, which makes /a;x/b the path /a/b, with backslashes as slashes, or decoded
-// once more. It returns nil for a path that is encoded too many times.
+// segments, which makes /a;x/b the path /a/b, with backslashes as slashes, only up to
+// a # or ?, as nginx reads /a#b, or decoded once more. It returns nil for a path that is
+// encoded too many times.
 func readings(p string) []string {
-	if !strings.ContainsAny(p, `;\%`) {
+	if !strings.ContainsAny(p, `;\%#?`) {
 		return []string{p}
 	}
 	var all []string
 	for range maxDecodings {
-		for _, q := range []string{p, parameters().ReplaceAllString(p, "")} {
-			all = append(all, q, strings.ReplaceAll(q, `\`, "/"))
+		for _, q := range []string{p, rest().ReplaceAllString(p, "")} {
+			for _, q := range []string{q, parameters().ReplaceAllString(q, "")} {
+				all = append(all, q, strings.ReplaceAll(q, `\`, "/"))
+			}
 		}
 		plain, err := url.PathUnescape(p)
 		if err != nil || plain == p {

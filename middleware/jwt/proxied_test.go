@@ -30,7 +30,8 @@ func TestProxiedPaths(t *testing.T) {
 			`"open":"/{path...}","routes":"/*, !/public/*"`, nil},
 		{"/*", "/ /x /public/x", "", `"open":"","routes":"/{path...}"`, nil},
 		{"/admin/*", "/files/../admin/x /files/..;/admin/x /files/..%2fadmin/x", "/files/x /files/x;y", `"routes":"/admin/*"`, []string{"PODINFO_PROXY_ROUTES=/files/{rest...}"}},
-		{"/v1.2/*", "/v1.2/x", "/v1.1/x", `"routes":"/v1.2/*"`, nil}, // like the name of a gRPC service
+		{"/admin", "/admin# /admin#/x /admin#?x /admin%23 /admin%3Fx /admin%2523x /x/../admin#y /admin;x#y", "/x#/admin /admins#x /%23admin", `"routes":"/admin"`, nil}, // nginx reads /admin#x as /admin
+		{"/v1.2/*", "/v1.2/x", "/v1.1/x", `"routes":"/v1.2/*"`, nil},                                                                                                    // like the name of a gRPC service
 		{"/a.B/*,!/a.B/Open", "/a.B/C", "/a.B/Open /a.C/D", `"routes":"/a.B/*, !/a.B/Open"`, nil},
 	} {
 		tokens := new(token.Module)
