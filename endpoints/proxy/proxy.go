@@ -197,6 +197,7 @@ func (m *Module) Routes() []registry.Route {
 // rewrite makes the request to the service of a client's.
 func (m *Module) rewrite(r *httputil.ProxyRequest) {
 	in, out := r.In, r.Out
+	out.Trailer = in.Trailer // the map that the server fills at the end of the body; ReverseProxy copies it before
 	m.setURL(in, out)
 	if m.Host == hostOfService && m.target.Host != "" {
 		out.Host = m.target.Host

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
@@ -196,6 +197,40 @@ func TestResponsesPassAsTheyAre(t *testing.T) {
 					t.Error(diff)
 				}
 			})
+		}
+	}
+}
+
+// TestTrailersOfRequestsPass checks it over HTTP/1.1 and HTTP/2.
+func TestTrailersOfRequestsPass(t *testing.T) {
+	plain := new(http.Protocols)
+	plain.SetHTTP1(true)
+	plain.SetUnencryptedHTTP2(true)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprint(w, string(b), err, r.Trailer.Get("X-Sum"))
+	}))
+	s.Config.Protocols = plain
+	s.Start()
+	t.Cleanup(s.Close)
+	for _, scheme := range []string{"http", "h2c"} {
+		f := front(t, scheme+strings.TrimPrefix(s.URL, "http"))
+		pr, pw := io.Pipe()
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", f.URL, pr)
+		req.Trailer = http.Header{"X-Sum": nil}
+		go func() {
+			io.WriteString(pw, "hello")
+			req.Trailer.Set("X-Sum", "7")
+			pw.Close()
+		}()
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(b) != "hello<nil>7" {
+			t.Errorf("%s: the service got %q", scheme, b)
 		}
 	}
 }
