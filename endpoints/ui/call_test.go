@@ -106,6 +106,9 @@ func TestSimulate(t *testing.T) {
 	if p := simulate(`{"delay": "120ms"}`); p.Hits != p.Requests || p.Delay == nil || p.Delay.P50 != 0.12 || p.Delay.P99 != 0.12 {
 		t.Errorf("%+v", p)
 	}
+	if p := simulate("choose: [{percent: 50, fault: {status: 503}}, {percent: 50, delay: 1s}]"); p.Hits != p.Requests || p.Faults["status 503"] < p.Requests/3 || p.Delay == nil {
+		t.Errorf("%+v", p)
+	}
 	if res, body := s.Call(t, "POST", "/ui/simulate", "fault: {status: 7}", "Content-Type", "application/json"); res.StatusCode != 400 || !strings.Contains(body, "status") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}

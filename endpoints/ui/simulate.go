@@ -78,8 +78,13 @@ func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, 
 	if err := run.Simulate(ctx); err != nil {
 		return nil, err
 	}
-	result := run.Order[0]
-	return &preview{run.N, run.Targets(), result.Matched, result.Hits, result.Faults, spreadOf(run.Delays)}, nil
+	result, faults := run.Order[0], map[string]int{}
+	for _, r := range run.Order { // the rule and its alternatives
+		for kind, n := range r.Faults {
+			faults[kind] += n
+		}
+	}
+	return &preview{run.N, run.Targets(), result.Matched, result.Hits, faults, spreadOf(run.Delays)}, nil
 }
 
 // beginOf returns when the simulation begins: now, or when the rule does.
