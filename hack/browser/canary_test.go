@@ -184,7 +184,8 @@ func TestLongMessage(t *testing.T) {
 	}
 }
 
-// TestPrint checks that a printed page has the strip with its colours.
+// TestPrint checks that a printed page has the strip with its colours, and plots
+// that fit.
 func TestPrint(t *testing.T) {
 	t.Parallel()
 	p := openLoaded(t, start(t).url, desktop.inDark())
@@ -196,6 +197,10 @@ func TestPrint(t *testing.T) {
 	}
 	if eval[bool](p, `[...document.querySelectorAll('nav, #try, #console')].some((el) => el.checkVisibility())`) {
 		t.Error("controls are printed")
+	}
+	// Paper is narrower than the window, and nothing redraws a plot for it.
+	if got := eval[string](p, `getComputedStyle(document.querySelector('.drawing svg')).maxWidth`); got != "100%" {
+		t.Errorf("a printed plot may be %s wide", got)
 	}
 }
 
