@@ -69,11 +69,17 @@ func (p peer) Client() string {
 // run passes data until both directions have ended.
 func (c *conn) run() {
 	defer c.end()
-	delay, answered := c.accept()
-	if answered && c.ends {
-		hangup.Close(c.client)
+	delay, answer := c.accept()
+	if delay > 0 && !c.wait(delay) {
+		return
 	}
-	if answered || delay > 0 && !c.wait(delay) {
+	if answer != nil {
+		c.mu.Lock()
+		answer(c)
+		c.mu.Unlock()
+		if c.ends {
+			hangup.Close(c.client)
+		}
 		return
 	}
 	if c.silent() {
@@ -94,10 +100,10 @@ func (c *conn) run() {
 }
 
 // accept decides what the rules do to the connection. It returns how long to wait
-// before the target is connected, or that the connection is over.
-func (c *conn) accept() (delay time.Duration, answered bool) {
+// before the target is connected, or before answer ends the connection.
+func (c *conn) accept() (delay time.Duration, answer func(*conn)) {
 	if !c.proxy.m.ruled() {
-		return 0, false
+		return 0, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,16 +113,15 @@ func (c *conn) accept() (delay time.Duration, answered bool) {
 		if delay += s.Delay; s.Delay > 0 {
 			c.hitLocked(s, "delay")
 		}
-		if k := s.Kind(scenario.TCPConnections); k != nil && breakers[k.Name].accept != nil && !answered {
+		if k := s.Kind(scenario.TCPConnections); k != nil && breakers[k.Name].accept != nil && answer == nil {
 			c.hitLocked(s, k.Name)
-			breakers[k.Name].accept(c)
-			answered = true
+			answer = breakers[k.Name].accept
 		}
 	}
-	if !answered {
+	if answer == nil {
 		c.applyLocked(strikes)
 	}
-	return min(delay, c.proxy.m.rules.Engine().Limits().Delay), answered
+	return min(delay, c.proxy.m.rules.Engine().Limits().Delay), answer
 }
 
 // wait delays the connecting. It returns false if the connection is closed

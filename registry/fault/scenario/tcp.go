@@ -63,6 +63,9 @@ func (d *decoder) checkTCP(r *Rule) {
 		if len(f.Kinds()) > 0 && f.Kind(TCPConnections) == nil {
 			d.wrong("fault", "%s does nothing to TCP connections, which match.tcp matches; use one of %s", namesOf(f.Kinds()), namesOf(Kinds(TCPConnections)))
 		}
+		if r.At == AfterHandler {
+			d.wrong("at", "a TCP connection has no handler; remove at")
+		}
 		if r.Delay != nil && !r.Delay.connects() {
 			d.wrong("delay.at", "a TCP connection is delayed only before it is connected; remove at, or use the fault latency")
 		}

@@ -19,6 +19,7 @@ func TestTCPRules(t *testing.T) {
 		"match: {tcp: a}, limit: {rate: 1}, fault: {reset: true}":                           "",
 		"match: {tcp: a}, when: {daily: {from: '09:00', to: '10:00'}}, fault: {down: true}": "",
 		"match: {tcp: a, path: /a}, fault: {reset: true}":                                   "match.tcp: combines only with percent, per and server",
+		"match: {tcp: a}, at: after, fault: {reset: true}":                                  "at: a TCP connection has no handler; remove at",
 		"match: {tcp: a, headers: {b: c}}, fault: {reset: true}":                            "match.tcp: combines only with percent, per and server",
 		"match: {tcp: a}, fault: {status: 500}":                                             "fault: status does nothing to TCP connections, which match.tcp matches; use one of empty, reset, stall",
 		"match: {tcp: a}, limit: {rate: 1}":                                                 "limit: a TCP connection has no status",
