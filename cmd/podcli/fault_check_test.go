@@ -200,6 +200,10 @@ func TestFaultSimulateFlags(t *testing.T) {
 			t.Errorf("%s: want %q in\n%s", keys, want, r.out)
 		}
 	}
+	described := runWith(t, "name: r\nfault: {status: 503}\nmatch: {per: 'header:x', sticky: 5}", "fault", "simulate", "-", "--path=/")
+	if want := "\nr: flags describe the request, so that it has only their values of header:x; without them each request gets a key\n"; !strings.Contains(described.out, want) {
+		t.Errorf("--path: want %q in\n%s", want, described.out)
+	}
 	r := runWith(t, "name: r\ndelay: 1h", "fault", "simulate", "-", "-n=10", "-o=json", "--max-delay=3s").object(t)
 	if got := r["delay"].(map[string]any)["max"]; got != 3.0 {
 		t.Errorf("max-delay: %v", got)

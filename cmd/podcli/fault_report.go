@@ -147,6 +147,9 @@ func (r *simulation) print(out io.Writer) error {
 		printRule(w, run, r.duration())
 		if share := run.Rule.Match.Sticky; share != nil && run.Keys == 0 {
 			fmt.Fprintf(w, "\n%s: no request has a key that is among its %g %%; simulate more with --keys\n", run.Rule.Name, *share)
+			if per := run.Rule.Match.Per; r.Described && per != "client" && per != "route" {
+				fmt.Fprintf(w, "%s: flags describe the request, so that it has only their values of %s; without them each request gets a key\n", run.Rule.Name, per)
+			}
 		}
 	}
 	for _, run := range r.Order {

@@ -39,6 +39,7 @@ type Options struct {
 
 // Run is a simulation and its result.
 type Run struct {
+	Described bool // the caller gave the request, which then has no keys of match.per but its own
 	Options
 	Scenario *scenario.Scenario
 	Requests []*Request // sent in turn
@@ -89,7 +90,7 @@ func New(o Options, s *scenario.Scenario, request *Request) *Run {
 		}
 	}
 	if request != nil {
-		r.Requests = []*Request{request}
+		r.Described, r.Requests = true, []*Request{request}
 	} else if len(r.Requests) == 0 { // all rules are about readiness
 		r.Requests = []*Request{NewRequest("GET", "/", "localhost")}
 	}

@@ -81,6 +81,8 @@ func (h ReplyHeader) check(d *decoder, field string) {
 	for name, value := range h {
 		if !token().MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			d.wrong(field, "%q: invalid header; use letters, digits and - in the name and one line as the value", name)
+		} else if strings.HasSuffix(field, "reply.headers.set") && textproto.CanonicalMIMEHeaderKey(name) == "Content-Length" {
+			d.wrong(field, "the server sets %s itself; use content-length to break it", name)
 		} else if slices.Contains(framing, textproto.CanonicalMIMEHeaderKey(name)) {
 			d.wrong(field, "the server sets %s itself; use truncate or bad-chunk to break a body", name)
 		}

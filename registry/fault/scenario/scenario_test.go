@@ -140,6 +140,7 @@ func TestMistakes(t *testing.T) {
 		{rule("fault: {reply: {headers: {}}}"), `fault.reply.headers: no effect; add set or remove`},
 		{rule("fault: {reply: {headers: {set: {a b: c}}}}"), `fault.reply.headers.set: "a b": invalid header`},
 		{rule("fault: {reply: {headers: {remove: [Content-Length]}}}"), `the server sets Content-Length itself; use content-length to break it`},
+		{rule("fault: {reply: {headers: {set: {Content-Length: '3'}}}}"), `the server sets Content-Length itself; use content-length to break it`},
 		{rule("fault: {reply: {headers: {remove: ['a:']}}}"), `fault.reply.headers.remove: "a:" is not a header name`},
 		{rule("fault: {reply: {status: 99}}"), `use a number from 100 to 599`},
 		{rule("fault: {reply: {status: 204, append: x}}"), `fault.reply.status: a response with the status 204 has no body; remove the changes of the body`},

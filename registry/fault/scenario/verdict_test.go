@@ -214,6 +214,7 @@ func TestWarnings(t *testing.T) {
 		{"- {name: r, match: {path: /ws/echo, methods: [POST]}, fault: {websocket: {cut: true}}}", "never hits: WebSockets are opened by GET, which match.methods does not have"},
 		{"- {name: r, match: {path: /files/a%20b}, delay: 1s}", `match.path: "/files/a%20b": paths are compared after decoding; write the character that %20 stands for`},
 		{"- {name: r, delay: 1s, match: {path: '/status/:code'}}", `a colon is matched as it is; write a parameter as {name}`},
+		{"- {name: r, delay: 1s, match: {path: '/status/{code:[0-9]+}'}}", `what follows a colon in it has no effect`},
 		{"- {name: r, fault: {status: 500, body: 'hello {{ .Name }}'}}", "templates are not supported"},
 		{"- {name: a, match: {percent: 50}, delay: 1s}\n- {name: b, match: {percent: 50}, delay: 2s}", `f:3:30: rule "b": match.percent: 50 % of the 50 % of requests that rule "a" and those above it leave is 25 %`},
 		{"- {name: a, delay: 1s, when: {every: 2}}\n- {name: b, match: {percent: 50}, delay: 2s}", `match.percent: 50 % of the 50 % of requests that rule "a" and those above it leave is 25 %; to give it its share of all requests, move it above them`},

@@ -69,6 +69,9 @@ func (d *decoder) warnOfTemplates(r *Rule) {
 	if slices.ContainsFunc(strings.Split(r.Match.Path, "/"), func(part string) bool { return strings.HasPrefix(part, ":") && len(part) > 1 }) {
 		d.wrong("match.path", "%q: a colon is matched as it is; write a parameter as {name}", r.Match.Path)
 	}
+	if slices.ContainsFunc(strings.Split(r.Match.Path, "/"), func(part string) bool { return strings.HasPrefix(part, "{") && strings.Contains(part, ":") }) {
+		d.wrong("match.path", "%q: {name} is any text of a segment, and what follows a colon in it has no effect; write a regular expression that begins with ~ for the whole path", r.Match.Path)
+	}
 	if code := percentEncoded().FindString(r.Match.Path); code != "" {
 		d.wrong("match.path", "%q: paths are compared after decoding; write the character that %s stands for", r.Match.Path, code)
 	}
