@@ -7,13 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // processTimeout ends processes that hang.
@@ -32,10 +31,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binaries = dir
-		info, _ := debug.ReadBuildInfo()
-		race := slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 		for _, args := range [][]string{
-			{"build", fmt.Sprint("-race=", race), "-o", filepath.Join(dir, "kubectl-podinfo"), "."},
+			{"build", fmt.Sprint("-race=", registrytest.Race()), "-o", filepath.Join(dir, "kubectl-podinfo"), "."},
 			{"build", "-C", "../..", "-o", dir + "/", "./cmd/podcli", "./cmd/podinfo"},
 		} {
 			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {

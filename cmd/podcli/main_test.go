@@ -9,13 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/cmd/internal/clitest"
+	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 )
 
 // processTimeout ends processes that hang.
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "podcli")
 		args := []string{"build", "-ldflags", "-X main.release=1.2.3", "-o", binary}
-		if raceEnabled() {
+		if registrytest.Race() { // the binary then reports races too
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
@@ -41,13 +41,6 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
-}
-
-// raceEnabled reports whether the tests were built with -race. The binary is then
-// built with it too.
-func raceEnabled() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // podcli returns a command that runs the program with a minimal environment.

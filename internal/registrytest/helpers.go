@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -89,4 +90,10 @@ func (Rescue) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handle
 		}
 	}()
 	next(w, r)
+}
+
+// Race reports whether the tests were built with -race.
+func Race() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
