@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-4591fe7d/podinfo/internal/wait"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -37,6 +38,7 @@ func (m *Module) serveCall(w http.ResponseWriter, r *http.Request) {
 	if len(in.Message) == 0 {
 		in.Message = json.RawMessage("{}")
 	}
+	wait.Extend(w, r, callTimeout)
 	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 	defer cancel()
 	out, err := m.peers.caller.Call(ctx, in.Method, in.Metadata, in.Message)
