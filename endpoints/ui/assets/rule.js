@@ -66,7 +66,10 @@ export function ruleForm(save, token) {
   rule.addEventListener('click', complete);
   const submit = async (e) => {
     e.preventDefault();
-    if (await save(name.value, rule.value)) name.value = '';
+    if (!(await save(name.value, rule.value))) return;
+    clearTimeout(timer);
+    latest = {};
+    preview.textContent = name.value = '';
   };
   return html(
     'form',
