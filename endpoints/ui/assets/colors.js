@@ -10,6 +10,7 @@ const minDistance = 0.1; // in OKLab; below, two colours look alike
 const minChroma = 0.11; // of a hue that was chosen to tell versions apart
 const turn = 137.5; // degrees: the golden angle keeps many hues apart
 const panels = [1, 0.0121]; // luminances of the panel, light and dark
+const bad = ['#b3261e', '#ff8f87']; // --bad of style.css, light and dark: a chosen hue must not look like an error
 const maxContrast = 11; // to the panel; above, the shades of pods tend to the panel, else to the text
 
 // rgb returns the components of a CSS colour, 0 to 255.
@@ -86,13 +87,15 @@ const compare = new Intl.Collator('en', { numeric: true }).compare;
 // colours that look alike, the lowest one keeps its own.
 export function colorsOf(configured) {
   const taken = [],
-    out = new Map();
+    out = new Map(),
+    errors = bad.map(rgb);
   for (const version of [...configured.keys()].sort(compare)) {
     const own = rgb(configured.get(version) ?? fallback);
     let pair;
     for (let i = 0; i < 24; i++) {
       pair = panels.map((panel) => fit(i ? rotated(own, turn * i) : own, panel));
-      if (taken.every((other) => pair.every((c, theme) => distance(c, other[theme]) >= minDistance))) break;
+      const others = i ? [errors, ...taken] : taken;
+      if (others.every((other) => pair.every((c, theme) => distance(c, other[theme]) >= minDistance))) break;
     }
     taken.push(pair);
     const both = (list) => `light-dark(${list.join(', ')})`;
