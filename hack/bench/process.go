@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -91,14 +92,17 @@ func (p *program) stop() {
 	p.cmd.Wait()
 }
 
-// address returns a loopback address that nothing listens on.
+// address returns a loopback address that nothing listens on. Its port is not one of
+// those that the kernel gives to outgoing connections.
 func address() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return ""
+	for range 100 {
+		addr := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(10000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return ""
 }
 
 // usage is what a process has used.
