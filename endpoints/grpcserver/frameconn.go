@@ -338,7 +338,7 @@ func (c *call) GoAway(code uint32, reason string) {
 // processed, and closes the connection.
 func (c *call) Refuse(code uint32, reason string) {
 	if c.conn != nil && c.id > 0 {
-		c.conn.send(goAwayFrame(c.id-1, code, reason))
+		c.conn.send(goAwayFrame(max(c.id, 2)-2, code, reason)) // clients have the odd numbers
 	}
 	c.Close()
 }

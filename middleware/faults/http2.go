@@ -32,7 +32,7 @@ func endStream(m *Module, w http.ResponseWriter, r *http.Request, next http.Hand
 	case f.RST != "":
 		c.ResetAs(stream, f.RST.Number())
 	case f.Unprocessed && stream > 0:
-		c.GoAway(f.GoAway.Number(), stream-1)
+		c.GoAway(f.GoAway.Number(), max(stream, 2)-2) // clients have the odd numbers
 	case f.GoAway != "":
 		c.GoAway(f.GoAway.Number(), serve.LastStream)
 	default:

@@ -55,7 +55,7 @@ func TestHTTP2(t *testing.T) {
 		{"fault: {http2: {rst: ENHANCE_YOUR_CALM}}", []string{"RST_STREAM 3 ENHANCE_YOUR_CALM", "DATA 1", "HEADERS 5"}, "RST_STREAM ENHANCE_YOUR_CALM"},
 		{"at: after, fault: {http2: {rst: CANCEL}}", []string{"RST_STREAM 3 CANCEL", "DATA 1", "HEADERS 5"}, "RST_STREAM CANCEL"},
 		{"fault: {http2: {goaway: ENHANCE_YOUR_CALM}}", []string{"GOAWAY 2147483647 ENHANCE_YOUR_CALM ", "EOF"}, "GOAWAY ENHANCE_YOUR_CALM"},
-		{"fault: {http2: {goaway: NO_ERROR, unprocessed: true}}", []string{"GOAWAY 2 NO_ERROR ", "EOF"}, "GOAWAY NO_ERROR, unprocessed"},
+		{"fault: {http2: {goaway: NO_ERROR, unprocessed: true}}", []string{"GOAWAY 1 NO_ERROR ", "EOF"}, "GOAWAY NO_ERROR, unprocessed"},
 		{"fault: {http2: {close: true}}", []string{"EOF"}, "connection closed"},
 		{"fault: {reset: true}", []string{"RST_STREAM 3 INTERNAL_ERROR", "DATA 1", "HEADERS 5"}, "RST_STREAM INTERNAL_ERROR"},
 	} {

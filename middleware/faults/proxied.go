@@ -264,7 +264,7 @@ func (c *proxiedCall) GoAway(code uint32, _ string) {
 // Refuse implements rpc.Connection.
 func (c *proxiedCall) Refuse(code uint32, _ string) {
 	if conn, stream := serve.HTTP2Of(c.w, c.r); conn != nil && stream != 0 {
-		conn.GoAway(code, stream-1)
+		conn.GoAway(code, max(stream, 2)-2) // clients have the odd numbers
 	}
 	c.Close()
 }
