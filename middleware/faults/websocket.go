@@ -48,6 +48,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		c.Conn.SetWriteDeadline(time.Unix(1, 0)) // ends a write, which hangup would wait for with TLS
 		hangup.Close(c.Conn)
 	})
+	if h.Written() { // by WriteHeader, before Hijack
+		c.open, c.refused = true, h.Status() != http.StatusSwitchingProtocols
+		c.endInTime()
+	}
 	reader := rw.Reader
 	if w := h.strike.Fault.WebSocket; w.SwallowPings || w.Direction.Has(scenario.In) {
 		early, _ := reader.Peek(reader.Buffered()) // sent along with the handshake
