@@ -23,6 +23,7 @@ type wire struct {
 	held    []byte       // arrived during the partition
 	pieces  int          // of the next write, 0 for one
 	pause   time.Duration
+	dying   bool            // dead once the response is sent
 	dead    bool            // what arrives next is answered with a reset
 	ended   <-chan struct{} // closed at the end of the test, nil for never
 	late    func()          // called when something arrives on a dead connection
@@ -59,8 +60,11 @@ func (w *wire) trickle(pieces int, over time.Duration) {
 	w.change(func() { w.pieces, w.pause = pieces, over })
 }
 
-// die makes the connection answer what arrives next with a reset.
-func (w *wire) die() { w.change(func() { w.dead = true }) }
+// Idle is called when the server waits for the next request: it has sent the response.
+func (w *wire) Idle() { w.change(func() { w.dead = w.dying }) }
+
+// die makes the connection answer what arrives after this request with a reset.
+func (w *wire) die() { w.change(func() { w.dying = true }) }
 
 // rot keeps a dead connection open after the server has closed it, until the client
 // sends something or closes it, or the test ends.
@@ -225,7 +229,7 @@ func (w *wire) Write(b []byte) (n int, err error) {
 
 // reset closes the connection with a reset.
 func (w *wire) reset() {
-	w.change(func() { w.dead = false })
+	w.change(func() { w.dying, w.dead = false, false })
 	w.SetLinger(0)
 	w.Close()
 }

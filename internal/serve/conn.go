@@ -249,6 +249,9 @@ func (c *conn) changed(state http.ConnState, as net.Conn) {
 		c.header, c.lines = 0, 0
 		c.lease.Free()
 	}
+	if idle, ok := c.Conn.Conn.(interface{ Idle() }); ok && state == http.StateIdle {
+		idle.Idle()
+	}
 	if state != http.StateNew {
 		c.pool.move(&c.Conn, state == http.StateIdle)
 	}
