@@ -128,7 +128,8 @@ func (p *tab) record(ev any) {
 		line := fmt.Sprintf("%s %s: %s %s", e.Source, e.Level, e.Text, e.URL)
 		switch {
 		case strings.Contains(e.Text, "ERR_NETWORK_CHANGED"): // something else changed the network of this machine
-		case e.Source == log.EntrySourceNetwork, e.Source == log.EntrySourceWorker: // a worker whose script could not be fetched
+		case e.Source == log.EntrySourceNetwork, e.Source == log.EntrySourceWorker, // a worker whose script could not be fetched
+			strings.Contains(e.Text, "Refused to apply style"): // from the error page of a server without it
 			p.failed = append(p.failed, line)
 		default:
 			p.logged = append(p.logged, line)
