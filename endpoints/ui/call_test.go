@@ -2,16 +2,19 @@ package ui_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/echo"
 	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver/grpctest"
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
+	"github.com/seed-4591fe7d/podinfo/internal/wait/waittest"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
 
@@ -49,6 +52,21 @@ func TestCall(t *testing.T) {
 		return m.Method == "/echo.EchoService/Echo" && m.Module == "echo" && m.Kind == "unary" && strings.Contains(string(m.Request), "body")
 	}) {
 		t.Errorf("%+v", model.Calls)
+	}
+}
+
+// TestCallOutlivesTheTimeout calls a method that takes longer than the server's
+// timeout.
+func TestCallOutlivesTheTimeout(t *testing.T) {
+	g := grpctest.Serve(t, on("UI_ADMIN", "true", "FAULTS", `{"rules": [{"name": "slow", "match": {"grpc": "*"}, "delay": "1500ms"}]}`), append(everything(), new(echo.Module))...)
+	client := waittest.Serve(t, g.App, time.Second)
+	res, err := client.Post("http://localhost/ui/rpc", "application/json", strings.NewReader(`{"method": "/echo.EchoService/Echo"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), `"code": "OK"`) {
+		t.Errorf("%s, %v", body, err)
 	}
 }
 

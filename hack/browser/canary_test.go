@@ -169,6 +169,26 @@ func TestTalk(t *testing.T) {
 	}
 }
 
+// TestLongNames checks that the figures of pods with long names are in view.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	front := newImpostor(t, start(t), "{}")
+	for path, v := range map[string]view{"": phone, "/": {width: 320, height: 640}, "/?view=talk": {width: 1024, height: 768}} {
+		p := open(t, front.URL+path, v)
+		p.waitText("#connection", "live")
+		for _, pod := range []string{"podinfo-canary-7d9c5b8f6d-x2k4q", "podinfo-canary-7d9c5b8f6d-9wz7m"} {
+			front.respondAs(p, "6.99.0-rc.1", pod, "#c06414")
+		}
+		p.waitFor(`document.querySelector('#responses tbody').textContent.includes('2 pods')`)
+		if hidden := eval[[]string](p, `[...document.querySelectorAll('#responses .figure')].filter((el) => {
+			const { right } = el.getBoundingClientRect(), { right: edge } = el.closest('.scroll').getBoundingClientRect();
+			return el.checkVisibility() && right > edge + 1;
+		}).map((el) => el.innerText)`); len(hidden) > 0 {
+			t.Errorf("%d×%d%s: out of view: %q", v.width, v.height, path, hidden)
+		}
+	}
+}
+
 // TestLongMessage checks that a long message does not push the panels away.
 func TestLongMessage(t *testing.T) {
 	t.Parallel()
@@ -256,6 +276,11 @@ func TestPreview(t *testing.T) {
 	p.waitFor(`document.querySelector('#faults .keys button')?.textContent === 'match'`)
 	p.typeInto("#faults .add textarea", `{"delay": "120ms"}`)
 	p.waitText("#faults .preview", "delayed by 120 ms (p50)")
+	// Once the rule is saved, "Nothing is saved yet" would be wrong.
+	p.typeInto("#faults .add input", "late")
+	p.click("#faults .add .row button:not([type])")
+	p.waitText("#faults tbody", "late")
+	p.waitFor(`document.querySelector('#faults .preview').textContent === ''`)
 }
 
 // TestWords checks what the page says where there is nothing to say.

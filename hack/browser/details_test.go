@@ -164,8 +164,9 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestContrast checks that every colour contrasts with the panel in every shade, and
-// that versions with the same colour differ.
+// TestContrast checks that every colour contrasts with the panel in every shade,
+// that versions with the same colour differ, and that no hue that was chosen for them
+// looks like an error.
 func TestContrast(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]view{"light": desktop, "dark": desktop.inDark()} {
@@ -178,9 +179,21 @@ func TestContrast(t *testing.T) {
 			const panel = light(rgb(getComputedStyle(document.querySelector('.panel')).backgroundColor));
 			const cell = document.querySelector('.strip').lastElementChild;
 			const out = [];
+			const lab = (c) => {
+				const el = document.body.appendChild(document.createElement('span'));
+				el.style.color = 'oklab(from ' + c + ' l a b)';
+				const parts = getComputedStyle(el).color.match(/-?[\d.]+(e-?\d+)?/g).map(Number);
+				el.remove();
+				return parts;
+			};
+			const red = lab('var(--bad)');
 			for (const color of ['#34577c', 'black', 'white', 'gold', 'grey', 'red', 'navy', 'lime', 'nosuchcolor']) {
 				const colors = colorsOf(new Map(Array.from({ length: 6 }, (_, i) => ['1.' + i, color])));
 				const seen = new Map();
+				for (const { color: c } of [...colors.values()].slice(1)) {
+					const far = Math.hypot(...lab(c).map((x, i) => x - red[i]));
+					if (far < 0.095) out.push(color + ' becomes ' + c + ', which is ' + far + ' from the colour of errors');
+				}
 				for (const [version, { color: c, mix }] of colors) for (let p = 0; p < 8; p++) {
 					cell.className = 'v p' + p;
 					cell.style.setProperty('--c', c);

@@ -10,12 +10,13 @@ const minDistance = 0.1; // in OKLab; below, two colours look alike
 const minChroma = 0.11; // of a hue that was chosen to tell versions apart
 const turn = 137.5; // degrees: the golden angle keeps many hues apart
 const panels = [1, 0.0121]; // luminances of the panel, light and dark
-const bad = ['#b3261e', '#ff8f87']; // --bad of style.css, light and dark: a chosen hue must not look like an error
 const maxContrast = 11; // to the panel; above, the shades of pods tend to the panel, else to the text
 
-// rgb returns the components of a CSS colour, 0 to 255.
-export function rgb(color) {
+// rgb returns the components of a CSS colour, 0 to 255. A scheme is "light" or "dark";
+// without one it is the page's.
+export function rgb(color, scheme = '') {
   const probe = html('span', { hidden: true });
+  probe.style.colorScheme = scheme;
   probe.style.color = fallback;
   probe.style.color = color;
   document.body.append(probe);
@@ -83,19 +84,22 @@ const distance = (a, b) => Math.hypot(...toLab(a).map((x, i) => x - toLab(b)[i])
 const compare = new Intl.Collator('en', { numeric: true }).compare;
 
 // colorsOf returns the CSS colour of each version, given its configured colour, and
-// the one that it is mixed with for the shades of its pods. The result depends on the versions, not on their order. Of several versions with
-// colours that look alike, the lowest one keeps its own.
+// the one that it is mixed with for the shades of its pods. The result depends on the
+// versions, not on their order. Of several versions with colours that look alike, the
+// lowest one keeps its own. Where too many look alike, the farthest hue is chosen.
 export function colorsOf(configured) {
   const taken = [],
     out = new Map(),
-    errors = bad.map(rgb);
+    errors = ['light', 'dark'].map((scheme) => rgb('var(--bad)', scheme)); // a chosen hue must not look like an error
   for (const version of [...configured.keys()].sort(compare)) {
     const own = rgb(configured.get(version) ?? fallback);
-    let pair;
-    for (let i = 0; i < 24; i++) {
-      pair = panels.map((panel) => fit(i ? rotated(own, turn * i) : own, panel));
+    let pair,
+      farthest = -1;
+    for (let i = 0; i < 24 && farthest < minDistance; i++) {
+      const next = panels.map((panel) => fit(i ? rotated(own, turn * i) : own, panel));
       const others = i ? [errors, ...taken] : taken;
-      if (others.every((other) => pair.every((c, theme) => distance(c, other[theme]) >= minDistance))) break;
+      const far = Math.min(...others.flatMap((other) => next.map((c, theme) => distance(c, other[theme]))));
+      if (far > farthest) [pair, farthest] = [next, far];
     }
     taken.push(pair);
     const both = (list) => `light-dark(${list.join(', ')})`;
