@@ -407,7 +407,7 @@ func TestStreamStalls(t *testing.T) {
 		stalled bool
 	}
 	results := make(chan result, 1)
-	l := &serve.Limits{Pool: serve.NewPool(10), Streams: 2, Stall: 50 * time.Millisecond}
+	l := &serve.Limits{Pool: serve.NewPool(10), Streams: 2, Stall: 200 * time.Millisecond}
 	addr := limited(t, l, nil, func(w http.ResponseWriter, r *http.Request) {
 		watched := l.Watch(negroni.NewResponseWriter(w), r)
 		s := watched.Writer(r)
