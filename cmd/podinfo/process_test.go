@@ -116,13 +116,16 @@ func serve(t *testing.T, words ...string) *process {
 	return p
 }
 
-// await polls url until the server responds.
+// await polls url until the server responds, with other than 503 if url is that of
+// its readiness: the ports open one after another.
 func (p *process) await(t *testing.T, url string) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 20*time.Second; {
 		if res, err := client.Get(url); err == nil {
 			res.Body.Close()
-			return
+			if !strings.HasSuffix(url, "/readyz") || res.StatusCode != http.StatusServiceUnavailable {
+				return
+			}
 		}
 		select {
 		case <-p.done:
