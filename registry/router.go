@@ -15,6 +15,9 @@ import (
 // this method: it is not a token.
 const anyMethod = "*/*"
 
+// giving ends the names of the trees of mounts that give way to the fallback.
+const giving = "?"
+
 // router finds the mount of a request. httprouter refuses a wildcard beside a
 // static segment (/users/{id} and /users/me), so patterns that it cannot hold
 // in one tree go to further layers, the more specific ones first. Almost every
@@ -24,7 +27,8 @@ type router struct {
 	at, below map[string][]*mount // by the longest of literalPrefixes, and by all of them
 
 	unmatched linkedRoute   // for requests that no route accepts
-	fallback  *linkedRoute  // for paths that no route has, nil for none
+	fallback  *linkedRoute  // for paths that no route has, nil for none; set before the mounts
+	gives     bool          // there are mounts that give way to fallback
 	methods   []string      // those with a tree, sorted, without anyMethod
 	respond   errorResponse // to requests without a route
 }
@@ -119,7 +123,12 @@ func (rt *router) mount(m *mount) error {
 	method := m.method
 	if method == "" {
 		method = anyMethod
-	} else if !slices.Contains(rt.methods, method) {
+	}
+	switch {
+	case rt.fallback != nil && m.givesWay():
+		method += giving
+		rt.gives = true
+	case method != anyMethod && !slices.Contains(rt.methods, method):
 		rt.methods = append(rt.methods, method)
 		slices.Sort(rt.methods)
 	}
@@ -160,6 +169,13 @@ func (rt *router) layerAfter(m *mount) (int, error) {
 		}
 	}
 	return after, nil
+}
+
+// givesWay reports whether the routes accept some requests only. Behind a fallback,
+// all other requests for their path are for that: their methods are not among those
+// of the path.
+func (m *mount) givesWay() bool {
+	return !slices.ContainsFunc(m.routes, func(rt linkedRoute) bool { return rt.when == nil })
 }
 
 // sharesMethods reports whether a request may be for both routes. HEAD is served
@@ -288,6 +304,11 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, ps httprouter.Para
 			return
 		}
 	}
+	if m.router.fallback != nil {
+		r.Pattern = everything
+		m.router.fallback.serve(w, r)
+		return
+	}
 	r.Pattern = ""
 	m.router.unmatched.serve(w, r)
 }
@@ -312,18 +333,27 @@ func (rt *router) other(w http.ResponseWriter, r *http.Request) {
 // proxies take a response of 2xx for a tunnel (RFC 9110, 9.3.6).
 func (rt *router) find(method, path string) (httprouter.Handle, httprouter.Params) {
 	for _, l := range rt.layers {
-		h, ps, _ := l.Lookup(method, path)
+		h, ps := rt.lookup(l, method, path)
 		if h == nil && method == http.MethodHead {
-			h, ps, _ = l.Lookup(http.MethodGet, path)
+			h, ps = rt.lookup(l, http.MethodGet, path)
 		}
 		if h == nil && method != http.MethodConnect {
-			h, ps, _ = l.Lookup(anyMethod, path)
+			h, ps = rt.lookup(l, anyMethod, path)
 		}
 		if h != nil {
 			return h, ps
 		}
 	}
 	return nil, nil
+}
+
+// lookup looks a route of this method up in a layer.
+func (rt *router) lookup(l *layer, method, path string) (httprouter.Handle, httprouter.Params) {
+	h, ps, _ := l.Lookup(method, path)
+	if h == nil && rt.gives {
+		h, ps, _ = l.Lookup(method+giving, path)
+	}
+	return h, ps
 }
 
 // serves reports whether a route of this method matches the path.

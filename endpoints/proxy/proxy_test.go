@@ -33,6 +33,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
+	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
@@ -101,17 +102,21 @@ func TestServiceDown(t *testing.T) {
 
 // TestPathsOfPodinfo checks which requests podinfo serves itself.
 func TestPathsOfPodinfo(t *testing.T) {
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "service") }))
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-From", "service") }))
 	defer service.Close()
 	for all, want := range map[string]map[string]int{
-		"false": {"GET /version": 200, "POST /version": 405, "GET /version/": 1, "GET //version": 1, "GET /x": 1, "PUT /x": 1, "OPTIONS /x": 1, "GET /metrics": 200},
-		"true":  {"GET /version": 1, "POST /version": 1, "GET /x": 1, "GET /metrics": 1},
+		"false": {
+			"GET /version": 200, "POST /version": 405, "GET /version/": 1, "GET //version": 1, "GET /x": 1, "PUT /x": 1, "OPTIONS /x": 1, "GET /metrics": 200,
+			"GET / Mozilla": 200, "HEAD / Mozilla": 200, "GET /": 1, "HEAD /": 1, "POST / Mozilla": 1, "PUT /": 1, "OPTIONS / Mozilla": 1, "BREW /": 1, // the page is for browsers that read
+			"GET /ui/about": 200, "POST /ui/about": 405,
+		},
+		"true": {"GET /version": 1, "POST /version": 1, "GET /x": 1, "GET /metrics": 1, "GET / Mozilla": 1},
 	} {
-		s := registrytest.Serve(t, map[string]string{"PODINFO_PROXY_URL": service.URL, "PODINFO_PROXY_ALL": all}, new(metrics.Module), new(version.Module), new(proxy.Module))
+		s := registrytest.Serve(t, map[string]string{"PODINFO_PROXY_URL": service.URL, "PODINFO_PROXY_ALL": all}, new(metrics.Module), new(version.Module), new(ui.Module), new(proxy.Module))
 		for target, code := range want {
-			method, path, _ := strings.Cut(target, " ")
-			res, body := s.Call(t, method, path, "")
-			if forwarded := body == "service"; forwarded != (code == 1) || !forwarded && res.StatusCode != code {
+			words := strings.Fields(target + " test")
+			res, body := s.Call(t, words[0], words[1], "", "User-Agent", words[2])
+			if forwarded := res.Header.Get("X-From") == "service"; forwarded != (code == 1) || !forwarded && res.StatusCode != code {
 				t.Errorf("all=%s: %s: %d %s", all, target, res.StatusCode, body)
 			}
 		}
