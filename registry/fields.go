@@ -367,8 +367,11 @@ func explain(err error, fields []field, vals values) error {
 		bad.Value = Redacted
 	}
 	if f.MayHoldSecret {
+		_, after, ok := strings.Cut(bad.Value, "://")
+		if !ok || strings.ContainsAny(after, "@/?#% ") {
+			bad.Want += percentEncode
+		}
 		bad.Value = redact.Origin(bad.Value)
-		bad.Want += percentEncode
 	}
 	return bad
 }

@@ -64,6 +64,7 @@ func TestRefusedSecrets(t *testing.T) {
 	for _, c := range []struct{ field, key, value, want string }{
 		{"Seal", "SEAL", "hush", `"REDACTED": want something else`},
 		{"Addr", "ADDR", "hush", `"REDACTED": want something else` + hint},
+		{"Addr", "ADDR", "http://h:1", `"http://h:1": want something else`}, // nothing to encode
 		{"Addrs", "ADDRS", "http://a,http://u:hu#sh@b", `"REDACTED": want something else` + hint},
 		{"Keys", "KEYS", "hush,hush", `"REDACTED": want something else`},
 		{"Path", "KEY_FILE", "/run/key", `"/run/key": want something else`},

@@ -334,6 +334,19 @@ func TestProxyArguments(t *testing.T) {
 		"proxy service":                                 `"service": want a URL such as http://localhost:8080, or NAME=ADDRESS such as redis=localhost:6379`,
 		"proxy http://a http://b":                       "more than one URL: run a proxy for each",
 		"proxy ftp://a":                                 "PODINFO_PROXY_URL",
+		"proxy http://localhost:99999":                  "with a port from 1 to 65535",
+		"proxy http://localhost:0":                      "with a port from 1 to 65535",
+		"proxy =localhost:1":                            `"=localhost:1": want a URL such as http://localhost:1, or a name for TCP such as app=localhost:1`,
+		"proxy a/b=localhost:1":                         `"a/b=localhost:1": want a URL such as http://localhost:1, or a name for TCP such as app=localhost:1`,
+		"proxy http://localhost:9898":                   `PODINFO_PROXY_URL="http://localhost:9898" (`,
+		"proxy http://[::1]:9898/x":                     "the target is podinfo itself",
+		"proxy h2c://127.0.0.1 --port=80":               "the target is podinfo itself",
+		"proxy https://localhost --secure-port=443":     "the target is podinfo itself",
+		"proxy http://localhost:81 a=81:127.0.0.1:9898": "the target is podinfo itself",
+		"proxy redis=26379:localhost:26379":             `want another port in "redis=26379:localhost:26379": the target is podinfo itself`,
+		"proxy http://a --proxy-routes=/a,/a":           "want each pattern once, and /a is there twice",
+		"proxy http://a --proxy-routes=/a/{x},/a/{y}":   "each pattern once, and /a/{y} is there twice",
+		"proxy http://a --proxy-routes=/a?x=1":          "without a query",
 		"proxy http://a/?x":                             "without a query",
 		"proxy http://a --proxy-host-header=x":          "want client or service",
 		"proxy http://a --proxy-connect-timeout=0":      "want a duration above zero",
@@ -344,7 +357,7 @@ func TestProxyArguments(t *testing.T) {
 		"proxy http://a --prox-url=x": "unknown flag: --prox-url",
 		"proxi http://a":              `unknown command "proxi" (did you mean "proxy"?)`,
 	} {
-		p := launch(t, strings.Fields(words)...)
+		p := launchWith(t, nil, strings.Fields(words)...)
 		if code := p.wait(t); code != 2 || !strings.Contains(p.log.String(), want) {
 			t.Errorf("podinfo %s: exit %d %s", words, code, p.log)
 		}

@@ -118,6 +118,19 @@ func (m *Module) Start(ctx context.Context) error {
 	return nil
 }
 
+// OwnPorts returns the HTTP and HTTPS ports.
+func (m *Module) OwnPorts() (out []capability.OwnPort) {
+	if m.Listener != nil {
+		out = append(out, capability.OwnPort{Listen: m.Listener.Addr().String()})
+	} else if m.Port > 0 {
+		out = append(out, capability.OwnPort{Listen: serve.Address(m.Host, m.Port)})
+	}
+	if m.SecurePort > 0 {
+		out = append(out, capability.OwnPort{Listen: serve.Address(m.Host, m.SecurePort)})
+	}
+	return out
+}
+
 func (m *Module) listen(ctx context.Context, port int, conf *tls.Config, message string) error {
 	l, err := serve.Listen(ctx, m.Host, port, jsonlog.AcceptFailed(m.host.Log))
 	if err != nil {

@@ -5,17 +5,14 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 )
@@ -53,72 +50,8 @@ func (*Module) Info() registry.Info {
 	return registry.Info{Name: "proxy", Doc: "Forward every path that no other module serves to another service.", OptIn: true}
 }
 
-const (
-	hostOfClient, hostOfService               = "client", "service"
-	forwardAppend, forwardKeep, forwardRemove = "append", "keep", "remove"
-)
-
-const format = "a URL such as http://localhost:8080, https://example.com, h2c://localhost:9999 or unix:///run/app.sock, without a query"
-
-// Validate checks the settings.
-func (m *Module) Validate() error {
-	var errs []error
-	if _, err := parseTarget(m.URL); err != nil && (m.Handler == nil || m.URL != "") {
-		errs = append(errs, registry.Invalid("URL", format))
-	}
-	for _, p := range m.Patterns {
-		if _, err := glob.Parse(p); err != nil || !strings.HasPrefix(p, "/") || strings.Contains(p, "*") {
-			errs = append(errs, registry.Invalid("Patterns", "patterns such as /orders/{id} or /files/{rest...}"))
-			break
-		}
-	}
-	if m.Host != hostOfClient && m.Host != hostOfService {
-		errs = append(errs, registry.Invalid("Host", "client or service"))
-	}
-	if !slices.Contains([]string{forwardAppend, forwardKeep, forwardRemove}, m.Forwarded) {
-		errs = append(errs, registry.Invalid("Forwarded", "append, keep or remove"))
-	}
-	if m.Connect <= 0 {
-		errs = append(errs, registry.Invalid("Connect", "a duration above zero"))
-	}
-	if m.Response < 0 {
-		errs = append(errs, registry.Invalid("Response", "0, or a duration"))
-	}
-	if m.Idle < 0 {
-		errs = append(errs, registry.Invalid("Idle", "0, or a duration"))
-	}
-	for _, name := range m.Hops {
-		if !headerName.MatchString(name) || slices.Contains(ofTransport, http.CanonicalHeaderKey(name)) {
-			errs = append(errs, registry.Invalid("Hops", "names of headers, without "+strings.Join(ofTransport, ", ")+", which belong to the connection"))
-			break
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// headerName matches the name of a header (RFC 9110, section 5.1).
-var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-
-// ofTransport are the headers that net/http reads and writes itself.
-var ofTransport = []string{"Connection", "Content-Length", "Host", "Trailer", "Transfer-Encoding", "Upgrade"}
-
-// parseTarget parses the setting URL.
-func parseTarget(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, err
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("a query")
-	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
-		return u, nil
-	case slices.Contains([]string{"http", "https", "h2c"}, u.Scheme) && u.Hostname() != "":
-		return u, nil
-	}
-	return nil, fmt.Errorf("%q is not a URL of a service", text)
-}
-
-// Provision finds the modules that wrap the transport.
+// Provision finds the modules that wrap the transport. It refuses a target that leads
+// back to the proxy.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.wrappers = registry.All(h, capability.TransportTracers)
@@ -126,10 +59,20 @@ func (m *Module) Provision(h *registry.Host) (err error) {
 	for _, name := range m.Hops {
 		m.hops = append(m.hops, http.CanonicalHeaderKey(name))
 	}
-	if m.Handler == nil {
-		m.target, err = parseTarget(m.URL)
+	if m.Handler != nil {
+		return nil
 	}
-	return err
+	if m.target, err = parseTarget(m.URL); err != nil {
+		return err
+	}
+	var ports []capability.OwnPort
+	for _, o := range registry.All(h, capability.PortOwners) {
+		ports = append(ports, o.OwnPorts()...)
+	}
+	if serve.ComesBack(addressOf(m.target), ports) {
+		return registry.Invalid("URL", "another port, for the service or for podinfo (PODINFO_PORT): the target is podinfo itself")
+	}
+	return nil
 }
 
 // Start creates the transports. The tracing module, which wraps them, starts
@@ -143,6 +86,7 @@ func (m *Module) Start(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("PODINFO_PROXY_CA_FILE: %w", err)
 	}
+	m.host.Log.WithField("target", m.target.Redacted()).Info("Starting HTTP proxy.")
 	m.transports = newTransports(m, conf)
 	var rt http.RoundTripper = m.transports
 	for _, w := range m.wrappers {

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -218,6 +220,15 @@ func (m *Module) create(ctx context.Context, input proxyJSON) (*proxy, *apiError
 func (m *Module) enable(ctx context.Context, p *proxy) *apiError {
 	if m.gone.Started() {
 		return refusal(http.StatusServiceUnavailable, "shutting down")
+	}
+	ports := []capability.OwnPort{{Listen: p.listen, Target: p.upstream}}
+	for _, o := range m.proxies {
+		if o != p && o.enabled {
+			ports = append(ports, capability.OwnPort{Listen: o.listen, Target: o.upstream})
+		}
+	}
+	if serve.ComesBack(p.upstream, ports) {
+		return refusal(http.StatusBadRequest, "bad request body: the upstream is the proxy itself: use another port")
 	}
 	if err := p.enable(ctx); err != nil {
 		return refusal(http.StatusInternalServerError, "%v", err)

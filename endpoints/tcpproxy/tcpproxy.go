@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/drain"
 	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
+	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/setting"
@@ -100,7 +101,32 @@ func (m *Module) targets() (out []target, err error) {
 		}
 		out = append(out, t)
 	}
+	ports := m.ports(out)
+	for i, t := range out {
+		if serve.ComesBack(t.upstream, ports) {
+			return nil, fmt.Errorf("another port in %q: the target is podinfo itself", strings.TrimSpace(m.Targets[i]))
+		}
+	}
 	return out, nil
+}
+
+// ports returns the ports of services whose numbers are known.
+func (m *Module) ports(targets []target) (out []capability.OwnPort) {
+	for _, t := range targets {
+		if t.port > 0 {
+			out = append(out, capability.OwnPort{Listen: serve.Address(m.Host, t.port), Target: t.upstream})
+		}
+	}
+	return out
+}
+
+// OwnPorts returns the ports in the setting.
+func (m *Module) OwnPorts() []capability.OwnPort {
+	targets, err := m.targets()
+	if err != nil { // Validate reports it
+		return nil
+	}
+	return m.ports(targets)
 }
 
 // portOf parses a port. It returns 0 for an empty text.
@@ -161,7 +187,7 @@ func (m *Module) Start(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	for _, t := range targets {
-		p := m.newProxy(t.name, net.JoinHostPort(strings.Trim(m.Host, "[]"), strconv.Itoa(t.port)), t.upstream)
+		p := m.newProxy(t.name, serve.Address(m.Host, t.port), t.upstream)
 		m.proxies = append(m.proxies, p)
 		if err = p.enable(ctx); err != nil {
 			break

@@ -40,6 +40,10 @@ func TestSettings(t *testing.T) {
 		"redis=0:localhost:6379":                           "want ports from 1 to 65535",
 		"redis=localhost:6379,redis=localhost:6380":        "want one service with the name redis",
 		"redis=1000:localhost:6379,pg=1000:localhost:5432": "want one service on the port 1000",
+		"redis=26379:localhost:26379":                      `want another port in "redis=26379:localhost:26379": the target is podinfo itself`,
+		"a=1001:127.0.0.1:1002, b=1002:[::1]:1001":         `want another port in "a=1001:127.0.0.1:1002": the target is podinfo itself`,
+		"a=1001:127.0.0.1:1002,b=1002:localhost:1003":      "", // one after the other
+		"a=1001:192.0.2.1:1001":                            "",
 	} {
 		_, err := registry.New([]registry.Module{new(Module)}, registry.Env(map[string]string{"PODINFO_TCP_PROXY": value}), registry.Logger(silent()))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

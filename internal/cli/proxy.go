@@ -52,8 +52,9 @@ func (p *Program) proxyProfile(vars map[string]string) error {
 			tcp = append(tcp, word)
 		default:
 			text := redact.Text(word)
-			if _, _, err := net.SplitHostPort(word); err == nil {
-				return fmt.Errorf("%q: want a URL such as http://%s, or a name for TCP such as app=%[2]s", text, text)
+			addr := text[strings.LastIndexByte(text, '=')+1:]
+			if _, _, err := net.SplitHostPort(addr); err == nil {
+				return fmt.Errorf("%q: want a URL such as http://%s, or a name for TCP such as app=%[2]s", text, addr)
 			}
 			return fmt.Errorf("%q: want a URL such as http://localhost:8080, or NAME=ADDRESS such as redis=localhost:6379", text)
 		}

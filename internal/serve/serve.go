@@ -4,11 +4,9 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,10 +71,9 @@ func New(srv *http.Server, l net.Listener, limits *Limits) *Server {
 // may be in brackets. failed is called, at most once a second, while connections
 // cannot be accepted.
 func Listen(ctx context.Context, host string, port int, failed func(error)) (net.Listener, error) {
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // an MPTCP listener cannot be drained without a gap
-	l, err := c.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	l, err := c.Listen(ctx, "tcp", Address(host, port))
 	if err != nil {
 		return nil, err
 	}

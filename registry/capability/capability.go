@@ -318,6 +318,22 @@ type ConnectionFaults interface {
 var ConnectionFaulters = registry.NewCapability[ConnectionFaulter](
 	func(t typ) (method, bool) { return t.MethodByName("ConnectionFaults") })
 
+// A PortOwner has ports for the App's routes, or passes their connections on.
+type PortOwner interface {
+	// OwnPorts returns the ports whose numbers the settings have.
+	OwnPorts() []OwnPort
+}
+
+// An OwnPort is a port that a module opens.
+type OwnPort struct {
+	Listen string // host and port, such as ":9898"
+	Target string // where its connections go, "" for the App's routes
+}
+
+// The proxy module uses PortOwners.
+var PortOwners = registry.NewCapability[PortOwner](
+	func(t typ) (method, bool) { return t.MethodByName("OwnPorts") })
+
 // An RPCLister mounts the RPCs of other modules.
 type RPCLister interface {
 	// ListRPCs returns the module of each full method, without the internal ones,
@@ -412,6 +428,7 @@ func All() []Named {
 		{"ConnectionRulers", ConnectionRulers},
 		{"ConnectionBreakers", ConnectionBreakers},
 		{"ConnectionFaulters", ConnectionFaulters},
+		{"PortOwners", PortOwners},
 		{"RPCListers", RPCListers},
 		{"RPCCallers", RPCCallers},
 		{"ResponseNamers", ResponseNamers},
