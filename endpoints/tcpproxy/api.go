@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/serve"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -114,6 +115,7 @@ func (m *Module) respond(do call) http.HandlerFunc {
 			out, _ = json.Marshal(response) // while the values are not changed
 		}
 		m.mu.Unlock()
+		m.logChange(r, err)
 		if response == nil {
 			w.WriteHeader(status)
 			return
@@ -124,11 +126,24 @@ func (m *Module) respond(do call) http.HandlerFunc {
 	}
 }
 
+// logChange logs a request that was to change something. err is nil if it has. A
+// request that failed may have changed a part.
+func (m *Module) logChange(r *http.Request, err *apiError) {
+	log := m.host.Log.WithContext(r.Context()).WithField("request", r.Method+" "+r.URL.Path).WithField("remote", r.RemoteAddr)
+	switch {
+	case r.Method == http.MethodGet:
+	case err != nil:
+		log.WithError(err).Info("change through the API of toxiproxy failed")
+	default:
+		log.Info("proxies changed through the API of toxiproxy")
+	}
+}
+
 // view returns a proxy as the API shows it.
 func (p *proxy) view() proxyView {
 	p.prune()
 	toxics := slices.Clone(p.toxics)
-	slices.SortStableFunc(toxics, func(a, b *toxic) int { return -cmp.Compare(a.Stream, b.Stream) }) // upstream first, as toxiproxy does
+	slices.SortStableFunc(toxics, func(a, b *toxic) int { return -strings.Compare(strings.ToLower(a.Stream), strings.ToLower(b.Stream)) }) // upstream first, as toxiproxy does
 	if toxics == nil {
 		toxics = []*toxic{}
 	}
@@ -391,7 +406,7 @@ func (m *Module) addToxic(r *http.Request, body []byte) (int, any, *apiError) {
 	if err := decode(body, &input); err != nil {
 		return 0, nil, badBody(err)
 	}
-	if input.Stream != "upstream" && input.Stream != "downstream" {
+	if stream := strings.ToLower(input.Stream); stream != "upstream" && stream != "downstream" {
 		return 0, nil, refusal(http.StatusBadRequest, "stream was invalid, can be either upstream or downstream")
 	}
 	t := &toxic{

@@ -229,7 +229,9 @@ func (c *conn) arrangeLocked() {
 }
 
 func (c *conn) hitLocked(s *scenario.Strike, kind string) {
-	c.hits = append(c.hits, s.Rule)
+	if !slices.Contains(c.hits, s.Rule) { // a delay and another fault are two hits
+		c.hits = append(c.hits, s.Rule)
+	}
 	c.proxy.m.rules.CountHit(s.Rule, kind)
 }
 

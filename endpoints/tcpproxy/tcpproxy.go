@@ -56,7 +56,7 @@ type Module struct {
 type Connection struct {
 	Proxy, Client string
 	In, Out       int64    // bytes passed to the target and to the client
-	Rules         []string // rules that hit it, in the order of their hits
+	Rules         []string // rules that hit it, once each, in the order of their first hits
 	Began, Ended  time.Time
 }
 

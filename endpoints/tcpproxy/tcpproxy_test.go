@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -300,14 +301,16 @@ func TestTargetIsDown(t *testing.T) {
 
 // Hits are counted by rule and kind.
 func TestHitsAreCounted(t *testing.T) {
-	s := serveReal(t, service(t, echo), "rules: [{name: a, delay: 1ms, combine: true, fault: {slice: 1}}, {name: b, fault: {reset: true}}]")
+	s := serveReal(t, service(t, echo), "rules: [{name: a, delay: 1ms, combine: true, fault: {slice: 1}}, {name: b, delay: 1ms, fault: {reset: true}}]")
 	set := promset.NewSet()
 	s.faults.ContributeMetrics(set)
 	if c, err := net.Dial("tcp", s.addr()); err == nil { // the reset may be faster
 		io.ReadAll(c)
 		c.Close()
 	}
-	<-s.ended
+	if got := <-s.ended; !slices.Equal(got.Rules, []string{"a", "b"}) {
+		t.Errorf("hit by %q", got.Rules)
+	}
 	var page bytes.Buffer
 	set.WritePrometheus(&page)
 	for _, line := range []string{`podinfo_fault_hits_total{rule="a",kind="delay"} 1`, `podinfo_fault_hits_total{rule="b",kind="reset"} 1`} {

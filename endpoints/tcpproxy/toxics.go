@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -135,7 +136,7 @@ func ruleName(proxy, toxic string) string { return proxy + "." + toxic }
 // compile makes the rule of the toxic.
 func (t *toxic) compile(proxy string) error {
 	f := t.Attributes.fault()
-	if f.Direction = scenario.Out; t.Stream == "upstream" {
+	if f.Direction = scenario.Out; strings.EqualFold(t.Stream, "upstream") {
 		f.Direction = scenario.In
 	}
 	r := &scenario.Rule{Name: ruleName(proxy, t.Name), Match: scenario.Match{TCP: proxy}, Fault: &f, Combine: true}

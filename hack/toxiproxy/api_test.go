@@ -95,6 +95,7 @@ func TestAPIBesideToxiproxy(t *testing.T) {
 		{"POST", "/proxies/redis/toxics", `{"type": "latency", "attributes": {"latency": 100}}`},
 		{"POST", "/proxies/redis/toxics", `{"type": "latency", "attributes": {"latency": 100}}`},
 		{"POST", "/proxies/redis/toxics", `{"name": "late", "type": "latency", "stream": "upstream", "toxicity": 0.3, "attributes": {"latency": 100, "jitter": 5}}`},
+		{"POST", "/proxies/redis/toxics", `{"type": "bandwidth", "stream": "UPSTREAM", "attributes": {"rate": 100}}`},
 		{"POST", "/proxies/redis/toxics", `{"type": "bandwidth", "attributes": {"rate": 100}}`},
 		{"POST", "/proxies/redis/toxics", `{"type": "slow_close", "attributes": {"delay": 100}}`},
 		{"POST", "/proxies/redis/toxics", `{"type": "timeout", "attributes": {"timeout": 100}}`},
