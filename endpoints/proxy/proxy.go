@@ -38,6 +38,7 @@ type Module struct {
 	host       *registry.Host
 	target     *url.URL
 	wrappers   []capability.TransportTracer
+	verifies   bool     // a module verifies tokens
 	hops       []string // canonical names
 	transports transports
 	proxy      *httputil.ReverseProxy
@@ -55,6 +56,7 @@ func (*Module) Info() registry.Info {
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.wrappers = registry.All(h, capability.TransportTracers)
+	m.verifies = len(registry.All(h, capability.TokenVerifiers)) > 0
 	m.hops = nil
 	for _, name := range m.Hops {
 		m.hops = append(m.hops, http.CanonicalHeaderKey(name))
@@ -100,7 +102,8 @@ func (m *Module) Start(context.Context) error {
 }
 
 // warnOfHidden logs the modules that were turned on and whose routes the proxy hides,
-// except for those that the metrics port serves.
+// except for those that the metrics port serves, and a module of tokens that another
+// one verifies.
 func (m *Module) warnOfHidden() {
 	if !m.All {
 		return
@@ -110,7 +113,8 @@ func (m *Module) warnOfHidden() {
 		_, admin := s.Module.(capability.AdminAPI)
 		_, probes := s.Module.(capability.HealthProber)
 		_, page := s.Module.(capability.MetricsPage)
-		if serves && !admin && !probes && !page && s.Module != registry.Module(m) && s.State == registry.On && strings.HasPrefix(s.Why, registry.EnvPrefix) {
+		_, issues := s.Module.(capability.TokenIssuer)
+		if serves && !admin && !probes && !page && !(issues && m.verifies) && s.Module != registry.Module(m) && s.State == registry.On && strings.HasPrefix(s.Why, registry.EnvPrefix) {
 			m.host.Log.WithField("hidden", s.Info.Name).Warn("the proxy forwards every path, so that the routes of a module are not served; PODINFO_PROXY_ALL=false serves them beside the service")
 		}
 	}
@@ -155,7 +159,9 @@ func (m *Module) rewrite(r *httputil.ProxyRequest) {
 		out.Header["Forwarded"] = values
 	}
 	if m.Forwarded == forwardAppend {
-		r.SetXForwarded()
+		if r.SetXForwarded(); in.Host == "" { // as in HTTP/1.0
+			out.Header.Del("X-Forwarded-Host")
+		}
 	}
 	for _, name := range m.hops {
 		if values := in.Header[name]; values != nil {

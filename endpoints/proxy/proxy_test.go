@@ -33,11 +33,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed-4591fe7d/podinfo/endpoints/proxy"
+	"github.com/seed-4591fe7d/podinfo/endpoints/token"
 	"github.com/seed-4591fe7d/podinfo/endpoints/ui"
 	"github.com/seed-4591fe7d/podinfo/endpoints/version"
 	"github.com/seed-4591fe7d/podinfo/internal/otlp/otlptest"
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
+	"github.com/seed-4591fe7d/podinfo/middleware/jwt"
 	"github.com/seed-4591fe7d/podinfo/middleware/metrics"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
 )
@@ -178,10 +180,12 @@ func TestHiddenModules(t *testing.T) {
 		"PODINFO_PROXY_ALL=true":                                               "", // not asked for
 		"PODINFO_METRICS_ENABLED=true PODINFO_PROXY_ALL=true":                  "", // on the metrics port
 		"PODINFO_FAULTS_ADMIN=true PODINFO_PROXY_ALL=true PODINFO_FAULTS=true": "",
+		"PODINFO_TOKEN_ENABLED=true PODINFO_PROXY_ALL=true":                    "token",
+		"PODINFO_TOKEN_ENABLED=true PODINFO_PROXY_ALL=true PODINFO_JWT_PATHS=/x PODINFO_JWT_SECRET=0123456789abcdef0123456789abcdef": "", // for jwt
 	} {
 		env := registrytest.Vars(vars)
 		env["PODINFO_PROXY_URL"] = "http://localhost:1"
-		_, log := registrytest.New(t, env, new(metrics.Module), new(version.Module), new(faults.Module), new(proxy.Module))
+		_, log := registrytest.New(t, env, new(metrics.Module), new(version.Module), new(faults.Module), new(jwt.Module), new(token.Module), new(proxy.Module))
 		if got := strings.Contains(log.String(), "PODINFO_PROXY_ALL=false serves them"); got != (want != "") || !strings.Contains(log.String(), `"hidden":"`+want) && got {
 			t.Errorf("%s: want %q: %s", vars, want, log)
 		}
@@ -237,7 +241,7 @@ func TestClientLeft(t *testing.T) {
 func TestLabels(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer service.Close()
-	f := front(t, service.URL, "PODINFO_PROXY_ROUTES", "/orders/{id},/files/{rest...}")
+	f := front(t, service.URL, "PODINFO_PROXY_ROUTES", "/orders/{id},/files/{rest...}", "PODINFO_ACCESS_LOG_LEVEL", "info")
 	for _, path := range []string{"/orders/1", "/orders/2", "/orders/2/items", "/files/a/b", "/else"} {
 		f.Call(t, "GET", path, "")
 	}
@@ -254,6 +258,11 @@ func TestLabels(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	for _, route := range []string{"/orders/{id}", "/files/{rest...}", "proxied"} {
+		if !strings.Contains(f.Log.String(), `"route":"`+route+`"`) {
+			t.Errorf("no route %s in %s", route, f.Log)
+		}
 	}
 }
 

@@ -251,6 +251,9 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 		{"POST /a HTTP/1.1\r\nHost: a\r\nOrigin: https://elsewhere\r\nContent-Length: 3\r\n" + end + "abc", "POST /a HTTP/1.1\nContent-Length: 3\nOrigin: https://elsewhere", nil},
 		{"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + end, "POST /a HTTP/1.1\nContent-Length: 0", nil},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4, 127.0.0.1\nX-Forwarded-Host: a\nX-Forwarded-Proto: http", nil},
+		{"GET /a HTTP/1.0\r\n" + end, "X-Forwarded-Proto: http", nil},
+		{"GET /a HTTP/1.1\r\nHost:\r\n" + end, "X-Forwarded-Proto: http", nil},
+		{"GET /a HTTP/1.1\r\nHost:\r\nX-Forwarded-Host:b\r\n" + end, "X-Forwarded-Proto: http", nil},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n" + end, "X-Forwarded-For: 1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nForwarded: for=1.2.3.4\r\n" + end, "Forwarded: for=1.2.3.4", []string{"PODINFO_PROXY_FORWARDED", "keep"}},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nKeep-Alive: 3\r\nX-Hop: 1\r\nConnection: close, X-Hop\r\n\r\n", "GET /a HTTP/1.1", nil},
@@ -291,6 +294,9 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 			if strings.Contains(got, never+":") {
 				t.Errorf("%q: %s in %q", c.request, never, got)
 			}
+		}
+		if !strings.Contains(c.request, "Host: ") && strings.Contains(got, "X-Forwarded-Host") {
+			t.Errorf("%q: another host in %q", c.request, got)
 		}
 	}
 }

@@ -43,9 +43,33 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
+// Bind returns the module for a route. In the log, requests for paths that only the
+// service behind the proxy has carry the label that they have in the metrics.
+func (m *Module) Bind(rt registry.Route) registry.Middleware {
+	if rt.Proxied && rt.Path == "/{path...}" {
+		return &labelled{m, rt.Label}
+	}
+	return m
+}
+
+// labelled is the module for a route with another name than its pattern.
+type labelled struct {
+	*Module
+	route string
+}
+
+// ServeHTTP implements negroni.Handler.
+func (l *labelled) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	l.serve(w, r, next, l.route)
+}
+
 // ServeHTTP logs the request when next returns. When a handler panics, it logs
 // the request and does not recover.
 func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	m.serve(w, r, next, "")
+}
+
+func (m *Module) serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, route string) {
 	if !m.log.IsLevelEnabled(m.Level) {
 		next(w, r)
 		return
@@ -55,7 +79,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Han
 		rw = negroni.NewResponseWriter(w)
 	}
 	c := &call{faultContext: faultContext{Context: r.Context(), module: m}, line: line{
-		Context: r.Context(), request: r, path: r.URL.Path, query: r.URL.RawQuery, agent: r.UserAgent(), trace: m.trace(r.Context(), r.Header["Traceparent"]), grpc: record.IsCall(r),
+		Context: r.Context(), request: r, route: route, path: r.URL.Path, query: r.URL.RawQuery, agent: r.UserAgent(), trace: m.trace(r.Context(), r.Header["Traceparent"]), grpc: record.IsCall(r),
 	}}
 	c.line.client, c.line.scheme = m.host.Client(r) // before the handler, which may change the headers
 	began, returned := time.Now(), false

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 type line struct {
 	context.Context
 	request     *http.Request
+	route       string // name of the route, "" for the pattern in request
 	path, query string
 	agent       string
 	client      string // address, by the headers of trusted proxies
@@ -43,11 +45,7 @@ func (rec *line) AppendJSON(b []byte) []byte {
 	b = appendString(b, `,"method":`, r.Method)
 	b = appendRemote(b, r.RemoteAddr, rec.client)
 	b = appendString(b, `,"user-agent":`, rec.agent)
-	route := r.Pattern
-	if route == "" {
-		route = "unmatched"
-	}
-	b = appendString(b, `,"route":`, route)
+	b = appendString(b, `,"route":`, cmp.Or(rec.route, r.Pattern, "unmatched"))
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.outcome.Label()), 10)
 	if rec.grpc {
 		b = appendString(b, `,"code":`, rec.code.String())
