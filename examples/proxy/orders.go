@@ -20,19 +20,28 @@ type Shop struct {
 	byKey    map[string]int
 }
 
-// ServeHTTP serves POST /orders.
+// ServeHTTP serves POST /orders, and GET /orders, which lists the bookings.
 func (s *Shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.URL.Path != "/orders" {
+	switch r.Method + " " + r.URL.Path {
+	case "GET /orders":
+		for i, item := range s.Bookings() {
+			fmt.Fprintf(w, "booking %d: %s\n", i+1, item)
+		}
+	case "POST /orders":
+		s.order(w, r)
+	default:
 		http.NotFound(w, r)
-		return
 	}
+}
+
+func (s *Shop) order(w http.ResponseWriter, r *http.Request) {
 	item, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, "booking %d", s.book(string(item), r.Header.Get("Idempotency-Key")))
+	fmt.Fprintf(w, "booking %d\n", s.book(string(item), r.Header.Get("Idempotency-Key")))
 }
 
 // book returns the number of the booking, which is an earlier one if key is known.
@@ -86,5 +95,5 @@ func attempt(ctx context.Context, client *http.Client, url, item, key string) (s
 	if err == nil && res.StatusCode != http.StatusCreated {
 		err = fmt.Errorf("not booked: %s", res.Status)
 	}
-	return string(body), err
+	return strings.TrimSpace(string(body)), err
 }
