@@ -306,7 +306,7 @@ func TestRequestsPassAsTheyAre(t *testing.T) {
 func TestWhatDoesNotPass(t *testing.T) {
 	s := serve(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false)
 	f := front(t, "http://"+s.Addr().String())
-	for request, want := range map[string]int{"GET /%zz": 400, "GET /a%": 400, "OPTIONS *": 200} {
+	for request, want := range map[string]int{"GET /%zz": 400, "GET /a%": 400, "OPTIONS *": 200, "CONNECT a:443": 405} {
 		conn, err := net.Dial("tcp", f.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -320,6 +320,33 @@ func TestWhatDoesNotPass(t *testing.T) {
 	}
 	if n := len(s.requests); n > 0 {
 		t.Errorf("%d requests passed", n)
+	}
+}
+
+// TestResponsesThatDoNotPass checks the responses that docs/proxy.md lists.
+func TestResponsesThatDoNotPass(t *testing.T) {
+	for response, want := range map[string]int{
+		"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n":                       502,
+		"HTTP/1.1 1000 Odd\r\nContent-Length: 0\r\n\r\n":                      502,
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab": 502,
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10<<20) + "\r\n\r\n":   502,
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 9<<20) + "\r\n\r\n":    200,
+		"HTTP/1.1 304 Not Modified\r\nEtag: a\r\nContent-Length: 5\r\n\r\n":   304,
+		"HTTP/1.1 204 No Content\r\nEtag: a\r\nContent-Length: 0\r\n\r\n":     204,
+	} {
+		f := front(t, "http://"+serve(t, response, false).Addr().String())
+		tr := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 20 << 20}
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", f.URL+"/x", nil)
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Errorf("%.60q: %v", response, err)
+			continue
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != want || want == 502 && !strings.Contains(string(body), "not HTTP") || res.StatusCode/100 != 5 && res.Header["Content-Length"] != nil {
+			t.Errorf("%.60q: %s %.200v %.200s", response, res.Status, res.Header, body)
+		}
 	}
 }
 

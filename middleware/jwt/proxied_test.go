@@ -25,7 +25,7 @@ func TestProxiedPaths(t *testing.T) {
 	}{
 		{"/admin/*", "/admin /admin/ /admin/x //admin/x /x/../admin /admin%2Fx /admin;x=1/users /admin;/x /x;/..;/admin /x/..;/admin/y /public/..;x/admin /admin%3Bx/y" +
 			` /x\..\admin\y /admin\x /%2561dmin/x /%252561dmin/x /x%252F..%252Fadmin /%25252525252525252561dmin`,
-			"/ /x /administrator /admins/x /x;admin /x;/admin2 /x/admin /100%25 /x%25zz /;/x", `"open":"/{path...}","routes":"/admin/*"`, nil},
+			"/ /x /ADMIN/x /admin%20/x /administrator /admins/x /x;admin /x;/admin2 /x/admin /100%25 /x%25zz /;/x", `"open":"/{path...}","routes":"/admin/*"`, nil},
 		{"/*,!/public/*", "/ /x /public /public/../x /public/..;/x /public;/x /public/%252e%252e/x /public/..%5cx /x/..;/public/y", "/public/x /public/x;v=1 /public/x;v=1/y /public/ü",
 			`"open":"/{path...}","routes":"/*, !/public/*"`, nil},
 		{"/*", "/ /x /public/x", "", `"open":"","routes":"/{path...}"`, nil},
