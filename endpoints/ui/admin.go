@@ -199,11 +199,7 @@ func (m *Module) putRule(r *http.Request, body []byte) error {
 	if m.peers.ruler == nil {
 		return moduleOff("faults")
 	}
-	name := r.PathValue("name")
-	rule, err := scenario.ParseRule("body", name, body)
-	if err == nil && rule.Name != name {
-		err = fmt.Errorf("the body names the rule %q and the path %q: make them equal or remove the name from the body", rule.Name, name)
-	}
+	rule, err := parseRule(r.PathValue("name"), body)
 	if err != nil {
 		return err
 	}

@@ -99,13 +99,15 @@ func TestCallIsGuarded(t *testing.T) {
 
 // TestSimulate checks the preview of a rule.
 func TestSimulate(t *testing.T) {
-	s := registrytest.Serve(t, on("UI_ADMIN", "true"), everything()...)
+	s := registrytest.Serve(t, on("UI_ADMIN", "true", "FAULTS_ZONE", "eu-1", "FAULTS_LABELS", "a=b", "FAULTS", `{"rules": [{"name": "first", "match": {"path": "/status/*"}, "fault": {"status": 502}}]}`), everything()...)
 	type spread struct{ P50, P99 float64 }
 	type preview struct {
 		Requests, Matched, Hits int
 		Targets                 []string
 		Faults                  map[string]int
 		Delay                   *spread
+		From                    time.Time
+		Warnings                []string
 	}
 	simulate := func(rule string) (p preview) {
 		t.Helper()
@@ -126,6 +128,35 @@ func TestSimulate(t *testing.T) {
 	}
 	if p := simulate("choose: [{percent: 50, fault: {status: 503}}, {percent: 50, delay: 1s}]"); p.Hits != p.Requests || p.Faults["status 503"] < p.Requests/3 || p.Delay == nil {
 		t.Errorf("%+v", p)
+	}
+	for rule, want := range map[string]struct {
+		matched bool
+		warning string
+	}{
+		`{"match": {"instance": {"version": "9.9"}}, "delay": "1ms"}`:     {},
+		`{"match": {"instance": {"version": "*"}}, "delay": "1ms"}`:       {matched: true},
+		`{"match": {"instance": {"zone": "eu-1"}}, "delay": "1ms"}`:       {matched: true},
+		`{"match": {"instance": {"zone": "eu-2"}}, "delay": "1ms"}`:       {},
+		`{"match": {"instance": {"labels": {"a": "b"}}}, "delay": "1ms"}`: {matched: true},
+		`{"match": {"instance": {"labels": {"a": "c"}}}, "delay": "1ms"}`: {},
+		`{"match": {"server": ["another-pod"]}, "delay": "1ms"}`:          {},
+		`{"match": {"path": "/healthz"}, "delay": "1ms"}`:                 {warning: "internal"},
+		`{"match": {"path": "/nosuch"}, "delay": "1ms"}`:                  {matched: true, warning: "no route"},
+		`{"match": {"path": "/status/500"}, "delay": "1ms"}`:              {matched: true, warning: `"first"`},
+	} {
+		p := simulate(rule)
+		if warned := strings.Join(p.Warnings, "\n"); (p.Matched > 0) != want.matched || !strings.Contains(warned, want.warning) || (warned != "") != (want.warning != "") {
+			t.Errorf("%s: %+v", rule, p)
+		}
+	}
+	later := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	if p := simulate("when: {from: " + later.Format(time.RFC3339) + "}\ndelay: 1ms"); !p.From.Equal(later) || p.Hits == 0 {
+		t.Errorf("%+v", p)
+	}
+	for rule, want := range map[string]string{"fault: {status: 7}": `rule \"late\": fault.status`, "name: early\ndelay: 1ms": `the rule \"early\"`} {
+		if res, body := s.Call(t, "POST", "/ui/simulate?name=late", rule, "Content-Type", "application/json"); res.StatusCode != 400 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", rule, res.StatusCode, body)
+		}
 	}
 	if res, body := s.Call(t, "POST", "/ui/simulate", "fault: {status: 7}", "Content-Type", "application/json"); res.StatusCode != 400 || !strings.Contains(body, "status") {
 		t.Errorf("%d %s", res.StatusCode, body)

@@ -1,9 +1,13 @@
 package ui
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-4591fe7d/podinfo/internal/faultroutes"
@@ -17,19 +21,22 @@ const (
 	simulatedRequests = 2000
 	simulatedRate     = 100 // per second
 	simulatedTook     = 10 * time.Millisecond
-	simulatedDelay    = time.Minute // longest
+	simulatedDelay    = time.Minute // longest, of a server that does not say
 	simulationTimeout = 2 * time.Second
+	maxCompared       = 1000 // rules that one is compared with for warnings
 	previewName       = "preview"
 )
 
 // preview is what a rule would do to requests that it matches.
 type preview struct {
 	Requests int            `json:"requests"`
-	Targets  []string       `json:"targets"` // what was requested
+	Targets  []string       `json:"targets"`        // what was requested
+	From     *time.Time     `json:"from,omitempty"` // when the simulation begins, if that is later
 	Matched  uint64         `json:"matched"`
 	Hits     int            `json:"hits"`
 	Faults   map[string]int `json:"faults"` // hits by kind of fault
 	Delay    *spread        `json:"delay"`  // of the delayed requests, nil without any
+	Warnings []string       `json:"warnings"`
 }
 
 // spread summarizes durations in seconds.
@@ -50,7 +57,7 @@ func (m *Module) serveSimulation(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	rule, err := scenario.ParseRule("body", previewName, body)
+	rule, err := parseRule(r.URL.Query().Get("name"), body)
 	if err != nil {
 		respondError(w, err)
 		return
@@ -63,6 +70,50 @@ func (m *Module) serveSimulation(w http.ResponseWriter, r *http.Request) {
 	reply.JSON(w, http.StatusOK, out)
 }
 
+// parseRule parses the rule of a name, which the body may repeat. With "" the rule
+// may have any name or none.
+func parseRule(name string, body []byte) (*scenario.Rule, error) {
+	rule, err := scenario.ParseRule("body", cmp.Or(name, previewName), body)
+	if err == nil && name != "" && rule.Name != name {
+		err = fmt.Errorf("the body names the rule %q, and its name is %q: make them equal or remove the name from the body", rule.Name, name)
+	}
+	return rule, err
+}
+
+// server describes this server, also if the module faults is off.
+func (m *Module) server() (name string, self scenario.Self, on scenario.Server) {
+	if m.peers.ruler != nil {
+		return m.peers.ruler.Server()
+	}
+	return m.instance.Hostname, scenario.Self{Version: m.host.Build().Version}, scenario.Server{Routes: faultroutes.Of(m.host.Declared())}
+}
+
+// warningsOf returns why a rule, which is added to those at work or replaces one,
+// will not do what it says on a server.
+func (m *Module) warningsOf(rule *scenario.Rule, on scenario.Server) []string {
+	out, s, replaced := []string{}, scenario.Scenario{}, false
+	if m.peers.ruler != nil {
+		for _, x := range m.peers.ruler.Rules() {
+			if x.Rule.Name == rule.Name {
+				x.Rule, replaced = rule, true
+			}
+			s.Rules = append(s.Rules, x.Rule)
+		}
+	}
+	if !replaced {
+		s.Rules = append(s.Rules, rule)
+	}
+	if len(s.Rules) > maxCompared {
+		s.Rules = []*scenario.Rule{rule}
+	}
+	for _, w := range scenario.Warnings("", &s, on) {
+		if w.Rule == strconv.Quote(rule.Name) {
+			out = append(out, strings.TrimPrefix(w.Error(), ": "))
+		}
+	}
+	return out
+}
+
 // previewOf simulates a rule.
 func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, error) {
 	checked, err := (&scenario.Scenario{Seed: new(uint64), Rules: []*scenario.Rule{rule}}).Checked()
@@ -71,9 +122,17 @@ func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, simulationTimeout)
 	defer cancel()
+	pod, self, server := m.server()
+	now := time.Now()
+	began := now
+	var from *time.Time
+	if later := rule.When.From.Time; later.After(now) {
+		began, from = later, &later
+	}
 	run := simulate.New(simulate.Options{
-		N: simulatedRequests, Rate: simulatedRate, Took: simulatedTook, MaxDelay: simulatedDelay, Began: beginOf(rule),
-		Internal: simulate.Internal(faultroutes.Of(m.host.Declared())),
+		N: simulatedRequests, Rate: simulatedRate, Took: simulatedTook, MaxDelay: cmp.Or(server.MaxDelay, simulatedDelay), Began: began,
+		Known: true, Pod: pod, Version: self.Version, Zone: self.Zone, Labels: self.Labels,
+		Internal: simulate.Internal(server.Routes),
 	}, checked, nil)
 	if err := run.Simulate(ctx); err != nil {
 		return nil, err
@@ -84,15 +143,7 @@ func (m *Module) previewOf(ctx context.Context, rule *scenario.Rule) (*preview, 
 			faults[kind] += n
 		}
 	}
-	return &preview{run.N, run.Targets(), result.Matched, result.Hits, faults, spreadOf(run.Delays)}, nil
-}
-
-// beginOf returns when the simulation begins: now, or when the rule does.
-func beginOf(rule *scenario.Rule) time.Time {
-	if from := rule.When.From.Time; from.After(time.Now()) {
-		return from
-	}
-	return time.Now()
+	return &preview{run.N, run.Targets(), from, result.Matched, result.Hits, faults, spreadOf(run.Delays), m.warningsOf(rule, server)}, nil
 }
 
 func spreadOf(delays []time.Duration) *spread {

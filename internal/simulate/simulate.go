@@ -34,6 +34,7 @@ type Options struct {
 	Began              time.Time
 	Pod, Version, Zone string // of the server; "" for one that the first rule about it matches
 	Labels             map[string]string
+	Known              bool                   // the server is as described: nothing is filled in for rules
 	Internal           func(path string) bool // of the server's routes, nil for none
 }
 
@@ -80,7 +81,9 @@ func New(o Options, s *scenario.Scenario, request *Request) *Run {
 	for _, rule := range r.Scenario.Rules {
 		run := &RuleRun{Rule: rule, readiness: rule.Fault.Kind(scenario.Readiness).Label(rule.Fault), Faults: map[string]int{}}
 		r.Order, r.Rules[rule.Name] = append(r.Order, run), run
-		r.addServer(&rule.Match)
+		if !o.Known {
+			r.addServer(&rule.Match)
+		}
 		for _, a := range rule.Alternatives() {
 			run := &RuleRun{Rule: a, of: run, Faults: map[string]int{}}
 			r.Order, r.Rules[a.Name] = append(r.Order, run), run

@@ -50,6 +50,7 @@ type Module struct {
 	fleet     fleet
 	host      *registry.Host
 	engine    *scenario.Engine
+	self      scenario.Self
 	observers fault.Observers
 	header    string
 	labels    sync.Map // names of faults for observers, by rule

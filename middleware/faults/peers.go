@@ -39,7 +39,8 @@ func (m *Module) findPeers(h *registry.Host) error {
 	if err != nil {
 		return err
 	}
-	m.engine.SetSelf(scenario.Self{Version: h.Build().Version, Labels: labels, Zone: cmp.Or(m.Zone, labels[zoneLabel])})
+	m.self = scenario.Self{Version: h.Build().Version, Labels: labels, Zone: cmp.Or(m.Zone, labels[zoneLabel])}
+	m.engine.SetSelf(m.self)
 	m.fleet.log, m.fleet.ctx = h.Log, h.Context()
 	for _, c := range registry.All(h, capability.SharedCounters) {
 		if counts := c.SharedCounts(); counts != nil {

@@ -45,6 +45,12 @@ func (m *Module) server() scenario.Server {
 	return out
 }
 
+// Server describes this server: its name, by what else rules match it, and what it
+// serves. The result is read-only.
+func (m *Module) Server() (name string, self scenario.Self, on scenario.Server) {
+	return m.Instance, m.self, m.server()
+}
+
 // findMethods finds the methods of gRPC calls that the App serves.
 func (m *Module) findMethods(h *registry.Host) error {
 	l, err := registry.Optional(h, capability.RPCListers)

@@ -264,6 +264,9 @@ type FaultRules interface {
 	RemoveRule(name string) bool
 	Paused() bool
 	Pause(paused bool)
+	// Server describes the server: its name, by what else rules match it, and
+	// what it serves.
+	Server() (name string, self scenario.Self, on scenario.Server)
 }
 
 // The ui module uses FaultRulers.

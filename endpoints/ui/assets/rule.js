@@ -29,7 +29,7 @@ export function ruleForm(save, token) {
     let text,
       tone = 'bad';
     try {
-      text = describe(await post('ui/simulate', rule.value, token()));
+      text = describe(await post(`ui/simulate?name=${encodeURIComponent(name.value)}`, rule.value, token()));
       tone = 'still';
     } catch (e) {
       text = e.message;
@@ -87,11 +87,11 @@ let schema;
 const scenarioSchema = () => (schema ??= call('ui/schema').then((r) => (r.ok ? r.json() : {})));
 
 // describe says what a rule would do.
-function describe({ requests, targets, matched, hits, faults, delay }) {
+function describe({ requests, targets, from, matched, hits, faults, delay, warnings }) {
   const kinds = Object.entries(faults).map(([kind, n]) => `${kind} for ${percent(n / requests)}`);
   const slow = delay && `delayed by ${seconds(delay.p50)} (p50), ${seconds(delay.p99)} (p99)`;
   const what = [...kinds, slow].filter(Boolean).join('; ');
-  const where = targets.join(', ');
-  if (!matched) return `Preview: of ${requests} simulated requests (${where}), none would match. Nothing is saved yet.`;
-  return `Preview: of ${requests} simulated requests (${where}), ${percent(hits / requests)} would be hit${what && `: ${what}`}. Nothing is saved yet.`;
+  const when = from ? `, from ${new Date(from).toLocaleString()}` : '';
+  const result = matched ? `${percent(hits / requests)} would be hit${what && `: ${what}`}` : 'none would match';
+  return [`Preview: of ${requests} simulated requests (${targets.join(', ')})${when}, ${result}. Nothing is saved yet.`, ...warnings.map((w) => `Warning: ${w}.`)].join(' ');
 }
