@@ -558,7 +558,10 @@ func TestCodesOfCalls(t *testing.T) {
 			client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: c.service})
 		}
 		var line, page string
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(page, `path="proxied"`) && time.Now().Before(deadline); time.Sleep(time.Millisecond) { // counted after its client saw it end
+		counts := func() bool {
+			return strings.Contains(page, `path="proxied"`) && (c.code == "" || strings.Contains(page, `podinfo_proxy_grpc_total{code="`+c.code+`"} 1`))
+		}
+		for deadline := time.Now().Add(10 * time.Second); !counts() && time.Now().Before(deadline); time.Sleep(time.Millisecond) { // counted after its client saw it end
 			_, page = f.Call(t, "GET", "/metrics", "")
 		}
 		for l := range strings.Lines(f.Log.String()) {
