@@ -208,7 +208,7 @@ func inUse() int {
 func sendHTTP1(t testing.TB, addr net.Addr, method, path string) {
 	t.Helper()
 	for i := range atOnce {
-		fmt.Fprintf(dial(t, addr), "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", method, path, declared[i%len(declared)], sent)
+		fmt.Fprintf(dial(t, addr), "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, path, declared[i%len(declared)], sent)
 	}
 }
 
@@ -224,7 +224,7 @@ func sendHTTP2(t testing.TB, addr net.Addr, method, path string) {
 		header.Reset()
 		for _, f := range [][2]string{
 			{":method", method}, {":scheme", "http"}, {":authority", "localhost"}, {":path", path},
-			{"content-length", fmt.Sprint(declared[i%len(declared)])},
+			{"content-type", "application/json"}, {"content-length", fmt.Sprint(declared[i%len(declared)])},
 		} {
 			encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 		}
@@ -268,6 +268,9 @@ func TestOverTheMemoryBudget(t *testing.T) {
 			req, err := http.NewRequest(method, server.URL+wildcard.ReplaceAllString(rt.Pattern, "0"), strings.NewReader(strings.Repeat("x", 200<<10)))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if strings.HasPrefix(rt.Path, "/ui/") {
+				req.Header.Set("Content-Type", "application/json") // without it, the page's requests are refused unread
 			}
 			// Over a connection that stays open: of one that closes, net/http's client may
 			// lose a response that comes before it has sent the whole body.

@@ -98,6 +98,11 @@ func (s *streamWith) SendMsg(msg any) error {
 		if reason := s.call.account().refusal(s.call.id); reason != "" {
 			return refuse(s.ctx, reason)
 		}
+		// To grpc-go a connection that the client has closed is unavailable, but a
+		// call that the client has left is canceled, however it left.
+		if status.Code(err) == codes.Unavailable && !s.call.module.cutting.Load() {
+			err = status.FromContextError(context.Canceled).Err()
+		}
 	}
 	return s.observed(err, true)
 }

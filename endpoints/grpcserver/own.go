@@ -122,9 +122,17 @@ func kindOf(d protoreflect.MethodDescriptor) rpc.Kind {
 	return rpc.Unary
 }
 
-// exampleOf returns a request with every field at its default.
+// exampleCount is a count in an example of a request. Where a method counts, none
+// often means without end.
+const exampleCount = 3
+
+// exampleOf returns a request with every field at its default, except counts.
 func exampleOf(d protoreflect.MethodDescriptor) json.RawMessage {
-	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(dynamicpb.NewMessage(d.Input()))
+	in := dynamicpb.NewMessage(d.Input())
+	if f := d.Input().Fields().ByName("count"); f != nil && f.Kind() == protoreflect.Uint32Kind && !f.IsList() {
+		in.Set(f, protoreflect.ValueOfUint32(exampleCount))
+	}
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(in)
 	if err != nil {
 		return json.RawMessage("{}")
 	}

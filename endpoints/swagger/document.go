@@ -17,14 +17,24 @@ type (
 		BasePath    string                          `json:"basePath"`
 		Paths       map[string]map[string]operation `json:"paths"` // by path and method
 		Definitions map[string]apidoc.Schema        `json:"definitions,omitempty"`
+		Security    map[string]securityScheme       `json:"securityDefinitions,omitempty"`
+	}
+	securityScheme struct {
+		Type        string `json:"type"`
+		Description string `json:"description"`
+		Name        string `json:"name"` // of the header
+		In          string `json:"in"`
 	}
 	operation struct {
+		ID         string              `json:"operationId,omitempty"`
 		Tags       []string            `json:"tags,omitempty"`
 		Summary    string              `json:"summary"`
 		Consumes   []string            `json:"consumes,omitempty"`
 		Produces   []string            `json:"produces,omitempty"`
 		Parameters []parameter         `json:"parameters,omitempty"`
 		Responses  map[string]response `json:"responses"` // by status
+
+		Security []map[string][]string `json:"security,omitempty"` // alternatives
 	}
 	parameter struct {
 		Name        string         `json:"name"`
@@ -55,7 +65,7 @@ func newOpenAPI(routes []registry.Route, version, base string) *apidoc.Document 
 }
 
 // newSwagger describes the same routes as Swagger 2.0, for Linkerd, Gloo and other
-// programs that read paths, methods and statuses. The format has no bearer tokens.
+// programs that read paths, methods and statuses. The format has no bearer tokens, which it describes as the header.
 func newSwagger(routes []registry.Route, version, base string) document {
 	types := &apidoc.Schemas{Base: "#/definitions/", Named: map[string]apidoc.Schema{}}
 	doc := document{
@@ -69,13 +79,16 @@ func newSwagger(routes []registry.Route, version, base string) document {
 		doc.Paths[path] = map[string]operation{}
 		for method, op := range operations {
 			doc.Paths[path][method] = newOperation(op)
+			if op.Security != nil {
+				doc.Security = map[string]securityScheme{apidoc.Bearer: {"apiKey", "Bearer and the token", "Authorization", "header"}}
+			}
 		}
 	}
 	return doc
 }
 
 func newOperation(op *apidoc.Operation) operation {
-	out := operation{Tags: op.Tags, Summary: op.Summary, Responses: map[string]response{}}
+	out := operation{ID: op.ID, Security: op.Security, Tags: op.Tags, Summary: op.Summary, Responses: map[string]response{}}
 	for _, p := range op.Parameters {
 		out.Parameters = append(out.Parameters, parameter{Name: p.Name, In: p.In, Description: p.Description, Required: p.Required, Type: p.Schema.Type})
 	}

@@ -94,6 +94,7 @@ const golden = `{
   "paths": {
     "/": {
       "get": {
+        "operationId": "getRoot",
         "summary": "Root",
         "produces": [
           "application/json"
@@ -113,6 +114,7 @@ const golden = `{
     },
     "/any": {
       "get": {
+        "operationId": "getAny",
         "summary": "Any",
         "produces": [
           "application/json",
@@ -139,6 +141,7 @@ const golden = `{
     },
     "/bare": {
       "delete": {
+        "operationId": "deleteBare",
         "summary": "Bare",
         "responses": {
           "default": {
@@ -149,6 +152,7 @@ const golden = `{
     },
     "/echo/{rest}": {
       "get": {
+        "operationId": "getEchoByRest",
         "summary": "Echo",
         "produces": [
           "application/json",
@@ -179,6 +183,7 @@ const golden = `{
         }
       },
       "post": {
+        "operationId": "postEchoByRest",
         "summary": "Echo",
         "consumes": [
           "text/plain"
@@ -222,6 +227,7 @@ const golden = `{
     },
     "/tree/{a}/{b}": {
       "get": {
+        "operationId": "getTreeByAByB",
         "tags": [
           "T"
         ],
@@ -266,6 +272,7 @@ const golden = `{
         }
       },
       "put": {
+        "operationId": "putTreeByAByB",
         "summary": "Plant",
         "consumes": [
           "text/plain"

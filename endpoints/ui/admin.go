@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-4591fe7d/podinfo/internal/bearer"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/capability"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
@@ -44,23 +45,34 @@ type (
 // exampleRule is the rule in the API documents.
 var exampleRule = scenario.Rule{Name: "payments-fail", Match: scenario.Match{Path: "/api/payments"}, Fault: &scenario.Fault{Status: http.StatusServiceUnavailable}}
 
+// exampleCall is the gRPC call in the API documents.
+var exampleCall = rpcRequest{Method: "/version.VersionService/Version", Metadata: map[string]string{}, Message: json.RawMessage("{}")}
+
 // adminRoutes returns the routes with which the page changes the server.
 func (m *Module) adminRoutes() []registry.Route {
 	module, moduleExample := map[string]string{"name": "name of the module"}, map[string]string{"name": "delay"}
 	rule, ruleExample := map[string]string{"name": "name of the rule"}, map[string]string{"name": exampleRule.Name}
-	route := func(do change, rt registry.Route) registry.Route {
-		returns := map[int]any{http.StatusOK: state{}, http.StatusBadRequest: reply.Problem{}, http.StatusConflict: reply.Problem{}}
-		if rt.Params != nil {
-			returns[http.StatusNotFound] = reply.Problem{}
-		}
+	guarded := func(handler http.HandlerFunc, ok any, rt registry.Route, refusals ...int) registry.Route {
+		rt.Returns = map[int]any{http.StatusOK: ok}
+		refusals = append(refusals, http.StatusBadRequest)
 		if m.AdminToken != "" {
-			returns[http.StatusUnauthorized] = reply.Problem{}
+			refusals = append(refusals, http.StatusUnauthorized)
 		} else {
-			returns[http.StatusMisdirectedRequest] = reply.Problem{}
+			refusals = append(refusals, http.StatusMisdirectedRequest)
 		}
-		rt.Path, rt.Handler, rt.Returns = "/ui/admin/"+rt.Path, m.guard(m.handleChange(do)), returns
-		rt.Internal, rt.Tag, rt.Bearer = true, "Admin", m.AdminToken != ""
+		for _, code := range refusals {
+			rt.Returns[code] = reply.Problem{}
+		}
+		rt.Handler, rt.Internal, rt.Tag, rt.Bearer = m.guard(handler), true, "Admin", m.AdminToken != ""
 		return rt
+	}
+	route := func(do change, rt registry.Route) registry.Route {
+		rt.Path = "/ui/admin/" + rt.Path
+		refusals := []int{http.StatusConflict}
+		if rt.Params != nil {
+			refusals = append(refusals, http.StatusNotFound)
+		}
+		return guarded(m.handleChange(do), state{}, rt, refusals...)
 	}
 	const on = `{"on": true} or {"on": false}`
 	return []registry.Route{
@@ -70,18 +82,23 @@ func (m *Module) adminRoutes() []registry.Route {
 		route(m.pauseFaults, registry.Route{Method: http.MethodPut, Path: "faults", Summary: "Pause or resume the fault rules", Body: `{"paused": true} or {"paused": false}`, Accepts: pause{true}}),
 		route(m.putRule, registry.Route{Method: http.MethodPut, Path: "faults/rules/{name}", Summary: "Replace a rule, or append a new one", Body: "a rule, which may also be YAML", Accepts: exampleRule, Params: rule, Examples: ruleExample}),
 		route(m.removeRule, registry.Route{Method: http.MethodDelete, Path: "faults/rules/{name}", Summary: "Remove a rule", Params: rule, Examples: ruleExample}),
-		{Method: http.MethodPost, Path: "/ui/rpc", Internal: true, Handler: m.guard(preflighted(m.serveCall))},
-		{Method: http.MethodPost, Path: "/ui/simulate", Internal: true, Handler: m.guard(preflighted(m.serveSimulation))},
+		guarded(preflighted("", m.serveCall), capability.RPCReply{}, registry.Route{
+			Method: http.MethodPost, Path: "/ui/rpc", Summary: "Call a gRPC method of this server", Body: "a method, its metadata and its request", Accepts: exampleCall,
+		}, http.StatusConflict, http.StatusUnsupportedMediaType),
+		guarded(preflighted(", also for a rule in YAML", m.serveSimulation), preview{}, registry.Route{
+			Method: http.MethodPost, Path: "/ui/simulate", Summary: "Say what a rule would do, without saving it", Body: "a rule, which may also be YAML; the query parameter name is its name in messages", Accepts: exampleRule,
+		}, http.StatusUnsupportedMediaType, http.StatusServiceUnavailable),
 	}
 }
 
 // preflighted refuses what another site's page may send without asking first. Unlike
 // PUT and DELETE, a POST is such a request unless its body is JSON
-// (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
-func preflighted(next http.HandlerFunc) http.HandlerFunc {
+// (https://fetch.spec.whatwg.org/#cors-safelisted-request-header). note is added to what
+// the refusal says.
+func preflighted(note string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-			reply.Error(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json")
+			reply.Error(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json"+note)
 			return
 		}
 		next(w, r)

@@ -3,9 +3,12 @@ package ui_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +46,9 @@ func TestCall(t *testing.T) {
 			t.Errorf("%q: %d %s", kind, code, body)
 		}
 	}
+	if _, body := send(t, g.App, "POST", "/ui/simulate", "delay: 1ms", "application/yaml"); !strings.Contains(body, "also for a rule in YAML") {
+		t.Error(body)
+	}
 	var model struct{ Calls []capability.RPCMethod }
 	_, body := send(t, g.App, "GET", "/ui/model", "", "")
 	if err := json.Unmarshal([]byte(body), &model); err != nil {
@@ -67,6 +73,41 @@ func TestCallOutlivesTheTimeout(t *testing.T) {
 	defer res.Body.Close()
 	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), `"code": "OK"`) {
 		t.Errorf("%s, %v", body, err)
+	}
+}
+
+// TestTruncatedCall checks that a call whose responses do not end counts as one that
+// the client has canceled, and that the example in the page ends.
+func TestTruncatedCall(t *testing.T) {
+	g := grpctest.Serve(t, on("UI_ADMIN", "true"), append(everything(), new(echo.Module))...)
+	const calls = 30
+	for range calls {
+		if code, body := send(t, g.App, "POST", "/ui/rpc", `{"method": "/echo.EchoService/Repeat", "message": {"count": 4294967295}}`, "application/json"); code != 200 || !strings.Contains(body, `"truncated": true`) {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	counted := regexp.MustCompile(`grpc_server_handled_total\{.*grpc_method="Repeat",grpc_code="([A-Za-z]+)"\} (\d+)`)
+	codes := map[string]int{}
+	for sum := 0; sum < calls; {
+		codes, sum = map[string]int{}, 0
+		_, body := send(t, g.App, "GET", "/metrics", "", "")
+		for _, m := range counted.FindAllStringSubmatch(body, -1) {
+			n, _ := strconv.Atoi(m[2])
+			codes[m[1]] += n
+			sum += n
+		}
+	}
+	if !maps.Equal(codes, map[string]int{"Canceled": calls}) {
+		t.Errorf("codes %v", codes)
+	}
+	_, body := send(t, g.App, "GET", "/ui/model", "", "")
+	var model struct{ Calls []capability.RPCMethod }
+	if err := json.Unmarshal([]byte(body), &model); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(model.Calls, func(m capability.RPCMethod) bool { return m.Method == "/echo.EchoService/Repeat" })
+	if request := string(model.Calls[i].Request); !regexp.MustCompile(`"count":\s*3`).MatchString(request) {
+		t.Errorf("the example is %s", request)
 	}
 }
 

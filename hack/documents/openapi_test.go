@@ -90,7 +90,7 @@ func TestOpenAPI(t *testing.T) {
 		has, hasNot string
 	}{
 		{"stock", "", "GET /delay/{seconds}, GET /chunked/{seconds}, GET /token/validate*, POST /token, GET /version", "GET /debug/pprof/{rest}, PUT /ui/admin/faults, POST /tea/{kind}"},
-		{"pprof and the page", "PODINFO_PPROF_ENABLED=true PODINFO_UI_ADMIN=true PODINFO_UI_ADMIN_TOKEN=sesame", "PUT /ui/admin/faults*, PUT /ui/admin/faults/rules/{name}*", "GET /debug/pprof/{rest}"},
+		{"pprof and the page", "PODINFO_PPROF_ENABLED=true PODINFO_UI_ADMIN=true PODINFO_UI_ADMIN_TOKEN=sesame", "POST /ui/rpc*, POST /ui/simulate*, PUT /ui/admin/faults*, PUT /ui/admin/faults/rules/{name}*", "GET /debug/pprof/{rest}"},
 		{"a prefix", "PODINFO_PREFIX=/a/b", "GET /version", "GET /a/b/version"},
 		{"modules off", "PODINFO_TOKEN_ENABLED=false PODINFO_VERSION_ENABLED=standby", "GET /api/info", "POST /token, GET /version"},
 		{"a guard", "PODINFO_JWT_ENABLED=true PODINFO_JWT_PATHS=/version,/store PODINFO_JWT_SECRET=" + strings.Repeat("x", 32), "GET /version*, POST /store*, GET /api/info", "GET /version"},
@@ -161,7 +161,7 @@ func call(t *testing.T, h http.Handler, doc *openapi3.T, method, path, token str
 		}
 	}
 	media, body := example(t, op)
-	if strings.HasPrefix(path, "/ui/admin/") && body != "" && media != "application/json" {
+	if strings.HasPrefix(path, "/ui/") && body != "" && media != "application/json" {
 		t.Errorf("%s %s: the body is described as %s", method, path, media)
 	}
 	build := func() *http.Request {
