@@ -155,6 +155,9 @@ func TestTalk(t *testing.T) {
 			if len(controls) > 0 {
 				t.Errorf("controls %q", controls)
 			}
+			if rate := eval[string](p, `document.querySelector('#responses select').value`); rate != "5" {
+				t.Errorf("%s requests a second", rate)
+			}
 			if wide := eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
 				t.Errorf("%d pixels too wide", wide)
 			}

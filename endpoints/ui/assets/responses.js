@@ -13,6 +13,7 @@ const maxConcurrent = 3; // requests at the same time; a browser opens six conne
 const timeout = 15e3; // ms until a request counts as failed
 const shades = 8; // distinct shades for the pods of a version
 const rates = [0.5, 1, 2, 5, 10]; // requests per second
+const talkRate = 5; // in a presenter's view, where nobody can choose it
 const maxVersions = 64; // whose colours are remembered
 const maxQuestions = 20; // for the colour of a version that only fails
 
@@ -29,10 +30,11 @@ class Responses extends HTMLElement {
   show({ about }) {
     if (this.strip) return;
     this.#learn(about.version, about.color);
+    const rate = document.documentElement.dataset.view === 'talk' ? talkRate : 1;
     this.rate = html(
       'select',
       { onchange: () => this.#schedule() },
-      rates.map((r) => html('option', { value: r, selected: r === 1 }, `${r} per second`)),
+      rates.map((r) => html('option', { value: r, selected: r === rate }, `${r} per second`)),
     );
     this.pause = html('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.#schedule(!this.#paused) }, 'Pause');
     this.summary = html('p', { class: 'lead' }, 'No responses yet.');
