@@ -57,8 +57,11 @@ func likely(word string, known []string) string {
 		"pending": wordNone, "none": wordNone, "": wordNone, "0": wordNone,
 	}[strings.ToLower(word)]
 	_, err := strconv.Atoi(word)
-	switch {
+	before, after, _ := strings.Cut(word, ",")
+	switch spaced := strings.TrimSpace(before) + leftSuffix; {
 	case meant != "":
+	case strings.TrimSpace(after) == wordLeft && word != spaced && answerProblem(spaced) == "":
+		meant = spaced
 	case status3.MatchString(number):
 		meant = number
 	case err != nil && code.UnmarshalText([]byte(word)) == nil:

@@ -41,6 +41,9 @@ func TestNearMisses(t *testing.T) {
 			"fewer":   {func(t testing.TB) { srv.Requests("GET /version").WantCount(t, 2) }, "1 requests to GET /version, want 2\n"},
 			"answers": {func(t testing.TB) { srv.Requests("/api/pay").WantAnswers(t, "200") }, "0 requests to /api/pay; near misses: POST /api/pya → 404, want 1"},
 			"rpc":     {func(t testing.TB) { srv.Requests("/echo.EchoService/Ecoh").WantCount(t, 1) }, "0 requests to /echo.EchoService/Ecoh; near misses: /echo.EchoService/Echo → OK, want 1"},
+			"backoff": {func(t testing.TB) { srv.Requests("POST /api/pay").WantBackoff(t, 0, time.Second) }, "0 requests to POST /api/pay; near misses: POST /api/pya → 404, want 2"},
+			"told":    {func(t testing.TB) { srv.Requests("POST /api/pay").WantRetryAfter(t, 0) }, "0 requests to POST /api/pay; near misses: POST /api/pya → 404, want at least 2"},
+			"conns":   {func(t testing.TB) { srv.Requests("POST /api/pay").WantConnections(t, 1) }, "0 requests to POST /api/pay; near misses: POST /api/pya → 404, want some on 1 connections"},
 			"other":   {func(t testing.TB) { srv.Requests("/nothing/like/it").WantCount(t, 1) }, "0 requests to /nothing/like/it; 5 to other paths, none of which resembles it, want 1"},
 		} {
 			if got := listen(t, c.f); !strings.HasPrefix(got, c.want) {
@@ -210,7 +213,7 @@ func TestVocabulary(t *testing.T) {
 	for word, meant := range map[string]string{
 		"200 OK": "200", "503 Service Unavailable": "503", "UNAVAILABLE": "Unavailable", "DEADLINE_EXCEEDED": "DeadlineExceeded", "unavailable": "Unavailable",
 		"Cancelled": "Canceled", "Unavailabel": "Unavailable", "reset": "cut", "EOF": "cut", "timeout": "client left", "pending": "none yet", "": "none yet",
-		"clientleft": "client left", "DeadlineExceeded, client left": "DeadlineExceeded", "42": "", "600": "", "teapot": "", "client left, client left": "", "none yet, client left": "",
+		"clientleft": "client left", "200,client left": "200, client left", "none yet,client left": "", "DeadlineExceeded, client left": "DeadlineExceeded", "42": "", "600": "", "teapot": "", "client left, client left": "", "none yet, client left": "",
 	} {
 		got := listen(t, func(tb testing.TB) { rs.WantAnswers(tb, word) })
 		want := fmt.Sprintf("WantAnswers: response 1: %q is not a response", word)

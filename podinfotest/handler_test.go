@@ -105,6 +105,31 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+// What a handler ends without a response is cut, in the record too.
+func TestHandlerWithoutAResponse(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	mux.HandleFunc("/close", func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			conn.Close()
+		}
+	})
+	for what, c := range map[string]Config{"handler": {Handler: mux}, "target": {Target: mux}} {
+		served(t, c, func(t *testing.T, srv *Server) {
+			for _, path := range []string{"/abort", "/close"} {
+				if _, err := srv.Client().Post(srv.URL+path, "", nil); err == nil {
+					t.Errorf("%s %s: no error", what, path)
+				}
+				rs := srv.WaitAnswered(t.Context(), path, 1)
+				rs.WantAnswers(t, "cut")
+				if rs[0].Status != 599 {
+					t.Errorf("%s %s: status %d, want 599", what, path, rs[0].Status)
+				}
+			}
+		})
+	}
+}
+
 // The stock streaming RPC, broken in the middle, with details that need no other
 // package.
 func TestStockStream(t *testing.T) {

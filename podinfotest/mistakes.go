@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"slices"
 
+	"google.golang.org/grpc"
+
+	"github.com/seed-4591fe7d/podinfo/endpoints/grpcserver"
 	"github.com/seed-4591fe7d/podinfo/internal/suggest"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
@@ -65,6 +68,35 @@ func (s *Server) hidden(p pattern, call bool) error {
 		return nil
 	}
 	return fmt.Errorf("probes and metrics are hit only by a script that names the path in full: use %s", only)
+}
+
+// unary returns an error for a step that waits for messages of a stream, if all RPCs of
+// the script are unary.
+func (s *Server) unary(sc script, step Step) error {
+	if !sc.call || step.fault == nil || step.fault.GRPC == nil || step.fault.GRPC.After == 0 {
+		return nil
+	}
+	of := unaries{}
+	for _, m := range s.App.Modules() {
+		if x, ok := m.Module.(grpcserver.Service); ok && m.State != registry.Off {
+			x.RegisterGRPC(of)
+		}
+	}
+	matched := slices.DeleteFunc(s.rpcs(), func(rpc string) bool { return !sc.path.path.Match(rpc) })
+	if len(matched) == 0 || slices.ContainsFunc(matched, func(rpc string) bool { return !of[rpc] }) {
+		return nil
+	}
+	return fmt.Errorf("After ends a stream, and %s is unary: remove After, or use Handled to fail after the handler", matched[0])
+}
+
+// unaries are the unary RPCs that modules register.
+type unaries map[string]bool
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (u unaries) RegisterService(desc *grpc.ServiceDesc, _ any) {
+	for _, m := range desc.Methods {
+		u["/"+desc.ServiceName+"/"+m.MethodName] = true
+	}
 }
 
 func isInternalRPC(rpc string) bool { return slices.Contains(internalRPCs, rpc) }

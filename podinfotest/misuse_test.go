@@ -74,6 +74,8 @@ func TestMisuse(t *testing.T) {
 		{"no JSON", "", func(s *Server) { s.Script("/a", ReplyJSON(200, func() {})) }, "step 1: ReplyJSON: json: unsupported type: func()"},
 		{"no such file", "", func(s *Server) { s.Script("/a", ReplyFile(200, "missing.json")) }, "step 1: ReplyFile: open missing.json: no such file"},
 		{"template", "", func(s *Server) { s.Script("/a", ReplyTemplate(200, "{{pth}}")) }, `step 1: ReplyTemplate: template: reply:1: function "pth" not defined`},
+		{"wildcard", "", func(s *Server) { s.Script("/a/{id}", ReplyTemplate(200, `{{if .Query}}{{print (path "ID")}}{{end}}`)) }, "ReplyTemplate: the path /a/{id} has no {ID}"},
+		{"after of a unary RPC", "", func(s *Server) { s.Script(echoMethod, FailGRPC(codes.Aborted, 1).After(2)) }, "After ends a stream, and /echo.EchoService/Echo is unary: remove After"},
 		{"empty fault", "", func(s *Server) { s.Script("/a", Fault(scenario.Fault{})) }, "step 1: fault has no effect"},
 		{"path", "", func(s *Server) { s.Script("pay", OK()) }, `path "pay" is not clean and absolute`},
 		{"conflict", "", func(s *Server) { s.Script("POST /{id}/token", OK()) }, "conflict"},

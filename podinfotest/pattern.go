@@ -107,6 +107,20 @@ func (p pattern) matches(method, path string) bool {
 	return (p.method == "" || p.method == method) && p.path.Match(path)
 }
 
+// wildcard returns the number of the segment that is {name}, or {name...} if rest is
+// true.
+func (p pattern) wildcard(name string) (i int, rest bool, err error) {
+	for i, seg := range strings.Split(p.path.String(), "/") {
+		switch {
+		case strings.Contains(seg, "*"):
+			return 0, false, fmt.Errorf("the path %s has * before {%s}: use {name} throughout", p, name)
+		case seg == "{"+name+"}", seg == "{"+name+"...}":
+			return i, strings.HasSuffix(seg, "...}"), nil
+		}
+	}
+	return 0, false, fmt.Errorf("the path %s has no {%s}", p, name)
+}
+
 // many reports whether the pattern may select the paths of several routes.
 func (p pattern) many() bool {
 	text := p.path.String()

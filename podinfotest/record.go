@@ -448,7 +448,15 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		w.rec.cut = !w.taken
 		w.rec.finish()
 	})
+	if o := w.m.wireOf(w.r.RemoteAddr); o != nil && w.taken {
+		o.change(func() { o.mute = w.mute })
+	}
 	return conn, rw, nil
+}
+
+// mute records that the handler has closed the connection without a response.
+func (w *writer) mute() {
+	w.m.change(func() { w.rec.Status, w.rec.cut, w.rec.silent = record.LabelFailed, true, true })
 }
 
 // ServeRPC records a call.

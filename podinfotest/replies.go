@@ -1,14 +1,17 @@
 package podinfotest
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
+	"github.com/seed-4591fe7d/podinfo/internal/panicked"
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
+	"github.com/seed-4591fe7d/podinfo/registry/record"
 	"github.com/seed-4591fe7d/podinfo/registry/reply"
 )
 
@@ -108,7 +111,9 @@ func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 		defer end()
 		w = changed
 	}
+	defer m.aborted(w, r)
 	switch {
+	case (ok && s.reply != nil || m.mounted(r)) && !readSlowly(w, r):
 	case ok && s.reply != nil:
 		if err := s.reply.send(w, m.pathOf(rule), m.record.of(r.Context())); err != nil {
 			m.failed("podinfotest: %s: %v", rule, err)
@@ -118,6 +123,31 @@ func (m *replies) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 	default:
 		next(w, r)
 	}
+}
+
+// aborted records that a handler has aborted the request before a response.
+func (m *replies) aborted(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if rec := m.record.of(r.Context()); panicked.Abort(p) && rec != nil && rec.Status == 0 && r.Context().Err() == nil && !record.IsCut(w) {
+		record.Cut(w, 0, 0, record.NoResponse)
+	}
+	panic(p)
+}
+
+// readSlowly reads the body of a request whose upload a step slows, because no handler
+// does. It returns false if that failed, after a response.
+func readSlowly(w http.ResponseWriter, r *http.Request) bool {
+	if _, slow := r.Body.(interface{ Slow() }); !slow {
+		return true
+	}
+	_, err := io.Copy(io.Discard, r.Body)
+	if err != nil && r.Context().Err() == nil {
+		reply.BodyError(w, r, err)
+	}
+	return err == nil
 }
 
 // addValues adds the further values that a failure's headers have.
@@ -161,7 +191,11 @@ func (s *Server) routeLocked(p pattern) error {
 	if loose { // the replies serve what no route matches
 		return nil
 	}
-	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: respond})
+	err := s.replies.add(registry.Route{Method: p.method, Path: path, Handler: func(w http.ResponseWriter, r *http.Request) {
+		if readSlowly(w, r) {
+			respond(w, r)
+		}
+	}})
 	if some {
 		return nil // the script matches requests even without the other methods
 	}

@@ -37,7 +37,9 @@ func (sc *script) String() string {
 // requests are handled normally, unless that step is [Repeat], [OK] or a reply.
 //
 // path is below the server's prefix. It may have a method ("POST /api/pay") and
-// wildcards ("/orders/{id}", "GET /orders/*", "/echo.EchoService/*"). "*" is every
+// wildcards ("/orders/{id}", "GET /orders/*", "/echo.EchoService/*"). It is compared with
+// the decoded path of a request, in which %2F is a slash: "/orders/{id}" does not match
+// /orders/7%2Fa, and "/orders/*" does. "*" is every
 // request but those for health and metrics, which must be named. It is also every
 // call if the steps apply to calls, as FailGRPC and Reset do. Without a method a
 // script matches every method. What no module serves, the script adds: requests
@@ -163,6 +165,12 @@ func (s *Server) isRPC(p pattern) bool {
 // possible returns an error if the settings prevent a step of a script.
 func (s *Server) possible(sc script) error {
 	for _, step := range sc.steps {
+		if err := s.unary(sc, step); err != nil {
+			return err
+		}
+		if err := step.reply.namesWildcards(sc.path); err != nil {
+			return err
+		}
 		if step.fault != nil && step.fault.WebSocket != nil && !s.hasWebSocket(sc.path) {
 			return fmt.Errorf("CloseWebSocket breaks WebSockets, and %s serves none: use %s, or a step such as Reset", sc.path, strings.Join(s.webSockets(), " or "))
 		}

@@ -149,18 +149,17 @@ func (r rendering) functions() template.FuncMap {
 
 // segment returns the segment of the request's path that {name} stands for.
 func (r rendering) segment(name string) (string, error) {
+	i, rest, err := r.pattern.wildcard(name)
 	have := strings.Split(r.Request.Path, "/")
-	for i, seg := range strings.Split(r.pattern.path.String(), "/") {
-		switch {
-		case strings.Contains(seg, "*"):
-			return "", fmt.Errorf("the path %s has * before {%s}: use {name} throughout", r.pattern, name)
-		case i < len(have) && seg == "{"+name+"}":
-			return have[i], nil
-		case i < len(have) && seg == "{"+name+"...}":
-			return strings.Join(have[i:], "/"), nil
-		}
+	switch {
+	case err != nil:
+		return "", err
+	case i >= len(have):
+		return "", fmt.Errorf("the path %s has no {%s}", r.Request.Path, name)
+	case rest:
+		return strings.Join(have[i:], "/"), nil
 	}
-	return "", fmt.Errorf("the path %s has no {%s}", r.pattern, name)
+	return have[i], nil
 }
 
 func first(values []string) string {

@@ -93,12 +93,12 @@ func TestHeadersWithSeveralValues(t *testing.T) {
 func TestTemplateThatFails(t *testing.T) {
 	got := listen(t, func(tb testing.TB) {
 		srv := StartInMemory(tb)
-		srv.Script("/orders/*", ReplyTemplate(200, `{{path "id"}}`))
+		srv.Script("/orders/*", ReplyTemplate(200, `{{path .Method}}`))
 		if code := request(t, srv, "GET /orders/1", ""); code != 500 {
 			t.Error(code)
 		}
 	})
-	if want := `the path /orders/* has * before {id}: use {name} throughout`; !strings.Contains(got, want) {
+	if want := `the path /orders/* has * before {GET}: use {name} throughout`; !strings.Contains(got, want) {
 		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 package podinfotest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -125,6 +126,10 @@ func (rs Requests) WantGaps(t testing.TB, least, most time.Duration) {
 // request counts as too early only if it certainly is.
 func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.Duration) {
 	t.Helper()
+	if len(rs) <= len(gaps) {
+		rs.few(t, strconv.Itoa(len(gaps)+1))
+		return
+	}
 	got := rs.Gaps()
 	if len(got) != len(gaps) {
 		rs.complain(t, len(gaps), "%d gaps between requests, want %d", len(got), len(gaps))
@@ -144,10 +149,16 @@ func (rs Requests) WantBackoff(t testing.TB, slack time.Duration, gaps ...time.D
 // later. See [Requests.WantBackoff] for slack.
 func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 	t.Helper()
-	told := 0
+	if !rs.some(t, 2) {
+		return
+	}
+	told, unclear := 0, ""
 	for i, gap := range rs.Gaps() {
 		wait, by := retryAfter(&rs[i])
 		if by == "" {
+			if text := rs[i].Reply.Get("Retry-After"); text != "" && unclear == "" {
+				unclear = fmt.Sprintf("Retry-After %q is neither seconds nor a date", text)
+			}
 			continue
 		}
 		told++
@@ -158,7 +169,7 @@ func (rs Requests) WantRetryAfter(t testing.TB, slack time.Duration) {
 		}
 	}
 	if told == 0 {
-		rs.complain(t, 0, "no request follows a response with Retry-After or RetryInfo")
+		rs.complain(t, 0, "%s", cmp.Or(unclear, "no request follows a response with Retry-After or RetryInfo"))
 	}
 }
 
@@ -228,6 +239,10 @@ func (rs Requests) WantPeak(t testing.TB, most int) {
 // WantConnections fails the test unless the requests used n connections.
 func (rs Requests) WantConnections(t testing.TB, n int) {
 	t.Helper()
+	if len(rs) == 0 && n > 0 {
+		rs.few(t, fmt.Sprintf("some on %d connections", n))
+		return
+	}
 	if got := rs.Connections(); got != n {
 		rs.complain(t, 0, "%d connections, want %d", got, n)
 	}

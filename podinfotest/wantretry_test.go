@@ -34,6 +34,11 @@ func TestRetryAssertions(t *testing.T) {
 			assert: func(t testing.TB, rs Requests) { rs.WantBackoffAtMost(t, 30*second) },
 			want:   "request 3 came 30.000000001s after the previous one: the backoff exceeds its cap of 30s; apply the cap after the jitter\n",
 		},
+		"an unclear Retry-After": {
+			steps: []Step{Fail(503, 1).Header("Retry-After", "soon")}, gaps: gaps{second},
+			assert: func(t testing.TB, rs Requests) { rs.WantRetryAfter(t, 0) },
+			want:   "Retry-After \"soon\" is neither seconds nor a date\n",
+		},
 		"no backoff": {
 			assert: func(t testing.TB, rs Requests) { rs.WantBackoffAtMost(t, 30*second) },
 			want:   "1 requests to /api/pay, want at least 2",

@@ -28,6 +28,7 @@ type wire struct {
 	ended   <-chan struct{} // closed at the end of the test, nil for never
 	late    func()          // called when something arrives on a dead connection
 	gone    func()
+	mute    func() // called by Close if a handler that took over the connection has sent nothing
 }
 
 // The directions of a connection.
@@ -206,7 +207,7 @@ func isTimeout(err error) bool {
 func (w *wire) Write(b []byte) (n int, err error) {
 	w.mu.Lock()
 	pieces, over, split := w.pieces, w.pause, w.heals.After(time.Now())
-	w.pieces = 0
+	w.pieces, w.mute = 0, nil
 	w.mu.Unlock()
 	if pieces <= 1 && !split {
 		return w.Conn.Write(b)
@@ -237,10 +238,15 @@ func (w *wire) reset() {
 // Close implements net.Conn.
 func (w *wire) Close() error {
 	first, rots := false, false
+	var mute func()
 	w.change(func() {
+		mute, w.mute = w.mute, nil
 		first, w.closed = !w.closed, true
 		rots = w.dead && w.ended != nil
 	})
+	if mute != nil {
+		mute()
+	}
 	if w.gone != nil {
 		w.gone()
 	}

@@ -518,24 +518,25 @@ func TestSlowUploads(t *testing.T) {
 	}{
 		{SlowUpload(size), time.Second}, {StallUpload(size/2, time.Minute), time.Minute}, {WithholdWindow(time.Minute), time.Minute},
 	} {
-		for _, http2 := range []bool{false, true} {
+		for i := range 6 {
+			http2, path := i%2 > 0, []string{"/echo", "/added", "/added/*"}[i/2] // the handler of podinfo, and none
 			synctest.Test(t, func(t *testing.T) {
 				srv := StartInMemory(t, "PODINFO_HTTP_SERVER_STALL_TIMEOUT=1h", "PODINFO_HTTP_SERVER_TIMEOUT=1h", "PODINFO_BODY_LIMIT_BYTES=100000000")
-				srv.Script("/echo", row.step)
+				srv.Script(path, row.step)
 				transport := &http.Transport{DialContext: srv.DialContext, Protocols: new(http.Protocols)}
 				transport.Protocols.SetHTTP1(!http2)
 				transport.Protocols.SetUnencryptedHTTP2(http2)
 				defer transport.CloseIdleConnections()
 				began := time.Now()
 				sent := &timed{Reader: strings.NewReader(strings.Repeat("x", size))}
-				res, err := (&http.Client{Transport: transport}).Post(srv.URL+"/echo", "text/plain", struct{ io.Reader }{sent})
+				res, err := (&http.Client{Transport: transport}).Post(srv.URL+strings.Replace(path, "*", "x", 1), "text/plain", struct{ io.Reader }{sent})
 				if err != nil {
 					t.Fatal(err)
 				}
 				io.Copy(io.Discard, res.Body)
 				res.Body.Close()
 				if took := sent.at.Sub(began); took < row.took/2 {
-					t.Errorf("%v, HTTP/2 %v: the client had sent all after %v", row.took, http2, took)
+					t.Errorf("%v, %s, HTTP/2 %v: the client had sent all after %v", row.took, path, http2, took)
 				}
 			})
 		}
@@ -578,6 +579,19 @@ func TestHeaders(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A header may be larger than the text of a scenario.
+func TestVeryHugeHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/a", HugeHeader(11<<20), HugeHeader(2<<20), OK())
+		for i, fails := range []bool{true, false, false} {
+			if err := fetch(t, srv.Client(), srv.URL+"/a", time.Minute); (err != nil) != fails {
+				t.Errorf("attempt %d: %v", i+1, err)
+			}
+		}
+	})
 }
 
 // A client's header timeout ends a header that arrives slowly.

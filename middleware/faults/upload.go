@@ -32,6 +32,9 @@ func slowUpload(m *Module, w http.ResponseWriter, r *http.Request, next http.Han
 	next(w, slowed)
 }
 
+// Slow marks the body for what responds in place of a handler, and should read it.
+func (*slowBody) Slow() {}
+
 // Read implements io.Reader.
 func (b *slowBody) Read(p []byte) (int, error) {
 	if f := b.fault; f.For > 0 && !b.paused {

@@ -17,7 +17,7 @@ const longest = 30 * time.Second
 // jitter, which makes waits up to half as long again.
 func uncapped() backoff.BackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 5*time.Second, longest
+	b.InitialInterval, b.MaxInterval = 20*time.Second, longest
 	return b
 }
 

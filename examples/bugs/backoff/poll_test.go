@@ -16,7 +16,7 @@ func TestBackoffIsCapped(t *testing.T) {
 
 func backoffIsCapped(t testing.TB, newBackOff func() backoff.BackOff) {
 	srv := podinfotest.StartInMemory(t)
-	srv.Script("GET /report", podinfotest.Fail(503, 36), podinfotest.OK()) // half of the waits at the cap exceed it, so one of 30 does
+	srv.Script("GET /report", podinfotest.Fail(503, 22), podinfotest.OK()) // half of the waits at the cap exceed it, so one of 21 does
 
 	if err := poll(t.Context(), srv.Client(), srv.URL+"/report", newBackOff()); err != nil {
 		t.Fatal(err)

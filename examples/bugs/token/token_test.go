@@ -23,7 +23,7 @@ func tokenIsRefreshedOnce(t testing.TB, newClient func(context.Context, *clientc
 	// Without a delay: oauth2 holds a mutex meanwhile, and the clock of a bubble stands
 	// still while a goroutine waits for one.
 	srv.Script("POST /oauth/token", podinfotest.ReplyJSON(200, map[string]any{
-		"access_token": "t1", "token_type": "Bearer", "expires_in": 3600,
+		"access_token": "t1", "token_type": "Bearer", "expires_in": 60,
 	}))
 	srv.Script("GET /orders", podinfotest.OK())
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, srv.Client())
@@ -32,7 +32,7 @@ func tokenIsRefreshedOnce(t testing.TB, newClient func(context.Context, *clientc
 	if err := get(srv.URL + "/orders"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Hour) // the token expires
+	time.Sleep(2 * time.Minute) // the token expires
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
