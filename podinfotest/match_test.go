@@ -45,6 +45,20 @@ func request(t testing.TB, srv *Server, what, body string, header ...string) int
 	return res.StatusCode
 }
 
+// A script's path is compared with the decoded path.
+func TestEncodedSlash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := StartInMemory(t)
+		srv.Script("/a/{id}", Fail(503, 1))
+		srv.Script("/b/*", Fail(503, 1))
+		for what, want := range map[string]int{"GET /a/7%2Fa": 404, "GET /a/7": 503, "GET /b/7%2Fa": 503} {
+			if got := request(t, srv, what, ""); got != want {
+				t.Errorf("%s: %d, want %d", what, got, want)
+			}
+		}
+	})
+}
+
 // A script, or a scenario, is for any path, whether podinfo has it or not.
 func TestAnyPath(t *testing.T) {
 	for path, requests := range map[string]string{

@@ -86,7 +86,7 @@ func (s *Server) unary(sc script, step Step) error {
 	if len(matched) == 0 || slices.ContainsFunc(matched, func(rpc string) bool { return !of[rpc] }) {
 		return nil
 	}
-	return fmt.Errorf("After ends a stream, and %s is unary: remove After, or use Handled to fail after the handler", matched[0])
+	return fmt.Errorf("After ends a stream, and %s is unary: remove After; Handled fails after the handler", matched[0])
 }
 
 // unaries are the unary RPCs that modules register.
