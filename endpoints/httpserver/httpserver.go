@@ -88,6 +88,9 @@ func (m *Module) Provision(h *registry.Host) error {
 	return nil
 }
 
+// ServesTLS implements [capability.TLSServer].
+func (m *Module) ServesTLS() bool { return m.SecurePort > 0 || m.Listener != nil && m.TLS != nil }
+
 // Start opens the ports and starts to serve once all of them are open.
 func (m *Module) Start(ctx context.Context) error {
 	if m.Listener != nil {

@@ -129,6 +129,19 @@ func (m *Module) OwnPorts() []capability.OwnPort {
 	return m.ports(targets)
 }
 
+// TCPProxies implements [capability.TCPProxier].
+func (m *Module) TCPProxies() []string {
+	if m.ToxiproxyAPI {
+		return nil
+	}
+	names := []string{}
+	targets, _ := m.targets() // which Validate checked
+	for _, t := range targets {
+		names = append(names, t.name)
+	}
+	return names
+}
+
 // portOf parses a port. It returns 0 for an empty text.
 func portOf(text string) (int, error) {
 	if text == "" {

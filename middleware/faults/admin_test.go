@@ -12,6 +12,7 @@ import (
 	"github.com/seed-4591fe7d/podinfo/internal/registrytest"
 	"github.com/seed-4591fe7d/podinfo/middleware/faults"
 	"github.com/seed-4591fe7d/podinfo/registry"
+	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
 func TestAdminOverTheMemoryBudget(t *testing.T) {
@@ -152,6 +153,34 @@ func TestAdminWarns(t *testing.T) {
 	for _, want := range []string{`no route of the server has the path`, `above the server's longest, 1m0s`} {
 		if rec.Code != 200 || !strings.Contains(rec.Body.String(), want) || !strings.Contains(log.String(), want) {
 			t.Errorf("want %q in %d %s and %s", want, rec.Code, rec.Body, log)
+		}
+	}
+}
+
+// TestWarnsOfPeers checks that each way to change the rules warns of those that need what
+// the server does not have.
+func TestWarnsOfPeers(t *testing.T) {
+	for text, want := range map[string]string{
+		"{when: {first: 1}, shared: true, delay: 1s}": "set PODINFO_CACHE_SERVER",
+		"{match: {claim: {sub: a}}, delay: 1s}":       "module jwt is off",
+		"{fault: {tls: {stall: true}}}":               "set PODINFO_SECURE_PORT",
+		"{match: {tcp: db}, delay: 1s}":               "set PODINFO_TCP_PROXY",
+	} {
+		rule, err := scenario.ParseRule("test", "r", []byte(text))
+		must(t, err)
+		for way, change := range map[string]func(m *faults.Module) string{
+			"PUT": func(m *faults.Module) string { return ask(admin(m), "PUT", "/faults/rules/r", text).Body.String() },
+			"Apply": func(m *faults.Module) string {
+				must(t, m.Apply(&scenario.Scenario{Rules: []*scenario.Rule{rule}}))
+				return want
+			},
+			"PutRule": func(m *faults.Module) string { must(t, m.PutRule(rule)); return want },
+		} {
+			m := new(faults.Module)
+			_, log := registrytest.New(t, rules("true", "ADMIN", "true"), m, new(endpoint))
+			if body := change(m); !strings.Contains(body, want) || !strings.Contains(log.String(), want) {
+				t.Errorf("%s of %s: want %q in %s and %s", way, text, want, body, log)
+			}
 		}
 	}
 }

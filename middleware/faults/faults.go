@@ -47,6 +47,8 @@ type Module struct {
 
 	hosts     *origin.Hosts
 	tokens    []capability.TokenVerifier
+	ports     []capability.TLSServer  // for warnings
+	proxiers  []capability.TCPProxier // for warnings
 	fleet     fleet
 	host      *registry.Host
 	engine    *scenario.Engine
@@ -150,7 +152,6 @@ func (m *Module) Provision(h *registry.Host) error {
 	if err != nil {
 		return err
 	}
-	m.warn(s)
 	m.apply(s)
 	return nil
 }
@@ -201,6 +202,7 @@ func (m *Module) PutRule(r *scenario.Rule) error {
 	if err != nil {
 		return err
 	}
+	m.warn(s)
 	m.swapLocked(s, r.Name)
 	return nil
 }
@@ -226,8 +228,9 @@ func (m *Module) Pause(paused bool) { m.engine.Pause(paused) }
 // Paused reports whether the rules are paused.
 func (m *Module) Paused() bool { return m.engine.Paused() }
 
-// apply makes s the current scenario.
+// apply makes s the current scenario, with warnings in the log.
 func (m *Module) apply(s *scenario.Scenario) {
+	m.warn(s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.swapLocked(s)
@@ -241,7 +244,6 @@ func (m *Module) swapLocked(s *scenario.Scenario, anew ...string) {
 	m.labels.Clear() // of rules that no longer exist
 	m.below.Clear()
 	m.engine.Apply(s, anew...)
-	m.warnOfRules(s)
 	m.logEndsLocked()
 }
 

@@ -39,7 +39,6 @@ func (m *Module) load() {
 		m.counts.loaded(false)
 		m.fileOK.Store(false) // last: the log and the counter are complete when the gauge changes
 	case changed:
-		m.warn(s)
 		m.apply(s)
 		m.fileOK.Store(true)
 		m.counts.loaded(true)

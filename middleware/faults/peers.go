@@ -49,21 +49,8 @@ func (m *Module) findPeers(h *registry.Host) error {
 		}
 	}
 	m.tokens = registry.All(h, capability.TokenVerifiers)
+	m.ports, m.proxiers = registry.All(h, capability.TLSServers), registry.All(h, capability.TCPProxiers)
 	return nil
-}
-
-// warnOfRules warns of rules that need modules which are off.
-func (m *Module) warnOfRules(s *scenario.Scenario) {
-	for _, r := range s.Rules {
-		log := m.host.Log.WithField("rule", r.Name)
-		claims := len(r.Match.Claim) > 0 || strings.HasPrefix(r.Match.Per, "claim:") || r.Match.Not != nil && len(r.Match.Not.Claim) > 0
-		if claims && len(m.tokens) == 0 && !r.Match.Unverified {
-			log.Warn("a rule matches claims, and module jwt is off; turn it on, or set match.unverified if another server verifies the tokens")
-		}
-		if r.Shared && m.fleet.counts == nil {
-			log.Warn("a rule is shared, and there is no server to count on; set PODINFO_CACHE_SERVER")
-		}
-	}
 }
 
 // sharedLifetime is how long the count of an unused key is kept on the server.

@@ -35,12 +35,24 @@ func (m *Module) warn(s *scenario.Scenario) (warnings []string) {
 }
 
 // server describes this server for warnings about rules. A proxy may serve other
-// methods.
+// methods, and a TCP proxy others besides.
 func (m *Module) server() scenario.Server {
 	routes := m.host.Declared()
-	out := scenario.Server{MaxDelay: m.MaxDelay, Routes: faultroutes.Of(routes), Methods: m.methods}
+	out := scenario.Server{
+		MaxDelay: m.MaxDelay, Routes: faultroutes.Of(routes), Methods: m.methods, TCPProxies: []string{},
+		NoTLS:    !slices.ContainsFunc(m.ports, capability.TLSServer.ServesTLS),
+		NoTokens: len(m.tokens) == 0, NoCounts: m.fleet.counts == nil,
+	}
 	if slices.ContainsFunc(routes, func(rt registry.Route) bool { return rt.Proxied }) {
 		out.Methods = nil
+	}
+	for _, p := range m.proxiers {
+		names := p.TCPProxies()
+		if names == nil {
+			out.TCPProxies = nil
+			break
+		}
+		out.TCPProxies = append(out.TCPProxies, names...)
 	}
 	return out
 }

@@ -337,6 +337,27 @@ type OwnPort struct {
 var PortOwners = registry.NewCapability[PortOwner](
 	func(t typ) (method, bool) { return t.MethodByName("OwnPorts") })
 
+// A TLSServer may serve a port with TLS, whose handshakes a ConnectionFaulter breaks.
+type TLSServer interface {
+	// ServesTLS depends on the settings alone.
+	ServesTLS() bool
+}
+
+// The faults module uses TLSServers, for warnings.
+var TLSServers = registry.NewCapability[TLSServer](
+	func(t typ) (method, bool) { return t.MethodByName("ServesTLS") })
+
+// A TCPProxier passes TCP connections on, and breaks them by a ConnectionRuler.
+type TCPProxier interface {
+	// TCPProxies returns the names for match.tcp of fault rules, nil if clients may
+	// add some. It depends on the settings alone.
+	TCPProxies() []string
+}
+
+// The faults module uses TCPProxiers, for warnings.
+var TCPProxiers = registry.NewCapability[TCPProxier](
+	func(t typ) (method, bool) { return t.MethodByName("TCPProxies") })
+
 // An RPCLister mounts the RPCs of other modules.
 type RPCLister interface {
 	// ListRPCs returns the module of each full method, without the internal ones,
@@ -432,6 +453,8 @@ func All() []Named {
 		{"ConnectionBreakers", ConnectionBreakers},
 		{"ConnectionFaulters", ConnectionFaulters},
 		{"PortOwners", PortOwners},
+		{"TLSServers", TLSServers},
+		{"TCPProxiers", TCPProxiers},
 		{"RPCListers", RPCListers},
 		{"RPCCallers", RPCCallers},
 		{"ResponseNamers", ResponseNamers},

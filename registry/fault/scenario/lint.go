@@ -21,6 +21,11 @@ type Server struct {
 	Methods  []string      // full methods of gRPC calls without the internal ones, nil for unknown
 	Others   bool          // there may be other routes and methods
 	Now      time.Time     // zero for time.Now
+
+	TCPProxies []string // names of the TCP proxies, nil for unknown
+	NoTLS      bool     // no port has TLS
+	NoTokens   bool     // no module verifies tokens
+	NoCounts   bool     // there is no server to count on with other replicas
 }
 
 // Route is a route of a [Server], below its prefix.
@@ -64,9 +69,11 @@ func Lint(file string, b []byte, on Server) (s *Scenario, warnings []*Error, err
 		d.warnOfTimes(l)
 		d.warnOfRoutes(l, on)
 		d.warnOfCalls(l, on)
+		d.warnOfConnections(l, on)
+		d.warnOfPeers(r, on)
 		d.warnOfTemplates(r)
 		d.warnOfNot(l)
-		d.warnOfBodies(r)
+		d.warnOfBodies(l)
 		switch {
 		case l.greedy():
 			greedy = append(greedy, l)
@@ -134,6 +141,8 @@ func (l *live) idle(now time.Time) string {
 		return "ttl is over before when.window begins"
 	case l.acts[WebSockets] && !l.acts[HTTPRequests] && !l.acts[GRPCCalls] && len(l.Match.Methods) > 0 && !slices.Contains(l.Match.Methods, http.MethodGet):
 		return "WebSockets are opened by GET, which match.methods does not have"
+	case l.onBody && l.Match.onlyHead():
+		return "it acts only on the body of a response, which one to HEAD does not have; match another method"
 	case l.leavesNone(HTTPRequests, WebSockets, GRPCCalls):
 		return "match.not excludes all requests that the rule matches"
 	case l.Match.Reply != nil && l.Match.Reply.interim():

@@ -125,6 +125,8 @@ func TestLintNever(t *testing.T) {
 		calls   = `match.not: excludes all HTTP requests that the rule matches; it hits only gRPC calls`
 		interim = `never hits: match.reply.status has only statuses below 200, which rules about the response do not see`
 		head    = `fault.reply: a response to HEAD has no body, which append, corrupt and repeat could change`
+		body    = `never hits: it acts only on the body of a response, which one to HEAD does not have; match another method`
+		paced   = ` does nothing, as a response to HEAD has no body; match another method`
 	)
 	for _, c := range []struct{ rule, want string }{
 		{"match: {not: {path: '*'}}, fault: {status: 503}", none},
@@ -150,6 +152,17 @@ func TestLintNever(t *testing.T) {
 		{"match: {methods: [HEAD]}, choose: [{percent: 5, fault: {reply: {repeat: 2}}}]", "choose[0]." + head},
 		{"match: {methods: [HEAD]}, fault: {reply: {status: 404}}", ""},
 		{"match: {methods: [HEAD, GET]}, fault: {reply: {append: x}}", ""},
+		{"match: {methods: [HEAD]}, fault: {stall: 1s}", body},
+		{"match: {methods: [HEAD]}, fault: {bandwidth: 1}", body},
+		{"match: {methods: [HEAD]}, fault: {reply: {corrupt: 1}}", body},
+		{"match: {methods: [HEAD]}, delay: {fixed: 1s, at: chunks}", body},
+		{"match: {methods: [HEAD]}, choose: [{percent: 5, fault: {stall: 1s}}, {percent: 5, delay: {fixed: 1s, at: chunks}}]", body},
+		{"match: {methods: [HEAD]}, choose: [{percent: 5, fault: {stall: 1s}}, {percent: 5, delay: 1s}]", "choose[0].fault: stall" + paced},
+		{"match: {methods: [HEAD]}, delay: 1s, fault: {bandwidth: 1}", "fault: bandwidth" + paced},
+		{"match: {methods: [HEAD]}, delay: {fixed: 1s, at: chunks}, fault: {status: 503}", "delay: does nothing, as a response to HEAD has no chunks; remove at, or match another method"},
+		{"match: {methods: [HEAD]}, delay: {fixed: 1s, at: both}", ""},
+		{"match: {methods: [HEAD]}, fault: {truncate: 1}", ""}, // which closes the connection
+		{"match: {methods: [HEAD, GET]}, fault: {stall: 1s}", ""},
 	} {
 		_, warnings, err := scenario.Lint("f", []byte("rules:\n- {name: a, "+c.rule+"}"), scenario.Server{})
 		got := ""

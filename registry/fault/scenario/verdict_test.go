@@ -258,6 +258,53 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// TestWarningsOfPeers checks the warnings of Lint about rules that need what the server
+// does not have.
+func TestWarningsOfPeers(t *testing.T) {
+	const (
+		none    = "the server has no TCP proxies; set PODINFO_TCP_PROXY to have one"
+		claims  = "no claim counts, as module jwt is off; turn it on, or set match.unverified if another server verifies the tokens"
+		tls     = "fault: no port of the server has TLS; set PODINFO_SECURE_PORT to serve it"
+		counts  = "shared: each replica counts alone, as there is no server to count on; set PODINFO_CACHE_SERVER"
+		another = `match.tcp: no TCP proxy of the server has the name "db"; use cache or redis`
+	)
+	bare := scenario.Server{TCPProxies: []string{}, NoTLS: true, NoTokens: true, NoCounts: true}
+	others := scenario.Server{TCPProxies: []string{"cache", "redis"}}
+	for _, c := range []struct {
+		on         scenario.Server
+		rule, want string
+	}{
+		{bare, "shared: true, when: {first: 1}, delay: 1s", counts},
+		{bare, "match: {claim: {sub: a}}, delay: 1s", "match.claim: " + claims},
+		{bare, "match: {per: 'claim:sub'}, delay: 1s", "match.per: " + claims},
+		{bare, "match: {not: {claim: {sub: a}}}, delay: 1s", "match.not.claim: " + claims},
+		{bare, "match: {claim: {sub: a}, unverified: true}, delay: 1s", ""},
+		{bare, "fault: {tls: {stall: true}}", tls},
+		{bare, "choose: [{percent: 1, fault: {tls: {stall: true}}}]", "choose[0]." + tls},
+		{bare, "match: {tcp: db}, delay: 1s", "match.tcp: " + none},
+		{bare, "fault: {latency: 1s}", "fault: " + none},
+		{bare, "choose: [{percent: 1, fault: {latency: 1s}}, {percent: 1, fault: {reset: true}}]", "choose[0].fault: " + none},
+		{bare, "fault: {reset: true}", ""}, // of requests
+		{bare, "delay: 1s", ""},
+		{bare, "fault: {connection: {refuse: true}}", ""},
+		{others, "match: {tcp: db}, delay: 1s", another},
+		{others, "match: {tcp: 're*'}, delay: 1s", ""},
+		{others, "fault: {latency: 1s}", ""},
+		{others, "fault: {tls: {stall: true}}", ""},
+		{scenario.Server{}, "match: {tcp: db}, delay: 1s", ""},
+	} {
+		_, warnings, err := scenario.Lint("f", []byte("rules: [{name: r, "+c.rule+"}]"), c.on)
+		got := ""
+		for _, w := range warnings {
+			_, text, _ := strings.Cut(w.Error(), `rule "r": `)
+			got += text
+		}
+		if got != c.want || err != nil {
+			t.Errorf("%s: %q, want %q (%v)", c.rule, got, c.want, err)
+		}
+	}
+}
+
 // unboundedDurations are the durations that the server does not shorten, by type
 // and field.
 var unboundedDurations = map[string]bool{

@@ -96,18 +96,25 @@ func (d *decoder) warnOfNot(l *live) {
 	}
 }
 
-// warnOfBodies warns about changes of the bodies of responses to HEAD.
-func (d *decoder) warnOfBodies(r *Rule) {
-	if len(r.Match.Methods) == 0 || slices.ContainsFunc(r.Match.Methods, func(name string) bool { return name != http.MethodHead }) {
+// onlyHead reports whether m matches no requests but HEAD.
+func (m *Match) onlyHead() bool {
+	return len(m.Methods) > 0 && !slices.ContainsFunc(m.Methods, func(name string) bool { return name != http.MethodHead })
+}
+
+// warnOfBodies warns about what does nothing to responses to HEAD.
+func (d *decoder) warnOfBodies(l *live) {
+	if !l.Match.onlyHead() {
 		return
 	}
-	check := func(field string, f *Fault) {
-		if f != nil && f.Reply != nil && (f.Reply.Append != "" || f.Reply.Corrupt != nil || f.Reply.Repeat > 0) {
-			d.wrong(field+".reply", "a response to HEAD has no body, which append, corrupt and repeat could change")
+	l.each(func(under string, does *live) {
+		if does.delay != nil && does.Delay.At == Chunks {
+			d.wrong(under+"delay", "does nothing, as a response to HEAD has no chunks; remove at, or match another method")
 		}
-	}
-	check("fault", r.Fault)
-	for i, c := range r.Choose {
-		check(fmt.Sprintf("choose[%d].fault", i), c.Fault)
-	}
+		switch f := does.Fault; {
+		case f != nil && does.breaksBody():
+			d.wrong(under+"fault", "%s does nothing, as a response to HEAD has no body; match another method", does.kinds[HTTPRequests].Name)
+		case f != nil && f.Reply != nil && (f.Reply.Append != "" || f.Reply.Corrupt != nil || f.Reply.Repeat > 0):
+			d.wrong(under+"fault.reply", "a response to HEAD has no body, which append, corrupt and repeat could change")
+		}
+	})
 }

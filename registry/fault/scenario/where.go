@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry/rpc"
@@ -139,5 +140,65 @@ func (d *decoder) warnOfCalls(l *live, on Server) {
 		d.wrong("match.grpc", "the server has no gRPC services; set PODINFO_GRPC_PORT to serve them")
 	case !served:
 		d.wrong("match.grpc", "no service of the server has the method %q; the rule never hits", l.Match.GRPC)
+	}
+}
+
+// warnOfConnections warns about TCP proxies that the server does not have, and about
+// TLS handshakes where no port has TLS.
+func (d *decoder) warnOfConnections(l *live, on Server) {
+	if on.NoTLS {
+		l.each(func(under string, does *live) {
+			if does.acts[Handshakes] {
+				d.wrong(under+"fault", "no port of the server has TLS; set PODINFO_SECURE_PORT to serve it")
+			}
+		})
+	}
+	passed := func(proxy string) bool { return l.Match.TCP == "" || l.tcp.Match(proxy) }
+	switch {
+	case on.TCPProxies == nil || slices.ContainsFunc(on.TCPProxies, passed):
+	case len(on.TCPProxies) > 0: // and the rule names another one
+		d.wrong("match.tcp", "no TCP proxy of the server has the name %q; use %s", l.Match.TCP, strings.Join(on.TCPProxies, " or "))
+	case l.Match.TCP != "":
+		d.wrong("match.tcp", noTCPProxies)
+	default:
+		l.each(func(under string, does *live) {
+			if does.actsOnlyOn(TCPConnections) {
+				d.wrong(under+"fault", noTCPProxies)
+			}
+		})
+	}
+}
+
+const noTCPProxies = "the server has no TCP proxies; set PODINFO_TCP_PROXY to have one"
+
+// actsOnlyOn reports whether the rule does something in a scope and in no other.
+func (l *live) actsOnlyOn(scope Scope) bool {
+	for s := range scopeCount {
+		if l.acts[s] != (s == scope) {
+			return false
+		}
+	}
+	return true
+}
+
+// warnOfPeers warns about claims that no module verifies, and about counts that the
+// rule does not share.
+func (d *decoder) warnOfPeers(r *Rule, on Server) {
+	m := &r.Match
+	field := ""
+	switch {
+	case !on.NoTokens || m.Unverified:
+	case len(m.Claim) > 0:
+		field = "match.claim"
+	case strings.HasPrefix(m.Per, "claim:"):
+		field = "match.per"
+	case m.Not != nil && len(m.Not.Claim) > 0:
+		field = "match.not.claim"
+	}
+	if field != "" {
+		d.wrong(field, "no claim counts, as module jwt is off; turn it on, or set match.unverified if another server verifies the tokens")
+	}
+	if r.Shared && on.NoCounts {
+		d.wrong("shared", "each replica counts alone, as there is no server to count on; set PODINFO_CACHE_SERVER")
 	}
 }
