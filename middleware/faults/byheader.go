@@ -16,8 +16,8 @@ import (
 // Headers that request a fault. Those of Envoy work as in Envoy
 // (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/fault_filter),
 // except that invalid values get an error: aborts with a success status, unknown
-// gRPC codes and values that do not parse. So does a throughput for a gRPC call or a
-// WebSocket. It does not slow down an abort of the same request.
+// gRPC codes and values that do not parse. So do headers that do nothing to the
+// request. A throughput does not slow down an abort of the same request.
 const (
 	ownHeader    = "x-podinfo-fault" // a rule such as {delay: 200ms, fault: {reset: true}}
 	envoyDelay   = "x-envoy-fault-delay-request"
@@ -72,8 +72,8 @@ func (m *Module) addByMetadata(call *rpc.Call, req *scenario.Request, d *scenari
 
 const invalidArgument rpc.Code = 3
 
-// headerRules returns the rules that headers ask for and that do something in a
-// scope, or what is wrong with the headers.
+// headerRules returns the rules that headers ask for, or what is wrong with the
+// headers, such as that they do nothing in a scope.
 func (m *Module) headerRules(get func(string) string, scope scenario.Scope) (rules []*scenario.Rule, problem string) {
 	if text := get(ownHeader); text != "" {
 		if len(text) > maxHeaderRule {
@@ -87,10 +87,12 @@ func (m *Module) headerRules(get func(string) string, scope scenario.Scope) (rul
 		if !reflect.DeepEqual(r, allowed) || r.Meets(scenario.Readiness) || r.Meets(scenario.Connections) || r.Meets(scenario.Handshakes) {
 			return nil, ownHeader + ": only delay, match.percent, at and a fault of the request are allowed; remove the rest"
 		}
-		if r.Meets(scope) {
-			m.setPercent(r, r.Match.Percent)
-			rules = append(rules, r)
+		if !r.Meets(scope) {
+			field, why := r.Misses(scope)
+			return nil, fmt.Sprintf("%s: %s does nothing to this request: %s", ownHeader, field, why)
 		}
+		m.setPercent(r, r.Match.Percent)
+		rules = append(rules, r)
 	}
 	envoy, problem := m.envoyRules(get, scope)
 	return append(rules, envoy...), problem
@@ -138,7 +140,7 @@ func (m *Module) envoyRules(get func(string) string, scope scenario.Scope) (rule
 }
 
 // envoyFault returns the abort that headers ask for, nil for none. The HTTP
-// status takes precedence over the gRPC code, which applies only to calls.
+// status takes precedence over the gRPC code, which only calls have.
 func envoyFault(get func(string) string, scope scenario.Scope) (f *scenario.Fault, problem string) {
 	if text := get(envoyAbort); text != "" {
 		status, err := strconv.Atoi(text)
@@ -147,7 +149,10 @@ func envoyFault(get func(string) string, scope scenario.Scope) (f *scenario.Faul
 		}
 		return &scenario.Fault{Status: status, GRPC: &scenario.GRPC{Code: record.CodeOf(status, nil)}}, ""
 	}
-	if text := get(envoyGRPC); text != "" && scope == scenario.GRPCCalls {
+	if text := get(envoyGRPC); text != "" {
+		if scope != scenario.GRPCCalls {
+			return nil, envoyGRPC + ": only gRPC calls have such a code; use " + envoyAbort
+		}
 		code, err := strconv.Atoi(text)
 		if err != nil || code < 1 || code >= len(rpc.Codes()) {
 			return nil, envoyGRPC + ": invalid value; use the number of a gRPC status code other than 0"

@@ -156,6 +156,7 @@ func TestByMetadata(t *testing.T) {
 		{client{"x-podinfo-fault": "fault"}, 3},
 		{client{"x-podinfo-fault": "{delay: 1us, fault: {garbage: true}}"}, rpc.OK}, // only the delay applies to calls
 		{client{"x-podinfo-fault": "{fault: {reset: true}}"}, rpc.Internal},
+		{client{"x-podinfo-fault": "{fault: {status: 503}}"}, 3}, // which does nothing to calls
 		{client{"x-podinfo-fault": "{fault: {grpc: ABORTED}, when: {first: 1}}"}, 3},
 	} {
 		for _, internal := range []bool{false, true} {

@@ -358,11 +358,17 @@ func TestByHeader(t *testing.T) {
 		{[]string{"x-envoy-fault-throughput-response", "1", "x-envoy-fault-throughput-response-percentage", "-1"}, 400, "percentage"},
 		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {status: 502, body: no}}"}, 502, "no"},
 		{[]string{"x-podinfo-fault", "{name: real, fault: {status: 502}}"}, 400, "only delay, match.percent, at and a fault of the request are allowed"},
-		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 200, text}, // not a WebSocket
+		{[]string{"x-podinfo-fault", "{fault: {websocket: {close: 1001}}}"}, 400, "fault does nothing to this request: it breaks messages of a WebSocket; use status"},
+		{[]string{"x-podinfo-fault", "{delay: 1ms, fault: {websocket: {close: 1001}}}"}, 400, "does nothing to this request"},
+		{[]string{"x-podinfo-fault", "{fault: {truncate: 1}}", "upgrade", "websocket"}, 400, "fault does nothing to this request: a handshake has no body"},
+		{[]string{"x-podinfo-fault", "{delay: {fixed: 1ms, at: chunks}}", "upgrade", "websocket"}, 400, "delay does nothing to this request: its response has no chunks"},
+		{[]string{"x-podinfo-fault", "{at: after, fault: {status: 503}}", "upgrade", "websocket"}, 400, "at does nothing to this request: it is open until"},
+		{[]string{"x-envoy-fault-abort-grpc-request", "14"}, 400, "only gRPC calls have such a code; use x-envoy-fault-abort-request"},
+		{[]string{"x-envoy-fault-abort-grpc-request", "14", "x-envoy-fault-abort-request", "504"}, 504, ""},
 		{[]string{"x-podinfo-fault", "{fault: {statsu: 502}}"}, 400, `unknown key \"statsu\" (did you mean \"status\"?)`},
 		{[]string{"x-podinfo-fault", "{fault: {unready: true}}"}, 400, "a fault of the request"},
 		{[]string{"x-podinfo-fault", "{fault: {status: 502}} #" + strings.Repeat("x", 1024)}, 400, "longer than 1024 bytes"},
-		{[]string{"x-podinfo-fault", "{fault: {grpc: ABORTED}}"}, 200, text},
+		{[]string{"x-podinfo-fault", "{fault: {grpc: ABORTED}}"}, 400, "fault does nothing to this request: "},
 	} {
 		res, body := s.Call(t, "GET", "/a", "", c.headers...)
 		if res.StatusCode != c.code || !strings.Contains(body, c.body) {

@@ -89,7 +89,7 @@ func (d *decoder) warnOfSockets(l *live, p *places) {
 		case socket && !web && k != nil && p.noSocket():
 			d.wrong(under+"fault", "%s does nothing%s, as no route there is a WebSocket: %s", k.Name, where, k.Not(HTTPRequests))
 		case web && !socket && p.onlySockets():
-			field, why := does.missesSockets()
+			field, why := does.Misses(WebSockets)
 			if field == "at" || field == "match.reply" { // which the alternatives share
 				under = ""
 			}
@@ -109,15 +109,19 @@ func (l *live) each(f func(under string, does *live)) {
 	}
 }
 
-// missesSockets says why a rule about HTTP requests does nothing to WebSockets.
-func (l *live) missesSockets() (field, why string) {
-	switch k := l.Fault.Kind(HTTPRequests); {
-	case l.Match.Reply != nil:
+// Misses says by which field, and why, a rule does nothing to the HTTP requests,
+// WebSockets or gRPC calls of a scope that it does not meet.
+func (r *Rule) Misses(s Scope) (field, why string) {
+	kinds := r.Fault.Kinds()
+	switch k := r.Fault.Kind(HTTPRequests); {
+	case s == WebSockets && r.Match.Reply != nil:
 		return "match.reply", "a rule about the response does not see its messages; use websocket, without reply"
-	case l.At == AfterHandler:
+	case s == WebSockets && r.At == AfterHandler:
 		return "at", "it is open until its handler returns; remove at, or use after within websocket"
 	case k != nil:
-		return "fault", k.Not(WebSockets)
+		return "fault", k.Not(s)
+	case len(kinds) > 0:
+		return "fault", kinds[0].Not(s)
 	}
 	return "delay", "its response has no chunks; use websocket with delay"
 }
