@@ -5,10 +5,10 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/sirupsen/logrus"
 
 	"github.com/seed-4591fe7d/podinfo/registry"
 	"github.com/seed-4591fe7d/podinfo/registry/capability"
@@ -41,7 +41,7 @@ func (m *Module) findPeers(h *registry.Host) error {
 	}
 	m.self = scenario.Self{Version: h.Build().Version, Labels: labels, Zone: cmp.Or(m.Zone, labels[zoneLabel])}
 	m.engine.SetSelf(m.self)
-	m.fleet.log, m.fleet.ctx = h.Log, h.Context()
+	m.fleet.host = h
 	for _, c := range registry.All(h, capability.SharedCounters) {
 		if counts := c.SharedCounts(); counts != nil {
 			m.fleet.counts = counts
@@ -56,39 +56,37 @@ func (m *Module) findPeers(h *registry.Host) error {
 // sharedLifetime is how long the count of an unused key is kept on the server.
 const sharedLifetime = time.Hour
 
-// awayFor is how long the replica counts alone before it tries the server again.
+// awayFor is the pause between attempts to reach the server.
 const awayFor = time.Second
 
-// fleet counts together with other replicas. While the server is unavailable, one
-// request a second waits for it, and the others do not.
+// fleet counts together with other replicas. Once the server is known to be
+// unavailable, no request waits for it until it responds to the fleet's own attempts.
 type fleet struct {
 	counts capability.SharedCounts // nil without a server
-	log    *logrus.Entry
-	ctx    context.Context
+	host   *registry.Host
+	away   atomic.Bool // the server is unavailable
 
-	mu     sync.Mutex
-	away   time.Time // when the server is tried again; zero while it is available
-	warned time.Time // when the last warning was logged
-	total  [2]*metrics.Counter
+	mu    sync.Mutex // guards total
+	total [2]*metrics.Counter
 }
 
 // add implements the function of scenario.Engine.SetShared.
 func (f *fleet) add(key string, add uint64) (n uint64, ok bool) {
-	if f.try() {
-		n, err := f.within(key, add)
-		f.result(err)
+	if !f.away.Load() {
+		var err error
+		if n, err = f.within(key, add); err != nil {
+			f.lost(key, err)
+		}
 		ok = err == nil
-		f.count(ok)
-		return n, ok
 	}
-	f.count(false)
-	return 0, false
+	f.count(ok)
+	return n, ok
 }
 
 // within tries until the time limit, as a server that restarts refuses connections
 // for a moment.
 func (f *fleet) within(key string, add uint64) (n uint64, err error) {
-	ctx, cancel := context.WithTimeout(f.ctx, f.counts.Timeout())
+	ctx, cancel := context.WithTimeout(f.host.Context(), f.counts.Timeout())
 	defer cancel()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		if n, err = f.counts.Add(ctx, key, add, sharedLifetime); err == nil || !registry.Sleep(ctx, pause) {
@@ -97,37 +95,22 @@ func (f *fleet) within(key string, add uint64) (n uint64, err error) {
 	}
 }
 
-// try reports whether a request may use the server.
-func (f *fleet) try() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := time.Now()
-	if now.Before(f.away) {
-		return false
+// lost makes the replica count alone until the server responds again, to attempts
+// that add nothing to the key.
+func (f *fleet) lost(key string, err error) {
+	if f.host.Context().Err() != nil || f.away.Swap(true) {
+		return
 	}
-	if !f.away.IsZero() {
-		f.away = now.Add(awayFor) // until the result of this request is known
-	}
-	return true
-}
-
-// result updates the state of the server, and logs a failure at most once a second.
-func (f *fleet) result(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := time.Now()
-	switch {
-	case f.ctx.Err() != nil:
-	case err != nil:
-		f.away = now.Add(awayFor)
-		if now.Sub(f.warned) >= time.Second {
-			f.warned = now
-			f.log.WithError(err).Warn("shared rules count alone: the server is unavailable")
+	f.host.Log.WithError(err).Warn("shared rules count alone: the server is unavailable")
+	f.host.Go(func(ctx context.Context) {
+		for registry.Sleep(ctx, awayFor) {
+			if _, err := f.within(key, 0); err == nil {
+				f.away.Store(false)
+				f.host.Log.Info("shared rules count together again")
+				return
+			}
 		}
-	case err == nil && !f.away.IsZero():
-		f.log.Info("shared rules count together again")
-		f.away = time.Time{}
-	}
+	})
 }
 
 func (f *fleet) count(shared bool) {
