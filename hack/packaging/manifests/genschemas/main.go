@@ -54,7 +54,10 @@ var crds = map[string][]string{
 	"github.com/fluxcd/flagger@v1.43.0":             {"artifacts/flagger/crd.yaml"},
 	"github.com/fluxcd/helm-controller@v1.6.3":      {"config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml"},
 	"github.com/fluxcd/kustomize-controller@v1.9.0": {"config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"},
-	"github.com/fluxcd/source-controller@v1.9.1":    {"config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml"},
+	"github.com/fluxcd/source-controller@v1.9.1": {
+		"config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+		"config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml",
+	},
 }
 
 const (
