@@ -34,8 +34,8 @@ type preview struct {
 	From     *time.Time     `json:"from,omitempty"` // when the simulation begins, if that is later
 	Matched  uint64         `json:"matched"`
 	Hits     int            `json:"hits"`
-	Faults   map[string]int `json:"faults"` // hits by kind of fault
-	Delay    *spread        `json:"delay"`  // of the delayed requests, nil without any
+	Faults   map[string]int `json:"faults"`          // hits by kind of fault
+	Delay    *spread        `json:"delay,omitempty"` // of the delayed requests, nil without any
 	Warnings []string       `json:"warnings"`
 }
 
