@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+
+	"github.com/seed-4591fe7d/podinfo/cmd/internal/faultclient"
 )
 
 // tunnel dials a port of a pod through the API server, as kubectl port-forward does,
@@ -178,7 +180,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	case text := <-s.message:
 		if text != "" {
 			s.tunnel.drop() // nodes of some versions close it after an error, others do not respond any more
-			return n, errors.New(text)
+			return n, faultclient.Cause(text)
 		}
 	case <-s.conn.CloseChan():
 	case <-s.done:

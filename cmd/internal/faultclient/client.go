@@ -134,6 +134,13 @@ func quoted(etag string) string {
 	return `"` + etag + `"`
 }
 
+// Cause is an error of a connection that says all that matters. What net/http adds to
+// it, such as the name of a function, is left out.
+type Cause string
+
+// Error implements error.
+func (c Cause) Error() string { return string(c) }
+
 // unreachable returns the error of a request without a response.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -141,6 +148,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if cause, ok := errors.AsType[Cause](err); ok {
+		err = cause
 	}
 	return &Error{NoResponse, fmt.Errorf("%s: %w", c.Name, err)}
 }
