@@ -194,12 +194,16 @@ func TestResetsPass(t *testing.T) {
 func TestFaultsOverRealConnections(t *testing.T) {
 	closed := errors.New("closed, with a reset if data arrives then")
 	target := service(t, echo)
-	ask := func(addr string) error {
+	ask := func(addr string, silent bool) error {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
+		if silent {
+			_, err := c.Read(make([]byte, 1))
+			return err
+		}
 		if _, err := io.WriteString(c, "hello"); err != nil {
 			return err
 		}
@@ -225,20 +229,25 @@ func TestFaultsOverRealConnections(t *testing.T) {
 	} {
 		s := serveReal(t, target, "true")
 		addr := s.addr()
-		if err := ask(addr); err != nil {
+		if err := ask(addr, false); err != nil {
 			t.Fatal(err)
 		}
 		s.apply(t, rule)
-		err := ask(addr)
+		err := ask(addr, false)
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 			err = errors.Join(err, closed)
 		}
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", rule, err, want)
 		}
+		if want == closed {
+			if err := ask(addr, true); err != io.EOF {
+				t.Errorf("%s, with a client that sends nothing: %v", rule, err)
+			}
+		}
 		s.faults.RemoveRule("r")
 		s.refresh()
-		if err := ask(addr); err != nil {
+		if err := ask(addr, false); err != nil {
 			t.Errorf("%s, removed: %v", rule, err)
 		}
 	}
