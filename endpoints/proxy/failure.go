@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/seed-4591fe7d/podinfo/internal/lazyregexp"
 	"github.com/seed-4591fe7d/podinfo/registry/fault/scenario"
 )
 
@@ -88,7 +88,7 @@ func closed(err error) bool {
 // a GOAWAY and did not serve the request. They have no exported types, and the error
 // for a request whose body was sent has only the text of the other.
 // TestEndsOfHTTP2 fails when a version of Go has other texts.
-var ended = regexp.MustCompile(`(cannot retry err .*)?(?:stream error: stream ID \d+; (.+); received from peer|GOAWAY .*ErrCode[=:]([^,]+)|graceful shutdown GOAWAY)`)
+var ended = lazyregexp.New(`(cannot retry err .*)?(?:stream error: stream ID \d+; (.+); received from peer|GOAWAY .*ErrCode[=:]([^,]+)|graceful shutdown GOAWAY)`)
 
 // streamEnd is how a service ended a stream of HTTP/2.
 type streamEnd struct {
@@ -100,7 +100,7 @@ type streamEnd struct {
 // the service has not processed is refused, which tells the client that it may send
 // it again (RFC 9113, section 8.7).
 func endOf(err error) (end streamEnd, ok bool) {
-	m := ended.FindStringSubmatch(err.Error())
+	m := ended().FindStringSubmatch(err.Error())
 	if m == nil {
 		return streamEnd{code: -1}, false
 	}

@@ -91,7 +91,7 @@ func TestReuse(t *testing.T) {
 			for request := range strings.SplitSeq(c.requests, ",") {
 				method, rest, _ := strings.Cut(request, " ")
 				path, body, _ := strings.Cut(rest, " ")
-				ends = append(ends, endOf(t, method, front+path, body))
+				ends = append(ends, bodyEnd(t, method, front+path, body))
 			}
 			var got []string
 			for len(paths) > 0 {
@@ -102,20 +102,4 @@ func TestReuse(t *testing.T) {
 			}
 		}
 	}
-}
-
-// endOf sends a request once, and returns the status of its response or how that
-// broke.
-func endOf(t *testing.T, method, url, body string) string {
-	t.Helper()
-	req, err := http.NewRequest(method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
-	if err != nil {
-		return ending(err)
-	}
-	res.Body.Close()
-	return res.Status[:3]
 }

@@ -7,10 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/seed-4591fe7d/podinfo/internal/glob"
 	"github.com/seed-4591fe7d/podinfo/registry"
@@ -48,7 +49,7 @@ func (m *Module) Validate() error {
 		errs = append(errs, registry.Invalid("Idle", "0, or a duration"))
 	}
 	for _, name := range m.Hops {
-		if !headerName.MatchString(name) || slices.Contains(ofTransport, http.CanonicalHeaderKey(name)) {
+		if !httpguts.ValidHeaderFieldName(name) || slices.Contains(ofTransport, http.CanonicalHeaderKey(name)) {
 			errs = append(errs, registry.Invalid("Hops", "names of headers, without "+strings.Join(ofTransport, ", ")+", which belong to the connection"))
 			break
 		}
@@ -71,9 +72,6 @@ func wantedPatterns(patterns []string) string {
 	}
 	return ""
 }
-
-// headerName matches the name of a header (RFC 9110, section 5.1).
-var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // ofTransport are the headers that net/http reads and writes itself.
 var ofTransport = []string{"Connection", "Content-Length", "Host", "Trailer", "Transfer-Encoding", "Upgrade"}

@@ -83,8 +83,9 @@ func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
 var notHTTP2 = []string{"Keep-Alive", "Proxy-Connection"}
 
 // choose returns the transport for a request. One that asks for another protocol
-// needs HTTP/1.1, which servers of h2c often speak too: HTTP/2 has no Upgrade. A gRPC call to an http service needs HTTP/2, which
-// only the client's request tells (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+// needs HTTP/1.1, which servers of h2c often speak too: HTTP/2 has no Upgrade. A gRPC
+// call to an http service needs HTTP/2, which only the client's request tells
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 func (t transports) choose(r *http.Request) *http.Transport {
 	switch {
 	case r.URL.Scheme == "h2c":
