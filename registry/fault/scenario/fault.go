@@ -78,11 +78,16 @@ type ReplyHeader map[string]string
 var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
 
 func (h ReplyHeader) check(d *decoder, field string) {
+	h.checkWith(d, field, "truncate or bad-chunk to break a body")
+}
+
+// checkWith is check with the advice for a Content-Length.
+func (h ReplyHeader) checkWith(d *decoder, field, instead string) {
 	for name, value := range h {
 		if !token().MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			d.wrong(field, "%q: invalid header; use letters, digits and - in the name and one line as the value", name)
-		} else if strings.HasSuffix(field, "reply.headers.set") && textproto.CanonicalMIMEHeaderKey(name) == "Content-Length" {
-			d.wrong(field, "the server sets %s itself; use content-length to break it", name)
+		} else if textproto.CanonicalMIMEHeaderKey(name) == "Content-Length" {
+			d.wrong(field, "the server sets %s itself; use %s", name, instead)
 		} else if slices.Contains(framing, textproto.CanonicalMIMEHeaderKey(name)) {
 			d.wrong(field, "the server sets %s itself; use truncate or bad-chunk to break a body", name)
 		}
@@ -159,7 +164,7 @@ func (r *Reply) check(d *decoder, field string) {
 		if len(h.Set)+len(h.Remove) == 0 {
 			d.wrong(field+".headers", "no effect; add set or remove")
 		}
-		h.Set.check(d, field+".headers.set")
+		h.Set.checkWith(d, field+".headers.set", "content-length to break it")
 		for _, name := range h.Remove {
 			if !token().MatchString(name) {
 				d.wrong(field+".headers.remove", "%q is not a header name", name)

@@ -29,7 +29,7 @@ type Rule struct {
 	Limit   *Limit    `json:"limit,omitempty" doc:"hit only requests above a limit"`
 	Delay   *Delay    `json:"delay,omitempty" scalar:"fixed" doc:"how long requests are delayed"`
 	Fault   *Fault    `json:"fault,omitempty" doc:"how requests are broken"`
-	Choose  []*Choice `json:"choose,omitempty" doc:"alternatives of delay and fault, of which at most one hits a request, each with exactly its percentage of the requests"`
+	Choose  []*Choice `json:"choose,omitempty" doc:"alternatives of delay and fault, of which at most one hits a request, each with its percentage of all requests"`
 	Sync    Sync      `json:"sync,omitempty" doc:"fleet: the n-th request gets the same draws on every instance with the same seed; by default each instance draws for itself"`
 	At      Stage     `json:"at,omitempty" default:"before" doc:"when the rule acts: before the handler (the default), or after it, when the request was handled and its response is lost or delayed. A delayed response is held back up to 1 MiB; a larger one, or one that is flushed, is delayed there, while the handler waits. WebSockets have no after: such a rule leaves them alone"`
 	TTL     Duration  `json:"ttl,omitzero" example:"1h" doc:"time from the loading of the rule, or from when.from, after which it ends; a restart loads it anew, so prefer when.until for an end that holds on every instance"`
