@@ -152,7 +152,9 @@ func (h *halving) Write(b []byte) (int, error) {
 
 // Stale handles the attempt normally. Then the connection is dead, as behind a router
 // that has forgotten it: it stays open, also when the server closes it after a minute
-// without requests (without TLS: with it, the server takes its leave), and what the client sends next is answered with a reset. net/http sends such a request again by itself if it is idempotent. The
+// without requests, and what the client sends next is answered with a reset. With TLS
+// the client learns that the server has closed it. net/http sends such a request again
+// by itself if it is idempotent. The
 // request is not in the record, but [Server.Attempts] has it as "dead connection".
 func Stale() Step {
 	return Step{name: "stale", times: 1, wired: func(c *wire, w http.ResponseWriter) (http.ResponseWriter, func()) {

@@ -65,7 +65,8 @@ func newOpenAPI(routes []registry.Route, version, base string) *apidoc.Document 
 }
 
 // newSwagger describes the same routes as Swagger 2.0, for Linkerd, Gloo and other
-// programs that read paths, methods and statuses. The format has no bearer tokens, which it describes as the header.
+// programs that read paths, methods and statuses. The format has no bearer tokens, which
+// are described as the header.
 func newSwagger(routes []registry.Route, version, base string) document {
 	types := &apidoc.Schemas{Base: "#/definitions/", Named: map[string]apidoc.Schema{}}
 	doc := document{

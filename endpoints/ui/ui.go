@@ -81,8 +81,7 @@ func (m *Module) Validate() (err error) {
 	return errors.Join(errs...)
 }
 
-// Provision reads the page's files and finds the modules whose
-// state the page shows.
+// Provision reads the page's files and finds the modules whose state the page shows.
 func (m *Module) Provision(h *registry.Host) (err error) {
 	m.host = h
 	m.instance = instance{Version: h.Build().Version, ID: rand.Text()}

@@ -21,9 +21,9 @@ type bodyAhead struct {
 	io.Closer
 }
 
-// readAhead reads the body of a request that is to be delayed, unless it was read, because net/http
-// notices that a client has left only once the body was read. It leaves alone what
-// it cannot or need not read: bodies over HTTP/2, whose resets are always noticed,
+// readAhead reads the body of a request that is to be delayed, unless it was read
+// before, because net/http notices that a client has left only once the body was read.
+// It leaves alone what it cannot or need not read: bodies over HTTP/2, whose resets are always noticed,
 // those too large for the budget or of unknown length, and those that the client
 // announced with Expect. Close the result after the request.
 func (m *Module) readAhead(r *http.Request) (*budget.Buffer, error) {
